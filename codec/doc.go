@@ -1,0 +1,19 @@
+// Package codec turns the bytes of nano's wire format into values and back.
+//
+// There are two layers. A packet is what travels on a connection: a type, three
+// bytes of length and a body. A [Decoder] cuts packets out of whatever pieces the
+// network delivers. A message is the body of a data packet: a request, notify,
+// response or push with its id, route and payload. [ParseMessage] reads one in
+// place, [AppendData] writes one together with its packet, and a [Dictionary]
+// replaces routes by two-byte codes.
+//
+// Both ways are made for reuse of memory: reading hands out slices of the bytes
+// that were fed, and writing appends to a slice of the caller's. What is borrowed,
+// and for how long, stands at each function. Input from a peer never makes this
+// package panic, read out of bounds, or set aside much more memory than the peer
+// has really sent.
+//
+// The package does no I/O, keeps no state outside of its values, neither
+// compresses nor serializes payloads, and does not know in which order packets are
+// allowed: that is the connection's matter.
+package codec
