@@ -1,0 +1,85 @@
+package component
+
+import (
+	"context"
+	"errors"
+	"reflect"
+
+	"github.com/lonng/nano/session"
+)
+
+// errArgument is returned by Handler.Call for what New has not made.
+var errArgument = errors.New("component: wrong argument for the handler")
+
+// Handle registers fn as the handler of route, "Service.Method": its request
+// is read from the payload by the node's serializer, and its reply answers the
+// request. A nil reply without an error leaves the answer to fn, which may
+// give it later by Session.ResponseMID.
+//
+// Several functions may share a service, also with a component; options about
+// schedulers then hold for all of the service. Errors, such as two handlers of
+// one route, are reported when the node starts.
+func Handle[Req, Resp any](cs *Components, route string, fn func(ctx context.Context, s *session.Session, req *Req) (*Resp, error), opts ...Option) {
+	h := typedHandler[Req]()
+	h.HasReply = true
+	if fn != nil {
+		h.Call = func(ctx context.Context, s *session.Session, arg any, _ []byte) (any, error) {
+			req, ok := arg.(*Req)
+			if !ok {
+				return nil, h.wrongArgument(arg)
+			}
+			resp, err := fn(ctx, s, req)
+			if err != nil || resp == nil {
+				return nil, err
+			}
+			return resp, nil
+		}
+	}
+	cs.handle(route, h, opts)
+}
+
+// HandleNotify is [Handle] for a function that returns no reply: for notifies,
+// and for requests that fn answers itself, at once by Session.Response or
+// later by Session.ResponseMID.
+func HandleNotify[Req any](cs *Components, route string, fn func(ctx context.Context, s *session.Session, req *Req) error, opts ...Option) {
+	h := typedHandler[Req]()
+	if fn != nil {
+		h.Call = func(ctx context.Context, s *session.Session, arg any, _ []byte) (any, error) {
+			req, ok := arg.(*Req)
+			if !ok {
+				return nil, h.wrongArgument(arg)
+			}
+			return nil, fn(ctx, s, req)
+		}
+	}
+	cs.handle(route, h, opts)
+}
+
+// HandleRaw is [HandleNotify] for a function that gets the payload as it came,
+// past the serializer.
+func HandleRaw(cs *Components, route string, fn func(ctx context.Context, s *session.Session, data []byte) error, opts ...Option) {
+	h := &Handler{
+		Type:         typeOfBytes,
+		IsRawArg:     true,
+		NeedsContext: true,
+		New:          func() any { return nil },
+	}
+	if fn != nil {
+		h.Call = func(ctx context.Context, s *session.Session, _ any, raw []byte) (any, error) {
+			return nil, fn(ctx, s, raw)
+		}
+	}
+	cs.handle(route, h, opts)
+}
+
+func typedHandler[Req any]() *Handler {
+	return &Handler{
+		Type:         reflect.TypeFor[*Req](),
+		NeedsContext: true,
+		New:          func() any { return new(Req) },
+	}
+}
+
+func (cs *Components) handle(route string, h *Handler, opts []Option) {
+	cs.entries = append(cs.entries, entry{route: route, handler: h, opts: opts})
+}

@@ -1,0 +1,247 @@
+package component
+
+import (
+	"errors"
+	"fmt"
+	"go/token"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Service is the handlers that share the first part of their routes. It is
+// built by one goroutine and immutable after.
+type Service struct {
+	Name      string              // the part of the routes before the last dot
+	Type      reflect.Type        // of the component; nil for a service of functions only
+	Receiver  reflect.Value       // the component; the zero Value for a service of functions only
+	Handlers  map[string]*Handler // by the part of the route after the last dot
+	SchedName string              // see [WithSchedulerName]
+	Scheduler any                 // see [WithScheduler]
+
+	nameFunc func(string) string
+}
+
+// NewService returns the service of a component, without its handlers, which
+// ExtractHandler finds. What is wrong with comp is found there too.
+func NewService(comp Component, opts []Option) *Service {
+	o := fold(opts)
+	s := &Service{
+		Name:      o.name,
+		Type:      reflect.TypeOf(comp),
+		Receiver:  reflect.ValueOf(comp),
+		SchedName: o.schedName,
+		Scheduler: o.scheduler,
+		nameFunc:  o.nameFunc,
+	}
+	if s.Name == "" {
+		s.Name = typeName(s.Type)
+	}
+	return s
+}
+
+// typeName is the name of t or of what it points to, "" if there is none.
+func typeName(t reflect.Type) string {
+	if t == nil {
+		return ""
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.Name()
+}
+
+// ExtractHandler fills Handlers with the methods that are handlers. It returns
+// an error, with all that is wrong, if the component is nil or its type has no
+// exported name, if no method is usable (each exported one is listed with what
+// is wrong with its signature), and if two methods get the same name.
+func (s *Service) ExtractHandler() error {
+	if s.Type == nil || s.Type.Kind() == reflect.Pointer && s.Receiver.IsNil() {
+		return errors.New("component: the component is nil")
+	}
+	name := typeName(s.Type)
+	if name == "" {
+		return fmt.Errorf("component: type %s has no name", s.Type)
+	}
+	if !token.IsExported(name) {
+		return fmt.Errorf("component: type %s is not exported", s.Type)
+	}
+
+	found, refused := inspect(s.Type)
+	if len(found) == 0 {
+		return s.noHandlers(refused)
+	}
+	handlers := make(map[string]*Handler, len(found))
+	var errs []error
+	for _, h := range found {
+		name := h.Method.Name
+		if s.nameFunc != nil {
+			name = s.nameFunc(name)
+		}
+		if err := checkRoute(s.Name, name); err != nil {
+			errs = append(errs, fmt.Errorf("component: method %s of %s: %w", h.Method.Name, s.Type, err))
+			continue
+		}
+		if other := handlers[name]; other != nil {
+			errs = append(errs, fmt.Errorf("component: methods %s and %s of %s are both named %q",
+				other.Method.Name, h.Method.Name, s.Type, name))
+			continue
+		}
+		h.bind(s.Receiver)
+		handlers[name] = h
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	s.Handlers = handlers
+	return nil
+}
+
+func (s *Service) noHandlers(refused []string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "component: type %s has no usable method; wanted is %s", s.Type, wantedForm)
+	for _, line := range refused {
+		b.WriteString("\n\t")
+		b.WriteString(line)
+	}
+	if s.Type.Kind() != reflect.Pointer {
+		if found, _ := inspect(reflect.PointerTo(s.Type)); len(found) != 0 {
+			fmt.Fprintf(&b, "\n\t%s has a usable method: register a pointer", found[0].Method.Name)
+		}
+	}
+	return errors.New(b.String())
+}
+
+// checkRoute checks the two parts of a route.
+func checkRoute(service, method string) error {
+	switch {
+	case service == "":
+		return errors.New("the service has no name")
+	case method == "":
+		return errors.New("the handler has no name")
+	case strings.Contains(method, "."):
+		return fmt.Errorf("the handler's name %q has a dot, so that no route leads to it", method)
+	case strings.TrimSpace(service) != service || strings.TrimSpace(method) != method:
+		return fmt.Errorf("there are blanks around a part of the route %q", service+"."+method)
+	case len(service)+1+len(method) > maxRoute:
+		return fmt.Errorf("the route %q is over %d bytes", service+"."+method, maxRoute)
+	}
+	return nil
+}
+
+// maxRoute is how many bytes of a route fit into a message.
+const maxRoute = 255
+
+// Services builds the services of all that was registered, in the order of
+// registration; functions join the service that their route names. The same
+// Components may be asked again, as a node does that is started again: the
+// services are new each time.
+//
+// The error, if any, joins all that is wrong: what ExtractHandler says about
+// each component, bad routes, two services of one name, two handlers of one
+// route, and contradicting options.
+func (cs *Components) Services() ([]*Service, error) {
+	b := builder{byName: make(map[string]*Service)}
+	for _, e := range cs.entries {
+		var err error
+		if e.handler == nil {
+			err = b.component(e)
+		} else {
+			err = b.function(e)
+		}
+		if err != nil {
+			b.errs = append(b.errs, err)
+		}
+	}
+	if err := errors.Join(b.errs...); err != nil {
+		return nil, err
+	}
+	return b.services, nil
+}
+
+type builder struct {
+	services []*Service
+	byName   map[string]*Service
+	errs     []error
+}
+
+func (b *builder) component(e entry) error {
+	s := NewService(e.comp, e.opts)
+	if err := s.ExtractHandler(); err != nil {
+		return err
+	}
+	there := b.byName[s.Name]
+	switch {
+	case there == nil:
+		b.add(s)
+		return nil
+	case there.Type != nil:
+		return fmt.Errorf("component: %s and %s are both the service %q (WithName gives another name)", there.Type, s.Type, s.Name)
+	}
+	// Functions came first: theirs is the place in the order.
+	there.Type, there.Receiver, there.nameFunc = s.Type, s.Receiver, s.nameFunc
+	errs := []error{there.schedule(s.SchedName, s.Scheduler)}
+	for _, name := range slices.Sorted(maps.Keys(s.Handlers)) {
+		errs = append(errs, there.put(name, s.Handlers[name]))
+	}
+	return errors.Join(errs...)
+}
+
+func (b *builder) function(e entry) error {
+	dot := strings.LastIndexByte(e.route, '.')
+	if dot < 0 {
+		return fmt.Errorf("component: route %q is not of the form Service.Method", e.route)
+	}
+	service, method := e.route[:dot], e.route[dot+1:]
+	if err := checkRoute(service, method); err != nil {
+		return fmt.Errorf("component: route %q: %w", e.route, err)
+	}
+	if e.handler.Call == nil {
+		return fmt.Errorf("component: route %q: the function is nil", e.route)
+	}
+	o := fold(e.opts)
+	if o.name != "" || o.nameFunc != nil {
+		return fmt.Errorf("component: route %q: WithName and WithNameFunc are for components", e.route)
+	}
+	s := b.byName[service]
+	if s == nil {
+		s = &Service{Name: service, Handlers: make(map[string]*Handler)}
+		b.add(s)
+	}
+	return errors.Join(s.schedule(o.schedName, o.scheduler), s.put(method, e.handler))
+}
+
+func (b *builder) add(s *Service) {
+	b.services = append(b.services, s)
+	b.byName[s.Name] = s
+}
+
+func (s *Service) put(name string, h *Handler) error {
+	if s.Handlers[name] != nil {
+		return fmt.Errorf("component: two handlers of the route %q", s.Name+"."+name)
+	}
+	s.Handlers[name] = h
+	return nil
+}
+
+// schedule takes over where one more registration wants the service to run.
+func (s *Service) schedule(name string, scheduler any) error {
+	if name != "" {
+		if s.SchedName != "" && s.SchedName != name {
+			return fmt.Errorf("component: the service %q has two scheduler names, %q and %q", s.Name, s.SchedName, name)
+		}
+		s.SchedName = name
+	}
+	if scheduler != nil {
+		if s.Scheduler != nil && !same(s.Scheduler, scheduler) {
+			return fmt.Errorf("component: the service %q has two schedulers", s.Name)
+		}
+		s.Scheduler = scheduler
+	}
+	return nil
+}
+
+func same(a, b any) bool {
+	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
+}

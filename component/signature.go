@@ -1,0 +1,80 @@
+package component
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+)
+
+// wantedForm describes the forms of a handler in error messages.
+const wantedForm = "func([context.Context,] *session.Session, []byte or a pointer) ([reply,] error)"
+
+// lifecycle are the methods of Component, which are never handlers.
+var lifecycle = reflect.TypeFor[Component]()
+
+// inspect returns the methods of t that are handlers, in the order of their
+// names, and for the other exported ones what is wrong with them.
+func inspect(t reflect.Type) (found []*Handler, refused []string) {
+	for i := range t.NumMethod() {
+		m := t.Method(i)
+		if _, ok := lifecycle.MethodByName(m.Name); ok {
+			continue
+		}
+		h, problem := signature(m)
+		if problem != "" {
+			refused = append(refused, fmt.Sprintf("%s: %s", m.Name, problem))
+			continue
+		}
+		found = append(found, h)
+	}
+	return found, refused
+}
+
+// signature returns the handler that m is, or what is wrong with m.
+func signature(m reflect.Method) (h *Handler, problem string) {
+	in, out := types(m.Type)
+	in = in[1:] // the receiver
+	h = &Handler{Method: m}
+	if len(in) > 0 && in[0] == typeOfContext {
+		h.NeedsContext = true
+		in = in[1:]
+	}
+	switch {
+	case m.Type.IsVariadic():
+		return nil, "takes a variable number of parameters"
+	case !slices.Contains(in, typeOfSession):
+		return nil, "takes no *session.Session"
+	case in[0] != typeOfSession:
+		return nil, fmt.Sprintf("takes %s where *session.Session is to be", in[0])
+	case len(in) == 1:
+		return nil, "takes no argument after the session"
+	case len(in) > 2:
+		return nil, "takes more than one argument after the session"
+	}
+	h.Type = in[1]
+	h.IsRawArg = h.Type == typeOfBytes
+	if !h.IsRawArg && h.Type.Kind() != reflect.Pointer {
+		return nil, fmt.Sprintf("takes %s as its argument, which is neither []byte nor a pointer", h.Type)
+	}
+	switch {
+	case len(out) == 0:
+		return nil, "returns no error"
+	case out[len(out)-1] != typeOfError:
+		return nil, fmt.Sprintf("returns %s where error is to be", out[len(out)-1])
+	case len(out) > 2:
+		return nil, "returns more than a reply and an error"
+	}
+	h.HasReply = len(out) == 2
+	return h, ""
+}
+
+// types returns the types of the parameters and the results of a func.
+func types(fn reflect.Type) (in, out []reflect.Type) {
+	for i := range fn.NumIn() {
+		in = append(in, fn.In(i))
+	}
+	for i := range fn.NumOut() {
+		out = append(out, fn.Out(i))
+	}
+	return in, out
+}

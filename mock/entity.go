@@ -1,0 +1,237 @@
+package mock
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+)
+
+var (
+	// ErrClosed is returned for what is sent after the end.
+	ErrClosed = errors.New("mock: the session is closed")
+	// ErrNotify is returned for a response to a message that wants none: its id
+	// is 0.
+	ErrNotify = errors.New("mock: a response to a notify")
+)
+
+// Pushed is one push.
+type Pushed struct {
+	Route string
+	Value any
+}
+
+// Responded is one response.
+type Responded struct {
+	MID   uint64
+	Value any
+}
+
+// Called is one RPC.
+type Called struct {
+	Route string
+	Value any
+}
+
+// NetworkEntity is a session.NetworkEntity that records what is sent. Its
+// methods may be called from any goroutine. The zero value is ready, like what
+// [NewNetworkEntity] returns.
+type NetworkEntity struct {
+	mu        sync.Mutex
+	mid       *uint64 // nil: 1
+	pushes    []Pushed
+	responses []Responded
+	calls     []Called
+	done      chan struct{} // made on demand
+	closed    bool
+	kicked    bool
+	reason    string
+}
+
+// NewNetworkEntity returns an entity that is handling a request with the id 1.
+func NewNetworkEntity() *NetworkEntity { return new(NetworkEntity) }
+
+// Push records a push.
+func (n *NetworkEntity) Push(route string, v any) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return fmt.Errorf("push %s: %w", route, ErrClosed)
+	}
+	n.pushes = append(n.pushes, Pushed{Route: route, Value: v})
+	return nil
+}
+
+// RPC records a call.
+func (n *NetworkEntity) RPC(route string, v any) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return fmt.Errorf("rpc %s: %w", route, ErrClosed)
+	}
+	n.calls = append(n.calls, Called{Route: route, Value: v})
+	return nil
+}
+
+// LastMid returns the id of the message that is handled, 1 unless SetLastMid
+// said another.
+func (n *NetworkEntity) LastMid() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.lastMidLocked()
+}
+
+func (n *NetworkEntity) lastMidLocked() uint64 {
+	if n.mid == nil {
+		return 1
+	}
+	return *n.mid
+}
+
+// SetLastMid says which message is handled from now on; 0 is a notify.
+func (n *NetworkEntity) SetLastMid(mid uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mid = &mid
+}
+
+// Response records a response to the message that is handled.
+func (n *NetworkEntity) Response(v any) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.respondLocked(n.lastMidLocked(), v)
+}
+
+// ResponseMid records a response to the message with the id mid.
+func (n *NetworkEntity) ResponseMid(mid uint64, v any) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.respondLocked(mid, v)
+}
+
+func (n *NetworkEntity) respondLocked(mid uint64, v any) error {
+	if n.closed {
+		return fmt.Errorf("response %d: %w", mid, ErrClosed)
+	}
+	if mid == 0 {
+		return ErrNotify
+	}
+	n.responses = append(n.responses, Responded{MID: mid, Value: v})
+	return nil
+}
+
+// Close ends the session. It may be called again.
+func (n *NetworkEntity) Close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.closeLocked()
+	return nil
+}
+
+// Kick ends the session and records the reason. After an end it is ErrClosed.
+func (n *NetworkEntity) Kick(reason string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return fmt.Errorf("kick: %w", ErrClosed)
+	}
+	n.kicked, n.reason = true, reason
+	n.closeLocked()
+	return nil
+}
+
+func (n *NetworkEntity) closeLocked() {
+	if n.closed {
+		return
+	}
+	n.closed = true
+	if n.done == nil {
+		n.done = make(chan struct{})
+	}
+	close(n.done)
+}
+
+// RemoteAddr returns a [NetAddr].
+func (n *NetworkEntity) RemoteAddr() net.Addr { return NetAddr{} }
+
+// Done returns a channel that is closed when the session is closed or kicked.
+func (n *NetworkEntity) Done() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.done == nil {
+		n.done = make(chan struct{})
+	}
+	return n.done
+}
+
+// Closed reports whether the session was closed or kicked.
+func (n *NetworkEntity) Closed() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.closed
+}
+
+// Kicked returns the reason of the kick; ok is false if there was none.
+func (n *NetworkEntity) Kicked() (reason string, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.reason, n.kicked
+}
+
+// Pushes returns all pushes so far, in order.
+func (n *NetworkEntity) Pushes() []Pushed {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.pushes)
+}
+
+// Responses returns all responses so far, in order.
+func (n *NetworkEntity) Responses() []Responded {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.responses)
+}
+
+// Calls returns all RPCs so far, in order.
+func (n *NetworkEntity) Calls() []Called {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.calls)
+}
+
+// FindResponseByMID returns the latest response to the message with the id
+// mid, nil if there is none.
+func (n *NetworkEntity) FindResponseByMID(mid uint64) any {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, r := range slices.Backward(n.responses) {
+		if r.MID == mid {
+			return r.Value
+		}
+	}
+	return nil
+}
+
+// FindResponseByRoute returns the latest push under route, nil if there is
+// none.
+func (n *NetworkEntity) FindResponseByRoute(route string) any {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range slices.Backward(n.pushes) {
+		if p.Route == route {
+			return p.Value
+		}
+	}
+	return nil
+}
+
+// LastResponse returns the latest response, nil if there is none.
+func (n *NetworkEntity) LastResponse() any {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.responses) == 0 {
+		return nil
+	}
+	return n.responses[len(n.responses)-1].Value
+}

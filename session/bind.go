@@ -1,0 +1,87 @@
+package session
+
+// Bind makes the session the user uid, which must be 1 or more
+// ([ErrIllegalUID] otherwise). What carries the session may refuse ([Binder]):
+// the session then stays what it was, and the refusal is returned. OnBound
+// handlers run before Bind returns.
+//
+// Binding to the same uid again does nothing. A session that closed cannot be
+// bound: [ErrClosed].
+func (s *Session) Bind(uid int64) error {
+	if uid < 1 {
+		return ErrIllegalUID
+	}
+	changed, err := s.bind(uid)
+	if changed {
+		s.tellBound() // first: hooks find the groups in order
+		s.lifetime().Bound(s)
+	}
+	return err
+}
+
+func (s *Session) bind(uid int64) (changed bool, err error) {
+	s.bindMu.Lock()
+	defer s.bindMu.Unlock()
+	if s.Closed() {
+		return false, ErrClosed
+	}
+	old := s.uid.Load()
+	if old == uid {
+		return false, nil
+	}
+	if b, ok := s.entity.(Binder); ok {
+		if err := b.BindUID(s, uid); err != nil {
+			return false, err
+		}
+	}
+	// The session may have closed while the register was asked. Whoever cleans
+	// up after it saw the old uid then, so the new one is taken back here.
+	if !s.storeUID(uid) {
+		s.unbind(uid)
+		return false, ErrClosed
+	}
+	if old != 0 {
+		s.unbind(old)
+	}
+	return true, nil
+}
+
+// storeUID reports false if the session closed.
+func (s *Session) storeUID(uid int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase.Load() >= phaseClosing {
+		return false
+	}
+	s.uid.Store(uid)
+	return true
+}
+
+func (s *Session) unbind(uid int64) {
+	if u, ok := s.entity.(Unbinder); ok {
+		u.UnbindUID(s, uid)
+	}
+}
+
+// Clear makes the session nobody's: its uid is 0 and its values are gone. The
+// connection goes on, and so do the session's groups.
+func (s *Session) Clear() {
+	if s.clear() {
+		s.tellBound()
+	}
+}
+
+func (s *Session) clear() (changed bool) {
+	s.bindMu.Lock()
+	defer s.bindMu.Unlock()
+	s.mu.Lock()
+	s.data = nil
+	old := s.uid.Load()
+	s.uid.Store(0)
+	s.mu.Unlock()
+	if old == 0 {
+		return false
+	}
+	s.unbind(old)
+	return true
+}

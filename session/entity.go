@@ -1,0 +1,69 @@
+package session
+
+import (
+	"errors"
+	"net"
+)
+
+// NetworkEntity is what carries a session: the connection on a gate, the way
+// back to that gate on a backend, a recorder in a test. Its methods may be
+// called from any goroutine and do not wait for the network.
+type NetworkEntity interface {
+	// Push sends v to the client under route.
+	Push(route string, v any) error
+	// RPC calls the handler of route, on whichever node it is, in the name of
+	// the session and without an answer.
+	RPC(route string, v any) error
+	// LastMid returns the id of the message that is handled just now.
+	LastMid() uint64
+	// Response answers the message that is handled just now.
+	Response(v any) error
+	// ResponseMid answers the request with the id mid.
+	ResponseMid(mid uint64, v any) error
+	// Close ends the connection after what was queued before went out.
+	Close() error
+	// RemoteAddr returns the client's address.
+	RemoteAddr() net.Addr
+}
+
+// Kicker is an optional upgrade of a [NetworkEntity]: it can tell the client
+// why its session ends.
+type Kicker interface {
+	// Kick sends the reason to the client and ends the connection.
+	Kick(reason string) error
+}
+
+// Binder is an optional upgrade of a [NetworkEntity]: who keeps the register
+// of users, and so may refuse one.
+type Binder interface {
+	// BindUID is called before s becomes uid; s.UID() is still the former one.
+	// With an error (such as [ErrUIDTaken]) the session stays what it was.
+	// Calls for one session come one at a time. BindUID must not call Bind or
+	// Clear of the same session.
+	BindUID(s *Session, uid int64) error
+}
+
+// Unbinder is an optional upgrade of a [NetworkEntity] that is a [Binder]: it
+// wants to know when a session is a user no longer although it goes on.
+type Unbinder interface {
+	// UnbindUID is called after s has ceased to be uid: after Clear, after it
+	// was bound to another one, and when it closed before Bind was done. It is
+	// not called when a bound session closes, which the entity knows itself.
+	// A register must check that its entry of uid is s, and must not call Bind
+	// or Clear of the same session.
+	UnbindUID(s *Session, uid int64)
+}
+
+var (
+	// ErrIllegalUID is returned by Bind for a uid below 1.
+	ErrIllegalUID = errors.New("session: illegal uid")
+	// ErrUIDTaken is what a [Binder] refuses a uid with that another session
+	// has and keeps.
+	ErrUIDTaken = errors.New("session: uid is taken by another session")
+	// ErrClosed is returned for what needs a session that is alive, and is the
+	// cause with which its context ends.
+	ErrClosed = errors.New("session: closed")
+	// ErrNoEntity is returned for what needs a network by a session that was
+	// made without one.
+	ErrNoEntity = errors.New("session: no network entity")
+)

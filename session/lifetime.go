@@ -1,0 +1,135 @@
+package session
+
+import (
+	"log/slog"
+	"runtime/debug"
+	"sync"
+)
+
+// LifetimeHandler is told of one moment in the life of a session. Those of one
+// moment are called one after the other, in the order in which they were added.
+type LifetimeHandler func(*Session)
+
+// Lifetime is the default instance: its handlers are told of the sessions of
+// every node that was given no instance of its own.
+var Lifetime = NewLifetime()
+
+// Lifetimes is the type of [Lifetime] under a name that others can write.
+type Lifetimes = lifetime
+
+// lifetime holds the handlers for the moments of a session's life. Its methods
+// may be called from any goroutine; a handler that is added while handlers
+// run is run from the next time on. A panic of a handler costs that handler
+// only. The zero value is ready.
+type lifetime struct {
+	mu sync.RWMutex
+	// Only ever appended to, so that a reader may keep the slice it saw.
+	opened, bound, closed []LifetimeHandler
+	panicked              func(s *Session, v any, stack []byte)
+}
+
+// NewLifetime returns an instance without handlers, for one node.
+func NewLifetime() *lifetime { return new(lifetime) }
+
+// OnOpened adds a handler for sessions whose handshake is done. A node runs it
+// on its scheduler, before the calls of the session's messages there.
+func (l *lifetime) OnOpened(h LifetimeHandler) { l.add(&l.opened, h) }
+
+// OnBound adds a handler for sessions that were bound to another uid than
+// before. It runs on the goroutine that called Bind.
+func (l *lifetime) OnBound(h LifetimeHandler) { l.add(&l.bound, h) }
+
+// OnClosed adds a handler for the end of sessions. The session has its uid,
+// its values and its groups still when the handler runs, and its context has
+// not ended yet; but it cannot be bound or join a group any more. A node runs
+// it on its scheduler, after the calls that were queued there before the end.
+func (l *lifetime) OnClosed(h LifetimeHandler) { l.add(&l.closed, h) }
+
+// OnPanic sets what is called with the value and the stack of a panic in a
+// handler; nil and the default is an error in the log of slog.
+func (l *lifetime) OnPanic(f func(s *Session, v any, stack []byte)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.panicked = f
+}
+
+func (l *lifetime) add(to *[]LifetimeHandler, h LifetimeHandler) {
+	if h == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	*to = append(*to, h)
+}
+
+func (l *lifetime) handlers(of *[]LifetimeHandler) []LifetimeHandler {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return *of
+}
+
+// Open runs the OnOpened handlers, once a session however often it is called
+// and not for one that closed. Whoever carries the session calls it.
+func (l *lifetime) Open(s *Session) {
+	if s != nil && s.advance(phaseOpen) {
+		l.run(&l.opened, s)
+	}
+}
+
+// Bound runs the OnBound handlers. Session.Bind calls it.
+func (l *lifetime) Bound(s *Session) {
+	if s != nil {
+		l.run(&l.bound, s)
+	}
+}
+
+// Close ends the life of s: nothing can be bound or observe it from here on,
+// the OnClosed handlers run, its context ends, and its observers are told.
+// Whoever carries the session calls it, after its connection has ended. It
+// may be called more than once and from several goroutines: the first call
+// does all of it, the others return at once without waiting for the first.
+func (l *lifetime) Close(s *Session) {
+	if s == nil || !s.advance(phaseClosing) {
+		return
+	}
+	l.run(&l.closed, s)
+	s.end(l)
+}
+
+func (l *lifetime) run(of *[]LifetimeHandler, s *Session) {
+	for _, h := range l.handlers(of) {
+		l.shield(s, h)
+	}
+}
+
+// shield calls h and keeps its panic from whoever comes after it.
+func (l *lifetime) shield(s *Session, h LifetimeHandler) {
+	defer func() {
+		if v := recover(); v != nil {
+			l.report(s, v, debug.Stack())
+		}
+	}()
+	h(s)
+}
+
+func (l *lifetime) report(s *Session, v any, stack []byte) {
+	l.mu.RLock()
+	f := l.panicked
+	l.mu.RUnlock()
+	if f == nil {
+		logPanic(s, v, stack)
+		return
+	}
+	defer func() {
+		if again := recover(); again != nil {
+			logPanic(s, v, stack)
+			logPanic(s, again, debug.Stack())
+		}
+	}()
+	f(s, v, stack)
+}
+
+func logPanic(s *Session, v any, stack []byte) {
+	slog.Error("session: a lifetime handler panicked",
+		"session", s.ID(), "uid", s.UID(), "panic", v, "stack", string(stack))
+}

@@ -1,0 +1,100 @@
+package session
+
+import "maps"
+
+// Set keeps value under key for as long as the session lives.
+func (s *Session) Set(key string, value any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.data == nil {
+		s.data = make(map[string]any)
+	}
+	s.data[key] = value
+}
+
+// Remove forgets the value of key.
+func (s *Session) Remove(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.data, key)
+}
+
+// HasKey reports whether there is a value under key, be it nil.
+func (s *Session) HasKey(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.data[key]
+	return ok
+}
+
+// Value returns the value of key, nil if there is none. The accessors beside
+// it return the value as one type, and that type's zero value if there is none
+// or it is of another type; numbers are not converted.
+func (s *Session) Value(key string) any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.data[key]
+}
+
+// State returns a copy of all values; the values themselves are shared. It is
+// never nil.
+func (s *Session) State() map[string]any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.data == nil {
+		return make(map[string]any)
+	}
+	return maps.Clone(s.data)
+}
+
+// Restore replaces all values by a copy of data; nil leaves none.
+func (s *Session) Restore(data map[string]any) {
+	data = maps.Clone(data)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.data = data
+}
+
+func typed[T any](s *Session, key string) T {
+	v, _ := s.Value(key).(T)
+	return v
+}
+
+// Int returns the value of key if it is an int, else 0.
+func (s *Session) Int(key string) int { return typed[int](s, key) }
+
+// Int8 returns the value of key if it is an int8, else 0.
+func (s *Session) Int8(key string) int8 { return typed[int8](s, key) }
+
+// Int16 returns the value of key if it is an int16, else 0.
+func (s *Session) Int16(key string) int16 { return typed[int16](s, key) }
+
+// Int32 returns the value of key if it is an int32, else 0.
+func (s *Session) Int32(key string) int32 { return typed[int32](s, key) }
+
+// Int64 returns the value of key if it is an int64, else 0.
+func (s *Session) Int64(key string) int64 { return typed[int64](s, key) }
+
+// Uint returns the value of key if it is a uint, else 0.
+func (s *Session) Uint(key string) uint { return typed[uint](s, key) }
+
+// Uint8 returns the value of key if it is a uint8, else 0.
+func (s *Session) Uint8(key string) uint8 { return typed[uint8](s, key) }
+
+// Uint16 returns the value of key if it is a uint16, else 0.
+func (s *Session) Uint16(key string) uint16 { return typed[uint16](s, key) }
+
+// Uint32 returns the value of key if it is a uint32, else 0.
+func (s *Session) Uint32(key string) uint32 { return typed[uint32](s, key) }
+
+// Uint64 returns the value of key if it is a uint64, else 0.
+func (s *Session) Uint64(key string) uint64 { return typed[uint64](s, key) }
+
+// Float32 returns the value of key if it is a float32, else 0.
+func (s *Session) Float32(key string) float32 { return typed[float32](s, key) }
+
+// Float64 returns the value of key if it is a float64, else 0.
+func (s *Session) Float64(key string) float64 { return typed[float64](s, key) }
+
+// String returns the value of key if it is a string, else "".
+func (s *Session) String(key string) string { return typed[string](s, key) }
