@@ -1,0 +1,47 @@
+package scheduler
+
+import "time"
+
+// std is the instance behind the package functions. It also numbers the timers
+// of all instances.
+var std = New(WithName("default"))
+
+func nextTimerID() int64 { return std.ids.Add(1) }
+
+// Default returns the instance that the package functions work on. A node that
+// uses it configures it before its start and closes it at its end;
+// Configure without options makes it as new after that.
+func Default() *Scheduler { return std }
+
+// Sched runs the default scheduler on the calling goroutine until [Close].
+// Nodes do that themselves. See [Scheduler.Run].
+func Sched() { std.Run() }
+
+// Close ends the default scheduler. See [Scheduler.Close].
+func Close() { std.Close() }
+
+// PushTask queues a task on the default scheduler. See [Scheduler.PushTask].
+func PushTask(task Task) { std.PushTask(task) }
+
+// NewTimer makes a timer on the default scheduler. See [Scheduler.NewTimer].
+func NewTimer(interval time.Duration, fn TimerFunc) *Timer {
+	return std.NewTimer(interval, fn)
+}
+
+// NewCountTimer makes a timer with a number of calls on the default scheduler.
+// See [Scheduler.NewCountTimer].
+func NewCountTimer(interval time.Duration, count int, fn TimerFunc) *Timer {
+	return std.NewCountTimer(interval, count, fn)
+}
+
+// NewAfterTimer makes a timer with one call on the default scheduler. See
+// [Scheduler.NewAfterTimer].
+func NewAfterTimer(duration time.Duration, fn TimerFunc) *Timer {
+	return std.NewAfterTimer(duration, fn)
+}
+
+// NewCondTimer makes a timer with a condition on the default scheduler. See
+// [Scheduler.NewCondTimer].
+func NewCondTimer(condition TimerCondition, fn TimerFunc) *Timer {
+	return std.NewCondTimer(condition, fn)
+}

@@ -1,0 +1,56 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+)
+
+// Labels of the loop's goroutine, and of those it starts, in profiles.
+const (
+	labelName = "nano_scheduler"
+	labelID   = "nano_scheduler_id"
+)
+
+func (s *Scheduler) id() string { return fmt.Sprintf("%p", s) }
+
+func (s *Scheduler) labelled() context.Context {
+	return pprof.WithLabels(context.Background(), pprof.Labels(labelName, s.cfg.name, labelID, s.id()))
+}
+
+// stack returns where the loop is. It asks for a profile, which the runtime
+// takes without stopping the program for its length, and finds the loop by its
+// label; goroutines that handlers started bear it too, but did not come from
+// loop, and calls that are in Await did, but are in offTurn.
+func (s *Scheduler) stack() string {
+	var b strings.Builder
+	if err := pprof.Lookup("goroutine").WriteTo(&b, 1); err != nil {
+		return ""
+	}
+	label := fmt.Sprintf("%q:%q", labelID, s.id())
+	for record := range strings.SplitSeq(b.String(), "\n\n") {
+		if strings.Contains(record, label) &&
+			strings.Contains(record, "scheduler.(*Scheduler).loop+") &&
+			!strings.Contains(record, "scheduler.(*Scheduler).offTurn+") {
+			return record
+		}
+	}
+	return ""
+}
+
+// goroutineID returns the number of the calling goroutine. It is slow (a
+// microsecond) and only serves to tell whether Close is called from the inside.
+func goroutineID() uint64 {
+	var buf [64]byte
+	var id uint64
+	const prefix = len("goroutine ")
+	for _, c := range buf[prefix:runtime.Stack(buf[:], false)] {
+		if c < '0' || c > '9' {
+			break
+		}
+		id = id*10 + uint64(c-'0')
+	}
+	return id
+}

@@ -1,0 +1,158 @@
+package scheduler
+
+import (
+	"log/slog"
+	"math/bits"
+	"time"
+)
+
+// keep is the capacity, in jobs, below which a buffer is never given back.
+const keep = 1024
+
+// PushTask queues a task. It never waits, whoever calls: a task may push any
+// number of tasks. Tasks run in the order in which they were pushed by one
+// goroutine. After Close the task is dropped and counted.
+func (s *Scheduler) PushTask(t Task) {
+	if t == nil {
+		slog.Error("nano/scheduler: PushTask without a task", "scheduler", s.Stats().Name)
+		return
+	}
+	came := s.stamp()
+	s.mu.Lock()
+	if s.life > lifeRunning {
+		s.dropped++
+		s.mu.Unlock()
+		return
+	}
+	if len(s.queue) == 0 {
+		s.firstLocked(came)
+	}
+	s.queue = append(s.queue, taskJob(t))
+	s.unlockAndWake()
+}
+
+// Schedule is PushTask; it makes a Scheduler a [LocalScheduler].
+func (s *Scheduler) Schedule(t Task) { s.PushTask(t) }
+
+// Submit queues jobs, all of them or none, in order, under one lock. While the
+// queue is at its limit it waits, until there is room, stop is closed
+// ([ErrStopped]) or the scheduler is closed ([ErrClosed]). A nil stop waits for
+// room only. The slice is copied and the caller's again on return; no element
+// may be nil.
+//
+// Submit is for goroutines that read from the outside. What the scheduler runs
+// must not call it: with a full queue it would wait for itself. PushTask is for
+// that.
+func (s *Scheduler) Submit(jobs []Job, stop <-chan struct{}) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	came := s.stamp()
+	s.mu.Lock()
+	for len(s.queue) >= s.cfg.limit && s.life <= lifeRunning {
+		if s.room == nil {
+			s.room = make(chan struct{})
+		}
+		room := s.room
+		s.mu.Unlock()
+		select {
+		case <-room:
+		case <-stop:
+			return ErrStopped
+		}
+		came = s.stamp()
+		s.mu.Lock()
+	}
+	if s.life > lifeRunning {
+		s.dropped += uint64(len(jobs))
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	if len(s.queue) == 0 {
+		s.firstLocked(came)
+	}
+	s.queue = append(s.queue, jobs...)
+	s.unlockAndWake()
+	return nil
+}
+
+// stamp reads the clock for the one who will find the queue empty, before the
+// lock is taken; all others need no time.
+func (s *Scheduler) stamp() time.Duration {
+	if s.pending.Load() {
+		return 0
+	}
+	return now()
+}
+
+// firstLocked notes that the queue is no longer empty.
+func (s *Scheduler) firstLocked(came time.Duration) {
+	if came == 0 {
+		came = now()
+	}
+	s.oldest = came
+	s.pending.Store(true)
+}
+
+// unlockAndWake gives up mu and wakes the loop if it is parked. At most one
+// caller finds it parked, so the send has its place in the channel.
+func (s *Scheduler) unlockAndWake() {
+	if !s.parked {
+		s.mu.Unlock()
+		return
+	}
+	s.parked = false
+	wake := s.wake
+	s.mu.Unlock()
+	wake <- struct{}{}
+}
+
+// letInLocked lets those go on who wait in Submit.
+func (s *Scheduler) letInLocked() {
+	if s.room != nil {
+		close(s.room)
+		s.room = nil
+	}
+}
+
+// take gives the loop all that is queued as its next batch, which is empty if
+// only timers are due. It parks while there is nothing, and returns false at
+// the end of the run, which comes after that of the last call in Await.
+func (s *Scheduler) take() bool {
+	s.mu.Lock()
+	for len(s.queue) == 0 {
+		if s.life == lifeClosing && len(s.awaiting) == 0 {
+			s.mu.Unlock()
+			return false
+		}
+		if s.due.Load() {
+			break
+		}
+		s.parked = true
+		s.mu.Unlock()
+		<-s.wake
+		s.mu.Lock()
+	}
+
+	last, next := s.batch, s.queue
+	s.executed += uint64(len(last))
+	if cap(last) > keep && len(next) <= cap(last)/4 {
+		last = nil
+	}
+	s.batch, s.queue = next, last[:0]
+	s.pending.Store(false)
+	s.size, s.pos, s.named = len(next), 0, 0
+	if n := len(s.names); n < len(next) || n > keep && len(next) <= n/4 {
+		s.names = make([]string, max(64, 1<<bits.Len(uint(len(next)))))
+	}
+	s.mark(phaseIdle, 0)
+	t := now()
+	s.started.Store(int64(t))
+	if len(next) > 0 {
+		s.wait = t - s.oldest
+	}
+	s.letInLocked()
+	s.mu.Unlock()
+	s.stage = stageBegin
+	return true
+}

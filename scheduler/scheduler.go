@@ -1,0 +1,290 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Errors of this package.
+var (
+	// ErrClosed says that the scheduler is closed or closing and took nothing.
+	ErrClosed = errors.New("nano/scheduler: closed")
+	// ErrStopped says that the caller's stop channel ended the wait in Submit.
+	ErrStopped = errors.New("nano/scheduler: stopped while waiting for room")
+	// ErrRunning says that a running scheduler cannot be configured.
+	ErrRunning = errors.New("nano/scheduler: running")
+)
+
+// base is what times are counted from: a monotonic clock in one word. Within a
+// testing/synctest bubble, whose clock is another, these times may be negative.
+var base = time.Now()
+
+func now() time.Duration { return time.Since(base) }
+
+// Task is a function to be run by a scheduler.
+type Task func()
+
+// Hook is a function without arguments. It is kept for programs that name the
+// type; nothing in this package takes one.
+type Hook func()
+
+// LocalScheduler runs tasks one after another, in the order in which they were
+// scheduled. A component may bring its own; [Scheduler] is one. Schedule may be
+// called from any goroutine and must not wait for the task.
+type LocalScheduler interface {
+	Schedule(Task)
+}
+
+// Job is work with a name. Both methods are called on the loop, Name once and
+// right before Run, and the scheduler keeps nothing of the job from there on:
+// a job may go back to its pool within Run.
+type Job interface {
+	// Run does the work.
+	Run()
+	// Name says what it is, for reports: the route of a message, say. It is
+	// called for every job and should return a string that exists already.
+	Name() string
+}
+
+// taskJob makes a Job of a Task. A func is one pointer, so the conversion to
+// an interface allocates nothing.
+type taskJob func()
+
+func (t taskJob) Run()         { t() }
+func (t taskJob) Name() string { return "task" }
+
+// life is where a scheduler stands between New and Close.
+type life uint8
+
+const (
+	lifeOpen    life = iota // takes tasks and timers, loop not running
+	lifeRunning             // loop running
+	lifeClosing             // loop running what is left
+	lifeClosed              // takes nothing
+)
+
+// Scheduler runs jobs, tasks and timers, one at a time. That is done by one
+// goroutine, as long as none of them calls Await. All methods may be
+// called from any goroutine, also from what it runs (but see Submit). A
+// Scheduler must not be copied; make one with [New].
+type Scheduler struct {
+	// mu guards what stands here. It may be held when timers.mu is taken,
+	// never the other way round. No foreign code is called under either.
+	// What each push writes stands first, and a cache line away from what the
+	// loop uses for each job, from names on.
+	mu       sync.Mutex
+	cfg      config // changes only when the loop does not run, which reads it without mu
+	life     life
+	queue    []Job               // what waits for the loop
+	oldest   time.Duration       // when the first of queue came
+	pending  atomic.Bool         // len(queue) > 0, for those without mu
+	parked   bool                // the loop waits on wake; who clears this sends on it
+	room     chan struct{}       // closed when the queue was taken; nil: nobody waits
+	wake     chan struct{}       // one a run
+	done     chan struct{}       // closed when the run is over; one a run
+	watch    *watch              // one a run
+	profile  context.Context     // the loop's profiler labels; one a run, read without mu as cfg is
+	awaiting map[uint64]struct{} // goroutines of calls in Await whose wait has not ended; nil: none
+	executed uint64              // jobs of the batches before this one
+	dropped  uint64
+	wait     time.Duration // how long the first of the last batch had waited
+	size     int           // len(batch), for Stats
+	names    []string      // of the batch's jobs. The slice changes under mu; names[i] is written before state tells of i, and read under mu after it
+
+	due     atomic.Bool   // a timer is due
+	closing atomic.Bool   // life == lifeClosing
+	panics  atomic.Uint64 // calls that panicked
+	state   atomic.Uint64 // what the loop is doing, see mark
+	started atomic.Int64  // now() when the batch began
+	loopID  atomic.Uint64 // the loop's goroutine: the one that has the turn
+
+	// What stands here belongs to the loop, that is, to the goroutine that has the turn.
+	batch []Job
+	pos   int      // next of batch to run
+	named int      // how many of batch have given their name
+	stage stage    // how far the batch is
+	lost  bool     // a timer is ending the goroutine, and has been reported
+	seq   uint32   // counts calls, so that two in a row differ
+	heir  *awaiter // the call that is to be resumed: this goroutine returns up to loop, which hands it the turn
+
+	timers timers
+
+	more func() bool // given to the idle hook
+	ids  atomic.Int64
+}
+
+// New makes a scheduler. It takes tasks and timers at once, and runs them from
+// [Scheduler.Start] or [Scheduler.Run] on.
+func New(opts ...Option) *Scheduler {
+	s := &Scheduler{cfg: makeConfig(opts)}
+	s.more = func() bool { return s.pending.Load() || s.due.Load() || s.closing.Load() }
+	return s
+}
+
+// Configure replaces the configuration by the given options over the defaults:
+// what no option names is as in a new scheduler. Jobs and timers stay. A closed
+// scheduler is open again after it, so that tasks and timers which are made
+// before the next Run are kept. While the loop is running it changes nothing
+// and returns [ErrRunning].
+func (s *Scheduler) Configure(opts ...Option) error {
+	cfg := makeConfig(opts)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life == lifeRunning || s.life == lifeClosing {
+		return ErrRunning
+	}
+	s.cfg = cfg
+	s.openLocked()
+	return nil
+}
+
+// Run runs the loop on the calling goroutine until [Scheduler.Close]. If it is
+// running already, Run returns at once. It can be run again after Close has
+// returned. The goroutine's profiler labels are the scheduler's meanwhile, and
+// none afterwards. After a call of Await, other goroutines of the scheduler's may run
+// the loop while this one waits for its end. Where the loop gets a goroutine of its own, Start is better: a
+// Close that comes right after Start is not overtaken by it.
+func (s *Scheduler) Run() {
+	if done := s.enter(); done != nil {
+		s.loop()
+		<-done
+	}
+}
+
+// Start runs the loop on a new goroutine, which [Scheduler.Close] ends and
+// waits for. If it is running already, Start does nothing.
+func (s *Scheduler) Start() {
+	if s.enter() != nil {
+		go s.loop()
+	}
+}
+
+// Close takes no more tasks, stops all timers, runs what was queued before and
+// waits until that is done. What is pushed from now on is dropped and counted.
+// Calls that are in [Scheduler.Await] come back and run to their end first.
+// Close may be called many times and from many goroutines; each waits. Called
+// from a task, a timer or a report of this scheduler, it does not wait for
+// itself: the loop ends soon after. A scheduler that never ran drops its queue.
+func (s *Scheduler) Close() {
+	id := goroutineID()
+	s.mu.Lock()
+	switch s.life {
+	case lifeClosed:
+		s.mu.Unlock()
+		return
+	case lifeOpen:
+		s.life = lifeClosed
+		s.dropped += uint64(len(s.queue))
+		s.queue = nil
+		s.pending.Store(false)
+		s.timers.close()
+		s.letInLocked()
+		s.mu.Unlock()
+		return
+	case lifeRunning:
+		s.life = lifeClosing
+		s.closing.Store(true)
+		s.timers.close()
+		s.letInLocked()
+	}
+	done, w := s.done, s.watch
+	_, inside := s.awaiting[id] // in the function that Await was given
+	s.unlockAndWake()
+
+	if inside || id == s.loopID.Load() || w.runs(id) {
+		return
+	}
+	<-done
+}
+
+// openLocked makes a closed scheduler take tasks and timers again.
+func (s *Scheduler) openLocked() {
+	if s.life == lifeClosed {
+		s.life = lifeOpen
+		s.timers.open()
+	}
+}
+
+// enter claims the loop for the caller, who must run it. It returns what is
+// closed at the end of the run, or nil if the loop is running already.
+func (s *Scheduler) enter() (done <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life == lifeRunning || s.life == lifeClosing {
+		return nil
+	}
+	s.openLocked()
+	s.life = lifeRunning
+	s.wake = make(chan struct{}, 1)
+	s.done = make(chan struct{})
+	s.profile = s.labelled()
+	s.watch = newWatch(s)
+	if s.timers.run(s.ring) {
+		s.due.Store(true)
+	}
+	return s.done
+}
+
+// leave is the end of a run, called on the loop.
+func (s *Scheduler) leave() {
+	s.watch.stop()
+	s.mu.Lock()
+	s.life = lifeClosed
+	s.closing.Store(false)
+	s.due.Store(false)
+	s.executed += uint64(len(s.batch))
+	s.batch, s.queue, s.names, s.size, s.pos = nil, nil, nil, 0, 0
+	s.mark(phaseIdle, 0)
+	s.loopID.Store(0)
+	done := s.done
+	s.mu.Unlock()
+	close(done)
+}
+
+// Stats is what a scheduler tells of itself.
+type Stats struct {
+	Name     string        // see WithName
+	Queued   int           // jobs and tasks that are waiting to be run
+	Wait     time.Duration // how long the oldest of the last batch had waited, or the oldest in the queue has, whichever is more
+	Executed uint64        // jobs and tasks that were run
+	Dropped  uint64        // jobs and tasks that were refused or thrown away because it was closed
+	Panics   uint64        // calls that panicked, timers and hooks too
+	Running  string        // name of the call that is running; empty if none is
+	Since    time.Time     // when the batch of that call began; zero if none is running
+	Timers   int           // timers that are not stopped
+	Awaiting int           // calls in Await whose wait has not ended
+}
+
+// Stats returns the figures of this moment. It waits for no call and may be
+// asked at any time, also of a loop that hangs.
+func (s *Scheduler) Stats() Stats {
+	n := s.timers.len()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	phase, index := unmark(s.state.Load())
+	st := Stats{
+		Name:     s.cfg.name,
+		Queued:   len(s.queue) + s.size - index,
+		Wait:     s.wait,
+		Executed: s.executed + uint64(index),
+		Dropped:  s.dropped,
+		Panics:   s.panics.Load(),
+		Running:  s.callLocked(phase, index),
+		Timers:   n,
+		Awaiting: len(s.awaiting),
+	}
+	if phase == phaseJob {
+		st.Queued--
+	}
+	t := now()
+	if len(s.queue) > 0 {
+		st.Wait = max(st.Wait, t-s.oldest)
+	}
+	if phase != phaseIdle {
+		st.Since = time.Now().Add(time.Duration(s.started.Load()) - t)
+	}
+	return st
+}

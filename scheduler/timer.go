@@ -1,0 +1,272 @@
+package scheduler
+
+import (
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+)
+
+// precision is the shortest interval of a timer.
+const precision = time.Millisecond
+
+// forever is the count of a timer without one.
+const forever = -1
+
+// TimerFunc is called by a timer, on the scheduler.
+type TimerFunc func()
+
+// TimerCondition decides when a timer of [Scheduler.NewCondTimer] fires.
+type TimerCondition interface {
+	// Check is called on the scheduler, with the time of the check.
+	Check(now time.Time) bool
+}
+
+// Timer calls a function on its scheduler, once or repeatedly. Its methods may
+// be called from any goroutine.
+type Timer struct {
+	id    int64
+	sched *Scheduler // nil: was never valid
+	fn    TimerFunc
+	cond  TimerCondition
+
+	// Guarded by sched.timers.mu.
+	interval time.Duration
+	deadline time.Duration // on the clock of now
+	left     int           // calls that are left, or forever
+	index    int           // place in the heap
+}
+
+// ID returns a number that no other timer of this process has.
+func (t *Timer) ID() int64 { return t.id }
+
+// Stop ends the timer. Called on the scheduler, also from the timer's own
+// function, it makes sure that the function is not called again; called from
+// elsewhere, a call that has begun may still be running when Stop returns.
+// To stop a stopped timer is harmless.
+func (t *Timer) Stop() {
+	if t == nil || t.sched == nil {
+		return
+	}
+	ts := &t.sched.timers
+	ts.mu.Lock()
+	if t.index != notQueued {
+		ts.heap.remove(t.index)
+	}
+	ts.mu.Unlock()
+}
+
+// NewTimer makes a timer that calls fn every interval, the first time one
+// interval from now, until it is stopped. The precision is 1 ms, which is also
+// the shortest interval. If the scheduler is late, the calls that were missed
+// are not made up for: fn is called once and then at the next multiple of the
+// interval. Without fn, or with an interval that is not positive, an error is
+// logged and the timer is a stopped one; so it is on a closed scheduler.
+func (s *Scheduler) NewTimer(interval time.Duration, fn TimerFunc) *Timer {
+	return s.newTimer("NewTimer", interval, forever, nil, fn)
+}
+
+// NewCountTimer is NewTimer for count calls, after which the timer stops. A
+// count of -1 means no end, as in v0.5; any other that is not positive is an error as in NewTimer.
+func (s *Scheduler) NewCountTimer(interval time.Duration, count int, fn TimerFunc) *Timer {
+	if count <= 0 && count != forever {
+		return s.badTimer("NewCountTimer", "the count is not positive")
+	}
+	return s.newTimer("NewCountTimer", interval, count, nil, fn)
+}
+
+// NewAfterTimer makes a timer that calls fn once, after duration. For errors
+// see NewTimer.
+func (s *Scheduler) NewAfterTimer(duration time.Duration, fn TimerFunc) *Timer {
+	return s.newTimer("NewAfterTimer", duration, 1, nil, fn)
+}
+
+// NewCondTimer makes a timer that asks condition at regular times (see
+// [WithPrecision], 1 s by default) and calls fn whenever the answer is true,
+// until it is stopped. Without a condition or fn, see NewTimer.
+func (s *Scheduler) NewCondTimer(condition TimerCondition, fn TimerFunc) *Timer {
+	if condition == nil {
+		return s.badTimer("NewCondTimer", "there is no condition")
+	}
+	s.mu.Lock()
+	every := s.cfg.precision
+	s.mu.Unlock()
+	return s.newTimer("NewCondTimer", every, forever, condition, fn)
+}
+
+func (s *Scheduler) newTimer(maker string, interval time.Duration, count int, cond TimerCondition, fn TimerFunc) *Timer {
+	if fn == nil {
+		return s.badTimer(maker, "there is no function")
+	}
+	if interval <= 0 {
+		return s.badTimer(maker, "the interval is not positive")
+	}
+	t := &Timer{
+		id:       nextTimerID(),
+		sched:    s,
+		fn:       fn,
+		cond:     cond,
+		interval: max(interval, precision),
+		left:     count,
+		index:    notQueued,
+	}
+	s.timers.add(t)
+	return t
+}
+
+// badTimer is what a timer with unusable arguments becomes. Whoever made it
+// holds a timer that can be stopped as any other.
+func (s *Scheduler) badTimer(maker, why string) *Timer {
+	slog.Error("nano/scheduler: this timer will never fire", "scheduler", s.Stats().Name, "made by", maker, "because", why)
+	return &Timer{id: nextTimerID(), index: notQueued}
+}
+
+// timers holds the timers of one scheduler. One runtime timer is armed for the
+// earliest of them, and only while the loop is running.
+type timers struct {
+	mu       sync.Mutex
+	heap     timerHeap
+	closed   bool
+	ring     func()        // what the runtime timer calls; nil: the loop is not running
+	clock    *time.Timer   // nil: not made yet
+	armed    time.Duration // when clock will ring; 0: it will not
+	sweeping bool          // the loop is among the timers and arms the clock when done
+}
+
+func (ts *timers) add(t *Timer) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if ts.closed {
+		return
+	}
+	t.deadline = later(now(), t.interval)
+	ts.heap.push(t)
+	ts.armLocked()
+}
+
+func (ts *timers) len() int {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return len(ts.heap)
+}
+
+// run lets timers fire from now on. If there are any, the caller must see to a
+// sweep, which arms the clock.
+func (ts *timers) run(ring func()) (some bool) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	ts.ring = ring
+	return len(ts.heap) > 0
+}
+
+// close stops all timers and takes no new ones.
+func (ts *timers) close() {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	ts.closed = true
+	for _, t := range ts.heap {
+		t.index = notQueued
+	}
+	ts.heap, ts.ring, ts.armed, ts.sweeping = nil, nil, 0, false
+	if ts.clock != nil {
+		ts.clock.Stop()
+		ts.clock = nil
+	}
+}
+
+func (ts *timers) open() {
+	ts.mu.Lock()
+	ts.closed = false
+	ts.mu.Unlock()
+}
+
+// armLocked sees to it that the clock rings when the earliest timer is due. A
+// clock that rings too early does no harm, so it is never set to later.
+func (ts *timers) armLocked() {
+	if len(ts.heap) == 0 || ts.ring == nil || ts.sweeping {
+		return
+	}
+	first := ts.heap[0].deadline
+	if ts.armed != 0 && ts.armed <= first {
+		return
+	}
+	ts.armed = first
+	wait := max(first-now(), 0)
+	if ts.clock == nil {
+		ts.clock = time.AfterFunc(wait, ts.ring)
+	} else {
+		ts.clock.Reset(wait)
+	}
+}
+
+// nextDue takes the earliest timer that is due at the given time and puts it
+// back for its next turn, or returns nil when none is left.
+func (ts *timers) nextDue(at time.Duration) *Timer {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if len(ts.heap) == 0 || ts.heap[0].deadline > at {
+		ts.sweeping = false
+		ts.armLocked()
+		return nil
+	}
+	t := ts.heap[0]
+	if t.left != forever {
+		if t.left--; t.left == 0 {
+			ts.heap.remove(0)
+			return t
+		}
+	}
+	missed := (at - t.deadline) / t.interval
+	t.deadline = later(t.deadline+missed*t.interval, t.interval)
+	ts.heap.fix(0)
+	return t
+}
+
+// later adds two times that may be as long as the type allows.
+func later(at, d time.Duration) time.Duration {
+	if at > math.MaxInt64-d {
+		return math.MaxInt64
+	}
+	return at + d
+}
+
+// ring is called by the runtime when the earliest timer is due.
+func (s *Scheduler) ring() {
+	s.due.Store(true)
+	s.mu.Lock()
+	s.unlockAndWake()
+}
+
+// sweep fires each timer that is due, once. Timers which come due meanwhile are
+// for the next sweep, so that jobs get their turn.
+func (s *Scheduler) sweep() {
+	s.due.Store(false)
+	ts := &s.timers
+	ts.mu.Lock()
+	ts.armed, ts.sweeping = 0, true
+	ts.mu.Unlock()
+	at := now()
+	for t := ts.nextDue(at); t != nil; t = ts.nextDue(at) {
+		s.fire(t)
+	}
+}
+
+func (s *Scheduler) fire(t *Timer) {
+	ok := false
+	defer func() {
+		if !ok {
+			v := recover()
+			s.failed("timer", v)
+			if v == nil { // the goroutine is lost (runtime.Goexit); another one sweeps on
+				s.lost = true
+				s.due.Store(true)
+			}
+		}
+	}()
+	s.mark(phaseTimer, s.pos)
+	s.watch.rouse()
+	if t.cond == nil || t.cond.Check(time.Now()) {
+		t.fn()
+	}
+	ok = true
+}

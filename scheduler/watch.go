@@ -1,0 +1,157 @@
+package scheduler
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// watch looks at a running loop from outside, to tell of calls and batches that
+// take long. It ticks while the loop is at work and sleeps after a tick that
+// saw no work, so that a busy loop does not rouse it for each batch and an
+// idle one costs nothing. It has no goroutine between ticks.
+type watch struct {
+	s        *Scheduler
+	slow     time.Duration
+	stall    time.Duration
+	interval time.Duration // between ticks
+	timer    *time.Timer
+	awake    atomic.Bool   // a tick will come; who sets it resets timer
+	ticker   atomic.Uint64 // goroutine that is calling a function of the user's
+
+	mu       sync.Mutex // held by a tick
+	stopped  bool
+	state    uint64        // what the last tick saw
+	since    time.Duration // since when
+	reported bool          // as slow
+	stalled  time.Duration // when onStall was called last
+}
+
+// newWatch makes the watch of one run; nil if there is nothing to watch for.
+func newWatch(s *Scheduler) *watch {
+	w := &watch{s: s, slow: s.cfg.slow, stall: s.cfg.stall, interval: math.MaxInt64, stalled: math.MinInt64}
+	if w.slow == 0 && w.stall == 0 {
+		return nil
+	}
+	if w.slow > 0 {
+		w.interval = max(w.slow/4, precision)
+	}
+	if w.stall > 0 {
+		w.interval = min(w.interval, w.stall)
+	}
+	w.timer = time.AfterFunc(math.MaxInt64, w.tick)
+	w.timer.Stop()
+	return w
+}
+
+// rouse is called by the loop when it begins to work, after it has said so in
+// its state: either the loop sees that the watch sleeps, or the watch sees that
+// the loop works.
+func (w *watch) rouse() {
+	if w != nil && !w.awake.Load() {
+		w.begin()
+	}
+}
+
+func (w *watch) begin() {
+	if w.awake.CompareAndSwap(false, true) {
+		w.timer.Reset(w.interval)
+	}
+}
+
+// stop ends the ticks and waits for one that is under way.
+func (w *watch) stop() {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	w.stopped = true
+	w.timer.Stop()
+	w.mu.Unlock()
+}
+
+// runs says whether the goroutine is in a function that a tick has called.
+func (w *watch) runs(goroutine uint64) bool {
+	return w != nil && w.ticker.Load() == goroutine
+}
+
+func (w *watch) tick() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped {
+		return
+	}
+	s := w.s
+	state := s.state.Load()
+	started := time.Duration(s.started.Load()) // of this batch or a later one
+	at := now()
+	p, _ := unmark(state)
+	changed := state != w.state
+	if changed {
+		w.state, w.since, w.reported = state, at, false
+	}
+	if p == phaseIdle {
+		if !changed {
+			w.sleep(state)
+			return
+		}
+		w.timer.Reset(w.interval)
+		return
+	}
+
+	next := w.interval
+	defer func() { w.timer.Reset(next) }()
+	if w.stall > 0 && p != phaseAfter {
+		age := at - max(started, w.stalled)
+		if age >= w.stall {
+			w.stalled, age = at, 0
+			w.call(s.cfg.onStall)
+		}
+		next = min(next, max(w.stall-age, w.stall/4))
+	}
+	if w.slow > 0 && !w.reported {
+		if age := at - w.since; age >= w.slow {
+			w.reported = true
+			w.report(state, age)
+		} else {
+			next = min(next, max(w.slow-age, precision))
+		}
+	}
+}
+
+// sleep ends the ticks until the loop works again; see rouse.
+func (w *watch) sleep(state uint64) {
+	w.awake.Store(false)
+	if w.s.state.Load() != state {
+		w.begin()
+	}
+}
+
+func (w *watch) report(state uint64, age time.Duration) {
+	s := w.s
+	stack := s.stack()
+	s.mu.Lock()
+	if s.state.Load() != state {
+		s.mu.Unlock()
+		return // it has just ended; what is on the stack is another call
+	}
+	p, index := unmark(state)
+	r := Slow{Scheduler: s.cfg.name, Name: s.callLocked(p, index), For: age, Stack: stack}
+	s.mu.Unlock()
+	w.call(func() { s.cfg.onSlow(r) })
+}
+
+// call calls a function of the user's, on the tick's goroutine.
+func (w *watch) call(fn func()) {
+	ok := false
+	w.ticker.Store(goroutineID())
+	defer func() {
+		w.ticker.Store(0)
+		if !ok {
+			w.s.failed("watch", recover())
+		}
+	}()
+	fn()
+	ok = true
+}
