@@ -1,0 +1,408 @@
+package dispatch
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"slices"
+	"sync"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/pipeline"
+	"github.com/lonng/nano/scheduler"
+	"github.com/lonng/nano/session"
+)
+
+// call is one handler call on its way through a scheduler. Calls are pooled: nothing may keep one.
+type call struct {
+	table *Table
+	route *route
+	peer  Peer
+	mid   uint64
+	arg   any
+	raw   []byte
+}
+
+var calls = sync.Pool{New: func() any { return new(call) }}
+
+// Name is the route, for the scheduler's reports.
+func (c *call) Name() string { return c.route.name }
+
+// Run calls the handler and answers. It is what a scheduler runs.
+func (c *call) Run() {
+	defer c.end()
+	s := c.peer.Session()
+	h := c.route.handler
+	c.peer.Enter(c.mid)
+	ctx := context.Background()
+	if h.NeedsContext {
+		ctx = &callContext{Context: s.Context(), table: c.table, route: c.route, peer: c.peer, session: s, mid: c.mid}
+	}
+	reply, err := h.Call(ctx, s, c.arg, c.raw)
+	switch {
+	case err != nil:
+		c.table.fail(c.peer, c.mid, c.route.name, err)
+	case h.HasReply && reply != nil && c.mid != 0:
+		if err := c.peer.ResponseMid(c.mid, reply); err != nil {
+			c.table.fail(c.peer, c.mid, c.route.name, fmt.Errorf("answer with %T: %w", reply, err))
+		}
+	}
+}
+
+// end recovers from a panic of the handler, which costs this call only, and gives the call back.
+func (c *call) end() {
+	if v := recover(); v != nil {
+		c.table.cfg.Log.Error("handler panicked", "route", c.route.name, "panic", v, "stack", string(debug.Stack()))
+		c.table.fail(c.peer, c.mid, c.route.name, component.Errorf(component.CodeInternal, "internal error"))
+	}
+	c.free()
+}
+
+// callContext is a session's context with what a handler may ask about its call.
+type callContext struct {
+	context.Context
+	table   *Table
+	route   *route
+	peer    Peer
+	session *session.Session
+	mid     uint64
+}
+
+type callKey struct{}
+
+// Value finds the call itself, and else what the session's context holds.
+func (c *callContext) Value(key any) any {
+	if key == (callKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// OwnerOf returns the Config.Owner of the table whose handler has the context, nil if it is no handler's.
+func OwnerOf(ctx context.Context) any {
+	if c, ok := ctx.Value(callKey{}).(*callContext); ok {
+		return c.table.cfg.Owner
+	}
+	return nil
+}
+
+// Await calls wait. Called with a handler's context, on the goroutine of its scheduler, it lets that run other calls
+// meanwhile; after it the session's LastMid and Response are again those of this call. With any other context it is
+// otherwise's turn that is given away, if it runs the caller.
+func Await(ctx context.Context, otherwise *scheduler.Scheduler, wait func()) {
+	c, ok := ctx.Value(callKey{}).(*callContext)
+	if !ok {
+		otherwise.Await(wait)
+		return
+	}
+	at := c.route.main
+	if c.route.sched == nil {
+		at, _ = c.session.Value(c.route.byName).(*scheduler.Scheduler)
+	}
+	if at == nil { // one of the application's own, which cannot give turns away
+		wait()
+		return
+	}
+	p, ok := c.peer.(interface {
+		Answered() uint64
+		Return(mid, answered uint64)
+	})
+	if !ok || !at.HasTurn() { // not the handler itself, but a goroutine of its own
+		at.Await(wait)
+		return
+	}
+	answered := p.Answered()
+	at.Await(wait)
+	p.Return(c.mid, answered)
+}
+
+// CallOf returns what a handler's context knows of its call.
+func CallOf(ctx context.Context) (s *session.Session, route string, mid uint64, ok bool) {
+	c, ok := ctx.Value(callKey{}).(*callContext)
+	if !ok {
+		return nil, "", 0, false
+	}
+	return c.session, c.route.name, c.mid, true
+}
+
+// Batch gathers the calls of one read. It belongs to the goroutine that reads.
+type Batch struct {
+	table *Table
+	jobs  []scheduler.Job
+	sched *scheduler.Scheduler // whose jobs they are
+}
+
+var batches = sync.Pool{New: func() any { return new(Batch) }}
+
+// Begin returns an empty batch; Submit gives it back.
+func (t *Table) Begin() *Batch {
+	b := batches.Get().(*Batch)
+	b.table = t
+	return b
+}
+
+// Add prepares the call that message v asks for. v is borrowed; nothing of it is kept. A message that cannot be
+// served is answered at once. Messages of one session keep their order also where they go to two schedulers in
+// turn: each is handed over before the other begins.
+func (b *Batch) Add(p Peer, v codec.View) {
+	t := b.table
+	switch v.Type {
+	case codec.Request:
+		t.counters.Requests.Add(1)
+	case codec.Notify:
+		t.counters.Notifies.Add(1)
+		v.ID = 0
+	default:
+		t.counters.Ignored.Add(1)
+		t.cfg.Log.Debug("message ignored: only a server sends this type", "type", v.Type, "session", p.Session().ID())
+		return
+	}
+	r, name := t.find(v)
+	data, err := t.payload(v)
+	if err != nil {
+		t.fail(p, v.ID, name, err)
+		return
+	}
+	if t.cfg.Debug {
+		t.cfg.Log.Info("message", "type", v.Type, "route", name, "mid", v.ID, "session", p.Session().ID(), "bytes", len(data))
+	}
+	if t.inbound != nil && !isEmpty(t.inbound) {
+		m := &codec.Message{Type: v.Type, ID: v.ID, Route: name, Data: slices.Clone(data)}
+		if err := t.filter(p.Session(), m); err != nil {
+			t.fail(p, v.ID, name, refusal(err))
+			return
+		}
+		if data = m.Data; m.Route != name { // a filter may send a message elsewhere
+			name, r = m.Route, t.routes[m.Route]
+		}
+	}
+	if r == nil {
+		t.elsewhere(p, &codec.Message{Type: v.Type, ID: v.ID, Route: name, Data: slices.Clone(data)})
+		return
+	}
+	b.add(p, r, v.ID, data)
+}
+
+// isEmpty spares a message's copy when no filter will look at it.
+func isEmpty(c any) bool {
+	e, ok := c.(interface{ Empty() bool })
+	return ok && e.Empty()
+}
+
+// filter runs the inbound filters. Those of a Channel of the application's own may panic: that costs this message.
+func (t *Table) filter(s *session.Session, m *codec.Message) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &pipeline.PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return t.inbound.Process(s, m)
+}
+
+// refusal gives an error of a filter the code that says so, unless it has one. Its text is for the log: it was
+// not written for clients. A filter that panicked has not refused anything.
+func refusal(err error) error {
+	var p *pipeline.PanicError
+	if errors.As(err, &p) {
+		return fmt.Errorf("inbound filter panicked: %v\n%s", p.Value, p.Stack)
+	}
+	var e *component.Error
+	if errors.As(err, &e) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", component.Errorf(component.CodeRefused, "refused"), err)
+}
+
+// find looks a route up without making a string of it when there is a handler.
+func (t *Table) find(v codec.View) (*route, string) {
+	if v.Compressed {
+		name, err := v.RouteString(t.cfg.Dictionary)
+		if err != nil {
+			return nil, ""
+		}
+		return t.routes[name], name
+	}
+	if r := t.routes[string(v.Route)]; r != nil {
+		return r, r.name
+	}
+	return nil, string(v.Route)
+}
+
+// payload is the message's data, unpacked if need be. The result may alias what was read.
+func (t *Table) payload(v codec.View) ([]byte, error) {
+	if !v.Gzip {
+		return v.Data, nil
+	}
+	z, err := gzip.NewReader(bytes.NewReader(v.Data))
+	if err != nil {
+		return nil, component.Errorf(component.CodeInvalid, "payload is marked as gzip and is not: %w", err)
+	}
+	data, err := io.ReadAll(io.LimitReader(z, int64(t.cfg.MaxPayload)+1))
+	if err != nil {
+		return nil, component.Errorf(component.CodeInvalid, "payload does not unpack: %w", err)
+	}
+	if len(data) > t.cfg.MaxPayload {
+		return nil, component.Errorf(component.CodeInvalid, "payload unpacks to more than %d bytes", t.cfg.MaxPayload)
+	}
+	return data, nil
+}
+
+// elsewhere serves a message that no local handler has.
+func (t *Table) elsewhere(p Peer, m *codec.Message) {
+	_, sent := p.(Sent)
+	if t.cfg.Remote == nil || sent { // two nodes without the handler would send it to each other for good
+		t.fail(p, m.ID, m.Route, component.Errorf(component.CodeNotFound, "no handler for route %q", m.Route))
+		return
+	}
+	if err := t.cfg.Remote(p, m); err != nil {
+		t.fail(p, m.ID, m.Route, err)
+	}
+}
+
+// add makes the call and puts it where it will run.
+func (b *Batch) add(p Peer, r *route, mid uint64, data []byte) {
+	t := b.table
+	c, err := t.prepare(p, r, mid, data)
+	if err != nil {
+		t.fail(p, mid, r.name, err)
+		return
+	}
+	main := r.main
+	if r.sched == nil { // a session's own is one of ours, most often
+		main, _ = p.Session().Value(r.byName).(*scheduler.Scheduler)
+	}
+	if main != nil {
+		if b.sched != main {
+			b.hand()
+			b.sched = main
+		}
+		b.jobs = append(b.jobs, c)
+		return
+	}
+	b.hand()
+	if err := schedule(p, r, c); err != nil {
+		t.fail(p, mid, r.name, err)
+	}
+}
+
+// schedule gives a call to a scheduler of the application's. With an error the call is not given back: who
+// panicked may have kept it.
+func schedule(p Peer, r *route, c *call) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the scheduler of %s panicked: %v", r.name, v)
+		}
+	}()
+	local, err := r.local(p)
+	if err == nil {
+		local.Schedule(c.Run)
+	}
+	return err
+}
+
+// local is the scheduler that runs the route's calls for p's session.
+func (r *route) local(p Peer) (scheduler.LocalScheduler, error) {
+	if r.sched != nil {
+		return r.sched, nil
+	}
+	if l, ok := p.Session().Value(r.byName).(scheduler.LocalScheduler); ok {
+		return l, nil
+	}
+	return nil, fmt.Errorf("session value %q holds no scheduler.LocalScheduler, which WithSchedulerName asks for", r.byName)
+}
+
+// prepare makes the call with its argument. data is borrowed.
+func (t *Table) prepare(p Peer, r *route, mid uint64, data []byte) (*call, error) {
+	c := calls.Get().(*call)
+	*c = call{table: t, route: r, peer: p, mid: mid}
+	if r.handler.IsRawArg {
+		c.raw = append(make([]byte, 0, len(data)), data...)
+		return c, nil
+	}
+	arg, err := t.unmarshal(r, data)
+	if err != nil {
+		c.free()
+		return nil, err
+	}
+	c.arg = arg
+	return c, nil
+}
+
+func (c *call) free() {
+	*c = call{}
+	calls.Put(c)
+}
+
+// unmarshal makes the handler's argument; a panic of the application's serializer costs this message only.
+func (t *Table) unmarshal(r *route, data []byte) (arg any, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("serializer panicked on a payload for %s: %v", r.name, v)
+		}
+	}()
+	arg = r.handler.New()
+	if t.cfg.AliasesInput {
+		data = slices.Clone(data)
+	}
+	if err := t.cfg.Serializer.Unmarshal(data, arg); err != nil {
+		return nil, component.Errorf(component.CodeInvalid, "payload is not a %v: %w", r.handler.Type, err)
+	}
+	return arg, nil
+}
+
+// Notify calls the handler of a route on behalf of p's session, or has the message sent to where there is one.
+// It never blocks, so handlers may call it.
+func (t *Table) Notify(p Peer, name string, data []byte) error {
+	if t.Has(name) || t.cfg.Remote == nil {
+		return t.Schedule(p, codec.View{Type: codec.Notify, Route: []byte(name), Data: data})
+	}
+	return t.cfg.Remote(p, &codec.Message{Type: codec.Notify, Route: name, Data: data})
+}
+
+// Schedule calls the local handler of a message, without filters, and without ever blocking.
+func (t *Table) Schedule(p Peer, v codec.View) error {
+	r := t.routes[string(v.Route)]
+	if r == nil {
+		return component.Errorf(component.CodeNotFound, "no handler for route %q", v.Route)
+	}
+	if v.Type == codec.Notify {
+		v.ID = 0
+	}
+	c, err := t.prepare(p, r, v.ID, v.Data)
+	if err != nil {
+		return err
+	}
+	return schedule(p, r, c)
+}
+
+// hand submits what has gathered so far.
+func (b *Batch) hand() {
+	if len(b.jobs) == 0 {
+		return
+	}
+	if err := b.sched.Submit(b.jobs, nil); err != nil {
+		for _, j := range b.jobs {
+			c := j.(*call)
+			b.table.fail(c.peer, c.mid, c.route.name, component.Errorf(component.CodeUnavailable, "the node is shutting down: %w", err))
+			c.free()
+		}
+	}
+	clear(b.jobs)
+	b.jobs = b.jobs[:0]
+}
+
+// Hand hands over the calls that were added so far, and waits where a scheduler is full: what is pushed to a scheduler
+// after it comes after them.
+func (b *Batch) Hand() { b.hand() }
+
+// Submit hands the calls over, waits where a scheduler is full, and gives the batch back.
+func (b *Batch) Submit() {
+	b.hand()
+	b.table, b.sched = nil, nil
+	batches.Put(b)
+}

@@ -1,0 +1,364 @@
+package dispatch
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/pipeline"
+	"github.com/lonng/nano/serialize"
+	"github.com/lonng/nano/session"
+)
+
+// panicker is a serializer of the application's with a bug.
+type panicker struct{ serialize.Serializer }
+
+func (panicker) Unmarshal([]byte, any) error { panic("bug") }
+
+// channel is a pipeline of the application's own, which panics.
+type channel struct{ pipeline.Pipeline }
+
+func (c channel) Inbound() pipeline.Channel                    { return c }
+func (channel) PushFront(pipeline.Func)                        {}
+func (channel) PushBack(pipeline.Func)                         {}
+func (channel) Process(*session.Session, *codec.Message) error { panic("own channel's bug") }
+
+func filters(fs ...pipeline.Func) func(*Config) {
+	return func(c *Config) {
+		c.Pipeline = pipeline.New()
+		for _, f := range fs {
+			c.Pipeline.Inbound().PushBack(f)
+		}
+	}
+}
+
+// However a request fails, the client gets exactly one error with a code, the log has the reason, and nothing of the
+// application's text leaks out unless it was meant for clients.
+func TestEachFailureIsOneErrorAnswer(t *testing.T) {
+	secret := errors.New("password is 123")
+	comps := func(fn func() error) *component.Components {
+		return raw("A.B", func(context.Context, *session.Session, []byte) error { return fn() })
+	}
+	typed := func() *component.Components {
+		cs := new(component.Components)
+		component.HandleNotify(cs, "A.B", func(context.Context, *session.Session, *Ask) error { return nil })
+		return cs
+	}
+	ok := func() error { return nil }
+	for _, c := range []struct {
+		name  string
+		comps *component.Components
+		conf  func(*Config)
+		view  codec.View
+		code  string
+		text  string // part of the client's
+		log   string
+	}{
+		{"no such route", comps(ok), nil, request(7, "A.C", ""), component.CodeNotFound, `"A.C"`, "DEBUG"},
+		{"empty route", comps(ok), nil, request(7, "", ""), component.CodeNotFound, "", "DEBUG"},
+		{"payload does not parse", typed(), nil, request(7, "A.B", "{"), component.CodeInvalid, "Ask", "DEBUG"},
+		{"serializer panics", typed(), func(c *Config) { c.Serializer = panicker{} }, request(7, "A.B", "{}"), component.CodeInternal, "internal error", "bug"},
+		{"handler error", comps(func() error { return secret }), nil, request(7, "A.B", ""), component.CodeInternal, "internal error", "password"},
+		{"handler error with a code", comps(func() error { return component.Errorf("full", "room is full: %w", io.EOF) }), nil, request(7, "A.B", ""), "full", "room is full", "room is full"},
+		{"wrapped", comps(func() error { return errors.Join(secret, component.Errorf("full", "room")) }), nil, request(7, "A.B", ""), "full", "room", "password"},
+		{"handler panic", comps(func() error { panic(secret) }), nil, request(7, "A.B", ""), component.CodeInternal, "internal error", "handler panicked"},
+		{"handler panic with a coded error", comps(func() error { panic(component.Errorf("full", "room")) }), nil, request(7, "A.B", ""), component.CodeInternal, "internal error", "handler panicked"},
+		{"filter refuses", comps(ok), filters(func(*session.Session, *codec.Message) error { return secret }), request(7, "A.B", ""), component.CodeRefused, "refused", "password"},
+		{"filter refuses with a code", comps(ok), filters(func(*session.Session, *codec.Message) error {
+			return component.Errorf(component.CodeUnauthenticated, "sign in first")
+		}), request(7, "A.B", ""), component.CodeUnauthenticated, "sign in first", "sign in first"},
+		{"filter panics", comps(ok), filters(func(*session.Session, *codec.Message) error { panic("filter's bug") }), request(7, "A.B", ""), component.CodeInternal, "internal error", "filter's bug"},
+		{"own channel panics", comps(ok), func(c *Config) { c.Pipeline = channel{} }, request(7, "A.B", ""), component.CodeInternal, "internal error", "own channel's bug"},
+		{"not gzip", comps(ok), nil, codec.View{Type: codec.Request, ID: 7, Route: []byte("A.B"), Data: []byte("plain"), Gzip: true}, component.CodeInvalid, "gzip", "gzip"},
+		{"remote says no", comps(ok), func(c *Config) {
+			c.Remote = func(Peer, *codec.Message) error {
+				return component.Errorf(component.CodeUnavailable, "backend is gone")
+			}
+		}, request(7, "A.C", ""), component.CodeUnavailable, "backend is gone", "backend is gone"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			conf := c.conf
+			if conf == nil {
+				conf = func(*Config) {}
+			}
+			b := newBench(t, c.comps, conf)
+			b.add(c.view)
+			b.finish()
+			f := b.peer.failure(t, 7)
+			if f.Code != c.code || !strings.Contains(f.Error, c.text) {
+				t.Errorf("the client is told %+v, want code %q and %q", f, c.code, c.text)
+			}
+			if strings.Contains(f.Error, "password") || strings.Contains(f.Error, "bug") {
+				t.Errorf("the client is told %q", f.Error)
+			}
+			if len(b.peer.Responses()) != 0 {
+				t.Errorf("and an answer: %+v", b.peer.Responses())
+			}
+			if !b.log.Has(c.log) {
+				t.Errorf("the log has no %q: %q", c.log, b.log.Lines())
+			}
+			if n := b.Counters().Failed.Load(); n != 1 {
+				t.Errorf("%d failures counted", n)
+			}
+
+			// The same as a notify: nobody waits for an answer, and the log has it all the same.
+			v := c.view
+			v.Type = codec.Notify
+			b = newBench(t, c.comps, conf)
+			b.add(v)
+			b.finish()
+			if len(b.peer.fails) != 0 || !b.log.Has("message failed") {
+				t.Errorf("notify: error answers %v, log %q", b.peer.fails, b.log.Lines())
+			}
+		})
+	}
+}
+
+// One handler's panic leaves what came with it alone.
+func TestAPanicCostsThatCallOnly(t *testing.T) {
+	var got seen[string]
+	b := newBench(t, raw("A.B", func(_ context.Context, _ *session.Session, data []byte) error {
+		got.add(string(data))
+		if string(data) == "2" {
+			panic("bug")
+		}
+		return nil
+	}))
+	batch := b.Begin()
+	for _, data := range []string{"1", "2", "3"} {
+		batch.Add(b.peer, notify("A.B", data))
+	}
+	batch.Submit()
+	b.finish()
+	if s := strings.Join(got.list(), ""); s != "123" {
+		t.Errorf("ran %q", s)
+	}
+	if !b.log.Has("handler panicked", "A.B", "bug", "errors_test.go") {
+		t.Errorf("the log does not say where: %q", b.log.Lines())
+	}
+}
+
+// The application decides what clients are told.
+func TestErrorShape(t *testing.T) {
+	type shape struct{ Route, Text string }
+	comps := raw("A.B", func(context.Context, *session.Session, []byte) error { return errors.New("why") })
+	b := newBench(t, comps, func(c *Config) {
+		c.Shape = func(_ *session.Session, route string, err error) any { return shape{route, err.Error()} }
+	})
+	b.add(request(7, "A.B", ""))
+	b.finish()
+	if got := b.peer.fails[7]; len(got) != 1 || got[0] != (shape{"A.B", "why"}) {
+		t.Errorf("the client is told %+v", got)
+	}
+
+	b = newBench(t, comps, func(c *Config) {
+		c.Shape = func(*session.Session, string, error) any { panic("shape's bug") }
+	})
+	b.add(request(7, "A.B", ""))
+	b.finish()
+	if f := b.peer.failure(t, 7); f.Code != component.CodeInternal || !b.log.Has("shape's bug") {
+		t.Errorf("a shape that panics: %+v, log %q", f, b.log.Lines())
+	}
+}
+
+// A filter may look into a message, replace its payload, and send it to another handler, on this node or another.
+func TestFilterRewrites(t *testing.T) {
+	var got seen[string]
+	see := func(route string) func(context.Context, *session.Session, []byte) error {
+		return func(ctx context.Context, _ *session.Session, data []byte) error {
+			_, name, mid, _ := CallOf(ctx)
+			if name != route || mid != 7 {
+				t.Errorf("the context knows route %q, id %d", name, mid)
+			}
+			got.add(route + " " + string(data))
+			return nil
+		}
+	}
+	for _, c := range []struct{ to, data, want string }{
+		{"A.B", "same", "A.B same"},
+		{"A.C", "other", "A.C other"},
+		{"X.Y", "away", "remote X.Y away"},
+	} {
+		t.Run(c.to, func(t *testing.T) {
+			got.all = nil
+			cs := raw("A.B", see("A.B"))
+			component.HandleRaw(cs, "A.C", see("A.C"))
+			read := []byte("payload")
+			b := newBench(t, cs, filters(func(s *session.Session, m *codec.Message) error {
+				if m.Type != codec.Request || m.ID != 7 || m.Route != "A.B" || string(m.Data) != "payload" || s.ID() != 1 {
+					t.Errorf("the filter sees %v %q of session %d", m, m.Data, s.ID())
+				}
+				m.Data[0] = 'P' // its own
+				m.Route, m.Data = c.to, []byte(c.data)
+				return nil
+			}), func(cfg *Config) {
+				cfg.Remote = func(_ Peer, m *codec.Message) error {
+					got.add("remote " + m.Route + " " + string(m.Data))
+					return nil
+				}
+			})
+			b.add(codec.View{Type: codec.Request, ID: 7, Route: []byte("A.B"), Data: read})
+			b.finish()
+			if all := got.list(); len(all) != 1 || all[0] != c.want {
+				t.Errorf("got %q, want %q", all, c.want)
+			}
+			if string(read) != "payload" {
+				t.Errorf("the read buffer was written to: %q", read)
+			}
+		})
+	}
+}
+
+// The filters after one that refused do not run, and neither does the handler.
+func TestRefusalStops(t *testing.T) {
+	ran := false
+	run := func(*session.Session, *codec.Message) error { ran = true; return nil }
+	b := newBench(t, raw("A.B", func(context.Context, *session.Session, []byte) error { ran = true; return nil }),
+		filters(func(*session.Session, *codec.Message) error { return errors.New("no") }, run))
+	b.add(request(7, "A.B", ""))
+	b.add(request(8, "No.Such", "")) // filters see messages for other nodes too
+	b.finish()
+	if ran {
+		t.Error("something ran after the refusal")
+	}
+	if f := b.peer.failure(t, 8); f.Code != component.CodeRefused {
+		t.Errorf("a message for another node: %+v", f)
+	}
+}
+
+func pack(t *testing.T, data []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// A few packed bytes must not be able to fill the memory.
+func TestGzipInboundLimit(t *testing.T) {
+	const limit = 1000
+	for _, c := range []struct {
+		name string
+		data []byte
+		code string
+	}{
+		{"nothing", pack(t, nil), ""},
+		{"at the limit", pack(t, make([]byte, limit)), ""},
+		{"one more", pack(t, make([]byte, limit+1)), component.CodeInvalid},
+		{"a bomb", pack(t, make([]byte, 8<<20)), component.CodeInvalid},
+		{"many streams", bytes.Repeat(pack(t, make([]byte, 100)), 11), component.CodeInvalid},
+		{"cut off", pack(t, []byte("hello"))[:15], component.CodeInvalid},
+		{"a wrong sum", append(pack(t, []byte("hello"))[:20], make([]byte, 8)...), component.CodeInvalid},
+		{"empty", nil, component.CodeInvalid},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			size := -1
+			b := newBench(t, raw("A.B", func(_ context.Context, _ *session.Session, data []byte) error {
+				size = len(data)
+				return nil
+			}), func(cfg *Config) { cfg.MaxPayload = limit })
+			b.add(codec.View{Type: codec.Request, ID: 7, Route: []byte("A.B"), Data: c.data, Gzip: true})
+			b.finish()
+			switch {
+			case c.code != "":
+				if f := b.peer.failure(t, 7); f.Code != c.code || size >= 0 {
+					t.Errorf("the client is told %+v, the handler got %d bytes", f, size)
+				}
+			case size < 0:
+				t.Errorf("refused: %v", b.peer.fails)
+			}
+		})
+	}
+}
+
+// Only servers send responses and pushes: from a client they are counted and mean nothing.
+func TestTypesOfServersAreIgnored(t *testing.T) {
+	b := newBench(t, raw("A.B", func(context.Context, *session.Session, []byte) error {
+		t.Error("a handler ran")
+		return nil
+	}))
+	b.add(codec.View{Type: codec.Response, ID: 7})
+	b.add(codec.View{Type: codec.Push, Route: []byte("A.B")})
+	b.finish()
+	if n := b.Counters().Ignored.Load(); n != 2 || len(b.peer.fails) != 0 {
+		t.Errorf("%d ignored, error answers %v", n, b.peer.fails)
+	}
+}
+
+func TestCompressedRoute(t *testing.T) {
+	dict, err := codec.NewDictionary(map[string]uint16{"A.B": 5, "X.Y": 6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	b := newBench(t, raw("A.B", func(context.Context, *session.Session, []byte) error { calls++; return nil }),
+		func(c *Config) { c.Dictionary = dict })
+	b.add(codec.View{Type: codec.Request, ID: 1, Compressed: true, Code: 5})
+	b.add(codec.View{Type: codec.Request, ID: 2, Compressed: true, Code: 6})
+	b.add(codec.View{Type: codec.Request, ID: 3, Compressed: true, Code: 7})
+	b.finish()
+	if calls != 1 {
+		t.Errorf("%d calls, want 1", calls)
+	}
+	if f := b.peer.failure(t, 2); f.Code != component.CodeNotFound || !strings.Contains(f.Error, "X.Y") {
+		t.Errorf("a route without a handler: %+v", f)
+	}
+	if f := b.peer.failure(t, 3); f.Code != component.CodeNotFound {
+		t.Errorf("an unknown code: %+v", f)
+	}
+}
+
+// A message for another node is a copy: it leaves this goroutine.
+func TestRemoteGetsACopy(t *testing.T) {
+	var got []*codec.Message
+	b := newBench(t, new(component.Components), func(c *Config) {
+		c.Remote = func(p Peer, m *codec.Message) error { got = append(got, m); return nil }
+	})
+	read := []byte("data")
+	batch := b.Begin()
+	batch.Add(b.peer, codec.View{Type: codec.Request, ID: 7, Route: []byte("X.Y"), Data: read})
+	batch.Add(b.peer, codec.View{Type: codec.Notify, ID: 7, Route: []byte("X.Z"), Data: read})
+	copy(read, "****")
+	batch.Submit()
+	if len(got) != 2 || got[0].Route != "X.Y" || got[0].ID != 7 || string(got[0].Data) != "data" || got[1].ID != 0 || got[1].Type != codec.Notify {
+		t.Errorf("got %v", got)
+	}
+}
+
+// A node that is shutting down says so instead of leaving clients to their timeouts.
+func TestClosedSchedulerAnswers(t *testing.T) {
+	b := newBench(t, raw("A.B", func(context.Context, *session.Session, []byte) error { return nil }))
+	b.finish()
+	batch := b.Begin()
+	batch.Add(b.peer, request(1, "A.B", ""))
+	batch.Add(b.peer, request(2, "A.B", ""))
+	batch.Submit()
+	for mid := uint64(1); mid <= 2; mid++ {
+		if f := b.peer.failure(t, mid); f.Code != component.CodeUnavailable {
+			t.Errorf("request %d: %+v", mid, f)
+		}
+	}
+}
+
+func TestDebugLogsMessages(t *testing.T) {
+	for _, debug := range []bool{false, true} {
+		b := newBench(t, raw("A.B", func(context.Context, *session.Session, []byte) error { return nil }),
+			func(c *Config) { c.Debug = debug })
+		b.add(request(7, "A.B", "12345"))
+		b.finish()
+		if got := b.log.Has("message", "A.B", "mid=7", "bytes=5"); got != debug {
+			t.Errorf("debug %v: logged %v", debug, got)
+		}
+	}
+}

@@ -1,0 +1,240 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/session"
+)
+
+type Ask struct{ Name string }
+
+type Told struct{ Hello string }
+
+// Forms has a handler of each form.
+type Forms struct {
+	component.Base
+	got seen[string]
+}
+
+func (f *Forms) Raw(s *session.Session, data []byte) error {
+	f.got.add("Raw " + string(data))
+	return s.Response("raw")
+}
+
+func (f *Forms) RawContext(ctx context.Context, s *session.Session, data []byte) error {
+	f.got.add(fmt.Sprintf("RawContext %s %d", data, f.mid(ctx)))
+	return s.Response("raw")
+}
+
+func (f *Forms) RawReply(_ *session.Session, data []byte) ([]byte, error) {
+	f.got.add("RawReply " + string(data))
+	return []byte("raw"), nil
+}
+
+func (f *Forms) Typed(s *session.Session, a *Ask) error {
+	f.got.add("Typed " + a.Name)
+	return s.Response(&Told{a.Name})
+}
+
+func (f *Forms) TypedContext(ctx context.Context, s *session.Session, a *Ask) error {
+	f.got.add(fmt.Sprintf("TypedContext %s %d", a.Name, f.mid(ctx)))
+	return s.Response(&Told{a.Name})
+}
+
+func (f *Forms) TypedReply(_ *session.Session, a *Ask) (*Told, error) {
+	f.got.add("TypedReply " + a.Name)
+	return &Told{a.Name}, nil
+}
+
+func (f *Forms) TypedContextReply(ctx context.Context, _ *session.Session, a *Ask) (*Told, error) {
+	f.got.add(fmt.Sprintf("TypedContextReply %s %d", a.Name, f.mid(ctx)))
+	return &Told{a.Name}, nil
+}
+
+func (f *Forms) ValueReply(_ *session.Session, a *Ask) (Told, error) { return Told{a.Name}, nil }
+
+func (f *Forms) NilReply(_ *session.Session, _ *Ask) (*Told, error) { return nil, nil }
+
+func (f *Forms) mid(ctx context.Context) uint64 {
+	_, _, mid, _ := CallOf(ctx)
+	return mid
+}
+
+func formsTable(t testing.TB) (*bench, *Forms) {
+	f := new(Forms)
+	cs := new(component.Components)
+	cs.Register(f)
+	component.Handle(cs, "Forms.Generic", func(ctx context.Context, _ *session.Session, a *Ask) (*Told, error) {
+		f.got.add(fmt.Sprintf("Generic %s %d", a.Name, f.mid(ctx)))
+		return &Told{a.Name}, nil
+	})
+	component.HandleNotify(cs, "Forms.GenericNotify", func(_ context.Context, s *session.Session, a *Ask) error {
+		f.got.add("GenericNotify " + a.Name)
+		return s.Response(&Told{a.Name})
+	})
+	component.HandleRaw(cs, "Forms.GenericRaw", func(_ context.Context, s *session.Session, data []byte) error {
+		f.got.add("GenericRaw " + string(data))
+		return s.Response("raw")
+	})
+	return newBench(t, cs), f
+}
+
+// Every form of a handler is called with what the client sent, and answers that client's request.
+func TestEachForm(t *testing.T) {
+	const payload = `{"Name":"Ann"}`
+	told := &Told{"Ann"}
+	for _, c := range []struct {
+		name  string
+		saw   string
+		reply any
+	}{
+		{"Raw", "Raw " + payload, "raw"},
+		{"RawContext", "RawContext " + payload + " 9", "raw"},
+		{"RawReply", "RawReply " + payload, []byte("raw")},
+		{"Typed", "Typed Ann", told},
+		{"TypedContext", "TypedContext Ann 9", told},
+		{"TypedReply", "TypedReply Ann", told},
+		{"TypedContextReply", "TypedContextReply Ann 9", told},
+		{"ValueReply", "", *told},
+		{"Generic", "Generic Ann 9", told},
+		{"GenericNotify", "GenericNotify Ann", told},
+		{"GenericRaw", "GenericRaw " + payload, "raw"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b, f := formsTable(t)
+			b.add(request(9, "Forms."+c.name, payload))
+			b.finish()
+			if got := f.got.list(); c.saw != "" && (len(got) != 1 || got[0] != c.saw) {
+				t.Errorf("the handler saw %q, want %q", got, c.saw)
+			}
+			got := b.peer.Responses()
+			if len(got) != 1 || got[0].MID != 9 || !reflect.DeepEqual(got[0].Value, c.reply) {
+				t.Errorf("answers %+v, want one of %v", got, c.reply)
+			}
+			if n := b.Counters().Failed.Load(); n != 0 {
+				t.Errorf("%d failures", n)
+			}
+		})
+	}
+}
+
+// A notify wants no answer: a handler that has one to give must not fail because of that.
+func TestNotifyOfAHandlerWithReply(t *testing.T) {
+	b, f := formsTable(t)
+	b.add(notify("Forms.TypedReply", `{"Name":"Ann"}`))
+	b.add(request(0, "Forms.TypedReply", `{"Name":"Ben"}`)) // id 0: no answer wanted
+	v := notify("Forms.RawContext", "x")
+	v.ID = 5 // a notify bears no id, whatever a hostile decoder said
+	b.add(v)
+	b.finish()
+	if got := f.got.list(); len(got) != 3 || got[2] != "RawContext x 0" {
+		t.Errorf("handlers saw %q", got)
+	}
+	if got := b.peer.Responses(); len(got) != 0 {
+		t.Errorf("answers %+v", got)
+	}
+	if c := b.Counters(); c.Requests.Load() != 1 || c.Notifies.Load() != 2 {
+		t.Errorf("%d requests, %d notifies", c.Requests.Load(), c.Notifies.Load())
+	}
+	if got := b.log.Lines("message failed", "Forms.TypedReply"); len(got) != 0 {
+		t.Errorf("logged: %q", got)
+	}
+}
+
+// A nil reply leaves the answer to the handler, which may give it later.
+func TestNilReplyIsNoAnswer(t *testing.T) {
+	b, _ := formsTable(t)
+	b.add(request(3, "Forms.NilReply", "{}"))
+	b.finish()
+	if len(b.peer.Responses()) != 0 || len(b.peer.fails) != 0 {
+		t.Errorf("answers %+v, errors %v", b.peer.Responses(), b.peer.fails)
+	}
+}
+
+// A reply that does not reach the client is an error answer, or the client would wait for ever.
+func TestReplyThatCannotBeSent(t *testing.T) {
+	b, _ := formsTable(t)
+	b.peer.refuse = errors.New("does not encode")
+	b.add(request(3, "Forms.TypedReply", "{}"))
+	b.finish()
+	if f := b.peer.failure(t, 3); f.Code != component.CodeInternal {
+		t.Errorf("code %q", f.Code)
+	}
+	if !b.log.Has("message failed", "Forms.TypedReply", "does not encode") {
+		t.Error("not in the log")
+	}
+}
+
+// The read buffer is used again as soon as Add has returned; a handler's payload and arguments are its own.
+func TestPayloadsAreCopied(t *testing.T) {
+	var rawGot, typedGot []byte
+	cs := raw("A.Raw", func(_ context.Context, _ *session.Session, data []byte) error { rawGot = data; return nil })
+	component.HandleNotify(cs, "A.Typed", func(_ context.Context, _ *session.Session, k *kept) error { typedGot = k.Data; return nil })
+	b := newBench(t, cs, func(c *Config) { c.Serializer, c.AliasesInput = keeper{}, true })
+	read := []byte("first")
+	batch := b.Begin()
+	batch.Add(b.peer, codec.View{Type: codec.Notify, Route: []byte("A.Raw"), Data: read})
+	batch.Add(b.peer, codec.View{Type: codec.Notify, Route: []byte("A.Typed"), Data: read})
+	copy(read, "other")
+	batch.Submit()
+	b.finish()
+	if string(rawGot) != "first" || string(typedGot) != "first" {
+		t.Errorf("the raw handler has %q, the typed one %q", rawGot, typedGot)
+	}
+	if rawGot = append(rawGot, '!'); string(read) != "other" {
+		t.Error("appending to the payload wrote into the read buffer")
+	}
+}
+
+// What a handler's context knows: its own request, also when others came since; and it ends with the session.
+func TestContext(t *testing.T) {
+	type key struct{}
+	var kept []context.Context
+	b := newBench(t, raw("A.Ctx", func(ctx context.Context, _ *session.Session, _ []byte) error {
+		kept = append(kept, context.WithValue(ctx, key{}, "mine"))
+		return nil
+	}))
+	b.add(request(3, "A.Ctx", ""))
+	b.add(request(4, "A.Ctx", ""))
+	b.add(notify("A.Ctx", ""))
+	b.finish()
+	for i, want := range []uint64{3, 4, 0} {
+		s, route, mid, ok := CallOf(kept[i])
+		if !ok || s != b.peer.s || route != "A.Ctx" || mid != want {
+			t.Errorf("call %d: session %v, route %q, id %d, %v", i, s, route, mid, ok)
+		}
+		if kept[i].Value(key{}) != "mine" || kept[i].Err() != nil {
+			t.Errorf("call %d: value %v, error %v", i, kept[i].Value(key{}), kept[i].Err())
+		}
+	}
+	session.NewLifetime().Close(b.peer.s)
+	if err := context.Cause(kept[0]); !errors.Is(err, session.ErrClosed) {
+		t.Errorf("after the session's end the cause is %v", err)
+	}
+	if _, _, _, ok := CallOf(context.Background()); ok {
+		t.Error("a context of nobody knows a call")
+	}
+}
+
+func TestHasAndNames(t *testing.T) {
+	b, _ := formsTable(t)
+	for route, want := range map[string]bool{"Forms.Raw": true, "forms.Raw": false, "Forms.raw": false, "Forms": false, "": false, "Forms.Init": false} {
+		if b.Has(route) != want {
+			t.Errorf("Has(%q) = %v", route, !want)
+		}
+	}
+	var names seen[string]
+	for name := range b.routes {
+		names.add(name)
+	}
+	if n := len(names.list()); n != 12 {
+		t.Errorf("%d routes: %s", n, strings.Join(names.list(), ", "))
+	}
+}

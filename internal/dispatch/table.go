@@ -1,0 +1,177 @@
+// Package dispatch finds the handler of a message and runs it on a scheduler.
+//
+// A Table is made once, when a node starts, and never changes after. Readers of connections turn what they
+// read into a Batch and submit it: one lock of the scheduler for everything that one read brought.
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/pipeline"
+	"github.com/lonng/nano/scheduler"
+	"github.com/lonng/nano/serialize"
+	"github.com/lonng/nano/session"
+)
+
+// Peer is the other end of a session as a handler call needs it: a client's connection, or a client behind a
+// gate.
+type Peer interface {
+	session.NetworkEntity
+	// Session returns the session that speaks through this peer.
+	Session() *session.Session
+	// Enter says which message the next handler works on: what LastMid returns and Response answers.
+	Enter(mid uint64)
+	// Fail answers request mid with payload and the error flag, if the client is to see errors and the request
+	// has no answer yet.
+	Fail(mid uint64, payload any)
+}
+
+// Sent is a Peer whose messages another node has sent here because this one is to handle them: they go nowhere else.
+type Sent interface{ Sent() }
+
+// Failure is what a client that accepts errors is sent when its request failed, unless the application shapes
+// it otherwise. The names are those of the protocol.
+type Failure struct {
+	Code  string `json:"code"`
+	Error string `json:"error"`
+}
+
+// Config is what a table is made of.
+type Config struct {
+	Services   []*component.Service
+	Scheduler  *scheduler.Scheduler // runs the handlers of components without one of their own
+	Serializer serialize.Serializer
+	Pipeline   pipeline.Pipeline // may be nil
+	Dictionary *codec.Dictionary
+	MaxPayload int                                                   // bytes a gzip payload may unpack to
+	Shape      func(s *session.Session, route string, err error) any // nil: Failure
+	// AliasesInput says that Serializer may keep parts of what it is given, so that each payload needs a copy.
+	AliasesInput bool
+	Log          *slog.Logger
+	Debug        bool // log every message
+	Owner        any  // whose table it is, for OwnerOf
+	// Remote is asked for routes that no local handler has. It may be nil. Message is its own copy.
+	Remote func(p Peer, m *codec.Message) error
+}
+
+// Table maps routes to handlers. Safe for concurrent use.
+type Table struct {
+	cfg     Config
+	routes  map[string]*route
+	inbound pipeline.Channel // nil when no filter can be in it
+
+	counters Counters
+}
+
+// Counters counts messages since the start of the node. Safe for concurrent use.
+type Counters struct {
+	Requests, Notifies atomic.Uint64 // taken in
+	Failed             atomic.Uint64 // ended in an error or a panic
+	Ignored            atomic.Uint64 // types that only a server sends
+}
+
+// route is one handler with all that a call needs.
+type route struct {
+	name    string
+	handler *component.Handler
+	sched   scheduler.LocalScheduler // nil: the session's value byName
+	main    *scheduler.Scheduler     // sched, when batches can be submitted to it
+	byName  string
+}
+
+// New makes a table and checks it.
+func New(cfg Config) (*Table, error) {
+	t := &Table{cfg: cfg, routes: make(map[string]*route)}
+	if cfg.Pipeline != nil {
+		t.inbound = cfg.Pipeline.Inbound()
+	}
+	var errs []error
+	for _, svc := range cfg.Services {
+		r := route{sched: cfg.Scheduler, byName: svc.SchedName}
+		switch own := svc.Scheduler.(type) {
+		case nil:
+		case scheduler.LocalScheduler:
+			r.sched = own
+		default:
+			errs = append(errs, fmt.Errorf("component %s: WithScheduler got a %T, which has no method Schedule(scheduler.Task)", svc.Name, own))
+		}
+		if r.byName != "" {
+			if svc.Scheduler != nil {
+				errs = append(errs, fmt.Errorf("component %s: WithScheduler and WithSchedulerName(%q) contradict each other", svc.Name, r.byName))
+			}
+			r.sched = nil
+		}
+		r.main, _ = r.sched.(*scheduler.Scheduler)
+		for name, h := range svc.Handlers {
+			rt := r
+			rt.name, rt.handler = svc.Name+"."+name, h
+			if len(rt.name) > 255 {
+				errs = append(errs, fmt.Errorf("route %.40s... has %d bytes: a route is at most 255 bytes long", rt.name, len(rt.name)))
+			}
+			t.routes[rt.name] = &rt
+		}
+	}
+	return t, errors.Join(errs...)
+}
+
+// Has tells whether a handler of this node serves the route.
+func (t *Table) Has(route string) bool { return t.routes[route] != nil }
+
+// Counters returns the live counters.
+func (t *Table) Counters() *Counters { return &t.counters }
+
+// Fail answers request mid of p with an error, as if its handler had returned it.
+func (t *Table) Fail(p Peer, mid uint64, route string, err error) { t.fail(p, mid, route, err) }
+
+// fail ends a message with an error: logged, counted, and answered where the client is to see it.
+func (t *Table) fail(p Peer, mid uint64, route string, err error) {
+	t.counters.Failed.Add(1)
+	s := p.Session()
+	t.cfg.Log.Log(context.Background(), levelOf(err), "message failed", "route", route, "session", s.ID(), "uid", s.UID(), "mid", mid, "err", err)
+	if mid == 0 {
+		return
+	}
+	if f, ok := p.(interface{ FailWith(uint64, error) }); ok { // a node: what the application shapes is for clients
+		f.FailWith(mid, err)
+		return
+	}
+	p.Fail(mid, t.shape(s, route, err))
+}
+
+// levelOf keeps what clients can provoke at will below what the application's own code has done.
+func levelOf(err error) slog.Level {
+	var e *component.Error
+	if errors.As(err, &e) && e.Code != component.CodeInternal {
+		return slog.LevelDebug
+	}
+	return slog.LevelError
+}
+
+func (t *Table) shape(s *session.Session, route string, err error) (payload any) {
+	defer func() {
+		if v := recover(); v != nil {
+			t.cfg.Log.Error("the error shape function panicked", "route", route, "panic", v)
+			payload = DefaultShape(err)
+		}
+	}()
+	if t.cfg.Shape != nil {
+		return t.cfg.Shape(s, route, err)
+	}
+	return DefaultShape(err)
+}
+
+// DefaultShape tells a client the code and message of a component.Error, and of any other error no more than
+// that there was one: its text was not written for clients.
+func DefaultShape(err error) any {
+	var e *component.Error
+	if errors.As(err, &e) {
+		return &Failure{Code: e.Code, Error: e.Message}
+	}
+	return &Failure{Code: component.CodeInternal, Error: "internal error"}
+}

@@ -1,0 +1,213 @@
+package gate
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"time"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/wsframe"
+)
+
+// linger is how long a connection whose output is complete waits for the client to close its side: a socket
+// closed with input unread is reset, and a reset may overtake what the client has not read.
+const linger = time.Second
+
+// Close ends the session: what is queued is flushed, within the flush timeout, then the connection closes.
+func (c *Conn) Close() error { return c.shut(nil) }
+
+// Kick ends the session as Close does, and tells the client why before.
+func (c *Conn) Kick(reason string) error {
+	if err := c.shut(kickPacket(reason)); err != nil {
+		return err
+	}
+	c.gate.counters.Kicked.Add(1)
+	return nil
+}
+
+func kickPacket(reason string) []byte {
+	body, _ := json.Marshal(struct {
+		Reason string `json:"reason"`
+	}{reason})
+	return codec.AppendPacket(nil, codec.Kick, body)
+}
+
+// shut begins the end, once.
+func (c *Conn) shut(last []byte) error {
+	c.mu.Lock()
+	if c.closing {
+		c.mu.Unlock()
+		return ErrCloseClosedSession
+	}
+	c.shutLocked(last)
+	c.mu.Unlock()
+	c.gone()
+	return nil
+}
+
+// shutLocked queues the last packet, nil for none, and closes the queue. gone must follow, without the lock.
+func (c *Conn) shutLocked(last []byte) {
+	c.closing = true
+	if c.held { // nothing may go before the handshake's answer, and there will be none
+		c.dropLocked()
+		c.held = false
+	} else if last != nil {
+		if c.websocket {
+			f := newFrame(last)
+			last = f.wire
+			if c.merges {
+				last = f.packet()
+			}
+		}
+		c.outLocked().addShared(last)
+	}
+	if c.websocket {
+		code := c.closeCode
+		if code == 0 {
+			code = 1000
+		}
+		c.outLocked().addTail(wsframe.AppendClose(nil, int(code), ""))
+	}
+	c.setTimerLocked(c.gate.cfg.FlushTimeout)
+}
+
+// gone tells everybody that the session has ended, and sees that its output is flushed.
+func (c *Conn) gone() {
+	c.phase.Store(uint32(leaving))
+	c.gate.wheel.remove(c)
+	c.gate.counters.Closed.Add(1)
+	c.gate.cfg.Closed(c.sess)
+	c.mu.Lock()
+	c.told = true
+	list := !c.listed && !c.writing
+	c.listed = c.listed || list
+	c.mu.Unlock()
+	if list {
+		c.gate.hub.add(c)
+	}
+	c.removeIfDone()
+}
+
+// closeWith notes the code for the WebSocket close frame.
+func (c *Conn) closeWith(code int) {
+	c.mu.Lock()
+	c.closeCode = uint16(code)
+	c.mu.Unlock()
+}
+
+// pong answers a WebSocket ping.
+func (c *Conn) pong(payload []byte) {
+	f := wsframe.AppendFrame(nil, wsframe.OpPong, payload)
+	c.mu.Lock()
+	if c.admitLocked(len(f)) != nil || c.held {
+		c.mu.Unlock()
+		return
+	}
+	o := c.outLocked()
+	if c.merges {
+		o.addPre(f)
+	} else {
+		o.addShared(f)
+	}
+	list, _ := c.listLocked(0)
+	c.mu.Unlock()
+	if list {
+		c.gate.hub.add(c)
+	}
+}
+
+// setTimerLocked makes d the time after which the connection is cut.
+func (c *Conn) setTimerLocked(d time.Duration) {
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	if !c.wasCut {
+		c.timer = time.AfterFunc(d, c.cut)
+	}
+}
+
+// dropLocked forgets what is queued.
+func (c *Conn) dropLocked() {
+	c.lone = nil
+	if c.out != nil {
+		c.out.release()
+		c.out = nil
+	}
+}
+
+// endOutput is called when everything is written and nothing will be added.
+func (c *Conn) endOutput() {
+	c.mu.Lock()
+	if c.flushed || c.wasCut {
+		c.mu.Unlock()
+		return
+	}
+	c.flushed = true
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if c.readDone || !ok {
+		c.mu.Unlock()
+		c.cut()
+		return
+	}
+	c.setTimerLocked(min(linger, c.gate.cfg.FlushTimeout))
+	c.mu.Unlock()
+	if err := half.CloseWrite(); err != nil {
+		c.cut()
+	}
+}
+
+// readEnded is called when the reader has stopped; flush says that what is queued may still find a reader.
+func (c *Conn) readEnded(flush bool) {
+	c.mu.Lock()
+	c.readDone = true
+	cut := !flush || c.flushed
+	c.mu.Unlock()
+	if flush {
+		_ = c.shut(nil) // if it is closing already, the flush goes on
+	}
+	if cut {
+		c.cut()
+	}
+	c.removeIfDone()
+}
+
+// cut closes the socket, whatever is queued.
+func (c *Conn) cut() {
+	c.mu.Lock()
+	if c.wasCut {
+		c.mu.Unlock()
+		return
+	}
+	c.wasCut = true
+	first := !c.closing
+	c.closing = true
+	c.dropLocked()
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
+	c.mu.Unlock()
+	nc := c.nc
+	if t, ok := nc.(*tls.Conn); ok { // its own Close may wait for a client that does not read
+		nc = t.NetConn()
+	}
+	_ = nc.Close()
+	if first {
+		c.gone()
+	}
+	c.removeIfDone()
+}
+
+// removeIfDone forgets the connection when its reader has stopped, nobody writes, its socket is closed and
+// everybody was told.
+func (c *Conn) removeIfDone() {
+	c.mu.Lock()
+	done := c.readDone && c.wasCut && c.told && !c.writing && !c.removed
+	if done {
+		c.removed = true
+	}
+	c.mu.Unlock()
+	if done {
+		c.gate.remove(c)
+	}
+}

@@ -1,0 +1,158 @@
+package gate
+
+import (
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/internal/wsframe"
+	"github.com/lonng/nano/session"
+)
+
+// phase is how far a connection has come.
+type phase uint32
+
+const (
+	waiting phase = iota // for the client's handshake: nothing is served, nothing sent
+	shaken               // answered, waiting for the ack: may be sent to, is not served yet
+	working
+	leaving // closing: what still comes is not served
+)
+
+// maxOut is the largest body that a packet's length field can say, for what goes out.
+const maxOut = 1<<24 - 1
+
+// Conn is one client's connection: a session's network side. Its methods may be called concurrently.
+//
+// What a broadcast touches stands first: it visits thousands of connections that are in no cache.
+type Conn struct {
+	gate *Gate
+
+	mu        sync.Mutex
+	lone      []byte  // a shared frame that is all there is; out is nil then
+	out       *outbuf // what is queued; nil when nothing is
+	inFlight  int     // bytes that a writer has taken and not written yet
+	listed    bool    // in the hub's list
+	writing   bool    // somebody writes
+	held      bool    // before the handshake's answer: queue, do not write
+	closing   bool    // takes no more output
+	wasCut    bool    // the socket is closed
+	websocket bool    // constant
+	merges    bool    // this and wantsGzip, wantsErr: set before the handshake is answered, constant after
+	wantsGzip bool
+	wantsErr  bool
+	flushed   bool        // all output is written and the sending side closed
+	readDone  bool        // the reader has ended
+	told      bool        // the end of the session was told
+	removed   bool        // the gate has forgotten the connection
+	closeCode uint16      // of the WebSocket close frame
+	timer     *time.Timer // the handshake's deadline, later the flush's; nil between
+
+	sess    *session.Session
+	nc      net.Conn
+	raw     syscall.RawConn // nil where there is no descriptor to read and write without blocking
+	remote  net.Addr
+	request *http.Request // the upgrade request, until the handshake is over
+
+	// Owned by the goroutine that reads.
+	packets codec.Decoder
+	frames  wsframe.Parser
+	batch   *dispatch.Batch // of the read that is being worked on
+	steady  bool            // the handshake is over
+	deaf    bool            // what comes is dropped: it was malformed once
+
+	phase    atomic.Uint32
+	busy     atomic.Bool // the reader waits for a scheduler
+	mid      atomic.Uint64
+	answered atomic.Uint64 // mid, if its request was answered while its handler ran
+	spoke    spoke
+}
+
+// serve makes a connection of nc and reads it until it ends. It returns at once.
+func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket bool) {
+	c := &Conn{gate: g, nc: nc, request: req, remote: remote, websocket: websocket, held: true}
+	c.mu.Lock() // who finds it in the gate waits until it is whole
+	if err := g.add(c); err != nil {
+		c.mu.Unlock()
+		g.counters.Refused.Add(1)
+		g.cfg.Log.Warn("connection refused", "remote", remote, "err", err)
+		_ = nc.Close()
+		return
+	}
+	g.counters.Accepted.Add(1)
+	if sc, ok := nc.(syscall.Conn); ok && rawIO {
+		c.raw, _ = sc.SyscallConn()
+	}
+	c.packets.Init(g.cfg.MaxPacket)
+	if websocket {
+		c.frames.Init(max(g.cfg.MaxPacket+codec.HeadLength, 1<<20))
+	}
+	c.sess = g.cfg.NewSession(c)
+	c.timer = time.AfterFunc(g.cfg.HandshakeTimeout, c.late)
+	c.mu.Unlock()
+	go c.read()
+}
+
+// late ends a connection that did not finish its handshake in time.
+func (c *Conn) late() {
+	if phase(c.phase.Load()) != working {
+		c.gate.cfg.Log.Info("connection ended: no handshake in time", "remote", c.remote, "after", c.gate.cfg.HandshakeTimeout)
+		c.cut()
+	}
+}
+
+// Session returns the connection's session.
+func (c *Conn) Session() *session.Session { return c.sess }
+
+// Outlet returns what a group gives a push for many sessions to.
+func (c *Conn) Outlet() any { return c.gate }
+
+// RemoteAddr returns the client's address: behind a trusted proxy, the one that the proxy tells.
+func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+
+// Enter sets what LastMid returns.
+func (c *Conn) Enter(mid uint64) {
+	c.mid.Store(mid)
+	c.answered.Store(0) // clients may use an id again
+}
+
+// Answered returns the request that was answered while its handler runs, and Return goes back to a handler that has
+// let others run.
+func (c *Conn) Answered() uint64 { return c.answered.Load() }
+
+// Return undoes what Enter has done since Answered was asked.
+func (c *Conn) Return(mid, answered uint64) {
+	c.mid.Store(mid)
+	c.answered.Store(answered)
+}
+
+// LastMid returns the id of the request whose handler runs, or 0 for a notify.
+func (c *Conn) LastMid() uint64 { return c.mid.Load() }
+
+// BindUID and UnbindUID keep the node's register of users.
+func (c *Conn) BindUID(s *session.Session, uid int64) error { return c.gate.cfg.Bind(s, uid) }
+
+// UnbindUID takes a session's user back.
+func (c *Conn) UnbindUID(s *session.Session, uid int64) { c.gate.cfg.Unbind(s, uid) }
+
+// heartbeatFrame is the same for everybody.
+var heartbeatFrame = newFrame(codec.AppendPacket(nil, codec.Heartbeat, nil))
+
+// heartbeat is called by the wheel.
+func (c *Conn) heartbeat() {
+	if list, _ := c.pushFrame(heartbeatFrame); list {
+		c.gate.hub.add(c)
+	}
+}
+
+// silent is called by the wheel when nothing came for two intervals.
+func (c *Conn) silent() {
+	c.gate.counters.Silent.Add(1)
+	c.gate.cfg.Log.Debug("connection ended: silent for two heartbeats", "session", c.sess.ID(), "remote", c.remote)
+	c.cut()
+}

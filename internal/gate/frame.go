@@ -1,0 +1,150 @@
+package gate
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/wsframe"
+	"github.com/lonng/nano/session"
+)
+
+// frame is a packet that goes to many: encoded once, immutable from then on, in the form for TCP and, with a
+// header before it, for WebSocket.
+type frame struct {
+	wire []byte // WebSocket header and packet
+	head int    // length of the header
+	gz   *frame // the same with its payload packed, for clients that accept it; nil if there is none
+}
+
+// newFrame gives an encoded packet its WebSocket header. The packet is copied.
+func newFrame(packet []byte) *frame {
+	b := wsframe.AppendHeader(make([]byte, 0, len(packet)+10), wsframe.OpBinary, len(packet))
+	head := len(b)
+	return &frame{wire: append(b, packet...), head: head}
+}
+
+// packet is the frame as it goes to TCP, and into merged messages.
+func (f *frame) packet() []byte { return f.wire[f.head:] }
+
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+// encodePush makes the frame of a push.
+func (g *Gate) encodePush(route string, v any) (*frame, error) {
+	payload, err := g.serialize(v)
+	if err != nil {
+		return nil, err
+	}
+	buf := scratch.Get().(*[]byte)
+	defer scratch.Put(buf)
+	b, err := codec.AppendData((*buf)[:0], codec.Push, 0, route, payload, 0, g.cfg.Dictionary, maxOut)
+	if err != nil {
+		return nil, fmt.Errorf("push %q: %w", route, err)
+	}
+	f := newFrame(b)
+	if packed, ok := g.pack(payload); ok {
+		if b, err = codec.AppendData(b[:0], codec.Push, 0, route, packed, codec.FlagGzip, g.cfg.Dictionary, maxOut); err == nil {
+			f.gz = newFrame(b)
+		}
+	}
+	if cap(b) <= keepMax {
+		*buf = b
+	}
+	return f, nil
+}
+
+// pack compresses a payload if the node was told to and it pays.
+func (g *Gate) pack(payload []byte) ([]byte, bool) {
+	if g.cfg.GzipMin <= 0 || len(payload) < g.cfg.GzipMin {
+		return nil, false
+	}
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write(payload) // a bytes.Buffer takes everything
+	_ = z.Close()
+	return b.Bytes(), b.Len() < len(payload)
+}
+
+// serialize makes a payload of v; bytes are one already. A panic of the application's serializer is an error.
+func (g *Gate) serialize(v any) (b []byte, err error) {
+	if b, ok := v.([]byte); ok {
+		return b, nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("serializer panicked on a %T: %v", v, p)
+		}
+	}()
+	if b, err = g.cfg.Serializer.Marshal(v); err != nil {
+		return nil, fmt.Errorf("serialize %T: %w", v, err)
+	}
+	return b, nil
+}
+
+// serializeFailure makes an error's payload, in JSON where the serializer cannot carry it.
+func (g *Gate) serializeFailure(v any) ([]byte, error) {
+	if b, err := g.serialize(v); err == nil {
+		return b, nil
+	}
+	return json.Marshal(v)
+}
+
+// Multicast pushes v to the sessions, encoded once where no filter needs to see each of them. Every member
+// gets it that can; the errors of the others are joined.
+func (g *Gate) Multicast(route string, v any, to []*session.Session) error {
+	if g.outbound != nil && !channelEmpty(g.outbound) {
+		return g.multicastFiltered(route, v, to)
+	}
+	f, err := g.encodePush(route, v)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	var batch [64]Flusher
+	n := 0
+	for _, s := range to {
+		c, ok := s.NetworkEntity().(*Conn)
+		if !ok {
+			errs = append(errs, fmt.Errorf("session %d: no client of this node", s.ID()))
+			continue
+		}
+		list, err := c.pushFrame(f)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("session %d: %w", s.ID(), err))
+		}
+		if list {
+			if batch[n], n = c, n+1; n == len(batch) {
+				g.hub.add(batch[:]...)
+				n = 0
+			}
+		}
+	}
+	if n > 0 {
+		g.hub.add(batch[:n]...)
+	}
+	return errors.Join(errs...)
+}
+
+// multicastFiltered serializes once and pushes through each session's filters.
+func (g *Gate) multicastFiltered(route string, v any, to []*session.Session) error {
+	payload, err := g.serialize(v)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, s := range to {
+		if err := s.Push(route, payload); err != nil {
+			errs = append(errs, fmt.Errorf("session %d: %w", s.ID(), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func channelEmpty(c any) bool {
+	e, ok := c.(interface{ Empty() bool })
+	return ok && e.Empty()
+}

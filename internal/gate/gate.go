@@ -1,0 +1,223 @@
+// Package gate is the client side of a node: it accepts connections, shakes hands, reads what clients send,
+// keeps what goes out to them in queues and writes it, and sees to it that who is silent, slow or done with is gone.
+//
+// A Gate owns its connections; a connection (Conn) owns the goroutine that reads it and, only while the client
+// does not keep up, one that writes. What is queued is written by whoever is free: see hub.
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/pipeline"
+	"github.com/lonng/nano/serialize"
+	"github.com/lonng/nano/session"
+)
+
+// Errors that the methods of a connection return.
+var (
+	ErrBrokenPipe         = errors.New("the session's connection is closed")
+	ErrBufferExceed       = errors.New("the session's send queue is full: the client does not read fast enough")
+	ErrCloseClosedSession = errors.New("the session is closed already")
+	ErrSessionOnNotify    = errors.New("no answer is possible: the message was a notify, or a request with id 0")
+)
+
+// Config is what a gate is made of. The node fills in every field; a zero limit means none.
+type Config struct {
+	MaxPacket        int           // bytes of a packet's body that a client may send
+	MaxConns         int           // connections at one time
+	Heartbeat        time.Duration // the interval of heartbeats; two without a sign of life end a connection
+	HandshakeTimeout time.Duration // from accept to the client's handshake ack
+	WriteTimeout     time.Duration // for 64 KiB to be taken by a client that does not keep up
+	FlushTimeout     time.Duration // for what was queued before a close
+	WriteDelay       time.Duration // how long output may wait for more to go with it
+	SendQueue        int           // bytes queued for one session
+	DropSlow         bool          // what overflows the queue is dropped; else the session is kicked
+	ErrorsToAll      bool          // error responses also to clients that did not ask for them
+	GzipMin          int           // payloads of so many bytes are packed for clients that accept it; 0 never
+	Debug            bool
+
+	Dictionary *codec.Dictionary
+	Serializer serialize.Serializer
+	Pipeline   pipeline.Pipeline // may be nil
+	Handshake  func(s *session.Session, h *Handshake) error
+	Table      *dispatch.Table
+	Log        *slog.Logger
+
+	// NewSession makes the session of a new connection; Opened and Closed tell that it may be used and that it
+	// ended. Bind and Unbind keep the register of users. None may be nil.
+	NewSession func(e session.NetworkEntity) *session.Session
+	Opened     func(s *session.Session)
+	Closed     func(s *session.Session)
+	Bind       func(s *session.Session, uid int64) error
+	Unbind     func(s *session.Session, uid int64)
+
+	CheckOrigin   func(r *http.Request) bool
+	Pages         http.Handler   // what is served beside the WebSocket; nil: nothing
+	Trusted       []netip.Prefix // proxies whose word on a client's address is taken
+	ProxyProtocol bool           // trusted proxies on TCP endpoints begin with a PROXY header
+}
+
+// Counters counts what a gate has seen. Safe for concurrent use.
+type Counters struct {
+	Accepted, Refused atomic.Uint64 // connections; refused ones were over the cap, of a wrong origin, or failed their handshake
+	Opened, Closed    atomic.Uint64 // sessions
+	Kicked            atomic.Uint64
+	SlowKicked        atomic.Uint64 // sessions kicked because their queue was full
+	Dropped           atomic.Uint64 // pushes and responses dropped for slow sessions
+	Silent            atomic.Uint64 // connections ended by the heartbeat
+	Malformed         atomic.Uint64 // connections ended by what they sent
+	BytesIn, BytesOut atomic.Uint64
+}
+
+// Gate serves clients. All methods may be called concurrently.
+type Gate struct {
+	cfg      Config
+	outbound pipeline.Channel
+	hub      *hub
+	wheel    *wheel
+	shake    answer
+	counters Counters
+
+	endpoints sync.WaitGroup // accept loops and servers
+	running   sync.WaitGroup // one for each connection, until it is gone
+
+	mu        sync.Mutex
+	conns     map[*Conn]struct{}
+	listeners []*listener
+	draining  bool
+}
+
+// New makes a gate that has no endpoint yet.
+func New(cfg Config) (*Gate, error) {
+	g := &Gate{cfg: cfg, conns: make(map[*Conn]struct{})}
+	if cfg.Pipeline != nil {
+		g.outbound = cfg.Pipeline.Outbound()
+	}
+	g.hub = newHub(cfg.WriteDelay)
+	g.wheel = newWheel(cfg.Heartbeat)
+	if err := g.shake.init(&g.cfg); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// Counters returns the live counters.
+func (g *Gate) Counters() *Counters { return &g.counters }
+
+// Len returns the number of open connections.
+func (g *Gate) Len() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.conns)
+}
+
+// BatchBegin tells that a scheduler begins a batch: what its handlers queue waits for BatchEnd. It, BatchEnd, Help and
+// Stalled are the hooks of a scheduler: see hub.
+func (g *Gate) BatchBegin() { g.hub.begin() }
+
+// BatchEnd flushes what a batch of handlers has queued, or sees that it is flushed.
+func (g *Gate) BatchEnd() { g.hub.end() }
+
+// Help flushes connections until more says that handlers wait.
+func (g *Gate) Help(more func() bool) { g.hub.help(more) }
+
+// Dirty has f flushed as connections are: at the end of the batch of handlers that is running, else now. f must not
+// be given again before its Flush is called.
+func (g *Gate) Dirty(f Flusher) { g.hub.add(f) }
+
+// Stalled flushes although a batch is still running.
+func (g *Gate) Stalled() { g.hub.wakeOne() }
+
+// add registers a connection, unless there are too many or the gate is closing.
+func (g *Gate) add(c *Conn) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.draining {
+		return errors.New("the node is shutting down")
+	}
+	if g.cfg.MaxConns > 0 && len(g.conns) >= g.cfg.MaxConns {
+		return fmt.Errorf("%d connections are open, which is the cap", len(g.conns))
+	}
+	g.conns[c] = struct{}{}
+	g.running.Add(1)
+	return nil
+}
+
+// remove is the last thing that happens to a connection.
+func (g *Gate) remove(c *Conn) {
+	g.mu.Lock()
+	delete(g.conns, c)
+	g.mu.Unlock()
+	g.running.Done()
+}
+
+func (g *Gate) snapshot() []*Conn {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	all := make([]*Conn, 0, len(g.conns))
+	for c := range g.conns {
+		all = append(all, c)
+	}
+	return all
+}
+
+// StopAccepting closes the endpoints and waits for their loops. Connections live on.
+func (g *Gate) StopAccepting() {
+	g.mu.Lock()
+	g.draining = true
+	ls := g.listeners
+	g.listeners = nil
+	g.mu.Unlock()
+	for _, l := range ls {
+		l.stop()
+	}
+	g.endpoints.Wait()
+}
+
+// KickAll kicks every session with reason, after what is queued for it.
+func (g *Gate) KickAll(reason string) {
+	for _, c := range g.snapshot() {
+		_ = c.Kick(reason)
+	}
+}
+
+// Shutdown waits until the connections are gone, and cuts those that are left when ctx ends. StopAccepting and
+// KickAll come before it.
+func (g *Gate) Shutdown(ctx context.Context) error {
+	g.mu.Lock()
+	g.draining = true // so it is, unless the time was over before StopAccepting came to it
+	g.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		g.running.Wait()
+		close(done)
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		left := g.snapshot()
+		for _, c := range left {
+			c.cut()
+		}
+		err = fmt.Errorf("%d connections were cut with output left: %w", len(left), context.Cause(ctx))
+		select {
+		case <-done:
+		case <-time.After(linger): // readers are in a validator or filter, or wait for a scheduler that stands still
+			err = fmt.Errorf("%d connections are held up in the application: %w", g.Len(), err)
+		}
+	}
+	g.wheel.stop()
+	g.hub.stop()
+	return err
+}

@@ -1,0 +1,263 @@
+package gate
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/lonng/nano/codec"
+)
+
+// Words of sys.accept, see the protocol.
+const (
+	acceptError = "error"
+	acceptGzip  = "gzip"
+	acceptBatch = "batch"
+)
+
+// Handshake is what a validator sees of a client's handshake, and what it can add to the answer.
+type Handshake struct {
+	// Payload is the handshake's body as the client sent it; often JSON with the keys sys and user, but the
+	// client decides, and it may be empty. It is valid during the call.
+	Payload []byte
+	// Request is the HTTP request that was upgraded, with its headers and cookies; nil on TCP.
+	Request *http.Request
+	// Sys is added to the "sys" part of the answer. Keys that the protocol uses (heartbeat, servertime, dict,
+	// accepted) are not overwritten.
+	Sys map[string]any
+	// User is the "user" part of the answer; left out if nil.
+	User any
+}
+
+// Refusal is the error of a validator that says what the client is told.
+type Refusal struct {
+	Code   int
+	Reason string
+}
+
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("handshake refused with code %d: %s", r.Code, r.Reason)
+}
+
+// Codes of the handshake's answer.
+const (
+	handshakeOK     = 200
+	handshakeFailed = 500
+)
+
+// answer is the part of the handshake's answer that is the same for all.
+type answer struct {
+	heartbeat int64 // seconds, rounded up, at least 1: clients in use fail on 0 and on fractions
+	dict      json.RawMessage
+	usual     atomic.Pointer[usualAnswer]
+}
+
+// usualAnswer is what every client gets that asks for nothing, in one second.
+type usualAnswer struct {
+	second int64
+	frame  *frame
+}
+
+func (a *answer) init(cfg *Config) error {
+	a.heartbeat = max(1, int64(math.Ceil(cfg.Heartbeat.Seconds())))
+	if cfg.Dictionary.Len() == 0 {
+		return nil
+	}
+	b, err := json.Marshal(cfg.Dictionary.Map())
+	a.dict = b
+	return err
+}
+
+// make returns the answer for one client.
+func (a *answer) make(h *Handshake, accepted []string) (*frame, error) {
+	special := len(accepted) > 0 || len(h.Sys) > 0 || h.User != nil
+	now := time.Now().Unix()
+	if u := a.usual.Load(); !special && u != nil && u.second == now {
+		return u.frame, nil
+	}
+	p, err := a.packet(h, accepted)
+	if err != nil {
+		return nil, err
+	}
+	f := newFrame(p)
+	if !special {
+		a.usual.Store(&usualAnswer{second: now, frame: f})
+	}
+	return f, nil
+}
+
+// packet encodes the answer for one client.
+func (a *answer) packet(h *Handshake, accepted []string) ([]byte, error) {
+	sys := make(map[string]any, len(h.Sys)+4)
+	for k, v := range h.Sys {
+		sys[k] = v
+	}
+	sys["heartbeat"] = a.heartbeat
+	sys["servertime"] = time.Now().Unix()
+	delete(sys, "dict")
+	delete(sys, "accepted")
+	if a.dict != nil {
+		sys["dict"] = a.dict
+	}
+	if len(accepted) > 0 {
+		sys["accepted"] = accepted
+	}
+	all := map[string]any{"code": handshakeOK, "sys": sys}
+	if h.User != nil {
+		all["user"] = h.User
+	}
+	b, err := json.Marshal(all)
+	if err != nil {
+		return nil, fmt.Errorf("encode the handshake's answer: %w", err)
+	}
+	return codec.AppendPacket(nil, codec.Handshake, b), nil
+}
+
+// shakeHands answers a handshake. A repeated one is answered again and changes nothing.
+func (c *Conn) shakeHands(body []byte) error {
+	h := &Handshake{Payload: body, Request: c.request}
+	if phase(c.phase.Load()) != waiting {
+		f, err := c.gate.shake.make(h, nil)
+		if err != nil {
+			return err
+		}
+		if list, _ := c.pushFrame(f); list {
+			c.gate.hub.add(c)
+		}
+		return nil
+	}
+	accepted := c.accept(body)
+	err := c.validate(h)
+	var f *frame
+	if err == nil {
+		f, err = c.gate.shake.make(h, accepted)
+	}
+	if err != nil {
+		c.refuse(err)
+		return nil
+	}
+	if phase(c.phase.Load()) == leaving { // the validator closed the session
+		return nil
+	}
+	c.phase.CompareAndSwap(uint32(waiting), uint32(shaken))
+	c.gate.counters.Opened.Add(1)
+	c.gate.cfg.Opened(c.sess)
+	c.release(f)
+	return nil
+}
+
+// accept takes over what the client says that it understands, and returns what will be used.
+func (c *Conn) accept(body []byte) (used []string) {
+	var said struct {
+		Sys struct {
+			Accept []string `json:"accept"`
+		} `json:"sys"`
+	}
+	if !bytes.Contains(body, []byte(`"accept"`)) { // most say nothing, and need not be parsed
+		return nil
+	}
+	if json.Unmarshal(body, &said) != nil { // no JSON: a client of the application's own, that says nothing
+		return nil
+	}
+	has := func(word string, can bool) bool {
+		if !can || !slices.Contains(said.Sys.Accept, word) {
+			return false
+		}
+		used = append(used, word)
+		return true
+	}
+	cfg := &c.gate.cfg
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wantsErr = has(acceptError, true)
+	c.wantsGzip = has(acceptGzip, cfg.GzipMin > 0)
+	c.merges = has(acceptBatch, c.websocket && cfg.WriteDelay > 0 && !c.queuedLocked()) // what is queued is framed already
+	return used
+}
+
+// validate calls the application's validator; a panic there refuses this client only.
+func (c *Conn) validate(h *Handshake) (err error) {
+	if c.gate.cfg.Handshake == nil {
+		return nil
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			c.gate.cfg.Log.Error("handshake validator panicked", "session", c.sess.ID(), "panic", v, "stack", string(debug.Stack()))
+			err = errors.New("internal error")
+		}
+	}()
+	return c.gate.cfg.Handshake(c.sess, h)
+}
+
+// refuse answers with the reason and closes.
+func (c *Conn) refuse(err error) {
+	c.gate.counters.Refused.Add(1)
+	c.gate.cfg.Log.Info("handshake refused", "session", c.sess.ID(), "remote", c.remote, "err", err)
+	no := struct {
+		Code   int    `json:"code"`
+		Reason string `json:"reason,omitempty"`
+	}{Code: handshakeFailed}
+	var r *Refusal
+	if errors.As(err, &r) {
+		no.Code, no.Reason = r.Code, r.Reason
+	}
+	b, _ := json.Marshal(no)
+	c.release(newFrame(codec.AppendPacket(nil, codec.Handshake, b)))
+	_ = c.Close()
+}
+
+// release puts the answer before everything that was queued meanwhile, and lets the queue go.
+func (c *Conn) release(f *frame) {
+	c.mu.Lock()
+	if c.closing || !c.held {
+		c.mu.Unlock()
+		return
+	}
+	c.held = false
+	var early *outbuf
+	if c.queuedLocked() {
+		early = c.outLocked()
+		c.out = nil
+	}
+	o := getOutbuf(c.merges)
+	switch {
+	case !c.websocket:
+		o.addShared(f.packet())
+	case c.merges: // a message of its own all the same: the client does not know yet what was agreed
+		o.addPre(f.wire)
+	default:
+		o.addShared(f.wire)
+	}
+	if early != nil {
+		early.appendTo(o)
+	}
+	c.out = o
+	c.listed = true
+	c.mu.Unlock()
+	c.gate.hub.add(c)
+}
+
+// acknowledged begins the working phase.
+func (c *Conn) acknowledged() {
+	if !c.phase.CompareAndSwap(uint32(shaken), uint32(working)) {
+		return
+	}
+	c.mu.Lock()
+	if c.timer != nil && !c.closing {
+		c.timer.Stop()
+		c.timer = nil
+	}
+	c.mu.Unlock()
+	c.request = nil
+	c.gate.wheel.add(c)
+	if phase(c.phase.Load()) == leaving { // closed meanwhile: gone has taken it off before it was on
+		c.gate.wheel.remove(c)
+	}
+}

@@ -1,0 +1,196 @@
+package gate
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// counted is output that knows how often it was flushed.
+type counted struct{ flushed atomic.Int32 }
+
+func (c *counted) Flush() { c.flushed.Add(1) }
+
+func some(n int) (all []*counted, fs []Flusher) {
+	for range n {
+		c := new(counted)
+		all, fs = append(all, c), append(fs, c)
+	}
+	return all, fs
+}
+
+func flushes(all []*counted) (n int) {
+	for _, c := range all {
+		n += int(c.flushed.Load())
+	}
+	return n
+}
+
+// Output waits for the end of the batch of handlers that makes it, and never longer: a push that waits is lag in
+// the game, one that does not is a system call for each.
+func TestHubFlushes(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		n    int
+		do   func(t *testing.T, h *hub, fs []Flusher, flushed func() int)
+	}{
+		{"at once, outside of batches", 100, func(_ *testing.T, h *hub, fs []Flusher, _ func() int) { h.add(fs...) }},
+		{"at the end of the batch, few", inline, func(t *testing.T, h *hub, fs []Flusher, flushed func() int) {
+			h.begin()
+			h.add(fs...)
+			synctest.Wait()
+			if flushed() != 0 {
+				t.Error("flushed before the end")
+			}
+			h.end()
+			if flushed() != len(fs) {
+				t.Error("the end returned before they were flushed")
+			}
+		}},
+		{"at the end of the batch, many", 1000, func(t *testing.T, h *hub, fs []Flusher, flushed func() int) {
+			h.begin()
+			h.add(fs...)
+			synctest.Wait()
+			if flushed() != 0 {
+				t.Error("flushed before the end")
+			}
+			h.end()
+		}},
+		{"at the end of the last batch of two schedulers", 1000, func(_ *testing.T, h *hub, fs []Flusher, _ func() int) {
+			h.begin()
+			h.begin()
+			h.add(fs...)
+			h.end()
+			h.end()
+		}},
+		{"when the batch takes long", 100, func(t *testing.T, h *hub, fs []Flusher, flushed func() int) {
+			h.begin()
+			h.add(fs...)
+			h.wakeOne()
+			synctest.Wait()
+			if flushed() != len(fs) {
+				t.Error("not flushed before the end")
+			}
+			h.end()
+		}},
+		{"when a queue is long", 100, func(t *testing.T, h *hub, fs []Flusher, flushed func() int) {
+			h.begin()
+			h.add(fs...)
+			h.hurry()
+			synctest.Wait()
+			if flushed() != len(fs) {
+				t.Error("not flushed before the end")
+			}
+			h.end()
+		}},
+		{"by an idle scheduler", 100, func(t *testing.T, h *hub, fs []Flusher, flushed func() int) {
+			h.begin() // another scheduler's
+			h.add(fs...)
+			h.help(func() bool { return flushed() >= 10 })
+			if got := flushed(); got < 10 || got > 10+share {
+				t.Errorf("%d flushed until there was more to do, want 10 or a few more", got)
+			}
+			h.help(func() bool { return false })
+			if flushed() != len(fs) {
+				t.Error("it did not go on to the end")
+			}
+			h.end()
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHub(0)
+				all, fs := some(row.n)
+				row.do(t, h, fs, func() int { return flushes(all) })
+				synctest.Wait()
+				for i, c := range all {
+					if got := c.flushed.Load(); got != 1 {
+						t.Fatalf("%d was flushed %d times", i, got)
+					}
+				}
+				h.stop()
+				h.stop()
+				h.add(fs...) // after the end: nothing happens
+			})
+		})
+	}
+}
+
+// With a write delay, output waits for it to merge, no longer, and not at all when a queue is long.
+func TestHubDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const delay = 5 * time.Millisecond
+		h := newHub(delay)
+		defer h.stop()
+		for range 3 { // the timer is used again
+			all, fs := some(100)
+			h.begin()
+			h.add(fs[:50]...)
+			h.end()
+			h.wakeOne()
+			h.help(func() bool { return false })
+			time.Sleep(delay - time.Microsecond)
+			h.add(fs[50:]...) // goes with the rest
+			synctest.Wait()
+			if got := flushes(all); got != 0 {
+				t.Fatalf("%d were flushed before the delay was over", got)
+			}
+			time.Sleep(time.Microsecond)
+			synctest.Wait()
+			if got := flushes(all); got != 100 {
+				t.Fatalf("%d were flushed after it", got)
+			}
+		}
+		all, fs := some(10)
+		h.add(fs...)
+		h.hurry()
+		synctest.Wait()
+		if got := flushes(all); got != 10 {
+			t.Errorf("%d of 10 were flushed in a hurry", got)
+		}
+	})
+}
+
+// Everything that is added is flushed, once each time, whoever adds, begins and ends meanwhile.
+func TestHubFromManyGoroutines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(0)
+		defer h.stop()
+		const workers, rounds = 8, 2000
+		all, fs := some(workers * rounds)
+		var wg sync.WaitGroup
+		for w := range workers {
+			wg.Go(func() {
+				for i := range rounds {
+					f := fs[w*rounds+i]
+					switch i % 4 {
+					case 0:
+						h.begin()
+						h.add(f)
+						h.end()
+					case 1:
+						h.add(f)
+						h.help(func() bool { return i%8 == 1 })
+					case 2:
+						h.add(f)
+						h.wakeOne()
+					default:
+						h.add(f)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		synctest.Wait()
+		for i, c := range all {
+			if got := c.flushed.Load(); got != 1 {
+				t.Fatalf("%d was flushed %d times", i, got)
+			}
+		}
+		if h.active != 0 || h.open != 0 || len(h.dirty) != 0 {
+			t.Errorf("left over: %d active, %d open, %d in the list", h.active, h.open, len(h.dirty))
+		}
+	})
+}

@@ -1,0 +1,196 @@
+package gate
+
+import (
+	"crypto/tls"
+	"errors"
+	"log"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/pires/go-proxyproto"
+)
+
+// listener accepts for one endpoint. Out of descriptors, it waits and tries again instead of giving up.
+type listener struct {
+	net.Listener
+	log    *slog.Logger
+	quit   chan struct{}
+	once   sync.Once
+	onStop func()
+
+	lastLog time.Time // of a failure; only Accept's goroutine uses it
+
+	mu    sync.Mutex
+	early map[net.Conn]struct{} // accepted, and not a connection of the gate nor a request yet
+}
+
+const (
+	backoffMin = 5 * time.Millisecond
+	backoffMax = time.Second
+	logEvery   = 10 * time.Second // failures to accept are logged no more often
+)
+
+func (g *Gate) newListener(l net.Listener) *listener {
+	return &listener{Listener: l, log: g.cfg.Log, quit: make(chan struct{}), early: make(map[net.Conn]struct{})}
+}
+
+// hold has stop close nc, until letGo. Nobody has been heard there yet, so nobody is to be waited for.
+func (l *listener) hold(nc net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopped() {
+		_ = nc.Close()
+		return
+	}
+	l.early[nc] = struct{}{}
+}
+
+func (l *listener) letGo(nc net.Conn) {
+	l.mu.Lock()
+	delete(l.early, nc)
+	l.mu.Unlock()
+}
+
+// Accept waits for the next connection. Its error means that the listener is closed.
+func (l *listener) Accept() (net.Conn, error) {
+	for wait := backoffMin; ; wait = min(2*wait, backoffMax) {
+		nc, err := l.Listener.Accept()
+		if err == nil {
+			return nc, nil
+		}
+		if errors.Is(err, net.ErrClosed) || l.stopped() {
+			return nil, net.ErrClosed
+		}
+		if now := time.Now(); now.Sub(l.lastLog) >= logEvery {
+			l.lastLog = now
+			l.log.Error("cannot accept connections; trying again", "address", l.Addr(), "wait", wait, "err", err)
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-l.quit:
+			t.Stop()
+			return nil, net.ErrClosed
+		}
+	}
+}
+
+func (l *listener) stopped() bool {
+	select {
+	case <-l.quit:
+		return true
+	default:
+		return false
+	}
+}
+
+// stop closes the listener, and what serves it.
+func (l *listener) stop() {
+	l.once.Do(func() {
+		close(l.quit)
+		_ = l.Listener.Close()
+		l.mu.Lock()
+		for nc := range l.early {
+			_ = nc.Close()
+		}
+		l.mu.Unlock()
+		if l.onStop != nil {
+			l.onStop()
+		}
+	})
+}
+
+// begin registers an endpoint's listener; false when the gate closes already.
+func (g *Gate) begin(l *listener) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.draining {
+		_ = l.Close()
+		return false
+	}
+	g.listeners = append(g.listeners, l)
+	g.endpoints.Add(1)
+	return true
+}
+
+// ServeTCP accepts clients on l, with TLS if conf is not nil, until StopAccepting. It returns at once.
+func (g *Gate) ServeTCP(l net.Listener, conf *tls.Config) {
+	in := g.newListener(l)
+	if !g.begin(in) {
+		return
+	}
+	go func() {
+		defer g.endpoints.Done()
+		for {
+			nc, err := in.Accept()
+			if err != nil {
+				return
+			}
+			g.serveTCP(in, nc, conf)
+		}
+	}()
+}
+
+func (g *Gate) serveTCP(in *listener, nc net.Conn, conf *tls.Config) {
+	if t, ok := nc.(*net.TCPConn); ok {
+		_ = t.SetKeepAlive(false) // heartbeats do that
+	}
+	if !g.cfg.ProxyProtocol || !g.trusted(nc.RemoteAddr()) {
+		remote := nc.RemoteAddr()
+		if conf != nil {
+			nc = tls.Server(nc, conf)
+		}
+		g.serve(nc, nil, remote, false)
+		return
+	}
+	// The header has to be read before the address is known.
+	in.hold(nc)
+	g.endpoints.Add(1)
+	go func() {
+		defer g.endpoints.Done()
+		p := proxyproto.NewConn(nc, proxyproto.WithPolicy(proxyproto.USE), proxyproto.SetReadHeaderTimeout(g.cfg.HandshakeTimeout))
+		remote := p.RemoteAddr()
+		in.letGo(nc)
+		if err := p.SetReadDeadline(time.Time{}); err != nil {
+			_ = nc.Close()
+			return
+		}
+		var c net.Conn = p
+		if conf != nil {
+			c = tls.Server(p, conf)
+		}
+		g.serve(c, nil, remote, false)
+	}()
+}
+
+// trusted tells whether the word of a proxy at this address is taken.
+func (g *Gate) trusted(a net.Addr) bool {
+	ip, ok := addrOf(a.String())
+	return ok && g.trustedIP(ip)
+}
+
+func (g *Gate) trustedIP(ip netip.Addr) bool {
+	for _, p := range g.cfg.Trusted {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// addrOf takes the IP address out of host:port or host.
+func addrOf(s string) (netip.Addr, bool) {
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return ap.Addr().Unmap(), true
+	}
+	a, err := netip.ParseAddr(s)
+	return a.Unmap(), err == nil
+}
+
+// httpLog carries what net/http has to say to the node's log.
+func (g *Gate) httpLog() *log.Logger {
+	return slog.NewLogLogger(g.cfg.Log.Handler(), slog.LevelDebug)
+}

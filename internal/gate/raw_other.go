@@ -1,0 +1,15 @@
+//go:build !unix
+
+package gate
+
+import "errors"
+
+// Without Unix descriptors connections are read and written through net.Conn alone.
+const rawIO = false
+
+func (o *outbuf) write(uintptr) bool {
+	o.err = errors.ErrUnsupported
+	return true
+}
+
+func readRaw(uintptr, []byte) (int, bool, error) { return 0, false, errors.ErrUnsupported }

@@ -1,0 +1,264 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/wsframe"
+)
+
+// readSize is the size of the buffers that reads share. A connection has one only while it reads.
+const readSize = 16 << 10
+
+var readBufs = sync.Pool{New: func() any { return new([readSize]byte) }}
+
+// errClosed ends the reading of a client that said goodbye.
+var errClosed = errors.New("closed by the client")
+
+// read is the connection's goroutine: it reads until the connection ends. The handshake has a goroutine of its
+// own, because what parses it grows the stack, and a connection that then says nothing would keep that.
+func (c *Conn) read() {
+	if c.readOn() {
+		c.steady = true
+		go c.read()
+	}
+}
+
+// readOn reads and serves until the connection ends, or, true, until the handshake is over.
+func (c *Conn) readOn() bool {
+	var err error
+	if c.raw != nil {
+		err = c.readDescriptor()
+	} else {
+		err = c.readPlain()
+	}
+	if err == nil {
+		return true
+	}
+	c.end(err)
+	return false
+}
+
+// settled tells that the handshake's goroutine may hand over.
+func (c *Conn) settled() bool { return !c.steady && phase(c.phase.Load()) == working }
+
+// readDescriptor reads through the descriptor, so that a connection that waits holds no buffer.
+func (c *Conn) readDescriptor() error {
+	var r rawReader
+	try := r.read
+	for {
+		if err := c.raw.Read(try); err != nil {
+			return err
+		}
+		if r.err != nil {
+			return r.err
+		}
+		// Outside of raw.Read: closing the socket waits for that, and what is served here may have to wait for the one
+		// who closes.
+		err := c.consume(r.buf[:r.n])
+		readBufs.Put(r.buf)
+		r.buf = nil
+		if err != nil {
+			return err
+		}
+		if c.settled() {
+			return nil
+		}
+	}
+}
+
+// rawReader takes what there is to read into a buffer that it has only then.
+type rawReader struct {
+	buf *[readSize]byte
+	n   int
+	err error
+}
+
+// read is for syscall.RawConn: false has it wait until there is something to read.
+func (r *rawReader) read(fd uintptr) bool {
+	buf := readBufs.Get().(*[readSize]byte)
+	n, again, err := readRaw(fd, buf[:])
+	if again || err != nil {
+		readBufs.Put(buf)
+		r.err = err
+		return !again
+	}
+	r.buf, r.n = buf, n
+	return true
+}
+
+// readPlain reads a connection that has no descriptor of its own: TLS, a pipe.
+func (c *Conn) readPlain() error {
+	buf := make([]byte, 2<<10)
+	for {
+		n, err := c.nc.Read(buf)
+		if n > 0 {
+			if err := c.consume(buf[:n]); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if c.settled() {
+			return nil
+		}
+	}
+}
+
+// consume serves what one read brought.
+func (c *Conn) consume(data []byte) error {
+	c.gate.counters.BytesIn.Add(uint64(len(data)))
+	c.spoke.seen.Store(c.gate.wheel.now.Load())
+	if c.deaf {
+		return nil
+	}
+	var err error
+	if c.websocket {
+		err = c.consumeFrames(data)
+	} else {
+		err = c.consumePackets(data)
+	}
+	if b := c.batch; b != nil {
+		c.batch = nil
+		c.busy.Store(true)
+		b.Submit()
+		c.busy.Store(false)
+	}
+	if err != nil && isMalformed(err) {
+		c.malformed(err)
+		return nil
+	}
+	return err
+}
+
+// malformed ends the session of a client whose input makes no sense. What else it sends is read and dropped until
+// the connection is closed: with input unread it would be reset, and the client not see why.
+func (c *Conn) malformed(err error) {
+	c.deaf = true
+	if phase(c.phase.Load()) == leaving {
+		return
+	}
+	c.gate.counters.Malformed.Add(1)
+	c.gate.cfg.Log.Warn("connection ended: malformed input", "session", c.sess.ID(), "remote", c.remote, "err", err)
+	var ws *wsframe.Error
+	switch {
+	case errors.As(err, &ws):
+		c.closeWith(ws.Code)
+	case errors.Is(err, codec.ErrPacketTooLarge):
+		c.closeWith(wsframe.CloseTooBig)
+	default:
+		c.closeWith(wsframe.CloseProtocolError)
+	}
+	_ = c.shut(nil)
+}
+
+// consumeFrames takes packets out of WebSocket frames; where messages begin and end means nothing.
+func (c *Conn) consumeFrames(data []byte) error {
+	for {
+		ev, rest, err := c.frames.Next(data)
+		if err != nil {
+			return err
+		}
+		switch ev.Kind {
+		case wsframe.None:
+			return nil
+		case wsframe.Data:
+			if err := c.consumePackets(ev.Payload); err != nil {
+				return err
+			}
+		case wsframe.Ping:
+			c.pong(ev.Payload)
+		case wsframe.Close:
+			return errClosed
+		}
+		data = rest
+	}
+}
+
+func (c *Conn) consumePackets(data []byte) error {
+	c.packets.Feed(data)
+	for {
+		p, ok, err := c.packets.Next()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return nil
+		}
+		if err := c.packet(p); err != nil {
+			return err
+		}
+	}
+}
+
+// packet is the table of what each packet means in each phase.
+func (c *Conn) packet(p codec.Packet) error {
+	ph := phase(c.phase.Load())
+	if ph == leaving {
+		return nil
+	}
+	switch p.Type {
+	case codec.Handshake:
+		return c.shakeHands(p.Body)
+	case codec.HandshakeAck:
+		switch ph {
+		case waiting:
+			return fmt.Errorf("%w: handshake ack before a handshake", errProtocol)
+		case shaken:
+			c.acknowledged()
+		}
+	case codec.Data:
+		if ph != working {
+			return fmt.Errorf("%w: data before the handshake was finished", errProtocol)
+		}
+		return c.data(p.Body)
+	case codec.Heartbeat, codec.Kick: // a sign of life; a kick means nothing from a client
+	}
+	return nil
+}
+
+// errProtocol marks what a correct client does not do.
+var errProtocol = errors.New("protocol violated")
+
+// data takes one message to the dispatcher.
+func (c *Conn) data(body []byte) error {
+	v, err := codec.ParseMessage(body)
+	if err != nil {
+		return err
+	}
+	if v.Compressed && v.Type != codec.Response {
+		if _, ok := c.gate.cfg.Dictionary.Route(v.Code); !ok {
+			return fmt.Errorf("%w: %d", codec.ErrRouteCode, v.Code)
+		}
+	}
+	if c.batch == nil {
+		c.batch = c.gate.cfg.Table.Begin()
+	}
+	c.batch.Add(c, v)
+	return nil
+}
+
+// end is called once, by the reader, when nothing more can be read.
+func (c *Conn) end(err error) {
+	log := c.gate.cfg.Log
+	bye := errors.Is(err, io.EOF) || errors.Is(err, errClosed)
+	switch {
+	case bye, errors.Is(err, net.ErrClosed), phase(c.phase.Load()) == leaving:
+		log.Debug("connection ended", "session", c.sess.ID(), "remote", c.remote, "err", err)
+	default:
+		log.Info("connection ended", "session", c.sess.ID(), "remote", c.remote, "err", err)
+	}
+	c.readEnded(bye)
+}
+
+// isMalformed tells errors in what a client sent from errors of the network.
+func isMalformed(err error) bool {
+	var ws *wsframe.Error
+	return errors.Is(err, errProtocol) || errors.Is(err, codec.ErrPacketType) || errors.Is(err, codec.ErrPacketTooLarge) ||
+		errors.Is(err, codec.ErrMessageInvalid) || errors.Is(err, codec.ErrRouteCode) || errors.As(err, &ws)
+}

@@ -1,0 +1,351 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/wsframe"
+)
+
+const (
+	hurryAt   = 64 << 10 // a queue of so many bytes is flushed before the batch ends
+	writeUnit = 64 << 10 // what has to be taken within the write timeout
+)
+
+// Push queues a push. It never blocks. ErrBrokenPipe: the connection is closed; ErrBufferExceed: the queue was
+// full; other errors: v or the route cannot be encoded.
+func (c *Conn) Push(route string, v any) error {
+	return c.send(codec.Push, 0, route, v)
+}
+
+// Response answers the request whose handler runs; see LastMid.
+func (c *Conn) Response(v any) error { return c.ResponseMid(c.mid.Load(), v) }
+
+// ResponseMid answers request mid.
+func (c *Conn) ResponseMid(mid uint64, v any) error {
+	if mid == 0 {
+		return ErrSessionOnNotify
+	}
+	err := c.send(codec.Response, mid, "", v)
+	if err == nil && mid == c.mid.Load() { // only of the request whose handler runs it has to be known: see Fail
+		c.answered.Store(mid)
+	}
+	return err
+}
+
+// Fail answers request mid with an error, if the client is to see errors and the request was not answered.
+func (c *Conn) Fail(mid uint64, payload any) {
+	if mid == 0 || c.answered.Load() == mid || !c.wantsErr && !c.gate.cfg.ErrorsToAll {
+		return
+	}
+	b, err := c.gate.serializeFailure(payload)
+	if err == nil {
+		err = c.enqueue(codec.Response, mid, "", b, codec.FlagError)
+	}
+	if err != nil {
+		c.gate.cfg.Log.Debug("error response not sent", "session", c.sess.ID(), "mid", mid, "err", err)
+	}
+}
+
+// RPC sends a notify of this session to whichever node serves the route.
+func (c *Conn) RPC(route string, v any) error {
+	payload, err := c.gate.serialize(v)
+	if err != nil {
+		return err
+	}
+	return c.gate.cfg.Table.Notify(c, route, payload)
+}
+
+// send serializes, filters and queues.
+func (c *Conn) send(t codec.Type, mid uint64, route string, v any) error {
+	payload, err := c.gate.serialize(v)
+	if err != nil {
+		return err
+	}
+	if out := c.gate.outbound; out != nil && !channelEmpty(out) {
+		m := &codec.Message{Type: t, ID: mid, Route: route, Data: payload}
+		if err := out.Process(c.sess, m); err != nil {
+			return fmt.Errorf("outbound filter: %w", err)
+		}
+		route, payload = m.Route, m.Data
+	}
+	return c.enqueue(t, mid, route, payload, 0)
+}
+
+// enqueue encodes a message behind what is queued.
+func (c *Conn) enqueue(t codec.Type, mid uint64, route string, payload []byte, flags codec.Flags) error {
+	if c.wantsGzip && flags == 0 {
+		if packed, ok := c.gate.pack(payload); ok {
+			payload, flags = packed, codec.FlagGzip
+		}
+	}
+	if len(payload) > maxOut { // the sender's mistake, before it looks like a full queue
+		return fmt.Errorf("%w: a payload of %d bytes", codec.ErrPacketTooLarge, len(payload))
+	}
+	c.mu.Lock()
+	if err := c.admitLocked(len(payload)); err != nil {
+		return c.refuseUnlock(err)
+	}
+	o := c.outLocked()
+	before := o.size
+	b, err := c.appendMessage(o.begin(), t, mid, route, payload, flags)
+	o.end(b)
+	list, hurry := c.listLocked(before)
+	c.mu.Unlock()
+	if list {
+		c.gate.hub.add(c)
+	}
+	if hurry {
+		c.gate.hub.hurry()
+	}
+	return err
+}
+
+// pushFrame queues a shared frame. list says that the caller has to give the connection to the hub.
+func (c *Conn) pushFrame(f *frame) (list bool, err error) {
+	c.mu.Lock()
+	if f.gz != nil && c.wantsGzip {
+		f = f.gz
+	}
+	b := f.packet()
+	if c.websocket && !c.merges {
+		b = f.wire
+	}
+	if err := c.admitLocked(len(b)); err != nil {
+		return false, c.refuseUnlock(err)
+	}
+	before := 0
+	if !c.queuedLocked() && !c.merges {
+		c.lone = b
+	} else {
+		o := c.outLocked()
+		before = o.size
+		o.addShared(b)
+	}
+	list, hurry := c.listLocked(before)
+	c.mu.Unlock()
+	if hurry {
+		c.gate.hub.hurry()
+	}
+	return list, nil
+}
+
+// appendMessage appends a data packet, in a WebSocket message of its own unless the client merges.
+func (c *Conn) appendMessage(b []byte, t codec.Type, mid uint64, route string, payload []byte, flags codec.Flags) ([]byte, error) {
+	if !c.websocket || c.merges {
+		return codec.AppendData(b, t, mid, route, payload, flags, c.gate.cfg.Dictionary, maxOut)
+	}
+	// The header's length depends on the packet's: leave room by a guess and move the packet if it was wrong.
+	start := len(b)
+	room := headerLen(len(payload) + len(route) + 8)
+	var pad [10]byte
+	b = append(b, pad[:room]...)
+	b, err := codec.AppendData(b, t, mid, route, payload, flags, c.gate.cfg.Dictionary, maxOut)
+	if err != nil {
+		return b[:start], err
+	}
+	n := len(b) - start - room
+	head := headerLen(n)
+	if head != room {
+		b = append(b, pad[:]...) // room for a move to either side
+		copy(b[start+head:], b[start+room:start+room+n])
+		b = b[:start+head+n]
+	}
+	wsframe.AppendHeader(b[:start], wsframe.OpBinary, n)
+	return b, nil
+}
+
+// admitLocked tells whether n more bytes may be queued.
+func (c *Conn) admitLocked(n int) error {
+	if c.closing {
+		return ErrBrokenPipe
+	}
+	queued := c.inFlight + len(c.lone)
+	if c.out != nil {
+		queued += c.out.size
+	}
+	if limit := c.gate.cfg.SendQueue; limit > 0 && queued > 0 && queued+n > limit {
+		return ErrBufferExceed
+	}
+	return nil
+}
+
+// refuseUnlock is what happens to output that is not admitted.
+func (c *Conn) refuseUnlock(err error) error {
+	if !errors.Is(err, ErrBufferExceed) {
+		c.mu.Unlock()
+		return err
+	}
+	if c.gate.cfg.DropSlow {
+		c.mu.Unlock()
+		c.gate.counters.Dropped.Add(1)
+		return err
+	}
+	c.shutLocked(kickPacket("slow consumer"))
+	c.mu.Unlock()
+	c.gate.counters.SlowKicked.Add(1)
+	c.gate.cfg.Log.Warn("session kicked: its send queue is full", "session", c.sess.ID(), "uid", c.sess.UID(), "remote", c.remote, "bytes", c.gate.cfg.SendQueue)
+	c.gone()
+	return err
+}
+
+// queuedLocked tells whether there is output.
+func (c *Conn) queuedLocked() bool { return c.lone != nil || c.out != nil }
+
+// outLocked returns the queue to add to.
+func (c *Conn) outLocked() *outbuf {
+	if c.out == nil {
+		c.out = getOutbuf(c.merges)
+		if c.lone != nil {
+			c.out.addShared(c.lone)
+			c.lone = nil
+		}
+	}
+	return c.out
+}
+
+// listLocked notes that there is output, where there were before bytes of it. list: the caller gives the
+// connection to the hub; hurry: the queue has become long.
+func (c *Conn) listLocked(before int) (list, hurry bool) {
+	if c.writing || c.held {
+		return false, false
+	}
+	list = !c.listed
+	c.listed = true
+	after := len(c.lone)
+	if c.out != nil {
+		after = c.out.size
+	}
+	return list, before < hurryAt && after >= hurryAt
+}
+
+// Flush writes what is queued, as far as that goes without waiting. The hub calls it.
+func (c *Conn) Flush() {
+	c.mu.Lock()
+	c.listed = false
+	for {
+		if c.writing || c.held || c.flushed || c.wasCut {
+			c.mu.Unlock()
+			return
+		}
+		if !c.queuedLocked() && (!c.closing || c.raw != nil) {
+			closing := c.closing
+			c.mu.Unlock()
+			if closing {
+				c.endOutput()
+			}
+			return
+		}
+		c.writing = true
+		if c.raw == nil { // also to say goodbye may block: TLS has to write for it
+			c.mu.Unlock()
+			go c.drain(nil)
+			return
+		}
+		o := c.takeLocked()
+		c.mu.Unlock()
+		size := o.size
+		err := c.raw.Write(o.try)
+		if err == nil {
+			err = o.err
+		}
+		if err == nil && o.stuck {
+			go c.drain(o)
+			return
+		}
+		o.release()
+		if err != nil {
+			c.writeFailed(err)
+			return
+		}
+		c.gate.counters.BytesOut.Add(uint64(size))
+		c.mu.Lock()
+		c.writing, c.inFlight = false, 0
+		if c.wasCut {
+			c.mu.Unlock()
+			c.removeIfDone()
+			return
+		}
+	}
+}
+
+// takeLocked takes the queue to write it.
+func (c *Conn) takeLocked() *outbuf {
+	o := c.outLocked()
+	c.out = nil
+	c.inFlight = o.size
+	o.finish()
+	return o
+}
+
+// drain writes for a client that does not keep up, or whose connection has no descriptor: in a goroutine that
+// lives until the queue is empty. It has the writing flag; o is the rest of a write that was begun.
+func (c *Conn) drain(o *outbuf) {
+	for {
+		if o == nil {
+			c.mu.Lock()
+			if !c.queuedLocked() || c.wasCut {
+				c.writing, c.inFlight = false, 0
+				closing := c.closing
+				c.mu.Unlock()
+				if closing {
+					c.endOutput()
+				}
+				c.removeIfDone()
+				return
+			}
+			o = c.takeLocked()
+			c.mu.Unlock()
+		}
+		size := o.size
+		err := c.writeAll(o)
+		o.release()
+		o = nil
+		if err != nil {
+			c.writeFailed(err)
+			return
+		}
+		c.gate.counters.BytesOut.Add(uint64(size))
+	}
+}
+
+// writeAll blocks until everything is written or the client has not taken a unit in time.
+func (c *Conn) writeAll(o *outbuf) error {
+	defer func() { _ = c.nc.SetWriteDeadline(time.Time{}) }() // a closed connection needs no deadline
+	for !o.empty() {
+		unit := o.segs[o.next]
+		unit = unit[:min(len(unit), writeUnit)]
+		if err := c.nc.SetWriteDeadline(time.Now().Add(c.gate.cfg.WriteTimeout)); err != nil {
+			return err
+		}
+		n, err := c.nc.Write(unit)
+		if err != nil {
+			return err
+		}
+		o.skip(n)
+	}
+	return nil
+}
+
+// writeFailed ends a connection that cannot be written to.
+func (c *Conn) writeFailed(err error) {
+	c.gate.cfg.Log.Debug("connection ended: write failed", "session", c.sess.ID(), "remote", c.remote, "err", err)
+	c.mu.Lock()
+	c.writing, c.inFlight = false, 0
+	c.mu.Unlock()
+	c.cut()
+	c.removeIfDone()
+}
+
+// headerLen is the length of a WebSocket frame's header for n bytes from a server.
+func headerLen(n int) int {
+	switch {
+	case n <= 125:
+		return 2
+	case n <= 0xffff:
+		return 4
+	}
+	return 10
+}

@@ -1,0 +1,90 @@
+// Package log joins the two ways in which a node tells what happened: log/slog, which everything in this
+// module writes to, and the three-method logger that programs written for v0.5 pass to nano.WithLogger.
+package log
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+)
+
+// Logger is v0.5's logger. Only Println is ever called: a library does not end its process, so the two Fatal
+// methods are there because programs have them.
+type Logger interface {
+	Println(v ...any)
+	Fatal(v ...any)
+	Fatalf(format string, v ...any)
+}
+
+// New returns a logger whose records become lines of l.Println: message, then key=value pairs.
+func New(l Logger, level slog.Level) *slog.Logger {
+	return slog.New(&handler{out: l, level: level})
+}
+
+// handler formats a record as one line. It is immutable, so it may be used by any number of goroutines.
+type handler struct {
+	out   Logger
+	level slog.Level
+	group string // prefix of keys, with its dot
+	attrs string // formatted, each with a leading blank
+}
+
+func (h *handler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level }
+
+func (h *handler) Handle(_ context.Context, r slog.Record) error {
+	var b strings.Builder
+	b.WriteString("nano: ")
+	if r.Level != slog.LevelInfo {
+		b.WriteString(r.Level.String())
+		b.WriteString(" ")
+	}
+	b.WriteString(r.Message)
+	b.WriteString(h.attrs)
+	r.Attrs(func(a slog.Attr) bool {
+		appendAttr(&b, h.group, a)
+		return true
+	})
+	h.out.Println(b.String())
+	return nil
+}
+
+func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	var b strings.Builder
+	b.WriteString(h.attrs)
+	for _, a := range attrs {
+		appendAttr(&b, h.group, a)
+	}
+	c := *h
+	c.attrs = b.String()
+	return &c
+}
+
+func (h *handler) WithGroup(name string) slog.Handler {
+	if name == "" {
+		return h
+	}
+	c := *h
+	c.group += name + "."
+	return &c
+}
+
+func appendAttr(b *strings.Builder, group string, a slog.Attr) {
+	a.Value = a.Value.Resolve()
+	if a.Equal(slog.Attr{}) {
+		return
+	}
+	if a.Value.Kind() == slog.KindGroup {
+		if a.Key != "" {
+			group += a.Key + "."
+		}
+		for _, g := range a.Value.Group() {
+			appendAttr(b, group, g)
+		}
+		return
+	}
+	b.WriteString(" ")
+	b.WriteString(group)
+	b.WriteString(a.Key)
+	b.WriteString("=")
+	b.WriteString(a.Value.String())
+}

@@ -1,0 +1,181 @@
+// Package users is a node's register of sessions: by id, and by the user they are bound to.
+package users
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/lonng/nano/session"
+)
+
+// Policy says what happens when a session is bound to a user that another session has.
+type Policy int
+
+// The policies.
+const (
+	KeepBoth  Policy = iota // both stay
+	KickOld                 // the new one has the user, the old ones are kicked
+	RefuseNew               // Bind returns session.ErrUIDTaken
+)
+
+// KickReason is what a session is told that another one has replaced.
+const KickReason = "signed in elsewhere"
+
+// entry is a live session and the user that the register knows it as. The session itself says so a moment
+// later, and may end in between.
+type entry struct {
+	session *session.Session
+	uid     int64
+	since   uint64 // when it was bound, by the clock of who binds
+}
+
+// Register knows the live sessions. Its methods may be called concurrently. A session is only ever removed as
+// itself, so the end of an old one leaves a new one of the same user alone.
+type Register struct {
+	policy Policy
+
+	mu    sync.RWMutex
+	byID  map[int64]entry
+	byUID map[int64][]*session.Session
+}
+
+// New returns an empty register.
+func New(p Policy) *Register {
+	return &Register{policy: p, byID: make(map[int64]entry), byUID: make(map[int64][]*session.Session)}
+}
+
+// Add enters a session that was opened.
+func (r *Register) Add(s *session.Session) {
+	r.mu.Lock()
+	r.byID[s.ID()] = entry{session: s}
+	r.mu.Unlock()
+}
+
+// Bind gives user uid to s, as of since, and returns the sessions that the policy wants kicked. It is for
+// session.Binder.
+func (r *Register) Bind(s *session.Session, uid int64, since uint64) (kick []*session.Session, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.byID[s.ID()]
+	if e.session != s {
+		return nil, session.ErrClosed
+	}
+	if e.uid == uid {
+		return nil, nil
+	}
+	others := r.byUID[uid]
+	if len(others) > 0 {
+		switch r.policy {
+		case RefuseNew:
+			return nil, session.ErrUIDTaken
+		case KickOld:
+			kick, others = others, nil
+			for _, old := range kick {
+				r.byID[old.ID()] = entry{session: old}
+			}
+		}
+	}
+	r.dropLocked(s, e.uid)
+	r.byID[s.ID()] = entry{session: s, uid: uid, since: since}
+	r.byUID[uid] = append(slices.Clip(others), s)
+	return kick, nil
+}
+
+// Unbind takes user uid from s, if it has it.
+func (r *Register) Unbind(s *session.Session, uid int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.byID[s.ID()]; e.session == s && e.uid == uid {
+		r.byID[s.ID()] = entry{session: s}
+		r.dropLocked(s, uid)
+	}
+}
+
+// Remove forgets a session that has ended, and returns the user it was bound to, 0 for none.
+func (r *Register) Remove(s *session.Session) (uid int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.byID[s.ID()]
+	if e.session != s {
+		return 0
+	}
+	delete(r.byID, s.ID())
+	r.dropLocked(s, e.uid)
+	return e.uid
+}
+
+// Since returns when a session was bound, 0 if it is not.
+func (r *Register) Since(s *session.Session) uint64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if e := r.byID[s.ID()]; e.session == s {
+		return e.since
+	}
+	return 0
+}
+
+// UID returns the user that a live session is bound to, 0 for none.
+func (r *Register) UID(s *session.Session) int64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if e := r.byID[s.ID()]; e.session == s {
+		return e.uid
+	}
+	return 0
+}
+
+// Sessions appends the live sessions among ids to to.
+func (r *Register) Sessions(ids []int64, to []*session.Session) []*session.Session {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, id := range ids {
+		if s := r.byID[id].session; s != nil {
+			to = append(to, s)
+		}
+	}
+	return to
+}
+
+func (r *Register) dropLocked(s *session.Session, uid int64) {
+	all := r.byUID[uid]
+	i := slices.Index(all, s)
+	switch {
+	case i < 0:
+	case len(all) == 1:
+		delete(r.byUID, uid)
+	default: // a new slice: readers hold the old one
+		r.byUID[uid] = append(slices.Clone(all[:i]), all[i+1:]...)
+	}
+}
+
+// Session returns the live session with that id, or nil.
+func (r *Register) Session(id int64) *session.Session {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.byID[id].session
+}
+
+// Of returns the sessions that user uid has now. The caller may keep the slice and must not change it.
+func (r *Register) Of(uid int64) []*session.Session {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.byUID[uid]
+}
+
+// UIDs returns the users that have a session now.
+func (r *Register) UIDs() []int64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	uids := make([]int64, 0, len(r.byUID))
+	for uid := range r.byUID {
+		uids = append(uids, uid)
+	}
+	return uids
+}
+
+// Len returns the number of live sessions.
+func (r *Register) Len() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.byID)
+}
