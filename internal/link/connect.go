@@ -1,0 +1,192 @@
+package link
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+)
+
+// run connects, again and again, until the Sender is closed.
+func (s *Sender) run() {
+	defer close(s.done)
+	attempt, told := 0, false
+	for {
+		established, progress, err := s.connect()
+		if s.ctx.Err() != nil {
+			return
+		}
+		if progress {
+			attempt = 0
+		}
+		if established || !told {
+			told = true
+			s.cfg.Log.Info("link is down", slog.Uint64("peer_epoch", s.Stats().PeerEpoch), slog.Any("error", err))
+			if s.cfg.Down != nil {
+				s.cfg.Down(err)
+			}
+		}
+		wait := time.NewTimer(s.backoff(attempt))
+		attempt++
+		select {
+		case <-wait.C:
+		case <-s.ctx.Done():
+			wait.Stop()
+			return
+		}
+	}
+}
+
+func (s *Sender) backoff(attempt int) time.Duration {
+	d := s.cfg.BackoffMin
+	for ; attempt > 0 && d < s.cfg.BackoffMax; attempt-- {
+		d *= 2
+	}
+	d = min(d, s.cfg.BackoffMax)
+	return d - rand.N(d/2+1)
+}
+
+// connect opens one stream, and returns when it has ended and its goroutines are gone. progress says that the stream was
+// good for something: the next attempt need not wait long.
+func (s *Sender) connect() (established, progress bool, err error) {
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	defer cancel(nil)
+	timeout := time.AfterFunc(s.cfg.DialTimeout, func() { cancel(ErrTimeout) })
+	defer timeout.Stop()
+
+	stream, err := s.cfg.Dial(ctx)
+	if err != nil {
+		return false, false, s.failed(ctx, err)
+	}
+	defer stream.Close()
+	stop := context.AfterFunc(ctx, stream.Close)
+	defer stop()
+
+	last, epoch, err := stream.Recv()
+	if err == nil && !timeout.Stop() {
+		err = ErrTimeout
+	}
+	if err != nil {
+		return false, false, s.failed(ctx, err)
+	}
+	fresh := s.begin(epoch, last)
+	s.cfg.Log.Debug("link is up", slog.Uint64("peer_epoch", epoch), slog.Uint64("last", last), slog.Bool("fresh", fresh))
+	if s.cfg.Up != nil {
+		s.cfg.Up(epoch, fresh)
+	}
+
+	received := make(chan struct{})
+	acks := s.Stats().Acks
+	go func() {
+		defer close(received)
+		s.broke(s.receive(stream))
+		stream.Close()
+	}()
+	began := time.Now()
+	s.send(stream)
+	stream.Close()
+	<-received
+
+	s.mu.Lock()
+	err = s.broken
+	s.broken = nil
+	s.stats.Connected = false
+	progress = s.stats.Acks > acks
+	s.mu.Unlock()
+	return true, progress || time.Since(began) > s.cfg.BackoffMax, s.failed(ctx, err)
+}
+
+// failed prefers our own reason, if we ended the attempt ourselves, to what the transport makes of it.
+func (s *Sender) failed(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	s.mu.Lock()
+	s.stats.LastErr = err
+	s.mu.Unlock()
+	return err
+}
+
+// begin makes the backlog fit what the peer says that it has.
+func (s *Sender) begin(epoch, last uint64) (fresh bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := s.peer == 0 || s.stats.Connects == 0 && s.peer == epoch
+	switch {
+	case first:
+		// It may have had batches from an earlier Sender of our run, which did not know that they had arrived.
+		s.log.first = last + 1
+	case epoch == s.peer && s.log.resume(last):
+	default:
+		frames, bytes := s.log.restart(last, epoch == s.peer)
+		s.stats.Dropped += uint64(frames)
+		s.cfg.Log.Info("peer was restarted", slog.Uint64("peer_epoch", epoch), slog.Uint64("epoch_before", s.peer),
+			slog.Int("dropped_frames", frames), slog.Int("dropped_bytes", bytes))
+		fresh = true
+	}
+	s.drainedLocked() // the peer's word may be that it has all
+	s.peer = epoch
+	s.stats.Connects++
+	s.stats.Connected = true
+	return fresh
+}
+
+// send hands batches to the stream until it is broken: all that is there, one behind the other, and then it sleeps.
+func (s *Sender) send(stream Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.broken == nil {
+		b, seq, again, ok := s.log.take()
+		if !ok {
+			s.parked = true
+			s.mu.Unlock()
+			<-s.wake
+			s.mu.Lock()
+			continue
+		}
+		s.mu.Unlock()
+		err := stream.Send(seq, b.bytes)
+		s.mu.Lock()
+		s.log.release(b.chunk)
+		if err != nil {
+			if s.broken == nil {
+				s.broken = err
+			}
+			return
+		}
+		s.stats.Batches++
+		s.stats.Bytes += uint64(len(b.bytes))
+		if again {
+			s.stats.Resent++
+		}
+	}
+}
+
+// receive takes acknowledgements until the stream ends.
+func (s *Sender) receive(stream Stream) error {
+	for {
+		seq, _, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		ok := s.log.ack(seq)
+		s.stats.Acks++
+		s.drainedLocked()
+		s.mu.Unlock()
+		if !ok {
+			return ErrAck
+		}
+	}
+}
+
+// broke ends send, with the first reason that anybody had.
+func (s *Sender) broke(err error) {
+	s.mu.Lock()
+	if s.broken == nil {
+		s.broken = err
+	}
+	wake := s.unparkLocked()
+	s.mu.Unlock()
+	s.signal(wake)
+}

@@ -1,0 +1,173 @@
+package link
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"strconv"
+)
+
+// Kind says what a [Frame] is about. The numbers are part of the protocol between nodes: they never change, and new ones
+// are added at the end. A node skips the kinds that it does not know.
+type Kind byte
+
+// The kinds of frames.
+const (
+	_              Kind = iota
+	Request             // a client's request, gate to backend
+	Notify              // a client's notify, gate to backend
+	Push                // a push to one session, backend to gate
+	Response            // the answer to a Request, backend to gate
+	Multicast           // one payload for several Sessions, backend to gate
+	Kick                // a session is to be told why, and closed
+	Close               // a session is to be closed
+	SessionOpened       // a session is going to use the backend
+	SessionClosed       // a session is gone
+	SessionChanged      // what a session carries has changed
+	Bind                // a backend binds a session to a UID
+	Bound               // the answer to a Bind
+	Call                // a call from node to node that wants a Reply
+	Cast                // a call from node to node that wants none
+	Reply               // the answer to a Call
+	kindEnd
+)
+
+var kindNames = [kindEnd]string{
+	"Kind(0)", "Request", "Notify", "Push", "Response", "Multicast", "Kick", "Close", "SessionOpened", "SessionClosed",
+	"SessionChanged", "Bind", "Bound", "Call", "Cast", "Reply",
+}
+
+// String names the kind.
+func (k Kind) String() string {
+	if k < kindEnd {
+		return kindNames[k]
+	}
+	return "Kind(" + strconv.Itoa(int(k)) + ")"
+}
+
+// Frame is one message between two nodes. What the fields mean is between those who write and read them; those that are
+// zero cost nothing on the wire. Session ids and UIDs are best not negative, which costs ten bytes each.
+//
+// [AppendFrame] copies from it. In a frame that a [Reader] has filled, Route, Text and Data are parts of the batch, cut to
+// their length, and Sessions is used again for the next frame: all of it is to be copied by who wants to keep it.
+type Frame struct {
+	Kind     Kind
+	Flags    byte
+	Session  int64
+	ID       uint64
+	UID      int64
+	Route    []byte
+	Text     []byte
+	Data     []byte
+	Sessions []int64
+}
+
+// On the wire a frame is: the length of the rest (uvarint), kind, mask, and the fields whose bit is in the mask, in this
+// order. Numbers are uvarints, bytes have their length (uvarint) before them, Sessions are their number and then each the
+// difference to the one before (varint). What stands behind the last field is for later versions, and is skipped.
+const (
+	hasFlags = 1 << iota
+	hasSession
+	hasID
+	hasUID
+	hasRoute
+	hasText
+	hasData
+	hasSessions
+)
+
+// AppendFrame appends the frame as it goes over the wire. It keeps nothing of f.
+func AppendFrame(dst []byte, f *Frame) []byte {
+	return appendFrame(dst, f, bodySize(f))
+}
+
+// FrameSize is the number of bytes that [AppendFrame] appends.
+func FrameSize(f *Frame) int {
+	n := bodySize(f)
+	return uvarintSize(uint64(n)) + n
+}
+
+func appendFrame(dst []byte, f *Frame, body int) []byte {
+	dst = binary.AppendUvarint(dst, uint64(body))
+	dst = append(dst, byte(f.Kind), 0)
+	at := len(dst) - 1
+	var mask byte
+	if f.Flags != 0 {
+		mask |= hasFlags
+		dst = append(dst, f.Flags)
+	}
+	if f.Session != 0 {
+		mask |= hasSession
+		dst = binary.AppendUvarint(dst, uint64(f.Session))
+	}
+	if f.ID != 0 {
+		mask |= hasID
+		dst = binary.AppendUvarint(dst, f.ID)
+	}
+	if f.UID != 0 {
+		mask |= hasUID
+		dst = binary.AppendUvarint(dst, uint64(f.UID))
+	}
+	if len(f.Route) > 0 {
+		mask |= hasRoute
+		dst = binary.AppendUvarint(dst, uint64(len(f.Route)))
+		dst = append(dst, f.Route...)
+	}
+	if len(f.Text) > 0 {
+		mask |= hasText
+		dst = binary.AppendUvarint(dst, uint64(len(f.Text)))
+		dst = append(dst, f.Text...)
+	}
+	if len(f.Data) > 0 {
+		mask |= hasData
+		dst = binary.AppendUvarint(dst, uint64(len(f.Data)))
+		dst = append(dst, f.Data...)
+	}
+	if len(f.Sessions) > 0 {
+		mask |= hasSessions
+		dst = binary.AppendUvarint(dst, uint64(len(f.Sessions)))
+		var last int64
+		for _, id := range f.Sessions {
+			dst = binary.AppendVarint(dst, id-last) // may wrap, and wraps back when it is read
+			last = id
+		}
+	}
+	dst[at] = mask
+	return dst
+}
+
+// bodySize is the length of the frame behind its own length.
+func bodySize(f *Frame) int {
+	n := 2
+	if f.Flags != 0 {
+		n++
+	}
+	if f.Session != 0 {
+		n += uvarintSize(uint64(f.Session))
+	}
+	if f.ID != 0 {
+		n += uvarintSize(f.ID)
+	}
+	if f.UID != 0 {
+		n += uvarintSize(uint64(f.UID))
+	}
+	n += bytesSize(f.Route) + bytesSize(f.Text) + bytesSize(f.Data)
+	if len(f.Sessions) > 0 {
+		n += uvarintSize(uint64(len(f.Sessions)))
+		var last int64
+		for _, id := range f.Sessions {
+			d := id - last
+			n += uvarintSize(uint64(d)<<1 ^ uint64(d>>63))
+			last = id
+		}
+	}
+	return n
+}
+
+func bytesSize(b []byte) int {
+	if len(b) == 0 {
+		return 0
+	}
+	return uvarintSize(uint64(len(b))) + len(b)
+}
+
+func uvarintSize(x uint64) int { return (bits.Len64(x|1) + 6) / 7 }

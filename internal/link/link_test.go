@@ -1,0 +1,363 @@
+package link_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lonng/nano/internal/link"
+)
+
+// A player's 5,000 messages reach the backend in order and once each, wherever the link breaks meanwhile.
+func TestOrder(t *testing.T) {
+	const total = 5000
+	once := func(at uint64) func(*conn, uint64) error {
+		var done atomic.Bool
+		return func(_ *conn, seq uint64) error {
+			if seq >= at && !done.Swap(true) {
+				return errCut
+			}
+			return nil
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		set   func(w *wire)
+		dials int
+	}{
+		{"no reconnect", func(*wire) {}, 1},
+		{"cut before a batch is sent", func(w *wire) { w.onSend = once(100) }, 2},
+		{"cut after a batch is sent, before it is handled", func(w *wire) { w.onRecv = once(100) }, 2},
+		{"cut after a batch is handled, before its acknowledgement", func(w *wire) { w.onAck = once(20) }, 2},
+		{"cut while a batch is handled", func(w *wire) {
+			handle, n := w.handle, 0
+			w.handle = func(r *link.Reader) error {
+				if n++; n == 100 {
+					w.cut()
+					time.Sleep(300 * time.Millisecond) // the next stream is there before this is over
+				}
+				return handle(r)
+			}
+		}, 2},
+		{"handling fails", func(w *wire) {
+			handle, n := w.handle, 0
+			w.handle = func(r *link.Reader) error {
+				if n++; n == 100 {
+					return errors.Join(handle(r), errors.New("handler's error"))
+				}
+				return handle(r)
+			}
+		}, 2},
+		{"cut all the time", func(w *wire) {
+			cut := func(*conn, uint64) error {
+				if rand.IntN(40) == 0 {
+					return errCut
+				}
+				return nil
+			}
+			w.onSend, w.onRecv, w.onAck = cut, cut, cut
+		}, 5},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var b book
+				w := &wire{receiver: newReceiver(t, link.ReceiverConfig{Epoch: 2, AckBytes: 2000}), epoch: 1, handle: b.handle}
+				c.set(w)
+				var ups, downs, fresh int
+				s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1, MaxBatch: 500,
+					Up: func(epoch uint64, isFresh bool) {
+						ups++
+						if isFresh || epoch != 2 {
+							fresh++
+						}
+					},
+					Down: func(error) { downs++ },
+				})
+				for id := range uint64(total) {
+					mustQueue(t, s, id+1)
+					if id%500 == 0 {
+						time.Sleep(30 * time.Millisecond)
+					}
+				}
+				w.end(t, s)
+				if got := b.read(); !slices.Equal(got, upTo(total)) {
+					t.Errorf("%d frames arrived, or in another order", len(got))
+				}
+				if w.dials < c.dials || c.dials < 5 && w.dials != c.dials {
+					t.Errorf("%d dials, want %d", w.dials, c.dials)
+				}
+				if ups > w.dials || downs < ups-1 || downs > ups || fresh != 0 {
+					t.Errorf("%d dials, up %d times, down %d times, fresh %d times", w.dials, ups, downs, fresh)
+				}
+				st := s.Stats()
+				if st.Frames != total || st.Unacked != 0 || st.Unsent != 0 || st.Dropped != 0 {
+					t.Errorf("%+v", st)
+				}
+			})
+		})
+	}
+}
+
+// After a restart of the backend nothing of the old sessions may reach it: they are opened again, and play goes on.
+func TestPeerRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var before, after book
+		w := &wire{receiver: newReceiver(t, link.ReceiverConfig{Epoch: 2}), epoch: 1, handle: before.handle}
+		var s *link.Sender
+		var events []string
+		s = newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1,
+			Up: func(epoch uint64, fresh bool) {
+				events = append(events, "up "+strconv.FormatUint(epoch, 10)+" "+strconv.FormatBool(fresh))
+				if fresh {
+					mustQueue(t, s, 1000)
+				}
+			},
+			Down: func(err error) { events = append(events, "down") },
+		})
+		for id := range uint64(10) {
+			mustQueue(t, s, id+1)
+		}
+		s.Flush()
+		synctest.Wait()
+
+		old := w.receiver
+		w.mu.Lock()
+		w.receiver, w.handle = newReceiver(t, link.ReceiverConfig{Epoch: 3}), after.handle
+		w.mu.Unlock()
+		w.cut()
+		synctest.Wait()
+		mustQueue(t, s, 11) // meant for the old sessions, and lost with them
+		if _, err := s.QueueFor(2, numbered(12)); err != nil {
+			t.Error("nobody knows of the restart yet:", err)
+		}
+		time.Sleep(time.Second)
+		if _, err := s.QueueFor(2, numbered(13)); !errors.Is(err, link.ErrPeerRestarted) {
+			t.Error("a frame for the former run:", err)
+		}
+		if _, err := s.QueueFor(3, numbered(1001)); err != nil {
+			t.Error(err)
+		}
+		s.Flush()
+		dropped := s.Stats().Dropped
+		w.end(t, s)
+		if err := old.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := before.read(); !slices.Equal(got, upTo(10)) {
+			t.Errorf("the first run got %v", got)
+		}
+		if got := after.read(); !slices.Equal(got, []uint64{1000, 1001}) {
+			t.Errorf("the second run got %v", got)
+		}
+		if want := []string{"up 2 false", "down", "up 3 true"}; !slices.Equal(events, want) {
+			t.Errorf("events %q, want %q", events, want)
+		}
+		if dropped < 2 {
+			t.Errorf("%d frames dropped", dropped)
+		}
+	})
+}
+
+// A backend that has forgotten us, though it is the same run, is as good as restarted; and a link never stays stuck.
+func TestPeerForgot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b book
+		w := &wire{receiver: newReceiver(t, link.ReceiverConfig{Epoch: 2}), epoch: 1, handle: b.handle}
+		fresh := 0
+		s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1, Up: func(_ uint64, f bool) {
+			if f {
+				fresh++
+			}
+		}})
+		for id := range uint64(5) {
+			mustQueue(t, s, id+1)
+			s.Flush()
+			time.Sleep(time.Second)
+		}
+		if err := w.receiver.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.mu.Lock()
+		w.receiver = newReceiver(t, link.ReceiverConfig{Epoch: 2})
+		w.mu.Unlock()
+		time.Sleep(time.Second)
+		mustQueue(t, s, 6)
+		w.end(t, s)
+		if got := b.read(); fresh != 1 || !slices.Equal(got, upTo(6)) {
+			t.Errorf("fresh %d times, %v", fresh, got)
+		}
+	})
+}
+
+// A restarted gate begins again at its first batch, and the backend forgets the sessions of the former one exactly once.
+func TestSenderRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b book
+		var fresh []int
+		w := &wire{epoch: 1, handle: b.handle}
+		w.receiver = newReceiver(t, link.ReceiverConfig{Epoch: 2, Fresh: func() { fresh = append(fresh, len(b.read())) }})
+		first := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1})
+		for id := range uint64(10) {
+			mustQueue(t, first, id+1)
+			first.Flush()
+			synctest.Wait()
+		}
+		if err := first.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.mu.Lock()
+		w.epoch = 7
+		w.mu.Unlock()
+		second := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 7})
+		for id := range uint64(10) {
+			mustQueue(t, second, id+11)
+		}
+		synctest.Wait()
+		w.cut()
+		time.Sleep(time.Second)
+		if err := second.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		// A Sender of the same run goes on where the one before it was.
+		third := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 7})
+		mustQueue(t, third, 21)
+		w.end(t, third)
+		if got := b.read(); !slices.Equal(got, upTo(21)) {
+			t.Errorf("got %v", got)
+		}
+		if !slices.Equal(fresh, []int{10}) {
+			t.Errorf("fresh after %v frames, want once, after 10", fresh)
+		}
+	})
+}
+
+// A stream that is not yet known to be dead must not play its part beside the one that has replaced it.
+func TestNewerStreamReplaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReceiver(t, link.ReceiverConfig{Epoch: 2})
+		var order []string
+		handling := false
+		serve := func(name string, slow time.Duration) (*conn, chan error) {
+			c := &conn{w: &wire{}, batches: make(chan packet, 5), acks: make(chan packet, 5)}
+			c.ctx, c.cancel = context.WithCancelCause(context.Background())
+			result := make(chan error, 1)
+			go func() {
+				result <- r.Serve(&server{conn: c}, 1, func(*link.Reader) error {
+					if handling {
+						t.Error("two batches at once")
+					}
+					handling = true
+					order = append(order, name)
+					time.Sleep(slow)
+					handling = false
+					return nil
+				})
+				c.cancel(errCut)
+			}()
+			return c, result
+		}
+		older, olderEnd := serve("older", time.Second)
+		if hello := <-older.acks; hello.seq != 0 || hello.epoch != 2 {
+			t.Errorf("first word %+v", hello)
+		}
+		for seq := range uint64(3) {
+			older.batches <- packet{seq: seq + 1}
+		}
+		synctest.Wait() // the first is being handled, and takes a second
+		newer, newerEnd := serve("newer", 0)
+		if hello := <-newer.acks; hello.seq != 1 || hello.epoch != 2 {
+			t.Errorf("first word %+v", hello)
+		}
+		if err := <-olderEnd; !errors.Is(err, link.ErrReplaced) {
+			t.Error(err)
+		}
+		newer.batches <- packet{seq: 1} // again
+		newer.batches <- packet{seq: 2}
+		newer.batches <- packet{seq: 3}
+		if ack := <-newer.acks; ack.seq != 3 || ack.epoch != 0 {
+			t.Errorf("acknowledged %+v", ack)
+		}
+		newer.batches <- packet{seq: 5}
+		if err := <-newerEnd; !errors.Is(err, link.ErrGap) {
+			t.Error(err)
+		}
+		if want := []string{"older", "newer", "newer"}; !slices.Equal(order, want) {
+			t.Errorf("handled by %v", order)
+		}
+		if err := r.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := r.Serve(&server{conn: newer}, 1, nil); !errors.Is(err, link.ErrClosed) {
+			t.Error(err)
+		}
+	})
+}
+
+// A busy link must not carry an acknowledgement for every batch, and an idle one not a single wake-up.
+func TestAcknowledgements(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b book
+		acks := 0
+		w := &wire{receiver: newReceiver(t, link.ReceiverConfig{Epoch: 2}), epoch: 1, handle: b.handle}
+		w.onAck = func(*conn, uint64) error { acks++; return nil }
+		s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1})
+		for id := range uint64(1000) { // a batch each millisecond
+			mustQueue(t, s, id+1)
+			s.Flush()
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if batches := s.Stats().Batches; batches < 900 || acks < 15 || acks > 25 {
+			t.Errorf("%d batches, %d acknowledgements", batches, acks)
+		}
+		if st := s.Stats(); st.Unacked != 0 {
+			t.Errorf("%+v", st)
+		}
+		at := acks
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if acks != at || w.dials != 1 {
+			t.Error("an idle link does something")
+		}
+		w.end(t, s)
+	})
+}
+
+// Under load an acknowledgement stands for many batches, and a new run of the sender is counted from 0.
+func TestReceiverAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReceiver(t, link.ReceiverConfig{Epoch: 2, AckBytes: 10_000, AckDelay: time.Hour})
+		for _, sender := range []uint64{1, 7} {
+			c := &conn{w: &wire{}, batches: make(chan packet), acks: make(chan packet, 1000)}
+			c.ctx, c.cancel = context.WithCancelCause(context.Background()) //nolint:fatcontext // one a sender, none in another
+			result := make(chan error, 1)
+			go func() {
+				result <- r.Serve(&server{conn: c}, sender, func(*link.Reader) error { return nil })
+			}()
+			if hello := <-c.acks; hello.seq != 0 || hello.epoch != 2 {
+				t.Errorf("sender %d: first word %+v", sender, hello)
+			}
+			for seq := range uint64(100) {
+				c.batches <- packet{seq: seq + 1, frames: make([]byte, 1000)}
+				synctest.Wait()
+			}
+			if n := len(c.acks); n < 8 || n > 10 {
+				t.Errorf("sender %d: %d acknowledgements for 100 batches of 1,000 bytes", sender, n)
+			}
+			c.cancel(errCut)
+			if err := <-result; !errors.Is(err, errCut) {
+				t.Error(err)
+			}
+		}
+		if err := r.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}

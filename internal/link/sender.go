@@ -1,0 +1,264 @@
+package link
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Stream is the sending end of one stream to the peer, as the transport makes it.
+type Stream interface {
+	// Send hands one batch to the transport, and may wait for as long as the peer takes none. It may use frames until it
+	// returns, and must not change them. One goroutine calls it.
+	Send(seq uint64, frames []byte) error
+	// Recv waits for the next acknowledgement: the last batch that the peer has taken, and, in the first one, the epoch of
+	// the peer. One goroutine calls it.
+	Recv() (seq uint64, epoch uint64, err error)
+	// Close ends the stream, and makes Send and Recv return. It may be called several times, by any goroutine, and does not wait.
+	Close()
+}
+
+// SenderConfig is what a [Sender] needs. Zero values mean the defaults.
+type SenderConfig struct {
+	// Dial opens a stream to the peer. ctx ends when the stream is no longer wanted, not when Dial returns. Required.
+	Dial func(ctx context.Context) (Stream, error)
+	// Epoch tells this run of our node from others; the transport tells it to the peer, the Sender itself does not.
+	Epoch uint64
+	// PeerEpoch is the run of the peer that is meant; another one counts as a restart. 0: whichever answers first.
+	PeerEpoch uint64
+	// MaxQueue bounds the bytes that are kept, those that the peer has not acknowledged included. Default 64 MiB.
+	MaxQueue int
+	// MaxBatch bounds the bytes of a batch, unless one frame alone is larger. Default 256 KiB.
+	MaxBatch int
+	// MaxFrame bounds the bytes of one encoded frame. Default 4 MiB less 4 KiB: what passes a gRPC stream as it comes.
+	MaxFrame int
+	// BackoffMin and BackoffMax bound the wait before the next attempt to connect; it doubles from attempt to attempt, and
+	// up to half of it is taken off at random. Defaults 50 ms and 1 s.
+	BackoffMin, BackoffMax time.Duration
+	// DialTimeout bounds an attempt, from Dial to the first word of the peer. Default 5 s.
+	DialTimeout time.Duration
+	// Up is called when a stream is established, before anything is sent on it. fresh says that the peer is another run than
+	// before, or has lost what it knew of us: what was queued is dropped (in the second case only what was sent already), and
+	// what the peer is to know must be told again. The first stream is not fresh (unless the peer is not PeerEpoch): what was queued before it is sent.
+	Up func(peerEpoch uint64, fresh bool)
+	// Down is called when an established stream has ended, and when the first attempt of all has failed; then not again before Up.
+	// Closing the Sender calls nothing.
+	Down func(err error)
+	// Log gets connects and losses. Default slog.Default().
+	Log *slog.Logger
+}
+
+// Sender sends frames to one peer. Its methods may be called from any goroutine; none but Close ever waits, whatever the
+// peer does. Up and Down are called from one goroutine, one at a time, without any lock held: they may call all methods
+// but Close.
+type Sender struct {
+	cfg    SenderConfig
+	ctx    context.Context // ends with the Sender
+	cancel context.CancelFunc
+	done   chan struct{} // closed when no goroutine is left
+	wake   chan struct{} // gets one token whenever parked is taken back
+
+	mu      sync.Mutex
+	log     backlog
+	peer    uint64 // epoch of the peer; 0 until it is known
+	closing bool
+	drained chan struct{} // closed when closing, and nothing is left
+	parked  bool          // the stream has sent all and sleeps until somebody takes this back
+	broken  error         // why the stream in use can not go on
+	stats   Stats
+}
+
+// Stats is what a [Sender] did so far.
+type Stats struct {
+	Connected bool
+	PeerEpoch uint64 // 0: not yet known
+	Unsent    int    // bytes that wait to be sent
+	Unacked   int    // bytes that were sent and may have to be sent again
+
+	Frames   uint64 // queued
+	Batches  uint64 // sent, each time counted
+	Bytes    uint64 // of these batches
+	Resent   uint64 // batches that were sent again after a reconnect
+	Acks     uint64 // acknowledgements received
+	Dropped  uint64 // frames that were given up because the peer was restarted
+	Refused  uint64 // frames that Queue had no room for
+	Connects uint64
+	LastErr  error // why the last stream ended or the last attempt failed
+}
+
+// NewSender makes a Sender and begins to connect. Close must be called in the end.
+func NewSender(cfg SenderConfig) (*Sender, error) {
+	if cfg.Dial == nil {
+		return nil, fmt.Errorf("%w: Dial is missing", errConfig)
+	}
+	for _, c := range []struct {
+		name string
+		v    *int
+		def  int
+	}{
+		{"MaxQueue", &cfg.MaxQueue, 64 << 20},
+		{"MaxBatch", &cfg.MaxBatch, 256 << 10},
+		{"MaxFrame", &cfg.MaxFrame, 4<<20 - 4<<10},
+	} {
+		if *c.v < 0 {
+			return nil, fmt.Errorf("%w: %s is %d", errConfig, c.name, *c.v)
+		}
+		if *c.v == 0 {
+			*c.v = c.def
+		}
+	}
+	for _, c := range []struct {
+		name string
+		v    *time.Duration
+		def  time.Duration
+	}{
+		{"BackoffMin", &cfg.BackoffMin, 50 * time.Millisecond},
+		{"BackoffMax", &cfg.BackoffMax, max(time.Second, cfg.BackoffMin)},
+		{"DialTimeout", &cfg.DialTimeout, 5 * time.Second},
+	} {
+		if *c.v < 0 {
+			return nil, fmt.Errorf("%w: %s is %v", errConfig, c.name, *c.v)
+		}
+		if *c.v == 0 {
+			*c.v = c.def
+		}
+	}
+	if cfg.BackoffMax < cfg.BackoffMin {
+		return nil, fmt.Errorf("%w: BackoffMax %v is below BackoffMin %v", errConfig, cfg.BackoffMax, cfg.BackoffMin)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	s := &Sender{
+		cfg:     cfg,
+		done:    make(chan struct{}),
+		wake:    make(chan struct{}, 1),
+		drained: make(chan struct{}),
+		peer:    cfg.PeerEpoch,
+		log:     newBacklog(cfg.MaxBatch),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	go s.run()
+	return s, nil
+}
+
+// Queue encodes a frame behind all that were queued before, and keeps nothing of f. dirty says that the sending goroutine
+// sleeps: the caller must see that [Sender.Flush] is called, now or after a few more frames. Errors: [ErrFull],
+// [ErrTooLarge], [ErrClosed]; the frame is not queued then. A link that is down is none: the frame waits for it.
+func (s *Sender) Queue(f *Frame) (dirty bool, err error) { return s.QueueFor(0, f) }
+
+// QueueFor is [Sender.Queue] for a frame that makes sense to one run of the peer only (PeerEpoch, or what Up told): it is
+// [ErrPeerRestarted] if the peer is another one by now, or not yet known. 0 stands for whichever run it is.
+func (s *Sender) QueueFor(peerEpoch uint64, f *Frame) (dirty bool, err error) {
+	body := bodySize(f)
+	size := uvarintSize(uint64(body)) + body
+	if size > s.cfg.MaxFrame {
+		return false, fmt.Errorf("%w: %d bytes", ErrTooLarge, size)
+	}
+	wake := false
+	s.mu.Lock()
+	switch {
+	case s.closing:
+		err = ErrClosed
+	case peerEpoch != 0 && s.peer != peerEpoch:
+		err = ErrPeerRestarted
+	case s.log.bytes+size > s.cfg.MaxQueue:
+		s.stats.Refused++
+		err = ErrFull
+	default:
+		s.stats.Frames++
+		if s.log.put(f, body, size) {
+			wake = s.unparkLocked() // a whole batch waits, which is reason enough
+		}
+		dirty = s.parked
+	}
+	s.mu.Unlock()
+	s.signal(wake)
+	return dirty, err
+}
+
+// Flush wakes the sending goroutine if it sleeps and there is something to send.
+func (s *Sender) Flush() {
+	s.mu.Lock()
+	wake := s.log.unsent > 0 && s.unparkLocked()
+	s.mu.Unlock()
+	s.signal(wake)
+}
+
+// unparkLocked takes parked back, and reports whether the caller owes the token for it.
+func (s *Sender) unparkLocked() (wake bool) {
+	wake, s.parked = s.parked, false
+	return wake
+}
+
+// signal is called without the lock: the goroutine that it wakes wants it at once.
+func (s *Sender) signal(wake bool) {
+	if wake {
+		s.wake <- struct{}{} // has room: whoever parked takes the token before parking again
+	}
+}
+
+// Stats returns what the Sender did so far.
+func (s *Sender) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.stats
+	st.PeerEpoch, st.Unsent, st.Unacked = s.peer, s.log.unsent, s.log.bytes-s.log.unsent
+	return st
+}
+
+// Close refuses further frames, waits until the peer has acknowledged all that were queued, then disconnects and waits for
+// the Sender's goroutines. When ctx ends first it disconnects at once and returns an error that wraps ctx's and tells how
+// many bytes the peer may not have got; goroutines may then take a moment more, see Done. It may be called several times.
+func (s *Sender) Close(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.closing {
+		s.closing = true
+		s.drainedLocked()
+	}
+	wake := s.unparkLocked()
+	s.mu.Unlock()
+	s.signal(wake)
+
+	select {
+	case <-s.drained:
+	case <-s.done: // another Close gave up
+	case <-ctx.Done():
+	}
+	s.cancel()
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	lost := s.log.bytes
+	s.mu.Unlock()
+	if lost > 0 {
+		why := context.Cause(ctx)
+		if why == nil {
+			why = ErrClosed // by another Close, whose ctx ended
+		}
+		return fmt.Errorf("link: closed with %d bytes not acknowledged: %w", lost, why)
+	}
+	select {
+	case <-s.done:
+		return nil
+	default:
+		return fmt.Errorf("link: closed, but the stream does not end: %w", context.Cause(ctx))
+	}
+}
+
+// Done is closed when the Sender was closed and none of its goroutines is left.
+func (s *Sender) Done() <-chan struct{} { return s.done }
+
+func (s *Sender) drainedLocked() {
+	if s.closing && s.log.empty() {
+		select {
+		case <-s.drained:
+		default:
+			close(s.drained)
+		}
+	}
+}

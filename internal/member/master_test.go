@@ -1,0 +1,498 @@
+package member_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lonng/nano/internal/member"
+)
+
+// second is the heartbeat interval of all plays.
+const second = time.Second
+
+// stage is where a play is acted: a master, and a notebook of what it wants done.
+type stage struct {
+	t      *testing.T
+	m      *member.Master
+	now    time.Duration
+	flying map[string]uint64
+}
+
+func clock(d time.Duration) time.Time { return time.Unix(1_800_000_000, 0).Add(d) }
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	s := &stage{t: t, flying: map[string]uint64{}}
+	s.restart(100)
+	return s
+}
+
+func (s *stage) restart(epoch uint64) {
+	m, err := member.NewMaster(member.Member{Addr: "master", Epoch: epoch, NodeID: 1, Fixed: true}, member.Config{Interval: second}, clock(s.now))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.m = m
+	clear(s.flying)
+}
+
+// act is one line of a play: what happens, and what has to come of it.
+type act struct {
+	at   time.Duration
+	name string
+	do   func(*stage) string
+	want string
+}
+
+func play(t *testing.T, acts []act) {
+	t.Helper()
+	s := newStage(t)
+	for _, a := range acts {
+		s.quiet(a.at)
+		if got := a.do(s); got != a.want {
+			t.Fatalf("%v: %s\n got %s\nwant %s", a.at, a.name, got, a.want)
+		}
+	}
+}
+
+// quiet lets time pass to just before at; what ticks bring about then must be an act of its own.
+func (s *stage) quiet(at time.Duration) {
+	for s.now+second/4 < at {
+		s.now += second / 4
+		if got := s.write(s.m.Tick(clock(s.now))); got != "" {
+			s.t.Fatalf("%v: nobody expected %s", s.now, got)
+		}
+	}
+	s.now = at
+}
+
+// write puts effects into words.
+func (s *stage) write(e member.Effects) string {
+	var lines []string
+	for _, l := range e.Left {
+		lines = append(lines, "left "+name(l))
+	}
+	for _, t := range e.Tells {
+		s.flying[t.To.Addr] = t.Seq
+		var calls []string
+		for _, c := range t.Calls {
+			verb := "new "
+			if c.Del {
+				verb = "del "
+			}
+			if (c.Version == member.Version{}) != t.To.Legacy() {
+				s.t.Errorf("call %+v to %s: a version is for nodes that know them", c, t.To.Addr)
+			}
+			calls = append(calls, verb+name(c.Member))
+		}
+		lines = append(lines, "tell "+t.To.Addr+" "+strings.Join(calls, ", "))
+	}
+	return strings.Join(lines, "; ")
+}
+
+func name(m member.Member) string {
+	s := m.Addr
+	if m.Epoch != 0 {
+		s += fmt.Sprintf("#%d", m.Epoch)
+	}
+	if len(m.Services) > 0 {
+		s += fmt.Sprint(m.Services)
+	}
+	if m.State != member.Working {
+		s += "(" + m.State.String() + ")"
+	}
+	return s
+}
+
+func names(all []member.Member) string {
+	var words []string
+	for _, m := range all {
+		words = append(words, name(m))
+	}
+	return strings.Join(words, " ")
+}
+
+func node(addr string, epoch uint64, services ...string) member.Member {
+	return member.Member{Addr: addr, Epoch: epoch, Services: services}
+}
+
+func with(m member.Member, change func(*member.Member)) member.Member {
+	change(&m)
+	return m
+}
+
+func join(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), "; ")
+}
+
+func register(m member.Member) func(*stage) string {
+	return func(s *stage) string {
+		a, e, err := s.m.Register(m, clock(s.now))
+		if err != nil {
+			return "refused: " + err.Error()
+		}
+		if m.Legacy() != (a.NodeID == 0) {
+			s.t.Errorf("%s got node id %d", m.Addr, a.NodeID)
+		}
+		return join("sees "+names(a.Members), s.write(e))
+	}
+}
+
+// beat is a heartbeat of a member that has the newest list, beatOld of one that has not.
+func beat(m member.Member) func(*stage) string {
+	return func(s *stage) string { return s.beat(m, s.m.Version()) }
+}
+
+func beatOld(m member.Member) func(*stage) string {
+	return func(s *stage) string { return s.beat(m, member.Version{}) }
+}
+
+func (s *stage) beat(m member.Member, have member.Version) string {
+	a, e, err := s.m.Heartbeat(m, have, clock(s.now))
+	if err != nil {
+		return "refused: " + err.Error()
+	}
+	var words []string
+	if a.Rejoined {
+		words = append(words, "rejoined")
+	}
+	if a.Fetch {
+		words = append(words, "fetch")
+	}
+	return join(strings.Join(words, " "), s.write(e))
+}
+
+func leave(addr string, epoch uint64) func(*stage) string {
+	return func(s *stage) string {
+		e, err := s.m.Unregister(addr, epoch, clock(s.now))
+		if err != nil {
+			return "refused: " + err.Error()
+		}
+		return s.write(e)
+	}
+}
+
+func told(addr string, ok bool) func(*stage) string {
+	return func(s *stage) string { return s.write(s.m.Told(addr, s.flying[addr], ok, clock(s.now))) }
+}
+
+func tick(s *stage) string { return s.write(s.m.Tick(clock(s.now))) }
+
+func masterRestarts(s *stage) string { s.restart(200); return "" }
+
+func TestMasterPlays(t *testing.T) {
+	gate, chat, chat2 := node("gate", 1, "gate"), node("chat", 1, "chat"), node("chat2", 1, "chat")
+	old, old2 := node("old", 0, "chat"), node("old2", 0, "shop")
+	plays := map[string][]act{
+		"a new node is told to those who are there, and sees them": {
+			{0, "gate", register(gate), "sees master#100"},
+			{0, "chat", register(chat), "sees master#100 gate#1[gate]; tell gate new chat#1[chat]"},
+			{0, "gate got it", told("gate", true), ""},
+			{second, "gate's heartbeat", beat(gate), ""},
+		},
+		"a registration whose answer was lost is repeated and changes nothing": {
+			{0, "chat", register(chat), "sees master#100"},
+			{0, "gate", register(gate), "sees master#100 chat#1[chat]; tell chat new gate#1[gate]"},
+			{0, "gate again", register(gate), "sees master#100 chat#1[chat]"},
+		},
+		"a node that restarts on its address replaces itself": {
+			{0, "gate", register(gate), "sees master#100"},
+			{0, "chat", register(chat), "sees master#100 gate#1[gate]; tell gate new chat#1[chat]"},
+			{0, "gate got it", told("gate", true), ""},
+			{second, "chat is there again", register(node("chat", 2, "chat")), "sees master#100 gate#1[gate]; left chat#1[chat]; tell gate del chat#1[chat], new chat#2[chat]"},
+			{second, "the old process says farewell, late", leave("chat", 1), ""},
+			{second, "the old process registers, late", register(chat), "refused: member: a newer process has the address: chat"},
+			{second, "the old process beats, late", beat(chat), "refused: member: a newer process has the address: chat"},
+			{2 * second, "the new one leaves", leave("chat", 2), "left chat#2[chat]"},
+			{2 * second, "gate got the news", told("gate", true), "tell gate del chat#2[chat]"},
+		},
+		"a call that was lost is made good by the next heartbeat": {
+			{0, "gate", register(gate), "sees master#100"},
+			{0, "chat", register(chat), "sees master#100 gate#1[gate]; tell gate new chat#1[chat]"},
+			{second / 4, "it did not arrive", told("gate", false), ""},
+			{second / 2, "who is not heard is not called again", register(chat2), "sees master#100 gate#1[gate] chat#1[chat]; tell chat new chat2#1[chat]"},
+			{second, "gate's heartbeat", beatOld(gate), "fetch"},
+			{second, "and its next one", beat(gate), ""},
+			{second, "it is told again", leave("chat2", 1), "left chat2#1[chat]; tell gate del chat2#1[chat]"},
+		},
+		"four missed heartbeats are death": {
+			{0, "gate", register(gate), "sees master#100"},
+			{0, "chat", register(chat), "sees master#100 gate#1[gate]; tell gate new chat#1[chat]"},
+			{0, "", told("gate", true), ""},
+			{2 * second, "", beat(gate), ""},
+			{4 * second, "the fourth is due now", tick, ""},
+			{4*second + second/4, "it did not come", tick, "left chat#1[chat]; tell gate del chat#1[chat]"},
+			{5 * second, "it was only asleep", beatOld(chat), "rejoined fetch"},
+			{5 * second, "gate learns it in order", told("gate", true), "tell gate new chat#1[chat]"},
+		},
+		"two that die together are not told of each other": {
+			{0, "", register(chat), "sees master#100"},
+			{0, "", register(chat2), "sees master#100 chat#1[chat]; tell chat new chat2#1[chat]"},
+			{second, "", register(gate), "sees master#100 chat#1[chat] chat2#1[chat]; tell chat2 new gate#1[gate]"},
+			{2 * second, "", beat(gate), ""},
+			{4*second + second/4, "", tick, "left chat#1[chat]; left chat2#1[chat]; tell gate del chat#1[chat], del chat2#1[chat]"},
+		},
+		"a join does not wait for who hangs, and who hangs gets one call": {
+			{0, "", register(gate), "sees master#100"},
+			{0, "", register(chat), "sees master#100 gate#1[gate]; tell gate new chat#1[chat]"},
+			{second, "gate hangs", register(chat2), "sees master#100 gate#1[gate] chat#1[chat]; tell chat new chat2#1[chat]"},
+			{second, "", register(node("chat3", 1)), "sees master#100 gate#1[gate] chat#1[chat] chat2#1[chat]; tell chat2 new chat3#1"},
+			{2 * second, "gate wakes", told("gate", true), "tell gate new chat2#1[chat], new chat3#1"},
+		},
+		"a master that starts again learns of the nodes from their heartbeats": {
+			{0, "", register(gate), "sees master#100"},
+			{0, "", register(chat), "sees master#100 gate#1[gate]; tell gate new chat#1[chat]"},
+			{second, "it restarts", masterRestarts, ""},
+			{second, "a node joins meanwhile", register(chat2), "sees master#200"},
+			{2 * second, "", beatOld(gate), "rejoined fetch; tell chat2 new gate#1[gate]"},
+			{2 * second, "", beatOld(chat), "rejoined fetch; tell gate new chat#1[chat]"},
+			{2 * second, "", told("chat2", true), "tell chat2 new chat#1[chat]"},
+			{2 * second, "", beat(gate), ""},
+		},
+		"a master that slept drops nobody when it wakes": {
+			{0, "", register(gate), "sees master#100"},
+			{0, "seven seconds", func(s *stage) string { s.now = 7 * second; return tick(s) }, ""},
+			{8 * second, "", beat(gate), ""},
+			{12*second + second/4, "it is as strict as before", tick, "left gate#1[gate]"},
+		},
+		"a draining node is told as a change": {
+			{0, "", register(gate), "sees master#100"},
+			{0, "", register(chat), "sees master#100 gate#1[gate]; tell gate new chat#1[chat]"},
+			{0, "", told("gate", true), ""},
+			{second, "", beat(with(chat, func(m *member.Member) { m.State = member.Draining })), "fetch; tell gate new chat#1[chat](draining)"},
+		},
+		"nobody takes the master's place": {
+			{0, "", register(node("master", 5)), "refused: member: the address is the master's: master"},
+			{0, "", beat(node("master", 5)), "refused: member: the address is the master's: master"},
+			{0, "", leave("master", 500), "refused: member: the address is the master's: master"},
+		},
+		"empty calls are errors": {
+			{0, "", register(member.Member{}), "refused: member: no address"},
+			{0, "", beat(member.Member{}), "refused: member: no address"},
+			{0, "", leave("", 0), "refused: member: no address"},
+			{0, "of nobody", leave("nobody", 0), ""},
+		},
+
+		// Nodes of the 0.5 series.
+		"a legacy node that restarts is removed first, because it would be listed twice": {
+			{0, "", register(old), "sees master#100"},
+			{0, "", register(old2), "sees master#100 old[chat]; tell old new old2[shop]"},
+			{0, "", told("old", true), ""},
+			{second, "", register(old2), "sees master#100 old[chat]; left old2[shop]; tell old del old2, new old2[shop]"},
+		},
+		"a call to a legacy node that was lost is repeated after its heartbeat": {
+			{0, "", register(old), "sees master#100"},
+			{0, "", register(chat), "sees master#100 old[chat]; tell old new chat#1[chat]"},
+			{0, "", told("old", false), ""},
+			{second, "it may have arrived", beat(old), "tell old del chat, new chat#1[chat]"},
+			{second, "", told("old", true), ""},
+			{2 * second, "", beat(old), ""},
+		},
+		"a legacy node that slept is told what it has missed": {
+			{0, "", register(chat), "sees master#100"},
+			{0, "", register(old), "sees master#100 chat#1[chat]; tell chat new old[chat]"},
+			{0, "", told("chat", true), ""},
+			{3 * second, "", beat(chat), ""},
+			{4*second + second/4, "", tick, "left old[chat]; tell chat del old[chat]"},
+			{5 * second, "", leave("chat", 1), "left chat#1[chat]"},
+			{5 * second, "", register(chat2), "sees master#100"},
+			{5 * second, "", beat(old), "rejoined; tell chat2 new old[chat]; tell old del chat, new chat2#1[chat]"},
+		},
+		"a legacy node that slept may have heard what it did not answer": {
+			{0, "", register(old), "sees master#100"},
+			{0, "", register(chat), "sees master#100 old[chat]; tell old new chat#1[chat]"},
+			{3 * second, "", beat(chat), ""},
+			{4*second + second/4, "", tick, "left old[chat]; tell chat del old[chat]"},
+			{5 * second, "", leave("chat", 1), "left chat#1[chat]"},
+			{5 * second, "the call is given up", told("old", false), ""},
+			{5 * second, "", beat(old), "rejoined; tell old del chat"},
+		},
+		"a legacy node that a new master hears of may know anything": {
+			{0, "", register(chat), "sees master#100"},
+			{0, "", masterRestarts, ""},
+			{second, "", beatOld(chat), "rejoined fetch"},
+			{second, "", beat(old), "rejoined; tell chat new old[chat]; tell old del master, new master#200, del chat, new chat#1[chat]"},
+		},
+		"to a legacy node a draining member runs what nobody else does": {
+			{0, "", register(old2), "sees master#100"},
+			{0, "", register(with(chat, func(m *member.Member) { m.State = member.Draining })), "sees master#100 old2[shop]; tell old2 new chat#1[chat](draining)"},
+			{0, "", told("old2", true), ""},
+			{second, "", register(chat2), "sees master#100 old2[shop] chat#1[chat](draining); tell old2 del chat, new chat#1(draining), new chat2#1[chat]; tell chat new chat2#1[chat]"},
+		},
+		"a legacy process does not push out a newer one by its heartbeat": {
+			{0, "", register(node("x", 3)), "sees master#100"},
+			{0, "", beat(node("x", 0)), "refused: member: a newer process has the address: x"},
+			{0, "", leave("x", 0), ""},
+			{0, "but by starting there", register(node("x", 0)), "sees master#100; left x#3"},
+		},
+	}
+	for title, acts := range plays {
+		t.Run(title, func(t *testing.T) { play(t, acts) })
+	}
+}
+
+// Two nodes with one id would hand out the same session ids: a reply would reach another user.
+func TestNodeIDs(t *testing.T) {
+	fixed := func(addr string, id uint64) member.Member {
+		return with(node(addr, 1), func(m *member.Member) { m.NodeID, m.Fixed = id, true })
+	}
+	claim := func(addr string, id uint64) member.Member {
+		return with(node(addr, 1), func(m *member.Member) { m.NodeID = id })
+	}
+	id := func(t *testing.T, s *stage, m member.Member) uint64 {
+		t.Helper()
+		a, _, err := s.m.Register(m, clock(s.now))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.NodeID
+	}
+
+	t.Run("leased ones differ, and one lease lasts as long as its process", func(t *testing.T) {
+		s := newStage(t)
+		seen := map[uint64]bool{1: true}
+		for i := range 200 {
+			n := id(t, s, node(fmt.Sprint("n", i), 1))
+			if n == 0 || n > member.MaxNodeID || seen[n] {
+				t.Fatalf("node %d got id %d", i, n)
+			}
+			seen[n] = true
+		}
+		a := id(t, s, node("n7", 1))
+		if a != id(t, s, node("n7", 1)) {
+			t.Error("registering again gives another id")
+		}
+		if b := id(t, s, node("n7", 2)); seen[b] {
+			t.Errorf("a new process got %d, which is or was another's", b)
+		}
+	})
+	t.Run("a configured one is honoured, or refused while a living node has it", func(t *testing.T) {
+		s := newStage(t)
+		if got := id(t, s, fixed("a", 7)); got != 7 {
+			t.Fatalf("got %d", got)
+		}
+		if _, _, err := s.m.Register(fixed("b", 7), clock(0)); !errors.Is(err, member.ErrNodeIDTaken) {
+			t.Fatalf("second node: %v", err)
+		}
+		if _, _, err := s.m.Heartbeat(fixed("b", 7), member.Version{}, clock(0)); !errors.Is(err, member.ErrNodeIDTaken) {
+			t.Fatalf("second node, by heartbeat: %v", err)
+		}
+		if _, _, err := s.m.Register(fixed("b", 1), clock(0)); !errors.Is(err, member.ErrNodeIDTaken) {
+			t.Fatalf("the master's: %v", err)
+		}
+		if _, _, err := s.m.Register(fixed("b", member.MaxNodeID+1), clock(0)); !errors.Is(err, member.ErrNodeID) {
+			t.Fatalf("too large: %v", err)
+		}
+		restarted := fixed("a", 7)
+		restarted.Epoch = 2
+		if got := id(t, s, restarted); got != 7 {
+			t.Errorf("a restart: got %d", got)
+		}
+		leave("a", 2)(s)
+		if got := id(t, s, fixed("b", 7)); got != 7 {
+			t.Errorf("after the first has left: got %d", got)
+		}
+	})
+	t.Run("one that was leased is kept for its process", func(t *testing.T) {
+		s := newStage(t)
+		n := id(t, s, node("a", 1))
+		leave("a", 1)(s)
+		for i := range 100 {
+			if id(t, s, node(fmt.Sprint("n", i), 1)) == n {
+				t.Fatalf("reused at once, by node %d", i)
+			}
+		}
+		if got := id(t, s, node("a", 1)); got != n {
+			t.Errorf("it came back and got %d, had %d", got, n)
+		}
+	})
+	t.Run("a new master takes over the leases of the nodes it hears", func(t *testing.T) {
+		s := newStage(t)
+		if a, _, _ := s.m.Heartbeat(claim("a", 40_000), member.Version{}, clock(0)); a.NodeID != 40_000 {
+			t.Errorf("got %d", a.NodeID)
+		}
+		a, _, err := s.m.Heartbeat(claim("b", 40_000), member.Version{}, clock(0))
+		if err != nil || a.NodeID == 40_000 || a.NodeID == 0 {
+			t.Errorf("who comes second got %d, %v", a.NodeID, err)
+		}
+	})
+	t.Run("a configured one that was leased before its node was heard goes to its node", func(t *testing.T) {
+		s := newStage(t)
+		id(t, s, claim("a", 9))
+		b, _, err := s.m.Heartbeat(fixed("b", 9), member.Version{}, clock(0))
+		if err != nil || b.NodeID != 9 {
+			t.Fatalf("its node got %d, %v", b.NodeID, err)
+		}
+		a, _, err := s.m.Heartbeat(claim("a", 9), member.Version{}, clock(0))
+		if err != nil || a.NodeID == 9 || a.NodeID == 0 || a.Rejoined {
+			t.Errorf("the other got %+v, %v", a, err)
+		}
+	})
+}
+
+// A view of a master that has just started lacks nodes that live: who took it for the truth would close their
+// sessions.
+func TestViewSettlesWhenAllMustHaveBeenHeard(t *testing.T) {
+	s := newStage(t)
+	register(node("a", 1))(s)
+	s.now += 3 * second // the master sleeps, and hears nobody
+	for ; s.now < 7*second; s.now += second / 2 {
+		if s.m.View().Settled {
+			t.Fatalf("settled after %v", s.now)
+		}
+		s.beat(node("a", 1), s.m.Version())
+	}
+	s.beat(node("a", 1), s.m.Version())
+	if v := s.m.View(); !v.Settled || names(v.Members) != "a#1 master#100" {
+		t.Errorf("after four intervals awake: %+v", v)
+	}
+}
+
+func TestListsHoldNoServiceTwice(t *testing.T) {
+	s := newStage(t)
+	register(node("a", 1, "x", "", "y", "x"))(s)
+	if a, ok := s.m.View().Member("a"); !ok || name(a) != "a#1[x y]" || !a.Has("y") || a.Has("") {
+		t.Errorf("got %v", a)
+	}
+	if _, ok := s.m.View().Member("b"); ok {
+		t.Error("b is there")
+	}
+}
+
+func TestMasterUpdatesItself(t *testing.T) {
+	s := newStage(t)
+	register(node("a", 1))(s)
+	e := s.m.Update(member.Member{Services: []string{"users"}, State: member.Draining}, clock(0))
+	if got := s.write(e); !e.Changed || got != "tell a new master#100[users](draining)" {
+		t.Errorf("got %s", got)
+	}
+	if got := s.m.Self(); got.NodeID != 1 || got.Addr != "master" {
+		t.Errorf("self is %+v", got)
+	}
+}
+
+func TestNewMasterRefuses(t *testing.T) {
+	good := member.Config{Interval: second}
+	for title, c := range map[string]struct {
+		self member.Member
+		cfg  member.Config
+		want error
+	}{
+		"no address":    {node("", 1), good, member.ErrEmpty},
+		"no epoch":      {node("a", 0), good, member.ErrEpoch},
+		"no interval":   {node("a", 1), member.Config{}, member.ErrInterval},
+		"node id large": {with(node("a", 1), func(m *member.Member) { m.NodeID = 1 << 16 }), good, member.ErrNodeID},
+	} {
+		if _, err := member.NewMaster(c.self, c.cfg, clock(0)); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", title, err)
+		}
+	}
+	m, err := member.NewMaster(node("a", 1), good, clock(0))
+	if err != nil || m.Self().NodeID == 0 {
+		t.Errorf("a master leases an id to itself: %+v, %v", m.Self(), err)
+	}
+}

@@ -1,0 +1,308 @@
+package member_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lonng/nano/internal/member"
+)
+
+// node1 is a stage for the other machine: what one node knows of the others.
+type node1 struct {
+	p   *member.Peers
+	now time.Duration
+}
+
+func say(effects []member.Effect) string {
+	var words []string
+	for _, e := range effects {
+		w := e.Kind.String()
+		if e.Kind != member.Fetch {
+			w += " " + name(e.Peer)
+		}
+		if e.Kind == member.Changed {
+			w += ", was " + name(e.Old)
+		}
+		words = append(words, w)
+	}
+	return strings.Join(words, "; ")
+}
+
+func view(n uint64, all ...member.Member) member.View {
+	return member.View{Version: at(n), Settled: true, Members: all}
+}
+
+// at is a version of the master with epoch 100; none is what a legacy master says.
+func at(n uint64) member.Version { return member.Version{Master: 100, N: n} }
+
+var none member.Version
+
+type scene struct {
+	name string
+	do   func(*node1) string
+	want string
+}
+
+func sees(v member.View) func(*node1) string {
+	return func(n *node1) string { return say(n.p.View(v)) }
+}
+
+func comes(m member.Member, v member.Version) func(*node1) string {
+	return func(n *node1) string {
+		effects, err := n.p.NewMember(m, v)
+		if err != nil {
+			return err.Error()
+		}
+		return say(effects)
+	}
+}
+
+func goes(addr string, epoch uint64, v member.Version) func(*node1) string {
+	return func(n *node1) string {
+		effects, err := n.p.DelMember(addr, epoch, v)
+		if err != nil {
+			return err.Error()
+		}
+		return say(effects)
+	}
+}
+
+func lost(addr string, epoch uint64) func(*node1) string {
+	return func(n *node1) string { n.p.LinkLost(addr, epoch, clock(n.now)); return "" }
+}
+
+func up(addr string, epoch uint64) func(*node1) string {
+	return func(n *node1) string { return say(n.p.LinkUp(addr, epoch)) }
+}
+
+func after(d time.Duration) func(*node1) string {
+	return func(n *node1) string { n.now += d; return say(n.p.Tick(clock(n.now))) }
+}
+
+// open and running list the peers of the service chat.
+func open(n *node1) string { return list(n.p.Table().Open("chat")) }
+
+func running(n *node1) string { return list(n.p.Table().Running("chat")) }
+
+func all(n *node1) string { return list(n.p.Table().All()) }
+
+func list(peers []member.Peer) string {
+	var words []string
+	for _, p := range peers {
+		w := name(p.Member)
+		if p.Reach != member.Up {
+			w += " " + p.Reach.String()
+		}
+		words = append(words, w)
+	}
+	return strings.Join(words, ", ")
+}
+
+// newest is whether the next heartbeat will say that the list is the newest one.
+func newest(v member.Version) func(*node1) string {
+	return func(n *node1) string {
+		if n.p.Have() == v {
+			return "yes"
+		}
+		return "no"
+	}
+}
+
+func TestPeersPlays(t *testing.T) {
+	self, a, a2, b := node("self", 1, "gate"), node("a", 1, "chat"), node("a", 2, "chat"), node("b", 1, "chat")
+	drains := with(a, func(m *member.Member) { m.State = member.Draining })
+	starts := with(b, func(m *member.Member) { m.State = member.Starting })
+	unsettled := func(master, n uint64, all ...member.Member) member.View {
+		return member.View{Version: member.Version{Master: master, N: n}, Members: all}
+	}
+	plays := map[string][]scene{
+		"a node joins and follows the changes": {
+			{"nothing known yet", newest(none), "yes"},
+			{"the answer to its registration", sees(view(3, a, self)), "added a#1[chat]"},
+			{"", newest(at(3)), "yes"},
+			{"", comes(b, at(4)), "added b#1[chat]"},
+			{"", goes("a", 1, at(5)), "removed a#1[chat]"},
+			{"", all, "b#1[chat]"},
+			{"", newest(at(5)), "yes"},
+			{"its own changes are no peers", comes(self, at(6)), ""},
+			{"but are counted", newest(at(6)), "yes"},
+		},
+		"a restart removes the old process and then adds the new one, once": {
+			{"", sees(view(2, a)), "added a#1[chat]"},
+			{"", goes("a", 1, at(3)), "removed a#1[chat]"},
+			{"", comes(a2, at(4)), "added a#2[chat]"},
+			{"a late copy", goes("a", 1, at(3)), ""},
+			{"a later list", sees(view(4, a2)), ""},
+			{"an older list", sees(view(2, a)), ""},
+			{"", all, "a#2[chat]"},
+		},
+		"a restart that is seen in a list": {
+			{"", sees(view(2, a)), "added a#1[chat]"},
+			{"", sees(view(4, a2)), "removed a#1[chat]; added a#2[chat]"},
+		},
+		"a missed change makes it fetch, once more with the heartbeat": {
+			{"", sees(view(2, a)), "added a#1[chat]"},
+			{"step 3 is missing", goes("a", 1, at(4)), "fetch"},
+			{"", newest(at(2)), "no"},
+			{"the fetched list", sees(view(4, b)), "removed a#1[chat]; added b#1[chat]"},
+			{"", newest(at(4)), "yes"},
+		},
+		"a farewell of an older process is ignored": {
+			{"", sees(view(2, a2)), "added a#2[chat]"},
+			{"", goes("a", 1, none), ""},
+			{"", goes("a", 1, at(3)), ""},
+			{"", all, "a#2[chat]"},
+			{"of this one it is not", goes("a", 2, at(4)), "removed a#2[chat]"},
+			{"nor twice", goes("a", 2, none), ""},
+		},
+		"a master that has just started takes nobody away whom it has not heard of": {
+			{"", sees(view(7, a, b)), "added a#1[chat]; added b#1[chat]"},
+			{"a new master", sees(unsettled(200, 2, self)), ""},
+			{"asks again", newest(none), "yes"},
+			{"a was heard", comes(a, member.Version{Master: 200, N: 3}), ""},
+			{"a leaves, and that was missed", sees(unsettled(200, 4, self)), "removed a#1[chat]"},
+			{"b is dead", sees(member.View{Version: member.Version{Master: 200, N: 4}, Settled: true, Members: []member.Member{self}}), "removed b#1[chat]"},
+			{"", newest(member.Version{Master: 200, N: 4}), "yes"},
+		},
+		"a change of another master makes it fetch": {
+			{"", sees(view(7, a)), "added a#1[chat]"},
+			{"", comes(b, member.Version{Master: 200, N: 8}), "fetch"},
+			{"", all, "a#1[chat]"},
+		},
+		"a draining node keeps its sessions and gets no new ones": {
+			{"", sees(view(2, a, b)), "added a#1[chat]; added b#1[chat]"},
+			{"", open, "a#1[chat], b#1[chat]"},
+			{"", comes(drains, at(3)), "changed a#1[chat](draining), was a#1[chat]"},
+			{"", open, "b#1[chat]"},
+			{"", running, "a#1[chat](draining), b#1[chat]"},
+			{"", func(n *node1) string {
+				if n.p.Table().Keeps("a", "chat") {
+					return "keeps"
+				}
+				return "loses"
+			}, "keeps"},
+		},
+		"a starting node gets none yet": {
+			{"", sees(view(2, starts)), "added b#1[chat](starting)"},
+			{"", open, ""},
+			{"", comes(b, at(3)), "changed b#1[chat], was b#1[chat](starting)"},
+			{"", open, "b#1[chat]"},
+		},
+		"a link that comes back soon costs nothing": {
+			{"", sees(view(2, a, b)), "added a#1[chat]; added b#1[chat]"},
+			{"", lost("a", 1), ""},
+			{"new sessions go elsewhere at once", open, "b#1[chat]"},
+			{"", after(second / 2), ""},
+			{"", up("a", 1), ""},
+			{"", after(second), ""},
+			{"", open, "a#1[chat], b#1[chat]"},
+		},
+		"a link that stays down": {
+			{"", sees(view(2, a)), "added a#1[chat]"},
+			{"", lost("a", 1), ""},
+			{"there is no other", open, "a#1[chat] down"},
+			{"", after(second), "unreachable a#1[chat]"},
+			{"", open, ""},
+			{"", after(3 * second), ""},
+			{"it stays lost", lost("a", 1), ""},
+			{"nobody drops it: the master is dead too", after(second / 4), "forsaken a#1[chat]"},
+			{"", after(10 * second), ""},
+			{"", running, "a#1[chat] abandoned"},
+			{"", up("a", 1), "reachable a#1[chat]"},
+			{"", up("a", 1), ""},
+			{"", open, "a#1[chat]"},
+			{"", lost("a", 1), ""},
+			{"", sees(view(3)), "removed a#1[chat]"},
+			{"", after(10 * second), ""},
+		},
+		"the link to an old process says nothing of the new one": {
+			{"", sees(view(2, a2)), "added a#2[chat]"},
+			{"", lost("a", 1), ""},
+			{"", after(10 * second), ""},
+			{"", lost("a", 2), ""},
+			{"", up("a", 1), ""},
+			{"", after(second), "unreachable a#2[chat]"},
+			{"", lost("nobody", 1), ""},
+			{"", up("nobody", 1), ""},
+		},
+		"under a legacy master": {
+			{"", sees(member.View{Members: []member.Member{node("old", 0, "chat"), node("m", 0)}}), "added old[chat]; added m"},
+			{"told twice", comes(node("old", 0, "chat"), none), ""},
+			{"", open, "old[chat]"},
+			{"other services", comes(node("old", 0), none), "changed old, was old[chat]"},
+			{"one of ours", comes(a, none), "added a#1[chat]"},
+			{"restarts", comes(a2, none), "removed a#1[chat]; added a#2[chat]"},
+			{"late", comes(a, none), ""},
+			{"it knows no epochs", goes("a", 0, none), "removed a#2[chat]"},
+			{"", goes("old", 0, none), "removed old"},
+			{"", newest(none), "yes"},
+		},
+		"what a stranger says is put right by the next list": {
+			{"", sees(view(2, a)), "added a#1[chat]"},
+			{"", comes(b, none), "added b#1[chat]"},
+			{"", newest(at(2)), "no"},
+			{"", sees(view(2, a)), "removed b#1[chat]"},
+		},
+		"empty calls are errors": {
+			{"", comes(member.Member{}, none), "member: no address"},
+			{"", comes(member.Member{}, at(1)), "member: no address"},
+			{"", goes("", 0, none), "member: no address"},
+			{"in a list they are nothing", sees(view(1, member.Member{}, a, a)), "added a#1[chat]"},
+		},
+	}
+	for title, scenes := range plays {
+		t.Run(title, func(t *testing.T) {
+			n := &node1{p: member.NewPeers(member.PeersConfig{Self: "self", Interval: second})}
+			for i, s := range scenes {
+				if got := s.do(n); got != s.want {
+					t.Fatalf("scene %d: %s\n got %s\nwant %s", i, s.name, got, s.want)
+				}
+			}
+		})
+	}
+}
+
+// A gate holds a table while it routes: what comes later must not change it under its hands.
+func TestTableStaysAsItIs(t *testing.T) {
+	p := member.NewPeers(member.PeersConfig{Self: "self", Interval: second})
+	p.View(view(1, node("a", 1, "chat", "shop"), node("b", 1, "chat")))
+	before := p.Table()
+	if p.Table() != before {
+		t.Error("made again without a change")
+	}
+	p.View(view(2, node("a", 2)))
+	if got := list(before.Open("chat")); got != "a#1[chat shop], b#1[chat]" {
+		t.Errorf("the table in hand has become %s", got)
+	}
+	if got := before.Services(); !slices.Equal(got, []string{"chat", "shop"}) {
+		t.Errorf("services are %q", got)
+	}
+	now := p.Table()
+	if q, ok := now.Peer("a"); !ok || q.Epoch != 2 || now.Open("chat") != nil || now.Keeps("b", "chat") {
+		t.Errorf("the new one has %s", list(now.All()))
+	}
+	if _, ok := now.Peer("b"); ok {
+		t.Error("b is still there")
+	}
+}
+
+func TestNamesOfValues(t *testing.T) {
+	for got, want := range map[string]string{
+		member.Working.String():    "working",
+		member.State(9).String():   "State(9)",
+		member.Removed.String():    "removed",
+		member.Kind(0).String():    "Kind(0)",
+		member.Abandoned.String():  "abandoned",
+		member.Reach(200).String(): "Reach(200)",
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if errors.Is(member.ErrEmpty, member.ErrEpoch) {
+		t.Error("errors are not told apart")
+	}
+}

@@ -1,0 +1,101 @@
+package member
+
+import "slices"
+
+// Table is what a node knows of the others at one moment. It is immutable and may be read from any goroutine;
+// the slices it returns are not to be changed.
+type Table struct {
+	all       []Peer // by address
+	byAddr    map[string]int
+	byService map[string]*providers
+}
+
+type providers struct {
+	all, open []Peer
+}
+
+func newTable(addrs []string, peers map[string]*peer) *Table {
+	t := &Table{
+		all:       make([]Peer, 0, len(addrs)),
+		byAddr:    make(map[string]int, len(addrs)),
+		byService: make(map[string]*providers),
+	}
+	for i, addr := range addrs {
+		p := peers[addr].Peer
+		t.all = append(t.all, p)
+		t.byAddr[addr] = i
+		for _, s := range p.Services {
+			if t.byService[s] == nil {
+				t.byService[s] = &providers{}
+			}
+			t.byService[s].all = append(t.byService[s].all, p)
+		}
+	}
+	for _, s := range t.byService {
+		s.open = takers(s.all)
+	}
+	return t
+}
+
+// takers returns those that take new sessions: who works, and can be reached. If all are on links that were
+// lost this moment, then those.
+func takers(all []Peer) []Peer {
+	for _, reach := range []Reach{Up, Down} {
+		var open []Peer
+		for _, p := range all {
+			if p.State == Working && p.Reach == reach {
+				open = append(open, p)
+			}
+		}
+		if open != nil {
+			return open
+		}
+	}
+	return nil
+}
+
+// All returns all peers, by address.
+func (t *Table) All() []Peer { return t.all }
+
+// Peer returns the peer at addr.
+func (t *Table) Peer(addr string) (Peer, bool) {
+	i, ok := t.byAddr[addr]
+	if !ok {
+		return Peer{}, false
+	}
+	return t.all[i], true
+}
+
+// Open returns the peers to choose from for a session that has none yet for service, by address. Empty while
+// Running is not means that nobody can be reached, or takes sessions.
+func (t *Table) Open(service string) []Peer {
+	if p := t.byService[service]; p != nil {
+		return p.open
+	}
+	return nil
+}
+
+// Running returns all peers that run service, in whatever state and reach, by address.
+func (t *Table) Running(service string) []Peer {
+	if p := t.byService[service]; p != nil {
+		return p.all
+	}
+	return nil
+}
+
+// Keeps tells whether the peer at addr can go on with a session that it has for service: it runs it, and its
+// link is not down for long.
+func (t *Table) Keeps(addr, service string) bool {
+	p, ok := t.Peer(addr)
+	return ok && p.Reach <= Down && p.Has(service)
+}
+
+// Services returns the names of all that peers run, sorted.
+func (t *Table) Services() []string {
+	names := make([]string, 0, len(t.byService))
+	for s := range t.byService {
+		names = append(names, s)
+	}
+	slices.Sort(names)
+	return names
+}
