@@ -1,0 +1,377 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/internal/member"
+	"github.com/lonng/nano/session"
+)
+
+// addCall adds a message to a batch of handler calls.
+type addCall = func(p dispatch.Peer, v codec.View)
+
+// DefaultCallTimeout is the deadline of a call whose context has none.
+const DefaultCallTimeout = 5 * time.Second
+
+// pending is a call that waits for its reply.
+type pending struct {
+	once sync.Once
+	done chan struct{}
+	data []byte
+	err  error
+}
+
+func (c *pending) end(data []byte, err error) {
+	c.once.Do(func() {
+		c.data, c.err = data, err
+		close(c.done)
+	})
+}
+
+// caller is who handlers answer when another node, or code outside any session, has called: the network side of a
+// session that lasts for one call.
+type caller struct {
+	node     *Node
+	sess     *session.Session
+	from     string // the node that calls; "" for this one
+	epoch    uint64
+	mid      uint64
+	call     *pending // of this node's own call
+	answered atomic.Bool
+}
+
+func (n *Node) newCaller(from *origin, mid uint64, call *pending) *caller {
+	c := &caller{node: n, mid: mid, call: call}
+	if from != nil {
+		c.from, c.epoch = from.addr, from.epoch
+	}
+	c.sess = session.NewWithID(c, 0)
+	c.sess.SetLifetime(session.NewLifetime()) // nobody is told of it
+	return c
+}
+
+// takeCall takes a call of another node. Its first eight data bytes are the time that the caller still waits.
+func (n *Node) takeCall(from *origin, f *link.Frame, add addCall) {
+	c := n.newCaller(from, f.ID, nil)
+	v := codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}
+	if f.Kind == link.Call {
+		v.Type, v.ID = codec.Request, f.ID
+		if len(f.Data) < 8 {
+			c.Fail(f.ID, dispatch.DefaultShape(component.Errorf(component.CodeInvalid, "the call has no deadline")))
+			return
+		}
+		v.Data = f.Data[8:]
+	}
+	add(c, v)
+}
+
+// Sent says that another node has sent the call here.
+func (c *caller) Sent() {}
+
+func (c *caller) Session() *session.Session { return c.sess }
+func (c *caller) Enter(uint64)              {}
+func (c *caller) LastMid() uint64           { return c.mid }
+func (c *caller) Response(v any) error      { return c.ResponseMid(c.mid, v) }
+func (c *caller) Close() error              { return nil }
+
+// RemoteAddr returns the address of the node that calls.
+func (c *caller) RemoteAddr() net.Addr {
+	if c.from == "" {
+		return nodeAddr(c.node.ServiceAddr)
+	}
+	return nodeAddr(c.from)
+}
+
+var errNoClient = errors.New("there is no client: the handler was called by a node, not by a session")
+
+// Push fails: there is nobody to push to.
+func (c *caller) Push(string, any) error { return errNoClient }
+
+// RPC sends a notify to whichever node serves the route.
+func (c *caller) RPC(route string, v any) error {
+	return c.node.Notify(route, v)
+}
+
+// ResponseMid answers the call.
+func (c *caller) ResponseMid(mid uint64, v any) error {
+	if c.mid == 0 || mid != c.mid {
+		return ErrSessionOnNotify
+	}
+	data, err := c.node.serialize(v)
+	if err != nil {
+		return err
+	}
+	return c.reply(data, 0)
+}
+
+// Fail answers the call with an error.
+func (c *caller) Fail(mid uint64, payload any) {
+	if mid == 0 {
+		return
+	}
+	data, err := json.Marshal(payload)
+	if err != nil {
+		data, _ = json.Marshal(dispatch.DefaultShape(err))
+	}
+	if err := c.reply(data, flagError); err != nil {
+		c.node.log.Debug("a call's error was not sent", "peer", c.from, "err", err)
+	}
+}
+
+// FailWith answers the call with an error, in the shape that nodes read.
+func (c *caller) FailWith(mid uint64, err error) { c.Fail(mid, dispatch.DefaultShape(err)) }
+
+func (c *caller) reply(data []byte, flags byte) error {
+	if !c.answered.CompareAndSwap(false, true) {
+		return nil // a call has one outcome
+	}
+	if c.call != nil {
+		if flags&flagError != 0 {
+			c.call.end(nil, failureOf(data))
+		} else {
+			c.call.end(bytes.Clone(data), nil)
+		}
+		return nil
+	}
+	p := c.node.peer(c.from)
+	if p == nil || p.epoch != c.epoch {
+		return fmt.Errorf("%w: the calling node %s is gone", ErrBrokenPipe, c.from)
+	}
+	return p.send(&link.Frame{Kind: link.Reply, Flags: flags, ID: c.mid, Data: data})
+}
+
+// failureOf makes the error that a call's error payload tells.
+func failureOf(data []byte) error {
+	var f dispatch.Failure
+	if err := json.Unmarshal(data, &f); err != nil || f.Code == "" {
+		return component.Errorf(component.CodeInternal, "the call failed: %s", data)
+	}
+	return &component.Error{Code: f.Code, Message: f.Error}
+}
+
+// takeReply ends the call that waits for it.
+func (p *peer) takeReply(f *link.Frame) {
+	p.mu.Lock()
+	c := p.calls[f.ID]
+	delete(p.calls, f.ID)
+	p.mu.Unlock()
+	switch {
+	case c == nil: // it has timed out
+	case f.Flags&flagError != 0:
+		c.end(nil, failureOf(f.Data))
+	default:
+		c.end(bytes.Clone(f.Data), nil)
+	}
+}
+
+// serviceOf returns the part of a route before its last dot.
+func serviceOf(route string) (string, error) {
+	if i := strings.LastIndexByte(route, '.'); i > 0 {
+		return route[:i], nil
+	}
+	return "", component.Errorf(component.CodeInvalid, "route %q is not Service.Method", route)
+}
+
+// Call calls the handler of route, on this node or one of those that run it, waits for its reply and unmarshals it
+// into reply (a *[]byte takes it as it is; nil throws it away). Its errors: the handler's as a *component.Error;
+// "unavailable" when the node dies; "not_found" when nobody serves the route; ctx's own. Without a deadline in ctx
+// it is DefaultCallTimeout. A handler on the node's scheduler may call it: others run while it waits.
+func (n *Node) Call(ctx context.Context, route string, v, reply any) error {
+	if !n.ready.Load() {
+		return component.Errorf(component.CodeUnavailable, "the node has not started")
+	}
+	data, err := n.serialize(v)
+	if err != nil {
+		return err
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, DefaultCallTimeout)
+		defer cancel()
+	}
+	c := &pending{done: make(chan struct{})}
+	var p *peer
+	var id uint64
+	if n.table.Has(route) {
+		local := n.newCaller(nil, 1, c)
+		if err := n.table.Schedule(local, codec.View{Type: codec.Request, ID: 1, Route: []byte(route), Data: data}); err != nil {
+			return err
+		}
+	} else {
+		service, err := serviceOf(route)
+		if err != nil {
+			return err
+		}
+		if p, err = n.anyOf(service); err != nil {
+			return err
+		}
+		if id, err = p.start(ctx, c, route, data); err != nil {
+			return err
+		}
+	}
+	dispatch.Await(ctx, n.sched, func() {
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+		}
+	})
+	if p != nil {
+		p.mu.Lock()
+		delete(p.calls, id)
+		p.mu.Unlock()
+	}
+	c.end(nil, fmt.Errorf("call %s: %w", route, context.Cause(ctx)))
+	if c.err != nil {
+		return c.err
+	}
+	switch to := reply.(type) {
+	case nil:
+		return nil
+	case *[]byte:
+		*to = c.data
+		return nil
+	}
+	if err := n.serializer.Unmarshal(c.data, reply); err != nil {
+		return fmt.Errorf("call %s: the reply is not a %T: %w", route, reply, err)
+	}
+	return nil
+}
+
+// start sends a call.
+func (p *peer) start(ctx context.Context, c *pending, route string, data []byte) (id uint64, err error) {
+	if p.link == nil {
+		return 0, component.Errorf(component.CodeUnavailable, "node %s is of the 0.5 series, which takes no calls", p.addr)
+	}
+	id = p.ids.Add(1)
+	p.mu.Lock()
+	if p.gone {
+		p.mu.Unlock()
+		return 0, unavailable(p.addr)
+	}
+	p.calls[id] = c
+	p.mu.Unlock()
+	deadline, _ := ctx.Deadline()
+	body := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(data)), uint64(max(0, time.Until(deadline))))
+	err = p.sendNow(&link.Frame{Kind: link.Call, ID: id, Route: []byte(route), Data: append(body, data...)})
+	if err != nil {
+		p.mu.Lock()
+		delete(p.calls, id)
+		p.mu.Unlock()
+	}
+	return id, err
+}
+
+// anyOf chooses a node that runs a service.
+func (n *Node) anyOf(service string) (*peer, error) {
+	open := n.others.Load().Open(service)
+	open = linked(open)
+	if len(open) == 0 {
+		if len(n.others.Load().Running(service)) > 0 {
+			return nil, component.Errorf(component.CodeUnavailable, "no node that runs service %q can be called now", service)
+		}
+		return nil, component.Errorf(component.CodeNotFound, "no node runs service %q", service)
+	}
+	// In turn, beginning anywhere.
+	p := n.peer(open[int(n.turn.Add(1)%uint64(len(open)))].Addr)
+	if p == nil {
+		return nil, component.Errorf(component.CodeUnavailable, "no node that runs service %q can be called now", service)
+	}
+	return p, nil
+}
+
+// linked leaves out nodes of the 0.5 series: what is not from a session cannot be said to them.
+func linked(all []member.Peer) []member.Peer {
+	some := make([]member.Peer, 0, len(all))
+	for _, p := range all {
+		if p.Link > 0 {
+			some = append(some, p)
+		}
+	}
+	return some
+}
+
+// Notify has the handler of route called on this node or one that runs it, without a reply.
+func (n *Node) Notify(route string, v any) error {
+	return n.notify(route, v, func(service string) ([]*peer, error) {
+		p, err := n.anyOf(service)
+		return []*peer{p}, err
+	}, true)
+}
+
+// NotifyAll has the handler of route called on every node that runs it, this one among them.
+func (n *Node) NotifyAll(route string, v any) error {
+	local := n.ready.Load() && n.table.Has(route)
+	var errs []error
+	if local {
+		errs = append(errs, n.Notify(route, v))
+	}
+	errs = append(errs, n.notify(route, v, func(service string) ([]*peer, error) {
+		var all []*peer
+		for _, m := range linked(n.others.Load().Running(service)) {
+			if p := n.peer(m.Addr); p != nil {
+				all = append(all, p)
+			}
+		}
+		if len(all) == 0 && !local {
+			return nil, component.Errorf(component.CodeNotFound, "no node runs service %q", service)
+		}
+		return all, nil
+	}, false))
+	return errors.Join(errs...)
+}
+
+// NotifyNode has the handler of route called on the node with that service address.
+func (n *Node) NotifyNode(addr, route string, v any) error {
+	if addr == n.ServiceAddr {
+		return n.notify(route, v, func(string) ([]*peer, error) {
+			return nil, component.Errorf(component.CodeNotFound, "no handler for route %q", route)
+		}, true)
+	}
+	return n.notify(route, v, func(string) ([]*peer, error) {
+		p := n.peer(addr)
+		if p == nil || p.link == nil {
+			return nil, unavailable(addr)
+		}
+		return []*peer{p}, nil
+	}, false)
+}
+
+func (n *Node) notify(route string, v any, to func(service string) ([]*peer, error), here bool) error {
+	if !n.ready.Load() {
+		return component.Errorf(component.CodeUnavailable, "the node has not started")
+	}
+	data, err := n.serialize(v)
+	if err != nil {
+		return err
+	}
+	if here && n.table.Has(route) {
+		return n.table.Schedule(n.newCaller(nil, 0, nil), codec.View{Type: codec.Notify, Route: []byte(route), Data: data})
+	}
+	service, err := serviceOf(route)
+	if err != nil {
+		return err
+	}
+	peers, err := to(service)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range peers {
+		errs = append(errs, p.send(&link.Frame{Kind: link.Cast, Route: []byte(route), Data: data}))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,336 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/lonng/nano/cluster/clusterpb"
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/gate"
+	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/session"
+)
+
+// linkService takes the streams of other nodes.
+type linkService struct {
+	clusterpb.UnimplementedLinkServer
+	node *Node
+}
+
+// origin is the node whose frames are handled, with what each batch needs anew. It belongs to one stream.
+type origin struct {
+	addr  string
+	epoch uint64
+	turn  uint64 // which of its links to this node it is, see inlet
+
+	frame link.Frame
+	to    []*session.Session
+}
+
+// Carry takes one stream.
+func (l *linkService) Carry(s grpc.BidiStreamingServer[clusterpb.Batch, clusterpb.Ack]) error {
+	from, err := originOf(s.Context())
+	if err != nil {
+		return err
+	}
+	l.node.introduced(s.Context(), from)
+	in, err := l.node.inlet(s.Context(), from)
+	if err != nil {
+		return err
+	}
+	defer l.node.receivers.left(in)
+	err = in.receiver.Serve(serverStream{s}, from.epoch, func(in *link.Reader) error { return l.node.handle(from, in) })
+	if errors.Is(err, link.ErrMalformed) || errors.Is(err, link.ErrGap) {
+		l.node.log.Error("the link from a node was ended", "peer", from.addr, "err", err)
+		return status.Error(codes.DataLoss, err.Error())
+	}
+	return err
+}
+
+// introduced waits until this node has heard of the process whose link comes in. One that has joined this moment may be
+// quicker than the master's word of it, and what it asked before could not be answered.
+func (n *Node) introduced(ctx context.Context, from *origin) {
+	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+	defer cancel()
+	for asked := false; ; asked = true {
+		n.members.mu.Lock()
+		news := n.members.news
+		n.members.mu.Unlock()
+		if p := n.peer(from.addr); p != nil && p.epoch >= from.epoch {
+			return
+		}
+		if !asked {
+			n.beatNow() // the answer brings the list, if that has changed
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// helpRounds bounds how long a link's goroutine flushes to clients between two batches.
+const helpRounds = 64
+
+func originOf(ctx context.Context) (*origin, error) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	one := func(key string) string {
+		if v := md.Get(key); len(v) == 1 {
+			return v[0]
+		}
+		return ""
+	}
+	epoch, err := strconv.ParseUint(one(headerEpoch), 10, 64)
+	turn, _ := strconv.ParseUint(one(headerTurn), 10, 64) // 0 if it is missing
+	if one(headerAddr) == "" || err != nil || epoch == 0 {
+		return nil, status.Errorf(codes.InvalidArgument, "nano: a link needs the headers %s and %s", headerAddr, headerEpoch)
+	}
+	return &origin{addr: one(headerAddr), epoch: epoch, turn: turn}, nil
+}
+
+// serverStream is a gRPC stream as a link's receiver needs it.
+type serverStream struct {
+	s grpc.BidiStreamingServer[clusterpb.Batch, clusterpb.Ack]
+}
+
+func (s serverStream) Recv() (seq uint64, frames []byte, err error) {
+	b, err := s.s.Recv()
+	return b.GetSeq(), b.GetFrames(), err
+}
+
+func (s serverStream) Send(seq, epoch uint64) error {
+	return s.s.Send(&clusterpb.Ack{Seq: seq, Epoch: epoch})
+}
+
+func (s serverStream) Context() context.Context { return s.s.Context() }
+
+// handle takes one batch of frames. What goes out to clients is written once after it, and calls of handlers are
+// handed over at its end.
+func (n *Node) handle(from *origin, in *link.Reader) error {
+	calls := n.table.Begin()
+	n.gate.BatchBegin()
+	var err error
+	for {
+		var ok bool
+		if ok, err = in.Next(&from.frame); !ok {
+			break
+		}
+		f := &from.frame
+		switch f.Kind {
+		case link.Request, link.Notify:
+			n.takeMessage(from, f, calls.Add)
+		case link.Call, link.Cast:
+			n.takeCall(from, f, calls.Add)
+		case link.SessionOpened, link.SessionChanged, link.SessionClosed: // after the messages that came before
+			calls.Hand()
+			n.take(from, f)
+		default:
+			n.take(from, f)
+		}
+	}
+	n.gate.BatchEnd()
+	rounds := 0
+	n.gate.Help(func() bool { rounds++; return rounds > helpRounds }) // others flush too: the next batch is not kept waiting
+	calls.Submit()
+	if err != nil {
+		return fmt.Errorf("frames of node %s: %w", from.addr, err)
+	}
+	return nil
+}
+
+// keyOf names the session of a message: its gate is the sender, or the one that it names.
+func (n *Node) keyOf(from *origin, f *link.Frame) (remoteKey, bool) {
+	if len(f.Text) == 0 || string(f.Text) == from.addr {
+		return remoteKey{from.addr, from.epoch, f.Session}, true
+	}
+	p := n.peer(string(f.Text))
+	if p == nil {
+		return remoteKey{}, false
+	}
+	return remoteKey{p.addr, p.epoch, f.Session}, true
+}
+
+// takeMessage takes a client's message that is for this node's handlers.
+func (n *Node) takeMessage(from *origin, f *link.Frame, add addCall) {
+	if string(f.Text) == n.ServiceAddr { // a backend has called in the name of a session of this gate's
+		if c, _ := n.client(f.Session); c != nil {
+			add(c, codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data})
+		}
+		return
+	}
+	key, ok := n.keyOf(from, f)
+	if !ok {
+		n.log.Warn("a message came from a session behind a gate that is not known", "peer", from.addr, "gate", string(f.Text))
+		return
+	}
+	r, fresh := n.remoteFor(key)
+	if r == nil {
+		return // shutting down: the sender's requests fail with the link
+	}
+	if fresh {
+		// Its gate has not introduced it: a backend has called in its name, or it was given up here while its gate could
+		// not be reached. Either way the gate has to tell who it is, and later its end.
+		if f.UID > 0 {
+			r.take(&link.Frame{UID: f.UID})
+		}
+		_ = r.send(&link.Frame{Kind: link.SessionOpened, Flags: flagHold})
+	}
+	v := codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}
+	if f.Kind == link.Request {
+		v.Type, v.ID = codec.Request, f.ID
+	}
+	add(r, v)
+}
+
+// take takes a frame that needs no handler.
+func (n *Node) take(from *origin, f *link.Frame) {
+	key := remoteKey{from.addr, from.epoch, f.Session}
+	switch f.Kind {
+	case link.SessionOpened:
+		if f.Flags&flagHold != 0 {
+			n.takeHold(from, f)
+			return
+		}
+		if f.Flags&flagVouch != 0 {
+			n.takeVouch(f)
+			return
+		}
+		if r, _ := n.remoteFor(key); r != nil {
+			r.take(f)
+		}
+	case link.SessionChanged:
+		n.remotes.mu.RLock()
+		r := n.remotes.all[key]
+		n.remotes.mu.RUnlock()
+		if r != nil {
+			r.take(f)
+		}
+	case link.SessionClosed:
+		n.closeRemote(key)
+	case link.Bound:
+		n.directory.take(n, from, f)
+	case link.Reply:
+		if p := n.peer(from.addr); p != nil && p.epoch == from.epoch {
+			p.takeReply(f)
+		}
+	case link.Multicast:
+		n.takeMulticast(from, f)
+	default:
+		n.takeForClient(from, f)
+	}
+}
+
+// client returns the connection of a client of this node.
+func (n *Node) client(id int64) (*gate.Conn, *session.Session) {
+	s := n.users.Session(id)
+	if s == nil {
+		return nil, nil
+	}
+	c, _ := s.NetworkEntity().(*gate.Conn)
+	return c, s
+}
+
+// takeVouch takes what a backend knows of a session that it is about to send messages of. What is known here already
+// is of the gate, or of another backend, and newer.
+func (n *Node) takeVouch(f *link.Frame) {
+	p := n.peer(string(f.Route))
+	if p == nil {
+		return // as is said when the message comes
+	}
+	if r, fresh := n.remoteFor(remoteKey{p.addr, p.epoch, f.Session}); fresh {
+		r.take(f)
+		_ = r.send(&link.Frame{Kind: link.SessionOpened, Flags: flagHold})
+	}
+}
+
+// takeHold notes that a backend has a session of this gate's.
+func (n *Node) takeHold(from *origin, f *link.Frame) {
+	p := n.peer(from.addr)
+	if p == nil || p.epoch != from.epoch {
+		return
+	}
+	_, s := n.client(f.Session)
+	if s == nil || !n.upstreamOf(s).holds(p) {
+		_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: f.Session})
+		return
+	}
+	_ = p.send(n.opening(s))
+	if n.users.Session(s.ID()) != s { // it ended in between: who told of its end may not have known of p
+		n.endUpstream(s)
+	}
+}
+
+// takeForClient takes a frame for one client of this gate.
+func (n *Node) takeForClient(from *origin, f *link.Frame) {
+	c, s := n.client(f.Session)
+	if c == nil {
+		if p := n.peer(from.addr); p != nil && f.Kind != link.Close {
+			_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: f.Session})
+		}
+		return
+	}
+	var err error
+	switch f.Kind {
+	case link.Push:
+		err = c.Push(string(f.Route), n.own(f.Data))
+	case link.Response:
+		if u, ok := n.upstreams.Load(s); ok && !u.(*upstream).answered(f.ID) {
+			return // it has its answer: that the node could not be reached
+		}
+		if f.Flags&flagError != 0 {
+			c.Fail(f.ID, n.own(f.Data))
+		} else {
+			err = c.ResponseMid(f.ID, n.own(f.Data))
+		}
+	case link.Kick:
+		err = c.Kick(string(f.Text))
+	case link.Close:
+		err = c.Close()
+	case link.Bind:
+		uid := f.UID
+		n.sched.PushTask(func() { n.bindFor(s, uid) })
+	default:
+		n.log.Debug("frame ignored", "peer", from.addr, "kind", f.Kind)
+	}
+	if err != nil {
+		n.log.Debug("output for a client was refused", "peer", from.addr, "session", f.Session, "kind", f.Kind, "err", err)
+	}
+}
+
+// own makes a copy of borrowed bytes if a filter might keep them.
+func (n *Node) own(b []byte) []byte {
+	if n.filtersOutput() {
+		return append([]byte(nil), b...)
+	}
+	return b
+}
+
+// bindFor binds a session on behalf of a backend.
+func (n *Node) bindFor(s *session.Session, uid int64) {
+	if uid == 0 {
+		s.Clear()
+		return
+	}
+	if err := s.Bind(uid); errors.Is(err, session.ErrUIDTaken) {
+		_ = s.Kick("already signed in") // the backend was told that it worked: this session lost a race
+	} else if err != nil && !errors.Is(err, session.ErrClosed) {
+		n.log.Warn("a backend's Bind failed", "session", s.ID(), "uid", uid, "err", err)
+	}
+}
+
+// takeMulticast pushes one payload to many of this gate's clients, encoded once.
+func (n *Node) takeMulticast(from *origin, f *link.Frame) {
+	from.to = n.users.Sessions(f.Sessions, from.to[:0])
+	if err := n.gate.Multicast(string(f.Route), n.own(f.Data), from.to); err != nil {
+		n.log.Debug("a multicast did not reach everybody", "peer", from.addr, "err", err)
+	}
+	clear(from.to)
+}

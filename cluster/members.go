@@ -1,0 +1,299 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+
+	"github.com/lonng/nano/cluster/clusterpb"
+	"github.com/lonng/nano/internal/member"
+)
+
+// dialBackoff is gRPC's wait between attempts to connect to a node: short, because a node that was started again is
+// to be used at once.
+var dialBackoff = backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}
+
+const (
+	linkGrace    = 700 * time.Millisecond // a node whose link is down for longer is not used: requests fail within 1 s
+	tellTimeout  = 2 * time.Second        // for one NewMember or DelMember
+	closeTimeout = 2 * time.Second        // for what is queued for a node that has left
+)
+
+// membership is what the node knows of the others, and on the master the list itself.
+type membership struct {
+	mu     sync.Mutex
+	self   member.Member
+	peers  *member.Peers
+	master *member.Master // nil: another node is it
+
+	leased  uint32 // the node id of session ids made from now on; 0: not of the master's choice
+	leaving bool   // no way to a node is made any more
+
+	news chan struct{} // closed when a way to a node is made or ends, and made anew
+
+	beat    chan struct{} // asks for a heartbeat at once
+	beating sync.Mutex    // held while a heartbeat is on its way; taken before mu
+}
+
+// newEpoch tells this run of the node from others: later runs have larger ones.
+func newEpoch() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return uint64(time.Now().UnixMicro())<<8 | uint64(b[0])
+}
+
+// newMembership makes the state before the node has joined.
+func (n *Node) newMembership(services []string) error {
+	interval := or(n.Heartbeat, DefaultHeartbeat)
+	n.members.beat, n.members.news = make(chan struct{}, 1), make(chan struct{})
+	n.members.self = member.Member{
+		Label: n.Label, Addr: n.ServiceAddr, Services: services, State: member.Starting,
+		Link: linkVersion, NodeID: n.NodeID, Fixed: n.NodeID != 0, Epoch: n.epoch,
+	}
+	n.members.peers = member.NewPeers(member.PeersConfig{Self: n.ServiceAddr, Interval: interval, LinkGrace: linkGrace})
+	n.others.Store(n.members.peers.Table())
+	if !n.IsMaster {
+		return nil
+	}
+	m, err := member.NewMaster(n.members.self, member.Config{Interval: interval}, time.Now())
+	if err != nil {
+		return err
+	}
+	n.members.master, n.members.self = m, m.Self()
+	return nil
+}
+
+// change runs an event of the member table and carries out its effects.
+func (n *Node) change(event func(p *member.Peers) []member.Effect) {
+	n.members.mu.Lock()
+	defer n.members.mu.Unlock()
+	n.carryOutLocked(event(n.members.peers))
+}
+
+func (n *Node) carryOutLocked(effects []member.Effect) {
+	for _, e := range effects {
+		n.carryOut(e)
+	}
+	n.others.Store(n.members.peers.Table())
+}
+
+// carryOut does one thing that the member table asks for. It does not wait for the network.
+func (n *Node) carryOut(e member.Effect) {
+	switch e.Kind {
+	case member.Added:
+		if n.members.leaving {
+			return
+		}
+		n.log.Info("node joined", "peer", e.Peer.Addr, "label", e.Peer.Label, "services", e.Peer.Services, "link", e.Peer.Link)
+		p, err := n.newPeer(e.Peer)
+		if err != nil {
+			n.log.Error("cannot connect to a node", "peer", e.Peer.Addr, "err", err)
+			return
+		}
+		n.setPeer(e.Peer.Addr, p)
+		if p.link != nil {
+			n.tellAllBound(p)
+		}
+	case member.Removed:
+		n.log.Info("node left", "peer", e.Peer.Addr)
+		p := n.peer(e.Peer.Addr)
+		if p != nil && p.epoch == e.Peer.Epoch {
+			n.setPeer(e.Peer.Addr, nil)
+			p.lost.Store(true)
+		} else {
+			p = nil
+		}
+		n.directory.drop(e.Peer.Addr, e.Peer.Epoch)
+		n.background(func() { n.partWith(e.Peer, p) })
+	case member.Changed:
+		n.log.Info("node changed", "peer", e.Peer.Addr, "services", e.Peer.Services, "state", e.Peer.State)
+	case member.Unreachable:
+		n.log.Warn("node cannot be reached", "peer", e.Peer.Addr)
+		if p := n.peer(e.Peer.Addr); p != nil && p.epoch == e.Peer.Epoch {
+			p.lost.Store(true)
+			p.fail(errPeerGone)
+			n.failRequests(p, false)
+		}
+	case member.Forsaken:
+		n.log.Warn("node cannot be reached for long: its sessions are closed here", "peer", e.Peer.Addr)
+		n.background(func() { n.forget(e.Peer.Addr, e.Peer.Epoch) })
+	case member.Reachable:
+		n.log.Info("node can be reached again", "peer", e.Peer.Addr)
+		if p := n.peer(e.Peer.Addr); p != nil && p.epoch == e.Peer.Epoch {
+			p.lost.Store(false)
+		}
+	case member.Fetch:
+		n.beatNow()
+	}
+}
+
+// partWith ends what there was with a process that has left. One that leaves in good order first takes what is queued for
+// it, and answers what it was asked; p is the way to it, nil if there was none.
+func (n *Node) partWith(m member.Member, p *peer) {
+	ctx, cancel := context.WithTimeout(n.ctx, closeTimeout)
+	defer cancel()
+	if p == nil || p.drain(ctx) {
+		n.receivers.idle(ctx, process{m.Addr, m.Epoch})
+	}
+	if p != nil {
+		p.fail(errPeerGone)
+		n.failRequests(p, true)
+	}
+	n.forget(m.Addr, m.Epoch)
+	if p != nil {
+		_ = p.conn.Close() // may take seconds, of one that hangs
+	}
+}
+
+// peer returns the way to the node at addr, nil if there is none.
+func (n *Node) peer(addr string) *peer { return (*n.peers.Load())[addr] }
+
+// setPeer changes the map that everybody reads without a lock; members.mu is held.
+func (n *Node) setPeer(addr string, p *peer) {
+	old := *n.peers.Load()
+	all := make(map[string]*peer, len(old)+1)
+	for a, q := range old {
+		all[a] = q
+	}
+	delete(all, addr)
+	if p != nil {
+		all[addr] = p
+	}
+	n.peers.Store(&all)
+	close(n.members.news)
+	n.members.news = make(chan struct{})
+}
+
+// background runs fn in a goroutine that Stop waits for.
+func (n *Node) background(fn func()) {
+	n.tasks.Add(1)
+	go func() {
+		defer n.tasks.Done()
+		fn()
+	}()
+}
+
+// linkUp and linkDown are told by the link to a node.
+func (n *Node) linkUp(p *peer, fresh bool) {
+	if fresh { // it has forgotten what it was told, and will not answer
+		p.starts.Add(1)
+		p.fail(errPeerGone)
+		n.failRequests(p, false)
+		n.tellAllBound(p)
+	}
+	n.change(func(m *member.Peers) []member.Effect { return m.LinkUp(p.addr, p.epoch) })
+}
+
+func (n *Node) linkDown(p *peer, err error) {
+	n.log.Warn("the link to a node is down", "peer", p.addr, "err", err)
+	n.change(func(m *member.Peers) []member.Effect {
+		m.LinkLost(p.addr, p.epoch, time.Now())
+		return nil
+	})
+}
+
+// setState changes what the list says of this node, and tells it.
+func (n *Node) setState(s member.State) {
+	n.members.mu.Lock()
+	n.members.self.State = s
+	if m := n.members.master; m != nil {
+		n.masterEffects(m.Update(n.members.self, time.Now()))
+	}
+	n.members.mu.Unlock()
+	n.beatNow()
+}
+
+func (n *Node) beatNow() {
+	select {
+	case n.members.beat <- struct{}{}:
+	default:
+	}
+}
+
+// keepTime lets the member tables see the time, until ctx ends.
+func (n *Node) keepTime(ctx context.Context) {
+	t := time.NewTicker(min(or(n.Heartbeat, DefaultHeartbeat)/4, linkGrace/7))
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			n.members.mu.Lock()
+			if m := n.members.master; m != nil {
+				n.masterEffects(m.Tick(now))
+				if n.members.peers.Have() == (member.Version{}) { // somebody was heard of who may not be in the list
+					n.carryOutLocked(n.members.peers.View(m.View()))
+				}
+			}
+			n.carryOutLocked(n.members.peers.Tick(now))
+			n.members.mu.Unlock()
+		}
+	}
+}
+
+// masterEffects carries out what the list asks for; members.mu is held.
+func (n *Node) masterEffects(e member.Effects) {
+	if e.Changed {
+		n.carryOutLocked(n.members.peers.View(n.members.master.View()))
+	}
+	for _, gone := range e.Left {
+		if cb := n.UnregisterCallback; cb != nil {
+			n.sched.PushTask(func() { cb(Member{info: toInfo(gone)}) })
+		}
+	}
+	for _, t := range e.Tells {
+		n.background(func() { n.tell(t) })
+	}
+}
+
+// tell makes the calls to one member, one after the other.
+func (n *Node) tell(t member.Tell) {
+	err := n.tellAll(t)
+	if err != nil {
+		n.log.Warn("a member was not told of a change", "peer", t.To.Addr, "err", err)
+	}
+	n.members.mu.Lock()
+	defer n.members.mu.Unlock()
+	n.masterEffects(n.members.master.Told(t.To.Addr, t.Seq, err == nil, time.Now()))
+}
+
+func (n *Node) tellAll(t member.Tell) error {
+	var conn grpc.ClientConnInterface
+	if p := n.peer(t.To.Addr); p != nil && p.epoch == t.To.Epoch {
+		conn = p.conn
+	} else { // who has just registered may not be a peer here
+		c, err := n.dial(t.To.Addr, false)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = c.Close() }()
+		conn = c
+	}
+	client := clusterpb.NewMemberClient(conn)
+	for _, call := range t.Calls {
+		if err := tellOne(n.ctx, client, call); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func tellOne(ctx context.Context, client clusterpb.MemberClient, call member.Call) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+	defer cancel()
+	var version *clusterpb.Version
+	if call.Version != (member.Version{}) {
+		version = toVersion(call.Version)
+	}
+	if call.Del {
+		_, err = client.DelMember(ctx, &clusterpb.DelMemberRequest{ServiceAddr: call.Member.Addr, Epoch: call.Member.Epoch, Version: version})
+	} else {
+		_, err = client.NewMember(ctx, &clusterpb.NewMemberRequest{MemberInfo: toInfo(call.Member), Version: version})
+	}
+	return err
+}

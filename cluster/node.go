@@ -1,0 +1,415 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/internal/gate"
+	"github.com/lonng/nano/internal/member"
+	"github.com/lonng/nano/internal/users"
+	"github.com/lonng/nano/scheduler"
+	"github.com/lonng/nano/serialize/json"
+	"github.com/lonng/nano/serialize/protobuf"
+	"github.com/lonng/nano/service"
+	"github.com/lonng/nano/session"
+)
+
+// Node is one node. Fill in the two fields, call Startup, and Shutdown at the end; a node lives once. The
+// methods may be called from any goroutine.
+type Node struct {
+	Options            // what it is made of
+	ServiceAddr string // host:port at which other nodes reach it; in a single node, only its name
+
+	mu       sync.Mutex
+	started  chan struct{} // made when Startup begins, closed when it is over
+	stopping bool
+	stopped  chan struct{} // closed when Stop is over
+	stopErr  error
+
+	// Startup makes what stands here; ready says that it may be read.
+	ready atomic.Bool
+	log   *slog.Logger
+	sched *scheduler.Scheduler
+	owns  bool // the node runs sched and ends it
+	life  *session.Lifetimes
+	conns service.Connection
+	users *users.Register
+	table *dispatch.Table
+	gate  *gate.Gate
+	comps []component.Component // those whose Init ran, in that order
+	ends  []endpoint
+
+	mesh
+}
+
+// stallAfter is how long a batch of handlers may run before what it has queued is flushed all the same.
+const stallAfter = 2 * time.Millisecond
+
+// Startup checks the options, opens the addresses, initializes the components and begins to serve. On an error
+// nothing is left open. It returns when the node serves: a node that joins a cluster waits for its master.
+func (n *Node) Startup() error { return n.Start(context.Background()) }
+
+// Start is Startup, given up when ctx ends.
+func (n *Node) Start(ctx context.Context) error {
+	n.mu.Lock()
+	if n.started != nil {
+		n.mu.Unlock()
+		return ErrStarted
+	}
+	n.started, n.stopped = make(chan struct{}), make(chan struct{})
+	n.mu.Unlock()
+
+	err := n.startup(ctx)
+	if err != nil {
+		err = fmt.Errorf("cluster: node %s: %w", n.ServiceAddr, err)
+		n.mu.Lock()
+		n.stopping = true
+		n.mu.Unlock()
+		close(n.stopped)
+	}
+	close(n.started)
+	return err
+}
+
+func (n *Node) startup(ctx context.Context) (err error) {
+	n.log = n.logger()
+	services, err := n.prepare()
+	if err != nil {
+		closeListeners(n.endpoints())
+		return err
+	}
+	if n.ends, err = open(n.endpoints()); err != nil {
+		n.discard()
+		return err
+	}
+	if n.clustered() {
+		if err := n.openService(services); err != nil {
+			closeAll(n.ends)
+			n.discard()
+			return err
+		}
+	}
+	n.ready.Store(true)
+	if err := n.begin(ctx); err != nil {
+		closeAll(n.ends)
+		n.runHooks()
+		if n.clustered() {
+			n.abortCluster()
+		}
+		n.discard()
+		return err
+	}
+	var where []string
+	for i := range n.ends {
+		n.ends[i].serve(n.gate)
+		where = append(where, n.ends[i].String())
+	}
+	if n.clustered() {
+		n.setState(member.Working)
+	}
+	n.log.Info("node started", "name", n.ServiceAddr, "clients", where, "services", services)
+	return nil
+}
+
+// begin joins the cluster, if there is one, and starts the components.
+func (n *Node) begin(ctx context.Context) error {
+	if n.clustered() {
+		if err := n.joinCluster(ctx); err != nil {
+			return err
+		}
+	}
+	if err := n.initComponents(); err != nil {
+		return err
+	}
+	n.sched.Start() // the application's may run already, which is as well
+	return nil
+}
+
+// prepare makes everything that needs no network.
+func (n *Node) prepare() (names []string, err error) {
+	if err := n.check(); err != nil {
+		return nil, err
+	}
+	comps := n.Components
+	if comps == nil {
+		comps = &component.Components{}
+	}
+	services, err := comps.Services()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range services {
+		names = append(names, s.Name)
+	}
+	cfg, err := n.gateConfig()
+	if err != nil {
+		return nil, err
+	}
+	n.life = or(n.Lifetime, session.Lifetime)
+	if n.conns = n.Connections; n.conns == nil {
+		n.conns = service.Connections
+		if n.NodeID != 0 {
+			service.ResetNodeId(n.NodeID)
+		}
+	}
+	n.users = users.New(n.BindPolicy)
+	n.sched = or(n.Scheduler, scheduler.Default())
+
+	var forward func(dispatch.Peer, *codec.Message) error
+	if n.clustered() {
+		if n.ServiceAddr == "" {
+			return nil, errNoAddress
+		}
+		forward = n.forward
+	}
+	n.table, err = dispatch.New(dispatch.Config{
+		Services:     services,
+		Scheduler:    n.sched,
+		Serializer:   cfg.Serializer,
+		AliasesInput: aliases(cfg.Serializer),
+		Pipeline:     n.Pipeline,
+		Dictionary:   cfg.Dictionary,
+		MaxPayload:   cfg.MaxPacket,
+		Shape:        n.ErrorShape,
+		Log:          n.log,
+		Debug:        n.Debug,
+		Owner:        n,
+		Remote:       forward,
+	})
+	if err != nil {
+		return nil, err
+	}
+	cfg.Table, cfg.Log = n.table, n.log
+	cfg.NewSession, cfg.Opened, cfg.Closed = n.newSession, n.sessionOpened, n.sessionClosed
+	cfg.Bind, cfg.Unbind = n.bind, n.unbind
+	n.initMesh(cfg.Serializer)
+	if n.gate, err = gate.New(cfg); err != nil {
+		return nil, err
+	}
+	n.owns = n.OwnScheduler || n.sched == scheduler.Default()
+	if n.owns {
+		// One that runs already is somebody else's to configure and to end.
+		n.owns = n.sched.Configure(n.schedulerOptions("nano "+n.ServiceAddr)...) == nil
+	}
+	return names, nil
+}
+
+// aliases tells whether a serializer may keep parts of the payload in what it fills: those that are known do not.
+func aliases(s any) bool {
+	switch s.(type) {
+	case *json.Serializer, *protobuf.Serializer:
+		return false
+	}
+	return true
+}
+
+// schedulerOptions makes a scheduler one of this node's.
+func (n *Node) schedulerOptions(name string) []scheduler.Option {
+	slow := or(n.SlowHandler, DefaultSlowHandler)
+	return []scheduler.Option{
+		scheduler.WithName(name),
+		scheduler.WithBatch(n.gate.BatchBegin, n.gate.BatchEnd),
+		scheduler.WithIdle(n.gate.Help),
+		scheduler.WithStall(stallAfter, n.gate.Stalled),
+		scheduler.WithPrecision(n.TimerPrecision),
+		scheduler.WithSlow(max(slow, 0), func(s scheduler.Slow) {
+			n.log.Warn("a handler runs for long and holds up its scheduler", "scheduler", s.Scheduler, "route", s.Name, "for", s.For, "stack", s.Stack)
+		}),
+		scheduler.WithPanic(func(name string, v any, stack []byte) {
+			n.log.Error("a task or timer panicked", "call", name, "panic", v, "stack", string(stack))
+		}),
+	}
+}
+
+// NewScheduler returns a scheduler for components or rooms of this node: output of what it runs is merged, and
+// slow calls and panics are reported as on the node's own. Start and Close are the caller's. It is for after
+// Startup has begun: from Init on.
+func (n *Node) NewScheduler(name string, more ...scheduler.Option) *scheduler.Scheduler {
+	if !n.ready.Load() {
+		return scheduler.New(append([]scheduler.Option{scheduler.WithName(name)}, more...)...)
+	}
+	return scheduler.New(append(n.schedulerOptions(name), more...)...)
+}
+
+// discard frees what prepare has made, when the start failed.
+func (n *Node) discard() {
+	if n.gate != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = n.gate.Shutdown(ctx)
+	}
+	if n.cancel != nil {
+		n.cancel()
+	}
+	if n.owns {
+		n.sched.Close()
+	}
+}
+
+// initComponents runs Init of all, then AfterInit of all.
+func (n *Node) initComponents() error {
+	if n.Components == nil {
+		return nil
+	}
+	list := n.Components.List()
+	for _, c := range list {
+		if err := guard(c.Comp, "Init", c.Comp.Init); err != nil {
+			return err
+		}
+		n.comps = append(n.comps, c.Comp)
+	}
+	for _, c := range list {
+		if err := guard(c.Comp, "AfterInit", c.Comp.AfterInit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// guard makes an error of a hook's panic.
+func guard(c component.Component, name string, hook func()) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%s of component %T panicked: %v\n%s", name, c, v, debug.Stack())
+		}
+	}()
+	hook()
+	return nil
+}
+
+// runHooks runs BeforeShutdown of all and then Shutdown of all, the last component first.
+func (n *Node) runHooks() {
+	for i := len(n.comps) - 1; i >= 0; i-- {
+		if err := guard(n.comps[i], "BeforeShutdown", n.comps[i].BeforeShutdown); err != nil {
+			n.log.Error("shutdown goes on", "err", err)
+		}
+	}
+	for i := len(n.comps) - 1; i >= 0; i-- {
+		if err := guard(n.comps[i], "Shutdown", n.comps[i].Shutdown); err != nil {
+			n.log.Error("shutdown goes on", "err", err)
+		}
+	}
+}
+
+// Shutdown ends the node within its shutdown timeout; see Stop.
+func (n *Node) Shutdown() {
+	ctx, cancel := context.WithTimeout(context.Background(), n.EndTimeout())
+	defer cancel()
+	if err := n.Stop(ctx); err != nil {
+		n.logger().Warn("shutdown was not clean", "err", err)
+	}
+}
+
+// Stop ends the node: it accepts no more clients, runs the components' hooks, kicks the clients after what is
+// queued for them, runs OnClosed for each, ends the scheduler if it is the node's, and returns. What is not done
+// when ctx ends is cut short and told in the error. Calling it again, or from several goroutines, waits for the
+// first call and returns the same.
+func (n *Node) Stop(ctx context.Context) error {
+	n.mu.Lock()
+	started := n.started
+	n.mu.Unlock()
+	if started == nil {
+		return nil
+	}
+	select {
+	case <-started:
+	case <-ctx.Done():
+		select {
+		case <-started: // a node that runs is ended also with a context that is over: everything is cut then
+		default:
+			return fmt.Errorf("cluster: node %s is still starting: %w", n.ServiceAddr, context.Cause(ctx))
+		}
+	}
+	n.mu.Lock()
+	first := !n.stopping
+	n.stopping = true
+	n.mu.Unlock()
+	if !first {
+		select {
+		case <-n.stopped:
+			return n.stopErr
+		case <-ctx.Done():
+			return fmt.Errorf("cluster: node %s is still stopping: %w", n.ServiceAddr, context.Cause(ctx))
+		}
+	}
+	defer close(n.stopped)
+	if n.clustered() {
+		n.setState(member.Draining)
+	}
+	n.stopErr = errors.Join(
+		n.within(ctx, "close the client addresses", n.gate.StopAccepting),
+		n.within(ctx, "run the components' shutdown hooks", n.runHooks),
+	)
+	n.gate.KickAll(ShutdownReason)
+	n.stopErr = errors.Join(n.stopErr, n.gate.Shutdown(ctx))
+	if n.clustered() {
+		n.stopErr = errors.Join(n.stopErr, n.leaveCluster(ctx, true))
+	}
+	n.stopErr = errors.Join(n.stopErr, n.within(ctx, "run what is queued on the scheduler", n.endScheduler))
+	n.cancel()
+	n.log.Info("node stopped", "name", n.ServiceAddr, "err", n.stopErr)
+	return n.stopErr
+}
+
+// ShutdownReason is what clients are told when their node ends.
+const ShutdownReason = "server shutdown"
+
+// endScheduler waits until everything queued has run, OnClosed among it.
+func (n *Node) endScheduler() {
+	if n.owns {
+		n.sched.Close()
+		return
+	}
+	n.drainScheduler()
+}
+
+// drainScheduler waits until everything queued has begun to run.
+func (n *Node) drainScheduler() {
+	ran := make(lastJob)
+	if n.sched.Submit([]scheduler.Job{ran}, nil) == nil { // else its owner has ended it already
+		<-ran
+	}
+}
+
+// lastJob is closed when everything queued before it has run.
+type lastJob chan struct{}
+
+func (j lastJob) Run()         { close(j) }
+func (j lastJob) Name() string { return "shutdown" }
+
+// within runs fn and stops waiting for it when ctx ends.
+func (n *Node) within(ctx context.Context, what string, fn func()) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		fn()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+	}
+}
+
+// Addrs returns the addresses at which clients connect, as they were opened; nil before Startup.
+func (n *Node) Addrs() []net.Addr {
+	if !n.ready.Load() {
+		return nil
+	}
+	all := make([]net.Addr, 0, len(n.ends))
+	for _, e := range n.ends {
+		all = append(all, e.listener.Addr())
+	}
+	return all
+}

@@ -1,0 +1,288 @@
+package cluster
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/gate"
+	"github.com/lonng/nano/internal/log"
+	"github.com/lonng/nano/internal/users"
+	"github.com/lonng/nano/pipeline"
+	"github.com/lonng/nano/scheduler"
+	"github.com/lonng/nano/serialize"
+	"github.com/lonng/nano/serialize/protobuf"
+	"github.com/lonng/nano/service"
+	"github.com/lonng/nano/session"
+)
+
+// What an Options that says nothing means.
+const (
+	DefaultHeartbeat        = 30 * time.Second
+	DefaultHandshakeTimeout = 10 * time.Second
+	DefaultWriteTimeout     = 10 * time.Second
+	DefaultFlushTimeout     = 5 * time.Second
+	DefaultShutdownTimeout  = 15 * time.Second
+	DefaultSendQueue        = 4 << 20 // bytes
+	DefaultSlowHandler      = time.Second
+	DefaultRetryInterval    = 3 * time.Second
+)
+
+// Handshake is what a validator sees of a client's handshake, and what it can add to the answer.
+type Handshake = gate.Handshake
+
+// Refusal is a validator's error that tells the client a code and a reason.
+type Refusal = gate.Refusal
+
+// BindPolicy says what a second login of the same user does.
+type BindPolicy = users.Policy
+
+// The policies of Bind.
+const (
+	BindKeepBoth  = users.KeepBoth  // both sessions stay, as in v0.5
+	BindKickOld   = users.KickOld   // the old session is kicked with the reason "signed in elsewhere"
+	BindRefuseNew = users.RefuseNew // the new session's Bind returns session.ErrUIDTaken
+)
+
+// SlowPolicy says what happens to a session whose send queue is full.
+type SlowPolicy int
+
+// The policies for slow consumers.
+const (
+	SlowKick SlowPolicy = iota // kicked with the reason "slow consumer"
+	SlowDrop                   // what does not fit is dropped, counted, and reported as ErrBufferExceed
+)
+
+// Endpoint is an address at which a node takes clients.
+type Endpoint struct {
+	Addr     string       // host:port; port 0 chooses one. Empty if there is a Listener.
+	Listener net.Listener // used instead of Addr; the node closes it
+
+	WebSocket bool   // else the protocol on plain TCP
+	Path      string // of the WebSocket; empty is "/"
+
+	TLS               *tls.Config // not nil: TLS
+	CertFile, KeyFile string      // PEM files, another way to ask for TLS
+}
+
+// Options is what a node is made of. Functions of package nano fill it in; the zero value of each field is the
+// default that its comment tells. Startup checks it once; changing it later does nothing.
+type Options struct {
+	Pipeline           pipeline.Pipeline          // filters; nil: none
+	IsMaster           bool                       // keeps the member list
+	AdvertiseAddr      string                     // the master's service address
+	RetryInterval      time.Duration              // between attempts to reach the master; 0: 3 s
+	ClientAddr         string                     // where clients connect; "": nowhere but at Endpoints
+	Components         *component.Components      // what the application runs
+	Label              string                     // the application's word for this node
+	IsWebsocket        bool                       // of ClientAddr
+	TSLCertificate     string                     // of ClientAddr, PEM file
+	TSLKey             string                     // of ClientAddr, PEM file
+	UnregisterCallback func(Member)               // called on the master when a member has left
+	RemoteServiceRoute CustomerRemoteServiceRoute // chooses nodes; nil: sticky
+
+	TLS              *tls.Config                          // of ClientAddr; nil: none, or the files above
+	Endpoints        []Endpoint                           // beside ClientAddr
+	WSPath           string                               // of ClientAddr; "": "/"
+	CheckOrigin      func(*http.Request) bool             // nil: every origin may connect, as in v0.5
+	Pages            http.Handler                         // beside WebSockets; nil: http.DefaultServeMux
+	TrustedProxies   []string                             // IP addresses or prefixes whose word on a client's address is taken
+	ProxyProtocol    bool                                 // trusted proxies send a PROXY header
+	Serializer       serialize.Serializer                 // nil: protobuf, as in v0.5
+	Dictionary       map[string]uint16                    // routes that are compressed
+	Heartbeat        time.Duration                        // 0: 30 s
+	MaxPacket        int                                  // bytes of a packet's body from a client; 0: 64 KiB
+	MaxConnections   int                                  // 0: no cap
+	HandshakeTimeout time.Duration                        // 0: 10 s
+	WriteTimeout     time.Duration                        // for a slow client to take 64 KiB; 0: 10 s
+	FlushTimeout     time.Duration                        // for what was queued before a close; 0: 5 s
+	ShutdownTimeout  time.Duration                        // of Shutdown; 0: 15 s
+	SendQueue        int                                  // bytes queued for one session; 0: 4 MiB
+	SlowConsumer     SlowPolicy                           // SlowKick
+	WriteDelay       time.Duration                        // how long output waits for more to go with it; 0: not
+	GzipMin          int                                  // pack payloads of so many bytes for clients that accept it; 0: never
+	Validate         func(*session.Session, []byte) error // v0.5's validator
+	Handshake        func(*session.Session, *Handshake) error
+	BindPolicy       BindPolicy                                            // BindKeepBoth
+	ErrorsToAll      bool                                                  // error responses also to clients that did not ask for them
+	ErrorShape       func(s *session.Session, route string, err error) any // nil: code and error
+	SlowHandler      time.Duration                                         // after which a running handler is reported; 0: 1 s, negative: never
+	TimerPrecision   time.Duration                                         // how often conditions of timers are checked; 0: 1 s
+	NodeID           uint64                                                // part of session ids; 0: none
+	Debug            bool                                                  // log every message
+	Routing          Routing                                               // chooses nodes; nil: random
+	Forwarded        []string                                              // keys of session values that backends see
+	LinkQueue        int                                                   // bytes that wait for another node; 0: 64 MiB
+
+	ServiceListener net.Listener // used instead of listening on the service address; the node closes it
+	ClusterTLS      *tls.Config  // between nodes; its Certificates serve both directions, ClientCAs and ClientAuth make it mutual
+	ClusterToken    string       // shared by all nodes
+	GrpcOptions     []grpc.DialOption
+
+	Logger      log.Logger           // v0.5's logger
+	Slog        *slog.Logger         // nil: Logger if there is one, else slog.Default
+	Scheduler   *scheduler.Scheduler // nil: scheduler.Default
+	Lifetime    *session.Lifetimes   // nil: session.Lifetime
+	Connections service.Connection   // nil: service.Connections
+
+	OwnScheduler bool        // Scheduler was made for this node, which configures, runs and ends it
+	Signals      []os.Signal // end nano.App.Run; the node itself does not listen to signals
+
+	// Err is an option's complaint; Startup returns it.
+	Err error
+}
+
+// EndTimeout returns how long a shutdown may take.
+func (o *Options) EndTimeout() time.Duration { return or(o.ShutdownTimeout, DefaultShutdownTimeout) }
+
+// Log returns what the node logs to.
+func (o *Options) Log() *slog.Logger { return o.logger() }
+
+// logger returns what the node logs to.
+func (o *Options) logger() *slog.Logger {
+	switch {
+	case o.Slog != nil:
+		return o.Slog
+	case o.Logger != nil:
+		level := slog.LevelInfo
+		if o.Debug {
+			level = slog.LevelDebug
+		}
+		return log.New(o.Logger, level)
+	}
+	return slog.Default()
+}
+
+// check returns everything that is wrong with the options.
+func (o *Options) check() error {
+	errs := []error{o.Err}
+	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{
+		{"Heartbeat", o.Heartbeat}, {"HandshakeTimeout", o.HandshakeTimeout}, {"WriteTimeout", o.WriteTimeout},
+		{"FlushTimeout", o.FlushTimeout}, {"ShutdownTimeout", o.ShutdownTimeout}, {"WriteDelay", o.WriteDelay},
+		{"RetryInterval", o.RetryInterval}, {"TimerPrecision", o.TimerPrecision},
+	} {
+		if d.d < 0 {
+			bad("%s is %v: it cannot be negative", d.name, d.d)
+		}
+	}
+	for _, n := range []struct {
+		name string
+		n    int
+	}{{"MaxPacket", o.MaxPacket}, {"MaxConnections", o.MaxConnections}, {"SendQueue", o.SendQueue}, {"GzipMin", o.GzipMin}, {"LinkQueue", o.LinkQueue}} {
+		if n.n < 0 {
+			bad("%s is %d: it cannot be negative", n.name, n.n)
+		}
+	}
+	if o.MaxPacket > 1<<24-1 {
+		bad("MaxPacket is %d: the length field of a packet holds at most %d", o.MaxPacket, 1<<24-1)
+	}
+	if o.TimerPrecision > 0 && o.TimerPrecision < time.Millisecond {
+		bad("the timer precision is %v: it cannot be less than a millisecond", o.TimerPrecision)
+	}
+	if (o.TSLCertificate == "") != (o.TSLKey == "") {
+		bad("TLS needs both files: certificate %q, key %q", o.TSLCertificate, o.TSLKey)
+	}
+	if (o.TSLCertificate != "" || o.TLS != nil) && o.ClientAddr == "" {
+		bad("a certificate is set, but no address for clients that it could serve")
+	}
+	if o.NodeID > service.MaxNodeID {
+		bad("the node id is %d: the largest is %d", o.NodeID, service.MaxNodeID)
+	}
+	if o.ProxyProtocol && len(o.TrustedProxies) == 0 {
+		bad("the PROXY protocol is on, but no proxy is trusted: name them with WithTrustedProxies")
+	}
+	if o.Validate != nil && o.Handshake != nil {
+		bad("WithHandshakeValidator and WithHandshake are both set: keep one")
+	}
+	if !o.clustered() && (o.ServiceListener != nil || o.ClusterTLS != nil || o.ClusterToken != "") {
+		bad("a listener, TLS or token for other nodes is set, but the node is in no cluster (WithMaster, WithAdvertiseAddr)")
+	}
+	if o.Routing != nil && o.RemoteServiceRoute != nil {
+		bad("WithRouting and WithCustomerRemoteServiceRoute are both set: keep one")
+	}
+	return errors.Join(errs...)
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// gateConfig fills in what the client side of the node needs; the callbacks are the node's.
+func (o *Options) gateConfig() (gate.Config, error) {
+	dict, err := codec.NewDictionary(o.Dictionary)
+	if err != nil {
+		return gate.Config{}, err
+	}
+	trusted, err := prefixes(o.TrustedProxies)
+	if err != nil {
+		return gate.Config{}, err
+	}
+	cfg := gate.Config{
+		MaxPacket:        or(o.MaxPacket, codec.DefaultMaxPacket),
+		MaxConns:         o.MaxConnections,
+		Heartbeat:        or(o.Heartbeat, DefaultHeartbeat),
+		HandshakeTimeout: or(o.HandshakeTimeout, DefaultHandshakeTimeout),
+		WriteTimeout:     or(o.WriteTimeout, DefaultWriteTimeout),
+		FlushTimeout:     or(o.FlushTimeout, DefaultFlushTimeout),
+		WriteDelay:       o.WriteDelay,
+		SendQueue:        or(o.SendQueue, DefaultSendQueue),
+		DropSlow:         o.SlowConsumer == SlowDrop,
+		ErrorsToAll:      o.ErrorsToAll,
+		GzipMin:          o.GzipMin,
+		Debug:            o.Debug,
+		Dictionary:       dict,
+		Serializer:       o.Serializer,
+		Pipeline:         o.Pipeline,
+		Handshake:        o.Handshake,
+		CheckOrigin:      o.CheckOrigin,
+		Pages:            o.Pages,
+		Trusted:          trusted,
+		ProxyProtocol:    o.ProxyProtocol,
+	}
+	if cfg.Serializer == nil {
+		cfg.Serializer = protobuf.NewSerializer()
+	}
+	if cfg.Pages == nil {
+		cfg.Pages = http.DefaultServeMux
+	}
+	if v := o.Validate; v != nil {
+		cfg.Handshake = func(s *session.Session, h *Handshake) error { return v(s, h.Payload) }
+	}
+	return cfg, nil
+}
+
+// prefixes reads IP addresses and prefixes.
+func prefixes(list []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, s := range list {
+		if a, err := netip.ParseAddr(s); err == nil {
+			a = a.Unmap()
+			all = append(all, netip.PrefixFrom(a, a.BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, fmt.Errorf("trusted proxy %q is neither an IP address nor a prefix such as 10.0.0.0/8", s)
+		}
+		all = append(all, p.Masked())
+	}
+	return all, nil
+}

@@ -1,0 +1,258 @@
+package cluster
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/nanotest"
+	"github.com/lonng/nano/service"
+	"github.com/lonng/nano/session"
+)
+
+// A mistake in the options is told when the node starts, in words that name the option, and not found out later by
+// players.
+func TestCheckFindsEachContradiction(t *testing.T) {
+	complaint := errors.New("an option's complaint")
+	for _, c := range []struct {
+		want string
+		o    Options
+	}{
+		{"Heartbeat is -1s", Options{Heartbeat: -time.Second}},
+		{"HandshakeTimeout is -1s", Options{HandshakeTimeout: -time.Second}},
+		{"WriteTimeout is -1s", Options{WriteTimeout: -time.Second}},
+		{"FlushTimeout is -1s", Options{FlushTimeout: -time.Second}},
+		{"ShutdownTimeout is -1s", Options{ShutdownTimeout: -time.Second}},
+		{"WriteDelay is -1s", Options{WriteDelay: -time.Second}},
+		{"RetryInterval is -1s", Options{RetryInterval: -time.Second}},
+		{"TimerPrecision is -1s", Options{TimerPrecision: -time.Second}},
+		{"timer precision is 999", Options{TimerPrecision: time.Millisecond - 1}},
+		{"MaxPacket is -1", Options{MaxPacket: -1}},
+		{"MaxPacket is 16777216", Options{MaxPacket: 1 << 24}},
+		{"MaxConnections is -1", Options{MaxConnections: -1}},
+		{"SendQueue is -1", Options{SendQueue: -1}},
+		{"GzipMin is -1", Options{GzipMin: -1}},
+		{"TLS needs both files", Options{ClientAddr: "x", TSLCertificate: "cert.pem"}},
+		{"TLS needs both files", Options{ClientAddr: "x", TSLKey: "key.pem"}},
+		{"no address for clients", Options{TLS: &tls.Config{MinVersion: tls.VersionTLS13}}},
+		{"no address for clients", Options{TSLCertificate: "cert.pem", TSLKey: "key.pem"}},
+		{"node id is 65536", Options{NodeID: service.MaxNodeID + 1}},
+		{"no proxy is trusted", Options{ProxyProtocol: true}},
+		{"keep one", Options{
+			Validate:  func(*session.Session, []byte) error { return nil },
+			Handshake: func(*session.Session, *Handshake) error { return nil },
+		}},
+		{complaint.Error(), Options{Err: complaint}},
+	} {
+		err := c.o.check()
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("check says %v, want %q in it", err, c.want)
+		}
+		// And the node does not start with it.
+		n := &Node{Options: c.o, ServiceAddr: "a name"}
+		n.Slog = slog.New(slog.DiscardHandler)
+		if err := n.Startup(); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "a name") {
+			t.Errorf("Startup says %v, want %q in it", err, c.want)
+		}
+	}
+}
+
+// All mistakes are told at once: nobody wants to start a node once for each.
+func TestCheckTellsAll(t *testing.T) {
+	o := Options{Heartbeat: -1, MaxPacket: -1, ProxyProtocol: true}
+	err := o.check()
+	for _, want := range []string{"Heartbeat", "MaxPacket", "proxy"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v lacks %q", err, want)
+		}
+	}
+}
+
+func TestCheckTakesWhatIsRight(t *testing.T) {
+	for name, o := range map[string]Options{
+		"nothing":     {},
+		"limits":      {MaxPacket: 1<<24 - 1, TimerPrecision: time.Millisecond, NodeID: service.MaxNodeID},
+		"certificate": {ClientAddr: "x", TSLCertificate: "cert.pem", TSLKey: "key.pem"},
+		"proxies":     {ProxyProtocol: true, TrustedProxies: []string{"10.0.0.1"}},
+	} {
+		if err := o.check(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What is written as defaults in the comments is what a node gets.
+func TestDefaults(t *testing.T) {
+	cfg, err := new(Options).gateConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ got, want any }{
+		"MaxPacket":        {cfg.MaxPacket, codec.DefaultMaxPacket},
+		"Heartbeat":        {cfg.Heartbeat, 30 * time.Second},
+		"HandshakeTimeout": {cfg.HandshakeTimeout, 10 * time.Second},
+		"WriteTimeout":     {cfg.WriteTimeout, 10 * time.Second},
+		"FlushTimeout":     {cfg.FlushTimeout, 5 * time.Second},
+		"SendQueue":        {cfg.SendQueue, 4 << 20},
+		"MaxConns":         {cfg.MaxConns, 0},
+		"WriteDelay":       {cfg.WriteDelay, time.Duration(0)},
+		"DropSlow":         {cfg.DropSlow, false},
+		"ErrorsToAll":      {cfg.ErrorsToAll, false},
+		"Serializer":       {fmt.Sprintf("%T", cfg.Serializer), "*protobuf.Serializer"},
+		"Pages":            {cfg.Pages, http.Handler(http.DefaultServeMux)},
+		"EndTimeout":       {new(Options).EndTimeout(), 15 * time.Second},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s is %v, want %v", name, c.got, c.want)
+		}
+	}
+}
+
+func TestOldValidatorIsTheHandshakes(t *testing.T) {
+	why := errors.New("why")
+	o := Options{Validate: func(_ *session.Session, payload []byte) error {
+		if string(payload) != "payload" {
+			t.Errorf("payload %q", payload)
+		}
+		return why
+	}}
+	cfg, err := o.gateConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cfg.Handshake(nil, &Handshake{Payload: []byte("payload")}); !errors.Is(err, why) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestTrustedProxiesAndDictionaryAreChecked(t *testing.T) {
+	for _, c := range []struct {
+		want string
+		o    Options
+	}{
+		{"trusted proxy", Options{TrustedProxies: []string{"10.0.0.1", "proxy.example.com"}}},
+		{"trusted proxy", Options{TrustedProxies: []string{"10.0.0.0/40"}}},
+		{"", Options{TrustedProxies: []string{"10.0.0.1", "::1", "::ffff:10.0.0.2", "10.1.2.3/8", "fd00::/8"}}},
+		{"code", Options{Dictionary: map[string]uint16{"a": 1, "b": 1}}},
+		{"route", Options{Dictionary: map[string]uint16{"": 1}}},
+	} {
+		_, err := c.o.gateConfig()
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%v %v: %v, want %q", c.o.TrustedProxies, c.o.Dictionary, err, c.want)
+		}
+	}
+	all, err := prefixes([]string{"::ffff:10.0.0.2", "10.1.2.3/8"})
+	if err != nil || all[0].String() != "10.0.0.2/32" || all[1].String() != "10.0.0.0/8" {
+		t.Errorf("prefixes %v, %v", all, err)
+	}
+}
+
+// An endpoint that could never serve anybody is an error of the start, not of each client.
+func TestEndpointsAreChecked(t *testing.T) {
+	cert := nanotest.NewTLS(t)
+	nowhere := filepath.Join(t.TempDir(), "none.pem")
+	listener := nanotest.NewListener()
+	for _, c := range []struct {
+		name string
+		e    Endpoint
+		want string // of the error; "" for none
+	}{
+		{"address", Endpoint{Addr: "127.0.0.1:0"}, ""},
+		{"listener", Endpoint{Listener: listener}, ""},
+		{"neither", Endpoint{}, "either an address or a listener"},
+		{"both", Endpoint{Addr: "127.0.0.1:0", Listener: listener}, "either an address or a listener"},
+		{"TLS", Endpoint{Addr: "127.0.0.1:0", TLS: cert.Server}, ""},
+		{"files", Endpoint{Addr: "127.0.0.1:0", CertFile: cert.CertFile, KeyFile: cert.KeyFile}, ""},
+		{"files and settings", Endpoint{Addr: "127.0.0.1:0", CertFile: cert.CertFile, KeyFile: cert.KeyFile, TLS: &tls.Config{MinVersion: tls.VersionTLS13}}, ""},
+		{"two certificates", Endpoint{Addr: "127.0.0.1:0", CertFile: cert.CertFile, KeyFile: cert.KeyFile, TLS: cert.Server}, "keep one"},
+		{"missing file", Endpoint{Addr: "127.0.0.1:0", CertFile: nowhere, KeyFile: cert.KeyFile}, "none.pem"},
+		{"one file", Endpoint{Addr: "127.0.0.1:0", CertFile: cert.CertFile}, "read the certificate"},
+		{"TLS without a certificate", Endpoint{Addr: "127.0.0.1:0", TLS: &tls.Config{MinVersion: tls.VersionTLS13}}, "without a certificate"},
+		{"TLS that finds its certificate", Endpoint{Addr: "127.0.0.1:0", TLS: &tls.Config{
+			MinVersion:     tls.VersionTLS13,
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &cert.Server.Certificates[0], nil },
+		}}, ""},
+		{"no such port", Endpoint{Addr: "127.0.0.1:99999"}, "open the client address"},
+	} {
+		all, err := open([]Endpoint{c.e})
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+		if err != nil && all != nil {
+			t.Errorf("%s: an error and %d listeners", c.name, len(all))
+		}
+		closeAll(all)
+	}
+}
+
+// With the second address taken, the first one is free again.
+func TestOpenOpensAllOrNone(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	brought := nanotest.NewListener()
+	if _, err := open([]Endpoint{{Listener: brought}, {Addr: taken.Addr().String()}}); err == nil {
+		t.Fatal("two listeners on one port")
+	}
+	if _, err := brought.Dial(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the first one is open still: %v", err)
+	}
+	// A certificate that cannot be read is found before anything is opened.
+	addr := freeAddr(t)
+	if _, err := open([]Endpoint{{Addr: addr}, {Addr: "127.0.0.1:0", CertFile: "none.pem", KeyFile: "none.pem"}}); err == nil {
+		t.Fatal("a certificate out of nothing")
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatalf("left open: %v", err)
+	}
+	_ = l.Close()
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// oldLogger is v0.5's logger.
+type oldLogger struct{ lines []string }
+
+func (p *oldLogger) Println(v ...any)      { p.lines = append(p.lines, fmt.Sprint(v...)) }
+func (p *oldLogger) Fatal(...any)          { panic("a library ended the process") }
+func (p *oldLogger) Fatalf(string, ...any) { panic("a library ended the process") }
+
+func TestWhichLogger(t *testing.T) {
+	out := new(oldLogger)
+	o := Options{Logger: out}
+	o.Log().Debug("quiet")
+	o.Log().Info("loud")
+	o.Debug = true
+	o.Log().Debug("loud too")
+	if got := strings.Join(out.lines, "; "); !strings.Contains(got, "loud; ") || !strings.Contains(got, "loud too") || strings.Contains(got, "quiet") {
+		t.Errorf("lines %q", got)
+	}
+	logger, lines := nanotest.NewLog()
+	o.Slog = logger
+	o.Log().Info("to slog")
+	if !lines.Has("to slog") || len(out.lines) != 2 {
+		t.Error("slog does not come first")
+	}
+	if new(Options).Log() != slog.Default() {
+		t.Error("the default is not slog's")
+	}
+}

@@ -1,0 +1,220 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/lonng/nano/cluster/clusterpb"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/internal/member"
+	"github.com/lonng/nano/session"
+)
+
+// peer is the way to one process of another node: a link if it has that, unary calls else.
+type peer struct {
+	node  *Node
+	addr  string
+	epoch uint64
+	conn  *grpc.ClientConn
+	link  *link.Sender // nil: unary
+	unary *unary       // nil: link
+
+	turn     uint64        // counts this node's ways to others: a later one to the same process knows nothing of the earlier
+	starts   atomic.Uint32 // how often the node has forgotten what it was told
+	sessions atomic.Int64  // how many of this gate's sessions it knows
+	lost     atomic.Bool   // it is gone or cannot be reached, and its requests were failed
+	listed   atomic.Bool   // the hub will call Flush
+
+	mu    sync.Mutex
+	gone  bool
+	hurry func()              // not nil: the link is being drained; ends that
+	calls map[uint64]*pending // calls in flight, by id
+	ids   atomic.Uint64
+}
+
+var errPeerGone = errors.New("the node is gone")
+
+// Frame flags.
+const (
+	flagError = 1 << iota // of Response and Reply
+	flagOff               // of Bound: not any more
+	flagHold              // of SessionOpened, to a gate: the sender has the session, and is to be told of its end
+	flagVouch             // of SessionOpened: the sender is a backend, and Route is the session's gate
+)
+
+// newPeer makes the way to m. It connects by itself and goes on trying.
+func (n *Node) newPeer(m member.Member) (*peer, error) {
+	conn, err := n.dial(m.Addr, m.Link > 0)
+	if err != nil {
+		return nil, err
+	}
+	p := &peer{node: n, addr: m.Addr, epoch: m.Epoch, turn: n.ways.Add(1), conn: conn, calls: make(map[uint64]*pending)}
+	if m.Link == 0 {
+		p.unary = newUnary(p)
+		return p, nil
+	}
+	p.link, err = link.NewSender(link.SenderConfig{
+		Dial:      p.open,
+		Epoch:     n.epoch,
+		PeerEpoch: m.Epoch,
+		MaxQueue:  n.LinkQueue,
+		MaxFrame:  maxMessage * 3 / 4,
+		Log:       n.log.With("peer", m.Addr),
+		Up:        p.up,
+		Down:      p.down,
+	})
+	if err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("link to node %s: %w", m.Addr, err)
+	}
+	return p, nil
+}
+
+// Metadata of a link's stream: who sends.
+const (
+	headerAddr  = "nano-addr"
+	headerEpoch = "nano-epoch"
+	headerTurn  = "nano-turn"
+)
+
+// open opens the stream of a link.
+func (p *peer) open(ctx context.Context) (link.Stream, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	ctx = metadata.AppendToOutgoingContext(ctx, headerAddr, p.node.ServiceAddr, headerEpoch, strconv.FormatUint(p.node.epoch, 10),
+		headerTurn, strconv.FormatUint(p.turn, 10))
+	s, err := clusterpb.NewLinkClient(p.conn).Carry(ctx)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return &clientStream{s: s, cancel: cancel}, nil
+}
+
+// clientStream is a gRPC stream as a link's sender needs it.
+type clientStream struct {
+	s      grpc.BidiStreamingClient[clusterpb.Batch, clusterpb.Ack]
+	cancel context.CancelFunc
+}
+
+func (c *clientStream) Send(seq uint64, frames []byte) error {
+	return c.s.Send(&clusterpb.Batch{Seq: seq, Frames: frames})
+}
+
+func (c *clientStream) Recv() (seq, epoch uint64, err error) {
+	a, err := c.s.Recv()
+	return a.GetSeq(), a.GetEpoch(), err
+}
+
+func (c *clientStream) Close() { c.cancel() }
+
+func (p *peer) up(_ uint64, fresh bool) {
+	p.node.linkUp(p, fresh)
+}
+
+func (p *peer) down(err error) {
+	p.mu.Lock()
+	hurry := p.hurry
+	p.mu.Unlock()
+	if hurry != nil {
+		hurry()
+	}
+	p.node.linkDown(p, err)
+}
+
+// Flush sends what is queued. It is for the hub.
+func (p *peer) Flush() {
+	p.listed.Store(false)
+	if p.link != nil {
+		p.link.Flush()
+	}
+}
+
+// send queues a frame. It never blocks.
+func (p *peer) send(f *link.Frame) error {
+	if p.link == nil {
+		return p.unary.send(f)
+	}
+	dirty, err := p.link.Queue(f)
+	if dirty && !p.listed.Swap(true) {
+		p.node.gate.Dirty(p)
+	}
+	if err != nil {
+		return fmt.Errorf("send to node %s: %w", p.addr, err)
+	}
+	return nil
+}
+
+// sendNow queues a frame and sends it without waiting for more.
+func (p *peer) sendNow(f *link.Frame) error {
+	if p.link == nil {
+		return p.unary.send(f)
+	}
+	dirty, err := p.link.Queue(f)
+	if dirty {
+		p.link.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("send to node %s: %w", p.addr, err)
+	}
+	return nil
+}
+
+// Multicast pushes v to sessions that are behind this gate, in one frame.
+func (p *peer) Multicast(route string, v any, to []*session.Session) error {
+	data, err := p.node.serialize(v)
+	if err != nil {
+		return err
+	}
+	if err := checkPush(route, data); err != nil {
+		return err
+	}
+	f := link.Frame{Kind: link.Multicast, Route: []byte(route), Data: data, Sessions: make([]int64, len(to))}
+	for i, s := range to {
+		f.Sessions[i] = s.ID()
+	}
+	return p.send(&f)
+}
+
+// close ends the way to the node, after what is queued if ctx allows.
+func (p *peer) close(ctx context.Context) {
+	p.drain(ctx)
+	p.fail(errPeerGone)
+	_ = p.conn.Close()
+}
+
+// drain refuses more, and sends what is queued if ctx allows: not for long to a node that hangs, and not at all to one
+// that is not there. It tells whether the node has taken it.
+func (p *peer) drain(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	p.mu.Lock()
+	p.gone, p.hurry = true, cancel
+	p.mu.Unlock()
+	if p.link == nil {
+		p.unary.close(ctx)
+		return ctx.Err() == nil
+	}
+	if !p.link.Stats().Connected {
+		cancel()
+	}
+	return p.link.Close(ctx) == nil // else it is lost with the node
+}
+
+// fail ends the calls in flight.
+func (p *peer) fail(err error) {
+	p.mu.Lock()
+	calls := p.calls
+	p.calls = make(map[uint64]*pending)
+	p.mu.Unlock()
+	for _, c := range calls {
+		c.end(nil, component.Errorf(component.CodeUnavailable, "node %s: %w", p.addr, err))
+	}
+}

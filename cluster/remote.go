@@ -1,0 +1,371 @@
+package cluster
+
+import (
+	"bytes"
+	"encoding/gob"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/session"
+)
+
+// remoteKey names a client that is connected elsewhere: two gates may use the same session ids.
+type remoteKey struct {
+	gate  string
+	epoch uint64
+	id    int64
+}
+
+// remotes are the sessions of other nodes' clients that this node has heard of.
+type remotes struct {
+	mu     sync.RWMutex
+	all    map[remoteKey]*remote
+	closed bool
+}
+
+// remote is a session whose client is connected to another node: the session's network side here. Its methods may
+// be called concurrently.
+type remote struct {
+	node *Node
+	key  remoteKey
+	sess *session.Session
+
+	mu     sync.Mutex
+	values []byte           // as the gate has forwarded them
+	told   map[*peer]uint32 // backends that were told of the session from here, as of which start of their link
+
+	addr     atomic.Pointer[net.Addr]
+	uid      atomic.Int64 // as the gate knows it
+	mid      atomic.Uint64
+	answered atomic.Uint64
+}
+
+// remoteFor returns the session of a client behind gate, made if it is new.
+func (n *Node) remoteFor(key remoteKey) (r *remote, fresh bool) {
+	n.remotes.mu.RLock()
+	r = n.remotes.all[key]
+	n.remotes.mu.RUnlock()
+	if r != nil {
+		return r, false
+	}
+	n.remotes.mu.Lock()
+	defer n.remotes.mu.Unlock()
+	if r = n.remotes.all[key]; r != nil || n.remotes.closed {
+		return r, false
+	}
+	r = &remote{node: n, key: key}
+	r.sess = session.NewWithID(r, key.id)
+	r.sess.SetLifetime(n.life)
+	n.remotes.all[key] = r
+	n.sched.PushTask(func() { n.life.Open(r.sess) })
+	return r, true
+}
+
+// closeRemote ends a session whose client is gone.
+func (n *Node) closeRemote(key remoteKey) {
+	n.remotes.mu.Lock()
+	r := n.remotes.all[key]
+	delete(n.remotes.all, key)
+	n.remotes.mu.Unlock()
+	if r != nil {
+		n.sched.PushTask(func() { n.life.Close(r.sess) })
+	}
+}
+
+// closeGate ends all sessions behind one process of a gate, or, with all set, behind every gate.
+func (n *Node) closeGate(addr string, epoch uint64, all bool) {
+	var gone []*remote
+	n.remotes.mu.Lock()
+	n.remotes.closed = n.remotes.closed || all
+	for key, r := range n.remotes.all {
+		if all || key.gate == addr && key.epoch == epoch {
+			delete(n.remotes.all, key)
+			gone = append(gone, r)
+		}
+	}
+	n.remotes.mu.Unlock()
+	for _, r := range gone {
+		n.sched.PushTask(func() { n.life.Close(r.sess) })
+	}
+}
+
+// Session returns the session.
+func (r *remote) Session() *session.Session { return r.sess }
+
+// gate is the way to the client.
+func (r *remote) gate() (*peer, error) {
+	if r.sess.Closed() {
+		return nil, ErrBrokenPipe
+	}
+	p := r.node.peer(r.key.gate)
+	if p == nil || p.epoch != r.key.epoch {
+		return nil, fmt.Errorf("%w: its gate %s is gone", ErrBrokenPipe, r.key.gate)
+	}
+	return p, nil
+}
+
+func (r *remote) send(f *link.Frame) error {
+	p, err := r.gate()
+	if err != nil {
+		return err
+	}
+	f.Session = r.key.id
+	return p.send(f)
+}
+
+// checkPush tells whether a gate will be able to send this: the error belongs to who pushes.
+func checkPush(route string, data []byte) error {
+	if len(route) > codec.MaxRoute {
+		return fmt.Errorf("push %.40q...: %w", route, codec.ErrRouteTooLong)
+	}
+	if len(data) > maxMessage/2 {
+		return fmt.Errorf("a payload of %d bytes: %w", len(data), codec.ErrPacketTooLarge)
+	}
+	return nil
+}
+
+// Push sends v to the client by way of its gate.
+func (r *remote) Push(route string, v any) error {
+	data, err := r.node.serialize(v)
+	if err != nil {
+		return err
+	}
+	if err := checkPush(route, data); err != nil {
+		return err
+	}
+	return r.send(&link.Frame{Kind: link.Push, Route: []byte(route), Data: data})
+}
+
+// RPC sends a notify of the session to whichever node serves the route.
+func (r *remote) RPC(route string, v any) error {
+	data, err := r.node.serialize(v)
+	if err != nil {
+		return err
+	}
+	return r.node.table.Notify(r, route, data)
+}
+
+// Sent says that other nodes have sent the session's messages here.
+func (r *remote) Sent() {}
+
+// Enter says which message the next handler works on.
+func (r *remote) Enter(mid uint64) {
+	r.mid.Store(mid)
+	r.answered.Store(0)
+}
+
+// Answered returns the request that was answered while its handler runs, and Return goes back to a handler that has
+// let others run.
+func (r *remote) Answered() uint64 { return r.answered.Load() }
+
+// Return undoes what Enter has done since Answered was asked.
+func (r *remote) Return(mid, answered uint64) {
+	r.mid.Store(mid)
+	r.answered.Store(answered)
+}
+
+// LastMid returns the id of the request whose handler runs.
+func (r *remote) LastMid() uint64 { return r.mid.Load() }
+
+// Response answers the request whose handler runs.
+func (r *remote) Response(v any) error { return r.ResponseMid(r.mid.Load(), v) }
+
+// ResponseMid answers request mid.
+func (r *remote) ResponseMid(mid uint64, v any) error {
+	if mid == 0 {
+		return ErrSessionOnNotify
+	}
+	data, err := r.node.serialize(v)
+	if err != nil {
+		return err
+	}
+	if err := checkPush("", data); err != nil {
+		return err
+	}
+	if err := r.send(&link.Frame{Kind: link.Response, ID: mid, Data: data}); err != nil {
+		return err
+	}
+	if mid == r.mid.Load() {
+		r.answered.Store(mid)
+	}
+	return nil
+}
+
+// Fail answers request mid with an error, which the gate gives to clients that accept it.
+func (r *remote) Fail(mid uint64, payload any) {
+	if mid == 0 || r.answered.Load() == mid {
+		return
+	}
+	data, err := r.node.serialize(payload)
+	if err != nil {
+		data, err = json.Marshal(payload)
+	}
+	if err == nil {
+		err = r.send(&link.Frame{Kind: link.Response, Flags: flagError, ID: mid, Data: data})
+	}
+	if err != nil {
+		r.node.log.Debug("error response not sent", "session", r.key.id, "gate", r.key.gate, "mid", mid, "err", err)
+	}
+}
+
+// Close has the gate close the client's connection, after what was pushed before.
+func (r *remote) Close() error { return r.send(&link.Frame{Kind: link.Close}) }
+
+// Kick has the gate kick the client.
+func (r *remote) Kick(reason string) error {
+	return r.send(&link.Frame{Kind: link.Kick, Text: []byte(reason)})
+}
+
+// RemoteAddr returns the client's address as its gate told it; the gate's own where that is of the 0.5 series.
+func (r *remote) RemoteAddr() net.Addr {
+	if a := r.addr.Load(); a != nil {
+		return *a
+	}
+	return nodeAddr(r.key.gate)
+}
+
+// nodeAddr is a node's address as a net.Addr.
+type nodeAddr string
+
+func (nodeAddr) Network() string  { return "tcp" }
+func (a nodeAddr) String() string { return string(a) }
+
+// Outlet returns the gate's link, to which a group gives one push for many sessions.
+func (r *remote) Outlet() any {
+	p, err := r.gate()
+	if err != nil {
+		return nil
+	}
+	return p
+}
+
+// BindUID tells the gate, which keeps the register, unless that is where it comes from.
+func (r *remote) BindUID(_ *session.Session, uid int64) error {
+	if r.uid.Load() == uid {
+		return nil
+	}
+	if r.node.BindPolicy == BindRefuseNew && (r.node.directory.elsewhere(uid, r.key) || len(r.node.users.Of(uid)) > 0) {
+		return session.ErrUIDTaken
+	}
+	if err := r.send(&link.Frame{Kind: link.Bind, UID: uid}); err != nil {
+		return err
+	}
+	r.uid.Store(uid)
+	return nil
+}
+
+// UnbindUID tells the gate that the session is nobody's.
+func (r *remote) UnbindUID(_ *session.Session, uid int64) {
+	if r.uid.CompareAndSwap(uid, 0) {
+		_ = r.send(&link.Frame{Kind: link.Bind}) // with the gate gone there is nothing to unbind
+	}
+}
+
+// introduce tells another backend what this one knows of the session, before the first message that goes there from
+// here. The gate tells it the same a moment later, and from then on what changes.
+func (r *remote) introduce(p *peer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	start := p.starts.Load()
+	if at, ok := r.told[p]; ok && at == start {
+		return
+	}
+	if r.told == nil {
+		r.told = make(map[*peer]uint32, 1)
+	}
+	r.told[p] = start
+	f := &link.Frame{Kind: link.SessionOpened, Flags: flagVouch, Session: r.key.id, UID: r.sess.UID(), Route: []byte(r.key.gate), Data: r.values}
+	if a := r.addr.Load(); a != nil {
+		f.Text = []byte((*a).String())
+	}
+	_ = p.send(f) // if that fails, so does the message
+}
+
+// take takes over what the gate says of the session.
+func (r *remote) take(f *link.Frame) {
+	if len(f.Data) > 0 {
+		r.mu.Lock()
+		r.values = bytes.Clone(f.Data)
+		r.mu.Unlock()
+	}
+	if len(f.Text) > 0 {
+		var a net.Addr = nodeAddr(f.Text)
+		if ap, err := netip.ParseAddrPort(string(f.Text)); err == nil {
+			a = net.TCPAddrFromAddrPort(ap)
+		}
+		r.addr.Store(&a)
+	}
+	values, err := decodeValues(f.Data)
+	if err != nil {
+		r.node.log.Warn("forwarded values cannot be read", "session", r.key.id, "gate", r.key.gate, "err", err)
+	}
+	uid := f.UID
+	r.uid.Store(uid)
+	r.node.sched.PushTask(func() {
+		for k, v := range values {
+			r.sess.Set(k, v)
+		}
+		switch {
+		case uid > 0 && uid == r.uid.Load():
+			err := r.sess.Bind(uid)
+			if err != nil && !errors.Is(err, session.ErrClosed) {
+				r.node.log.Warn("a session is bound on its gate but not here", "session", r.key.id, "uid", uid, "err", err)
+			}
+		case uid == 0 && r.uid.Load() == 0 && r.sess.UID() != 0:
+			r.sess.Clear()
+		}
+	})
+}
+
+// encodeValues packs the values of a session that the application has chosen to forward.
+func encodeValues(s *session.Session, keys []string) ([]byte, error) {
+	values := make(map[string]any, len(keys))
+	for _, k := range keys {
+		if s.HasKey(k) {
+			values[k] = s.Value(k)
+		}
+	}
+	if len(values) == 0 {
+		return nil, nil
+	}
+	var b bytes.Buffer
+	err := gob.NewEncoder(&b).Encode(values)
+	return b.Bytes(), err
+}
+
+func decodeValues(b []byte) (values map[string]any, err error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	err = gob.NewDecoder(bytes.NewReader(b)).Decode(&values)
+	return values, err
+}
+
+// serialize makes a payload of v with the node's serializer; bytes are one already.
+func (n *Node) serialize(v any) (b []byte, err error) {
+	if b, ok := v.([]byte); ok {
+		return b, nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("serializer panicked on a %T: %v", v, p)
+		}
+	}()
+	if b, err = n.serializer.Marshal(v); err != nil {
+		return nil, fmt.Errorf("serialize %T: %w", v, err)
+	}
+	return b, nil
+}
+
+// unavailable is the error for who asked a node that is gone.
+func unavailable(addr string) *component.Error {
+	return component.Errorf(component.CodeUnavailable, "node %s is gone", addr)
+}

@@ -1,0 +1,373 @@
+package cluster
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/lonng/nano/cluster/clusterpb"
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/internal/gate"
+	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/internal/member"
+	"github.com/lonng/nano/session"
+)
+
+// Routing chooses the node that serves a session for a service, at the first message: the session stays with it.
+// candidates are the nodes that run the service and take sessions, by address, at least one; load says how many
+// sessions of this gate a node has. The result is an index. It is called from any goroutine.
+type Routing func(service string, s *session.Session, candidates []Candidate) int
+
+// Candidate is a node that could be chosen.
+type Candidate struct {
+	Addr, Label string
+	Sessions    int64 // of this gate's sessions, how many the node knows
+}
+
+// RouteRandom chooses any node. It is the default, as in v0.5.
+func RouteRandom() Routing {
+	return func(_ string, _ *session.Session, c []Candidate) int { return rand.IntN(len(c)) }
+}
+
+// RouteRoundRobin takes the nodes in turn, for each service.
+func RouteRoundRobin() Routing {
+	var mu sync.Mutex
+	next := make(map[string]int)
+	return func(service string, _ *session.Session, c []Candidate) int {
+		mu.Lock()
+		defer mu.Unlock()
+		i := next[service] % len(c)
+		next[service] = i + 1
+		return i
+	}
+}
+
+// RouteLeastSessions chooses the node that has the fewest of this gate's sessions.
+func RouteLeastSessions() Routing {
+	return func(_ string, _ *session.Session, c []Candidate) int {
+		best := 0
+		for i := range c {
+			if c[i].Sessions < c[best].Sessions {
+				best = i
+			}
+		}
+		return best
+	}
+}
+
+// RouteHash sends sessions with the same key (a room's name, a user's id) to the same node, from every gate; when a
+// node comes or goes, only the keys that it takes or had move. nil: the session's uid.
+func RouteHash(key func(s *session.Session) string) Routing {
+	if key == nil {
+		key = func(s *session.Session) string { return strconv.FormatInt(s.UID(), 10) }
+	}
+	return func(_ string, s *session.Session, c []Candidate) int {
+		k := key(s)
+		best, most := 0, uint64(0)
+		for i := range c {
+			h := fnv.New64a()
+			_, _ = h.Write([]byte(c[i].Addr)) // never fails
+			_, _ = h.Write([]byte{0})
+			_, _ = h.Write([]byte(k))
+			if w := mix(h.Sum64()); w >= most {
+				best, most = i, w
+			}
+		}
+		return best
+	}
+}
+
+// mix spreads what the hash of similar strings leaves close together.
+func mix(x uint64) uint64 {
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	x *= 0xc4ceb9fe1a85ec53
+	return x ^ x>>33
+}
+
+// upstream is what a gate keeps for a client of which other nodes know.
+type upstream struct {
+	mu       sync.Mutex
+	known    map[*peer]uint32 // who knows it, as of which start of its link
+	requests map[uint64]*peer // in flight
+	failed   map[uint64]bool  // answered with an error although the answer may come yet
+	closed   bool
+}
+
+// maxTracked is how many unanswered requests of one session are remembered to fail them when their node dies.
+const maxTracked = 4096
+
+func (n *Node) upstreamOf(s *session.Session) *upstream {
+	if u, ok := n.upstreams.Load(s); ok {
+		return u.(*upstream)
+	}
+	u, _ := n.upstreams.LoadOrStore(s, &upstream{known: make(map[*peer]uint32)})
+	return u.(*upstream)
+}
+
+// forward sends a message of a session to the node that serves it. It is the dispatcher's way out.
+func (n *Node) forward(from dispatch.Peer, m *codec.Message) error {
+	dot := strings.LastIndexByte(m.Route, '.')
+	if dot <= 0 {
+		return component.Errorf(component.CodeNotFound, "no handler for route %q", m.Route)
+	}
+	s := from.Session()
+	p, err := n.choose(m.Route[:dot], s)
+	if err != nil {
+		return err
+	}
+	f := link.Frame{Kind: link.Notify, Session: s.ID(), ID: m.ID, Route: []byte(m.Route), Data: m.Data}
+	if m.Type == codec.Request && m.ID != 0 {
+		f.Kind = link.Request
+	}
+	switch from := from.(type) {
+	case *gate.Conn:
+		u := n.upstreamOf(s)
+		if !u.enter(n, p, s, &f) {
+			return session.ErrClosed
+		}
+		if n.users.Session(s.ID()) != s { // it ended in between: who is told of its end may not know it yet
+			n.endUpstream(s)
+			return session.ErrClosed
+		}
+		if p.lost.Load() { // since it was chosen: its requests were failed before this one was noted, or with it
+			if f.Kind == link.Request && !u.fail(f.ID) {
+				return nil
+			}
+			return unavailable(p.addr)
+		}
+		if err := p.sendNow(&f); err != nil {
+			u.answered(f.ID)
+			return component.Errorf(component.CodeUnavailable, "node %s: %w", p.addr, err)
+		}
+		return nil
+	case *remote:
+		f.Text = []byte(from.key.gate)
+		f.UID = s.UID()
+		if from.key.gate != p.addr {
+			from.introduce(p)
+		}
+		return p.send(&f)
+	}
+	return component.Errorf(component.CodeInvalid, "route %q is on another node: use Call or Notify", m.Route)
+}
+
+// enter notes that p serves s, tells p of the session if it does not know it, and notes the request.
+func (u *upstream) enter(n *Node, p *peer, s *session.Session, f *link.Frame) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed || s.Closed() {
+		return false
+	}
+	start := p.starts.Load()
+	if at, known := u.known[p]; !known || at != start {
+		if !known {
+			p.sessions.Add(1)
+		}
+		u.known[p] = start
+		_ = p.send(n.opening(s)) // if that fails, so does the message
+	}
+	if f.Kind == link.Request {
+		delete(u.failed, f.ID)
+		if u.requests == nil {
+			u.requests = make(map[uint64]*peer)
+		}
+		if len(u.requests) < maxTracked {
+			u.requests[f.ID] = p
+		}
+	}
+	return true
+}
+
+// opening is the frame that introduces a session.
+func (n *Node) opening(s *session.Session) *link.Frame {
+	f := &link.Frame{Kind: link.SessionOpened, Session: s.ID(), UID: s.UID()}
+	if a := s.RemoteAddr(); a != nil {
+		f.Text = []byte(a.String())
+	}
+	values, err := encodeValues(s, n.Forwarded)
+	if err != nil {
+		n.log.Warn("session values cannot be forwarded: use types that encoding/gob knows", "session", s.ID(), "err", err)
+	}
+	f.Data = values
+	return f
+}
+
+// answered notes the end of a request. It is false for one that had an error for an answer before.
+func (u *upstream) answered(mid uint64) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.requests, mid)
+	late := u.failed[mid]
+	delete(u.failed, mid)
+	return !late
+}
+
+// fail notes that a request is answered with an error, and reports false if it was before.
+func (u *upstream) fail(mid uint64) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.failLocked(mid)
+}
+
+func (u *upstream) failLocked(mid uint64) bool {
+	delete(u.requests, mid)
+	if u.failed[mid] {
+		return false
+	}
+	if u.failed == nil || len(u.failed) >= maxTracked {
+		u.failed = make(map[uint64]bool)
+	}
+	u.failed[mid] = true
+	return true
+}
+
+// holds notes that p knows the session although it was not told by this gate.
+func (u *upstream) holds(p *peer) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed {
+		return false
+	}
+	if _, known := u.known[p]; !known {
+		p.sessions.Add(1)
+		u.known[p] = p.starts.Load()
+	}
+	return true
+}
+
+// tell sends a frame about the session to all that know it.
+func (u *upstream) tell(f *link.Frame) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for p := range u.known {
+		_ = p.send(f) // a node that cannot be reached closes the session with its gate's link
+	}
+}
+
+// end tells everybody who knows the session that it has ended, and returns them.
+func (u *upstream) end(id int64) (told map[*peer]uint32) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.closed = true
+	for p := range u.known {
+		p.sessions.Add(-1)
+		_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: id})
+	}
+	told = u.known
+	u.known, u.requests, u.failed = nil, nil, nil
+	return told
+}
+
+// lost forgets p and returns the requests that it will not answer.
+func (u *upstream) lost(p *peer, forget bool) (mids []uint64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if forget {
+		delete(u.known, p)
+	}
+	for mid, at := range u.requests {
+		if at == p && u.failLocked(mid) {
+			mids = append(mids, mid)
+		}
+	}
+	return mids
+}
+
+// failRequests answers the requests that p has not.
+func (n *Node) failRequests(p *peer, forget bool) {
+	n.upstreams.Range(func(k, v any) bool {
+		s := k.(*session.Session)
+		for _, mid := range v.(*upstream).lost(p, forget) {
+			if c, ok := s.NetworkEntity().(*gate.Conn); ok {
+				n.table.Fail(c, mid, "", unavailable(p.addr))
+			}
+		}
+		return true
+	})
+}
+
+// requestFailed answers one request that could not be sent.
+func (n *Node) requestFailed(id int64, mid uint64, addr string) {
+	s := n.users.Session(id)
+	if s == nil {
+		return
+	}
+	u, ok := n.upstreams.Load(s)
+	if !ok || !u.(*upstream).fail(mid) {
+		return
+	}
+	if c, ok := s.NetworkEntity().(*gate.Conn); ok {
+		n.table.Fail(c, mid, "", unavailable(addr))
+	}
+}
+
+// choose returns the way to the node that serves s for a service.
+func (n *Node) choose(service string, s *session.Session) (*peer, error) {
+	others := n.others.Load()
+	if addr, ok := s.Router().Find(service); ok {
+		if others.Keeps(addr, service) {
+			if p := n.peer(addr); p != nil {
+				return p, nil
+			}
+		}
+		s.Router().Delete(service)
+	}
+	open := others.Open(service)
+	if len(open) == 0 {
+		if len(others.Running(service)) > 0 {
+			return nil, component.Errorf(component.CodeUnavailable, "no node that runs service %q can be reached now", service)
+		}
+		return nil, component.Errorf(component.CodeNotFound, "no node runs service %q", service)
+	}
+	addr, err := n.pick(service, s, open)
+	if err != nil {
+		return nil, err
+	}
+	p := n.peer(addr)
+	if p == nil {
+		return nil, unavailable(addr)
+	}
+	s.Router().Bind(service, addr)
+	return p, nil
+}
+
+// pick asks the application's function, or the policy.
+func (n *Node) pick(service string, s *session.Session, open []member.Peer) (addr string, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the route function panicked: %v", v)
+		}
+	}()
+	if n.RemoteServiceRoute != nil {
+		infos := make([]*clusterpb.MemberInfo, len(open))
+		for i, p := range open {
+			infos[i] = toInfo(p.Member)
+		}
+		if m := n.RemoteServiceRoute(service, s, infos); m != nil {
+			return m.GetServiceAddr(), nil
+		}
+		return "", component.Errorf(component.CodeUnavailable, "the route function chose no node for service %q", service)
+	}
+	if n.Routing == nil {
+		return open[rand.IntN(len(open))].Addr, nil
+	}
+	candidates := make([]Candidate, len(open))
+	for i, p := range open {
+		candidates[i] = Candidate{Addr: p.Addr, Label: p.Label}
+		if way := n.peer(p.Addr); way != nil {
+			candidates[i].Sessions = way.sessions.Load()
+		}
+	}
+	i := n.Routing(service, s, candidates)
+	if i < 0 || i >= len(candidates) {
+		return "", fmt.Errorf("the routing policy returned %d of %d candidates", i, len(candidates))
+	}
+	return candidates[i].Addr, nil
+}

@@ -1,0 +1,102 @@
+package cluster
+
+import (
+	"errors"
+
+	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/internal/users"
+	"github.com/lonng/nano/session"
+)
+
+// newSession makes the session of a connection.
+func (n *Node) newSession(e session.NetworkEntity) *session.Session {
+	s := session.NewWithID(e, (*n.ids.Load()).SessionID())
+	s.SetLifetime(n.life)
+	n.conns.Increment()
+	n.users.Add(s)
+	return s
+}
+
+// sessionOpened has the hooks run on the scheduler, before the session's first message.
+func (n *Node) sessionOpened(s *session.Session) {
+	n.sched.PushTask(func() { n.life.Open(s) })
+}
+
+// sessionClosed has the hooks run on the scheduler, after the messages that came before the end.
+func (n *Node) sessionClosed(s *session.Session) {
+	if uid := n.users.Remove(s); uid != 0 {
+		n.tellBound(s, uid, true)
+	}
+	n.endUpstream(s)
+	n.conns.Decrement()
+	n.sched.PushTask(func() { n.life.Close(s) })
+}
+
+// endUpstream tells the nodes that know a session that it has ended.
+func (n *Node) endUpstream(s *session.Session) {
+	u, ok := n.upstreams.LoadAndDelete(s)
+	if !ok {
+		return
+	}
+	told := u.(*upstream).end(s.ID())
+	for _, p := range *n.peers.Load() {
+		if _, ok := told[p]; !ok && p.link == nil { // may have it from another backend, and cannot ask to be told
+			_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: s.ID()})
+		}
+	}
+}
+
+// bind registers a user, and kicks whom the policy wants gone.
+func (n *Node) bind(s *session.Session, uid int64) error {
+	if n.BindPolicy == BindRefuseNew && n.directory.elsewhere(uid, remoteKey{}) {
+		return session.ErrUIDTaken
+	}
+	old, err := n.users.Bind(s, uid, bindTime())
+	if errors.Is(err, session.ErrClosed) {
+		// Its connection has ended, but handlers of what came before that still run. OnClosed comes after them and is
+		// to see the user, as it does in v0.5; nobody else is told.
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	n.tellBound(s, uid, false)
+	n.tellChanged(s, uid)
+	for _, o := range old {
+		_ = o.Kick(users.KickReason) // it may have closed meanwhile, which is as well
+	}
+	return nil
+}
+
+// unbind takes a user from a session.
+func (n *Node) unbind(s *session.Session, uid int64) {
+	n.users.Unbind(s, uid)
+	n.tellBound(s, uid, true)
+	if n.users.UID(s) == 0 { // else it is another user by now, which was told
+		n.tellChanged(s, 0)
+	}
+}
+
+// Session returns the live session with that id, or nil.
+func (n *Node) Session(id int64) *session.Session {
+	if !n.ready.Load() {
+		return nil
+	}
+	return n.users.Session(id)
+}
+
+// SessionsOf returns the sessions of user uid on this node.
+func (n *Node) SessionsOf(uid int64) []*session.Session {
+	if !n.ready.Load() {
+		return nil
+	}
+	return n.users.Of(uid)
+}
+
+// UIDs returns the users with a session on this node.
+func (n *Node) UIDs() []int64 {
+	if !n.ready.Load() {
+		return nil
+	}
+	return n.users.UIDs()
+}

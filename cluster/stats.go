@@ -1,0 +1,38 @@
+package cluster
+
+import "github.com/lonng/nano/scheduler"
+
+// Stats is what a node tells of itself. The counters count from its start.
+type Stats struct {
+	Connections int // open now, before and after their handshake
+	Sessions    int // live now
+
+	Accepted, Refused  uint64 // connections; refused ones were over the cap or failed their handshake
+	Opened, Closed     uint64 // sessions
+	Kicked, SlowKicked uint64 // sessions kicked by the application; because they did not read
+	Dropped            uint64 // messages dropped for sessions that did not read (SlowDrop)
+	Silent, Malformed  uint64 // connections ended by the heartbeat; by what they sent
+	Requests, Notifies uint64 // messages from clients
+	Failed, Ignored    uint64 // of those: ended in an error; of a type that only servers send
+	BytesIn, BytesOut  uint64 // as the connections carry them, without TLS
+
+	Scheduler scheduler.Stats // of the node's own scheduler
+}
+
+// Stats returns the figures of this moment; zero before Startup.
+func (n *Node) Stats() Stats {
+	if !n.ready.Load() {
+		return Stats{}
+	}
+	c, t := n.gate.Counters(), n.table.Counters()
+	return Stats{
+		Connections: n.gate.Len(), Sessions: n.users.Len(),
+		Accepted: c.Accepted.Load(), Refused: c.Refused.Load(),
+		Opened: c.Opened.Load(), Closed: c.Closed.Load(),
+		Kicked: c.Kicked.Load(), SlowKicked: c.SlowKicked.Load(), Dropped: c.Dropped.Load(),
+		Silent: c.Silent.Load(), Malformed: c.Malformed.Load(),
+		Requests: t.Requests.Load(), Notifies: t.Notifies.Load(), Failed: t.Failed.Load(), Ignored: t.Ignored.Load(),
+		BytesIn: c.BytesIn.Load(), BytesOut: c.BytesOut.Load(),
+		Scheduler: n.sched.Stats(),
+	}
+}
