@@ -1,0 +1,188 @@
+package nano
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"sync"
+
+	"github.com/lonng/nano/cluster"
+	"github.com/lonng/nano/scheduler"
+	"github.com/lonng/nano/service"
+	"github.com/lonng/nano/session"
+)
+
+// App is an application on one node: what the options made of it, run once. All methods may be called from any
+// goroutine.
+type App struct {
+	node    *cluster.Node
+	signals []os.Signal
+
+	quitOnce sync.Once
+	quitting chan struct{}
+}
+
+// New makes an application. Nothing is opened and nothing runs before Run or Start, which also return what is
+// wrong with the options. addr (host:port) names the node to others; on a single node it is also where clients
+// connect, unless WithClientAddr or WithEndpoint say where. It may be empty if they do. The application has a
+// scheduler, lifetime hooks and session ids of its own; WithProcessDefaults chooses v0.5's.
+func New(addr string, opts ...Option) *App {
+	app := newApp(addr, opts)
+	o := &app.node.Options
+	if o.Scheduler == nil {
+		o.Scheduler = scheduler.New()
+		o.OwnScheduler = true
+	}
+	if o.Lifetime == nil {
+		o.Lifetime = session.NewLifetime()
+		o.Lifetime.OnPanic(func(s *session.Session, v any, stack []byte) {
+			app.log().Error("a lifetime handler panicked", "session", s.ID(), "uid", s.UID(), "panic", v, "stack", string(stack))
+		})
+	}
+	switch {
+	case o.Connections == nil:
+		conns, err := service.New(o.NodeID)
+		o.Connections, o.Err = conns, errors.Join(o.Err, err)
+	case o.NodeID != 0 && o.Connections == service.Connections:
+		o.Connections = nil // the node takes the default instance, and gives it the node id
+	}
+	if o.Pages == nil {
+		o.Pages = http.NotFoundHandler()
+	}
+	return app
+}
+
+func newApp(addr string, opts []Option) *App {
+	app := &App{node: &cluster.Node{ServiceAddr: addr}, quitting: make(chan struct{})}
+	o := &app.node.Options
+	for _, opt := range opts {
+		if opt != nil {
+			opt(o)
+		}
+	}
+	if !o.IsMaster && o.AdvertiseAddr == "" && o.ClientAddr == "" && len(o.Endpoints) == 0 {
+		o.ClientAddr = addr
+	}
+	app.signals = o.Signals
+	return app
+}
+
+// Run starts the application, serves until ctx ends, a signal of WithSignals comes or Quit is called, and shuts
+// down within the shutdown timeout. It returns what went wrong; nil for an orderly end.
+func (a *App) Run(ctx context.Context) error {
+	if len(a.signals) > 0 {
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, a.signals...)
+		defer stop()
+	}
+	asked, err := a.start(ctx)
+	if err != nil {
+		if asked { // it was told to end before it had begun
+			return nil
+		}
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-a.quitting:
+	}
+	end, cancel := context.WithTimeout(context.Background(), a.node.EndTimeout())
+	defer cancel()
+	return a.Shutdown(end)
+}
+
+// Start starts the application and returns when it serves. Its errors: a port in use, a certificate that cannot be
+// read, a component without handlers, options that contradict each other, and the like; nothing is left open then.
+// An application starts once. Shutdown and Quit end a start that waits for its master.
+func (a *App) Start() error {
+	_, err := a.start(context.Background())
+	return err
+}
+
+// start starts the node, until ctx ends or Quit or Shutdown is called: it may be waiting for its master. asked says that
+// one of these came first.
+func (a *App) start(ctx context.Context) (asked bool, err error) {
+	starting, started := context.WithCancel(ctx)
+	defer started()
+	go func() {
+		select {
+		case <-a.quitting:
+			started()
+		case <-starting.Done():
+		}
+	}()
+	err = a.node.Start(starting)
+	return starting.Err() != nil, err
+}
+
+// Shutdown ends the application within ctx: no new clients, the components' hooks, what is queued for the clients,
+// a kick for each, OnClosed, the end of the scheduler. Calling it again is harmless and waits for the first call.
+// Called by a handler it would wait for itself until ctx ends: use Quit there.
+func (a *App) Shutdown(ctx context.Context) error {
+	a.quit()
+	return a.node.Stop(ctx)
+}
+
+// Quit has Run end, and does not wait for it.
+func (a *App) Quit() { a.quit() }
+
+func (a *App) quit() { a.quitOnce.Do(func() { close(a.quitting) }) }
+
+// Addr returns the first address at which clients connect, as it was opened (port 0 is a real one here); nil if
+// there is none, or before Start.
+func (a *App) Addr() net.Addr {
+	if all := a.node.Addrs(); len(all) > 0 {
+		return all[0]
+	}
+	return nil
+}
+
+// ServiceAddr returns the address at which other nodes reach this one, as it was opened; nil on a single node, or
+// before Start.
+func (a *App) ServiceAddr() net.Addr { return a.node.ServiceAddress() }
+
+// Addrs returns all addresses at which clients connect: the client address, then the endpoints.
+func (a *App) Addrs() []net.Addr { return slices.Clone(a.node.Addrs()) }
+
+// Scheduler returns the scheduler that runs the handlers: tasks and timers made there need no locks either. With
+// timers made on it before Start, they run from Start on.
+func (a *App) Scheduler() *scheduler.Scheduler {
+	if s := a.node.Options.Scheduler; s != nil {
+		return s
+	}
+	return scheduler.Default()
+}
+
+// NewScheduler returns another scheduler for components (component.WithScheduler) or rooms. Made once the application
+// is starting (in a component's Init, in a handler), output of what it runs is merged as on the node's own scheduler,
+// and slow calls and panics are logged alike. Start and Close are the caller's.
+func (a *App) NewScheduler(name string, opts ...scheduler.Option) *scheduler.Scheduler {
+	return a.node.NewScheduler(name, opts...)
+}
+
+// Lifetime returns where hooks for opened, bound and closed sessions are registered.
+func (a *App) Lifetime() *session.Lifetimes {
+	if l := a.node.Lifetime; l != nil {
+		return l
+	}
+	return session.Lifetime
+}
+
+// Session returns the live session with that id on this node, or nil.
+func (a *App) Session(id int64) *session.Session { return a.node.Session(id) }
+
+// SessionsOf returns the live sessions of user uid on this node.
+func (a *App) SessionsOf(uid int64) []*session.Session { return slices.Clone(a.node.SessionsOf(uid)) }
+
+// UIDs returns the users who have a session on this node, in no order.
+func (a *App) UIDs() []int64 { return a.node.UIDs() }
+
+// Stats returns the figures of this moment.
+func (a *App) Stats() Stats { return a.node.Stats() }
+
+func (a *App) log() *slog.Logger { return a.node.Log() }

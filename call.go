@@ -1,0 +1,88 @@
+package nano
+
+import (
+	"context"
+	"errors"
+
+	"github.com/lonng/nano/cluster"
+	"github.com/lonng/nano/internal/dispatch"
+)
+
+// ErrNoApp is returned by Call for a context that belongs to no application.
+var ErrNoApp = errors.New("nano: the context belongs to no application: use a handler's, or App.Context")
+
+// ErrOffline is returned for a user who has no session on any gate.
+var ErrOffline = cluster.ErrOffline
+
+// Call calls the handler of a route ("Service.Method") on this node or on one that runs the service, and waits for its
+// reply. ctx is a handler's, or made by App.Context. The handler is one like any other: it may return its reply, or
+// answer with Session.Response; its session has no client and no user.
+//
+// Errors: what the handler returned, as *Error; *Error with the code "unavailable" if the node is gone, "not_found" if
+// nobody runs the service; ctx's own. Without a deadline in ctx there is one of cluster.DefaultCallTimeout.
+//
+// A handler that calls lets the scheduler run other handlers until the reply is there; what it knew of the state of
+// the application before, it has to look at again.
+func Call[Resp any](ctx context.Context, route string, req any) (*Resp, error) {
+	n, err := nodeOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resp := new(Resp)
+	if err := n.Call(ctx, route, req, resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// Notify has the handler of a route called, on this node or on one that runs the service, without waiting. ctx is a
+// handler's, or made by App.Context.
+func Notify(ctx context.Context, route string, v any) error {
+	n, err := nodeOf(ctx)
+	if err != nil {
+		return err
+	}
+	return n.Notify(route, v)
+}
+
+type nodeKey struct{}
+
+func nodeOf(ctx context.Context) (*cluster.Node, error) {
+	if n, ok := ctx.Value(nodeKey{}).(*cluster.Node); ok {
+		return n, nil
+	}
+	if n, ok := dispatch.OwnerOf(ctx).(*cluster.Node); ok {
+		return n, nil
+	}
+	return nil, ErrNoApp
+}
+
+// Context returns a context that belongs to the application, for Call and Notify outside of handlers: in timers, in
+// tasks, in goroutines of one's own.
+func (a *App) Context(ctx context.Context) context.Context {
+	return context.WithValue(ctx, nodeKey{}, a.node)
+}
+
+// Notify has the handler of a route called, on this node or on one that runs the service, without waiting.
+func (a *App) Notify(route string, v any) error { return a.node.Notify(route, v) }
+
+// NotifyAll has the handler of a route called on every node that runs the service, this one among them.
+func (a *App) NotifyAll(route string, v any) error { return a.node.NotifyAll(route, v) }
+
+// NotifyNode has the handler of a route called on the node with that service address.
+func (a *App) NotifyNode(addr, route string, v any) error { return a.node.NotifyNode(addr, route, v) }
+
+// PushTo pushes to all sessions of a user, whichever gates of the cluster they are at. ErrOffline if there are none.
+func (a *App) PushTo(uid int64, route string, v any) error { return a.node.PushTo(uid, route, v) }
+
+// KickUser kicks all sessions of a user, whichever gates they are at. ErrOffline if there are none.
+func (a *App) KickUser(uid int64, reason string) error { return a.node.KickUser(uid, reason) }
+
+// Online tells whether a user has a session on any gate of the cluster. News of other gates take a moment.
+func (a *App) Online(uid int64) bool { return a.node.Online(uid) }
+
+// OnlineUIDs returns the users who have a session on any gate, in no order. Their number is its length.
+func (a *App) OnlineUIDs() []int64 { return a.node.OnlineUIDs() }
+
+// Members returns the service addresses of the other nodes of the cluster.
+func (a *App) Members() []string { return a.node.Members() }

@@ -1,0 +1,259 @@
+package nano_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/lonng/nano"
+	"github.com/lonng/nano/cluster/clusterpb"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/internal/nanotest"
+)
+
+// fabric is the network between the nodes of a test, in memory. It cuts, stops and counts what goes over it.
+type fabric struct {
+	mu        sync.Mutex
+	moved     *sync.Cond // frozen has changed, or a wire was closed
+	listeners map[string]net.Listener
+	wires     map[*wire]struct{}
+	dead      map[string]bool // their connections are refused
+	frozen    map[string]bool // their connections carry nothing, and stay
+	frames    map[string]int  // sent over links: "from>to Kind"
+}
+
+func newFabric() *fabric {
+	f := &fabric{
+		listeners: make(map[string]net.Listener), wires: make(map[*wire]struct{}),
+		dead: make(map[string]bool), frozen: make(map[string]bool), frames: make(map[string]int),
+	}
+	f.moved = sync.NewCond(&f.mu)
+	return f
+}
+
+// wire is the calling end of a connection.
+type wire struct {
+	net.Conn
+	fabric   *fabric
+	from, to string
+	closed   bool
+}
+
+// listen returns the listener of a service address. A process that listens there later takes its place.
+func (f *fabric) listen(addr string) net.Listener {
+	l := bufconn.Listen(1 << 20)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.listeners[addr] = l
+	delete(f.dead, addr)
+	return l
+}
+
+// dialer connects a node to others.
+func (f *fabric) dialer(from string) func(context.Context, string) (net.Conn, error) {
+	return func(ctx context.Context, to string) (net.Conn, error) {
+		f.mu.Lock()
+		l, _ := f.listeners[to].(*bufconn.Listener)
+		dead := f.dead[from] || f.dead[to]
+		f.mu.Unlock()
+		if l == nil || dead {
+			return nil, errors.New("connection refused")
+		}
+		nc, err := l.DialContext(ctx)
+		if err != nil {
+			return nil, err
+		}
+		w := &wire{Conn: nc, fabric: f, from: from, to: to}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.dead[from] || f.dead[to] {
+			_ = nc.Close()
+			return nil, errors.New("connection reset")
+		}
+		f.wires[w] = struct{}{}
+		return w, nil
+	}
+}
+
+// pass waits while one of the ends is frozen.
+func (w *wire) pass() {
+	f := w.fabric
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for (f.frozen[w.from] || f.frozen[w.to]) && !w.closed {
+		f.moved.Wait()
+	}
+}
+
+func (w *wire) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	w.pass()
+	return n, err
+}
+
+func (w *wire) Write(b []byte) (int, error) {
+	w.pass()
+	return w.Conn.Write(b)
+}
+
+func (w *wire) Close() error {
+	f := w.fabric
+	f.mu.Lock()
+	w.closed = true
+	delete(f.wires, w)
+	f.moved.Broadcast()
+	f.mu.Unlock()
+	return w.Conn.Close()
+}
+
+// cut breaks every connection of a node, as a network does that is back at once.
+func (f *fabric) cut(addr string) {
+	f.mu.Lock()
+	var all []*wire
+	for w := range f.wires {
+		if w.from == addr || w.to == addr {
+			all = append(all, w)
+		}
+	}
+	f.mu.Unlock()
+	for _, w := range all {
+		_ = w.Close()
+	}
+}
+
+// kill is what others see of a process that was killed: its connections are reset, and refused from then on.
+func (f *fabric) kill(addrs ...string) {
+	f.mu.Lock()
+	for _, addr := range addrs {
+		f.dead[addr] = true
+	}
+	f.mu.Unlock()
+	for _, addr := range addrs {
+		f.cut(addr)
+	}
+}
+
+// revive undoes kill.
+func (f *fabric) revive(addr string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.dead, addr)
+}
+
+// freeze is what others see of a process that is stopped, and thaw of one that goes on.
+func (f *fabric) freeze(addr string) { f.setFrozen(addr, true) }
+func (f *fabric) thaw(addr string)   { f.setFrozen(addr, false) }
+
+func (f *fabric) setFrozen(addr string, frozen bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.frozen[addr] = frozen
+	f.moved.Broadcast()
+}
+
+// countFrames counts what from sends over its links.
+func (f *fabric) countFrames(from string) grpc.DialOption {
+	return grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		s, err := streamer(ctx, desc, cc, method, opts...)
+		if err != nil {
+			return nil, err
+		}
+		return &counted{ClientStream: s, fabric: f, path: from + ">" + cc.Target()}, nil
+	})
+}
+
+type counted struct {
+	grpc.ClientStream
+	fabric *fabric
+	path   string
+}
+
+func (c *counted) SendMsg(m any) error {
+	if b, ok := m.(*clusterpb.Batch); ok {
+		var f link.Frame
+		r := link.NewReader(b.GetFrames())
+		c.fabric.mu.Lock()
+		for ok, _ := r.Next(&f); ok; ok, _ = r.Next(&f) {
+			c.fabric.frames[f.Kind.String()]++
+			c.fabric.frames[c.path+" "+f.Kind.String()]++
+		}
+		c.fabric.mu.Unlock()
+	}
+	return c.ClientStream.SendMsg(m)
+}
+
+// sent returns how many frames of a kind went over links.
+func (f *fabric) sent(kind string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.frames[kind]
+}
+
+// masterAddr is the service address of every test's master.
+const masterAddr = "master:1"
+
+// options are those of a node at addr.
+func (f *fabric) options(addr string, opts ...nano.Option) []nano.Option {
+	all := []nano.Option{
+		nano.WithServiceListener(f.listen(addr)),
+		nano.WithGrpcOptions(grpc.WithContextDialer(f.dialer(addr)), f.countFrames(addr)),
+	}
+	if addr == masterAddr {
+		all = append(all, nano.WithMaster())
+	} else {
+		all = append(all, nano.WithAdvertiseAddr(masterAddr, 100*time.Millisecond))
+	}
+	return append(all, opts...)
+}
+
+// make makes a node that is not started.
+func (f *fabric) make(addr string, comps *component.Components, opts ...nano.Option) *node {
+	return newNodeAt(addr, comps, f.options(addr, opts...)...)
+}
+
+// start starts a node at addr until the test ends; the master's address makes it the master.
+func (f *fabric) start(t *testing.T, addr string, comps *component.Components, opts ...nano.Option) *node {
+	t.Helper()
+	n := f.make(addr, comps, opts...)
+	if err := n.Start(); err != nil {
+		t.Fatalf("start %s: %v", addr, err)
+	}
+	t.Cleanup(func() { n.stop(t) })
+	return n
+}
+
+// meet waits until each node knows all others.
+func meet(t *testing.T, nodes ...*node) {
+	t.Helper()
+	for _, n := range nodes {
+		nanotest.Until(t, fmt.Sprintf("%s knows all others, not only %v", n.addr, n.Members()), func() bool { return len(n.Members()) == len(nodes)-1 })
+	}
+	synctest.Wait()
+}
+
+// members are the nodes that n knows, sorted.
+func members(n *node) []string {
+	all := n.Members()
+	slices.Sort(all)
+	return all
+}
+
+// inBubble runs a test on a clock of its own, on which all nodes run. One processor at a time: the race detector's
+// context of a bubble's timers is shared by all threads that find one expired, and two at once crash the process
+// (seen with Go 1.26). Races are found all the same: the detector goes by what is synchronized, not by the moment.
+func inBubble(t *testing.T, test func(t *testing.T, f *fabric)) {
+	t.Helper()
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	synctest.Test(t, func(t *testing.T) { test(t, newFabric()) })
+}

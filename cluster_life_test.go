@@ -1,0 +1,356 @@
+package nano_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/lonng/nano"
+	"github.com/lonng/nano/cluster"
+	"github.com/lonng/nano/cluster/clusterpb"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/nanotest"
+)
+
+// stranger connects to a node as nobody it knows.
+func (f *fabric) stranger(t *testing.T, addr string, creds credentials.TransportCredentials) *grpc.ClientConn {
+	t.Helper()
+	c, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(creds), grpc.WithContextDialer(f.dialer("stranger")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// rpcs are all unary calls between nodes, and what makes an empty request of each.
+func rpcs() map[string]proto.Message {
+	return map[string]proto.Message{
+		"/clusterpb.Master/Register":       &clusterpb.RegisterRequest{},
+		"/clusterpb.Master/Unregister":     &clusterpb.UnregisterRequest{},
+		"/clusterpb.Master/Heartbeat":      &clusterpb.HeartbeatRequest{},
+		"/clusterpb.Member/HandleRequest":  &clusterpb.RequestMessage{},
+		"/clusterpb.Member/HandleNotify":   &clusterpb.NotifyMessage{},
+		"/clusterpb.Member/HandlePush":     &clusterpb.PushMessage{},
+		"/clusterpb.Member/HandleResponse": &clusterpb.ResponseMessage{},
+		"/clusterpb.Member/NewMember":      &clusterpb.NewMemberRequest{},
+		"/clusterpb.Member/DelMember":      &clusterpb.DelMemberRequest{},
+		"/clusterpb.Member/SessionClosed":  &clusterpb.SessionClosedRequest{},
+		"/clusterpb.Member/CloseSession":   &clusterpb.CloseSessionRequest{},
+	}
+}
+
+// raw sends bytes as they are.
+type raw struct{}
+
+func (raw) Marshal(v any) ([]byte, error)   { return *v.(*[]byte), nil }
+func (raw) Unmarshal(b []byte, v any) error { *v.(*[]byte) = b; return nil }
+func (raw) Name() string                    { return "proto" }
+
+// TestCase28EmptyAndFuzzed is row 28: empty calls are errors, and whatever comes, the cluster goes on.
+func TestCase28EmptyAndFuzzed(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		m := f.start(t, masterAddr, handlers(nil))
+		g := f.start(t, "gate:1", handlers(signIn()))
+		b := f.start(t, "back:1", handlers(backend(nil)))
+		meet(t, m, g, b)
+		c := g.tcp.Client(t)
+		c.Beats = true
+		c.Ready()
+		call1(t, c, "Back.Bind", "7", "<nil>")
+		random := rand.New(rand.NewPCG(1, 2))
+		for _, n := range []*node{m, g, b} {
+			conn := f.stranger(t, n.addr, insecure.NewCredentials())
+			for method, empty := range rpcs() {
+				if strings.Contains(method, "Master") != (n == m) && strings.Contains(method, "Master") {
+					continue
+				}
+				if err := conn.Invoke(t.Context(), method, empty, &clusterpb.MemberHandleResponse{}); err == nil {
+					t.Errorf("%s with nothing in it is taken by %s", method, n.addr)
+				}
+				for range 100 {
+					body := make([]byte, random.IntN(64))
+					for i := range body {
+						body[i] = byte(random.Uint32())
+						if random.IntN(3) > 0 { // tags and lengths that make some sense
+							body[i] = byte(random.IntN(6)<<3 | 2*random.IntN(2))
+						}
+					}
+					reply := []byte{}
+					_ = conn.Invoke(t.Context(), method, &body, &reply, grpc.ForceCodec(raw{}))
+				}
+			}
+			for range 100 { // links
+				ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), "nano-addr", "evil:1", "nano-epoch", "5"))
+				s, err := clusterpb.NewLinkClient(conn).Carry(ctx)
+				if err == nil {
+					body := make([]byte, random.IntN(64))
+					for i := range body {
+						body[i] = byte(random.IntN(20))
+					}
+					_ = s.Send(&clusterpb.Batch{Seq: 1, Frames: body})
+					_ = s.CloseSend()
+				}
+				cancel()
+			}
+		}
+		for range 6 { // until whom they made up is gone
+			pong(t, c)
+			time.Sleep(time.Second)
+		}
+		agree(t, 5*time.Second, m, g, b)
+		call1(t, c, "Back.Echo", "x", "x")
+		for _, n := range []*node{m, g, b} {
+			if n.log.Has("panicked") {
+				t.Errorf("%s: %s", n.addr, n.log.Lines("panicked")[0])
+			}
+		}
+	})
+}
+
+// TestCase28Strangers is row 28: who has no token, no certificate or another authority's gets nothing; who belongs
+// there is served as ever.
+func TestCase28Strangers(t *testing.T) {
+	cert, other := nanotest.NewTLS(t), nanotest.NewTLS(t)
+	server := &tls.Config{Certificates: cert.Server.Certificates, RootCAs: cert.Client.RootCAs}
+	mutual := server.Clone()
+	mutual.ClientCAs, mutual.ClientAuth = cert.Client.RootCAs, tls.RequireAndVerifyClientCert
+	authorities := func(c nanotest.TLS, certs ...tls.Certificate) credentials.TransportCredentials {
+		return credentials.NewTLS(&tls.Config{RootCAs: c.Client.RootCAs, ServerName: "localhost", Certificates: certs})
+	}
+	blind := credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, Certificates: other.Server.Certificates})
+	for _, c := range []struct {
+		name string
+		ours nano.Option
+		them []credentials.TransportCredentials // strangers
+	}{
+		{"token", nano.WithClusterToken("secret"), []credentials.TransportCredentials{insecure.NewCredentials()}},
+		{"TLS and token", func(o *cluster.Options) {
+			nano.WithClusterTLS(server)(o)
+			nano.WithClusterToken("secret")(o)
+		}, []credentials.TransportCredentials{insecure.NewCredentials(), authorities(cert), blind}},
+		{"TLS", nano.WithClusterTLS(server), []credentials.TransportCredentials{insecure.NewCredentials(), authorities(other)}},
+		{"mutual TLS", nano.WithClusterTLS(mutual), []credentials.TransportCredentials{insecure.NewCredentials(), authorities(cert), blind, authorities(other, other.Server.Certificates...)}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, f *fabric) {
+				// Certificates are for localhost, so that is what the nodes are called.
+				const master, back = "localhost:1", "localhost:2"
+				node := func(addr string, comps *component.Components, opts ...nano.Option) *node {
+					n := newNodeAt(addr, comps, append([]nano.Option{c.ours, nano.WithServiceListener(f.listen(addr)),
+						nano.WithGrpcOptions(grpc.WithContextDialer(f.dialer(addr)))}, opts...)...)
+					if err := n.Start(); err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(func() { n.stop(t) })
+					return n
+				}
+				m := node(master, handlers(nil), nano.WithMaster())
+				b := node(back, handlers(backend(nil)), nano.WithAdvertiseAddr(master))
+				meet(t, m, b)
+				cl := m.tcp.Client(t)
+				cl.Ready()
+				call1(t, cl, "Back.Echo", "x", "x")
+				info := &clusterpb.MemberInfo{ServiceAddr: "evil:1", Services: []string{"Back"}}
+				for i, creds := range c.them {
+					conn := f.stranger(t, master, creds)
+					for method := range rpcs() {
+						ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+						err := conn.Invoke(ctx, method, &clusterpb.RegisterRequest{MemberInfo: info}, &clusterpb.MemberHandleResponse{})
+						cancel()
+						if code := status.Code(err); code != codes.Unauthenticated && code != codes.Unavailable && code != codes.DeadlineExceeded {
+							t.Errorf("stranger %d: %s says %v", i, method, err)
+						}
+					}
+					ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(), "nano-addr", "evil:1", "nano-epoch", "5"), time.Second)
+					if s, err := clusterpb.NewLinkClient(conn).Carry(ctx); err == nil {
+						if _, err := s.Recv(); err == nil {
+							t.Errorf("stranger %d has a link", i)
+						}
+					}
+					cancel()
+				}
+				agree(t, 0, m, b)
+			})
+		})
+	}
+}
+
+// A node of the cluster that shows a certificate of another authority is not talked to.
+func TestClusterFalseNode(t *testing.T) {
+	cert, other := nanotest.NewTLS(t), nanotest.NewTLS(t)
+	inBubble(t, func(t *testing.T, f *fabric) {
+		l := f.listen("localhost:1")
+		server := grpc.NewServer(grpc.Creds(credentials.NewTLS(other.Server)))
+		fake := &old{t: t, f: f, info: &clusterpb.MemberInfo{ServiceAddr: "localhost:1"}}
+		clusterpb.RegisterMasterServer(server, fake)
+		go func() { _ = server.Serve(l) }()
+		defer server.Stop()
+		n := newNodeAt("localhost:2", handlers(nil), nano.WithServiceListener(f.listen("localhost:2")), nano.WithAdvertiseAddr("localhost:1", 100*time.Millisecond),
+			nano.WithClusterTLS(&tls.Config{Certificates: cert.Server.Certificates, RootCAs: cert.Client.RootCAs}),
+			nano.WithGrpcOptions(grpc.WithContextDialer(f.dialer("localhost:2"))))
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := n.Run(ctx); err != nil {
+			t.Errorf("run: %v", err)
+		}
+		if len(fake.members) > 0 {
+			t.Errorf("the false master was told of %v", fake.members)
+		}
+	})
+}
+
+// A node starts while its master is away: it waits, and is there as soon as the master is. Or it is told to end.
+func TestClusterStartWithoutMaster(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		n := f.make("gate:1", handlers(nil))
+		started := make(chan error, 1)
+		go func() { started <- n.Start() }()
+		time.Sleep(10 * time.Second)
+		m := f.start(t, masterAddr, handlers(nil))
+		if err := <-started; err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { n.stop(t) })
+		meet(t, m, n)
+	})
+	ends := map[string]func(n *node, cancel func()) error{
+		"Quit":     func(n *node, _ func()) error { n.Quit(); return nil },
+		"context":  func(_ *node, cancel func()) error { cancel(); return nil },
+		"Shutdown": func(n *node, _ func()) error { return n.Shutdown(context.Background()) },
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, f *fabric) {
+				n := f.make("gate:1", handlers(nil))
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				over := make(chan error, 1)
+				go func() { over <- n.Run(ctx) }()
+				time.Sleep(time.Second)
+				began := time.Now()
+				if err := end(n, cancel); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				if err := <-over; err != nil {
+					t.Errorf("run: %v", err)
+				}
+				if took := time.Since(began); took > 2*time.Second {
+					t.Errorf("it took %v", took)
+				}
+			})
+		})
+	}
+	t.Run("Shutdown of Start", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, f *fabric) {
+			n := f.make("gate:1", handlers(nil))
+			over := make(chan error, 1)
+			go func() { over <- n.Start() }()
+			synctest.Wait()
+			n.stop(t)
+			if err := <-over; !errors.Is(err, context.Canceled) {
+				t.Errorf("start: %v", err)
+			}
+		})
+	})
+}
+
+// A node that is refused, or cannot open its address, leaves nothing open.
+func TestClusterStartFails(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		m := f.start(t, masterAddr, handlers(nil))
+		cs := handlers(nil)
+		cs.Register(&Life{init: func() { panic("no database") }})
+		if err := f.make("gate:1", cs).Start(); err == nil || !strings.Contains(err.Error(), "no database") {
+			t.Errorf("start: %v", err)
+		}
+		if err := f.make(masterAddr+"2", handlers(nil), nano.WithNodeId(1<<20)).Start(); err == nil {
+			t.Error("a node id of more than 16 bits is taken")
+		}
+		synctest.Wait()
+		if got := members(m); len(got) != 0 {
+			t.Errorf("the master knows %v", got)
+		}
+	})
+}
+
+// Stop in whatever moment of a node's life: it ends, in time, and its cluster goes on.
+func TestClusterStopInEveryPhase(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		m := f.start(t, masterAddr, handlers(nil))
+		for _, after := range []time.Duration{0, time.Microsecond, time.Millisecond, 40 * time.Millisecond, 60 * time.Millisecond, 300 * time.Millisecond, 3 * time.Second} {
+			n := f.make("back:1", handlers(backend(nil)))
+			over := make(chan error, 1)
+			go func() { over <- n.Run(t.Context()) }()
+			time.Sleep(after)
+			var all sync.WaitGroup
+			for range 3 {
+				all.Go(func() { n.stop(t) })
+			}
+			all.Wait()
+			if err := <-over; err != nil {
+				t.Errorf("run, stopped after %v: %v", after, err)
+			}
+			n.stop(t)
+			synctest.Wait()
+			if got := members(m); len(got) != 0 {
+				t.Errorf("stopped after %v: the master knows %v", after, got)
+			}
+		}
+	})
+}
+
+// A master is stopped and started while its nodes serve: nobody's session ends.
+func TestClusterMasterRestarts(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		m := f.make(masterAddr, handlers(nil))
+		if err := m.Start(); err != nil {
+			t.Fatal(err)
+		}
+		g := f.start(t, "gate:1", handlers(nil))
+		b := f.start(t, "back:1", handlers(backend(nil)))
+		closed := watch(b)
+		meet(t, m, g, b)
+		c := g.tcp.Client(t)
+		c.Beats = true
+		c.Ready(acceptErrors)
+		call1(t, c, "Back.Bind", "5", "<nil>")
+		m.stop(t)
+		for range 6 {
+			time.Sleep(time.Second)
+			call1(t, c, "Back.Who", "", "5 <nil> <nil> 192.0.2.2:40000")
+		}
+		left := make(chan string, 10)
+		m = f.start(t, masterAddr, handlers(nil), nano.WithUnregisterCallback(func(m cluster.Member) { left <- m.String() }))
+		for range 10 {
+			time.Sleep(time.Second)
+			call1(t, c, "Back.Who", "", "5 <nil> <nil> 192.0.2.2:40000")
+		}
+		agree(t, 0, m, g, b)
+		if got := closed.list(); len(got) != 0 {
+			t.Errorf("OnClosed: %q", got)
+		}
+		if uids := m.OnlineUIDs(); !slices.Equal(uids, []int64{5}) {
+			t.Errorf("the new master knows the users %v", uids)
+		}
+		f.kill("back:1")
+		if addr := <-left; addr != "back:1" {
+			t.Errorf("%s has left", addr)
+		}
+	})
+}

@@ -1,0 +1,272 @@
+package nano
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/lonng/nano/cluster"
+	"github.com/lonng/nano/pipeline"
+	"github.com/lonng/nano/scheduler"
+	"github.com/lonng/nano/serialize"
+	"github.com/lonng/nano/service"
+	"github.com/lonng/nano/session"
+)
+
+// Endpoint is an address, or a listener of the application's, at which a node takes clients.
+type Endpoint = cluster.Endpoint
+
+// Handshake is what a validator sees of a client's handshake, and what it can add to the answer.
+type Handshake = cluster.Handshake
+
+// The policies of WithBindPolicy.
+const (
+	BindKeepBoth  = cluster.BindKeepBoth  // both sessions stay, as in v0.5: the default
+	BindKickOld   = cluster.BindKickOld   // the old session is kicked with the reason "signed in elsewhere"
+	BindRefuseNew = cluster.BindRefuseNew // the new session's Bind returns session.ErrUIDTaken
+)
+
+// The policies of WithSlowConsumer.
+const (
+	SlowKick = cluster.SlowKick // the session is kicked with the reason "slow consumer": the default
+	SlowDrop = cluster.SlowDrop // what does not fit is dropped and counted; Push returns cluster.ErrBufferExceed
+)
+
+// complain keeps an error for the start of the node, which returns it.
+func complain(o *cluster.Options, format string, a ...any) {
+	err := fmt.Errorf(format, a...)
+	if o.Err != nil {
+		err = fmt.Errorf("%w\n%w", o.Err, err)
+	}
+	o.Err = err
+}
+
+// WithEndpoint adds an address or a listener for clients: TCP or WebSocket, with or without TLS. It may be used
+// more than once. With it the service address takes no clients on a single node.
+func WithEndpoint(e Endpoint) Option {
+	return func(o *cluster.Options) { o.Endpoints = append(slices.Clip(o.Endpoints), e) }
+}
+
+// WithHTTPHandler sets what is served beside WebSockets, on all paths that are not theirs. Default: nothing with
+// New, http.DefaultServeMux with Listen.
+func WithHTTPHandler(h http.Handler) Option {
+	return func(o *cluster.Options) { o.Pages = h }
+}
+
+// WithAllowedOrigins lets pages of these origins connect by WebSocket ("https://example.com", scheme and port
+// included where it is not the usual one), and pages of the node's own host; "*" lets all. Requests without an
+// Origin header are no browser's and pass. Default: all, as in v0.5.
+func WithAllowedOrigins(origins ...string) Option {
+	return func(o *cluster.Options) {
+		for _, origin := range origins {
+			if u, err := url.Parse(origin); origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "") {
+				complain(o, "WithAllowedOrigins: %q is no origin such as https://example.com", origin)
+			}
+		}
+		o.CheckOrigin = func(r *http.Request) bool {
+			origin := r.Header.Get("Origin")
+			if origin == "" || slices.Contains(origins, "*") {
+				return true
+			}
+			u, err := url.Parse(origin)
+			if err != nil {
+				return false
+			}
+			return strings.EqualFold(u.Host, r.Host) ||
+				slices.ContainsFunc(origins, func(a string) bool { return strings.EqualFold(a, origin) })
+		}
+	}
+}
+
+// WithSameOrigin lets only pages of the node's own host connect by WebSocket, and clients that are no browsers.
+func WithSameOrigin() Option { return WithAllowedOrigins() }
+
+// WithTLSConfig serves the client address with TLS, WebSocket or not. Endpoints have a TLS of their own.
+func WithTLSConfig(conf *tls.Config) Option {
+	return func(o *cluster.Options) { o.TLS = conf }
+}
+
+// WithTrustedProxies names the proxies, by IP address or prefix, whose word on a client's address is taken: the
+// X-Forwarded-For header, and PROXY headers with WithProxyProtocol. Default: none.
+func WithTrustedProxies(addrs ...string) Option {
+	return func(o *cluster.Options) { o.TrustedProxies = append(slices.Clip(o.TrustedProxies), addrs...) }
+}
+
+// WithProxyProtocol has connections from trusted proxies begin with a PROXY header (version 1 or 2). One without
+// is taken as it is.
+func WithProxyProtocol() Option {
+	return func(o *cluster.Options) { o.ProxyProtocol = true }
+}
+
+// WithHandshake sets the validator of handshakes. It sees the session, the payload and, on WebSockets, the HTTP
+// request; it may keep values in the session, bind it, and add to the answer. An error refuses the client: Refuse
+// says with which code and reason, any other error is code 500. It runs on the connection's goroutine, so it may
+// wait for a database; the handshake timeout goes on.
+func WithHandshake(fn func(s *session.Session, h *Handshake) error) Option {
+	return func(o *cluster.Options) { o.Handshake = fn }
+}
+
+// WithBindPolicy says what Bind does when another session has the user. Default: BindKeepBoth.
+func WithBindPolicy(p cluster.BindPolicy) Option {
+	return func(o *cluster.Options) { o.BindPolicy = p }
+}
+
+// WithErrorResponses sends error responses to all clients, whether or not their handshake said that they understand
+// them. Default: only to those.
+func WithErrorResponses(all bool) Option {
+	return func(o *cluster.Options) { o.ErrorsToAll = all }
+}
+
+// WithErrorShape makes the payload of error responses. Default: {"code","error"} of a component.Error, and
+// code "internal" without the text for all others. fn runs where the request failed: on the scheduler or on a
+// connection's goroutine.
+func WithErrorShape(fn func(s *session.Session, route string, err error) any) Option {
+	return func(o *cluster.Options) { o.ErrorShape = fn }
+}
+
+// WithMaxPacket sets how many bytes the body of a client's packet may have, at most 16,777,215; also what a gzip payload
+// may unpack to. Default: 65,536.
+func WithMaxPacket(bytes int) Option {
+	return func(o *cluster.Options) { o.MaxPacket = bytes }
+}
+
+// WithMaxConnections caps the connections that are open at one time. More are closed at once. Default: no cap.
+func WithMaxConnections(n int) Option {
+	return func(o *cluster.Options) { o.MaxConnections = n }
+}
+
+// WithHandshakeTimeout sets the time from a connection's begin to the end of its handshake. Default: 10 s.
+func WithHandshakeTimeout(d time.Duration) Option {
+	return func(o *cluster.Options) { o.HandshakeTimeout = d }
+}
+
+// WithWriteTimeout sets the time in which a client that does not keep up has to take 64 KiB, or all there is.
+// Default: 10 s.
+func WithWriteTimeout(d time.Duration) Option {
+	return func(o *cluster.Options) { o.WriteTimeout = d }
+}
+
+// WithFlushTimeout sets the time for what was queued before a Close or Kick. Default: 5 s.
+func WithFlushTimeout(d time.Duration) Option {
+	return func(o *cluster.Options) { o.FlushTimeout = d }
+}
+
+// WithShutdownTimeout sets the time in which Run and Listen shut down. Default: 15 s.
+func WithShutdownTimeout(d time.Duration) Option {
+	return func(o *cluster.Options) { o.ShutdownTimeout = d }
+}
+
+// WithSendQueue sets how many bytes may be queued for one session. Default: 4 MiB.
+func WithSendQueue(bytes int) Option {
+	return func(o *cluster.Options) { o.SendQueue = bytes }
+}
+
+// WithSlowConsumer says what happens to a session whose queue is full. Default: SlowKick.
+func WithSlowConsumer(p cluster.SlowPolicy) Option {
+	return func(o *cluster.Options) { o.SlowConsumer = p }
+}
+
+// WithWriteDelay lets output wait for up to d, so that more of it goes in one write; a few milliseconds are sensible.
+// WebSocket clients that accept it ("batch") get several packets in one message then. Default: 0, written at once.
+func WithWriteDelay(d time.Duration) Option {
+	return func(o *cluster.Options) { o.WriteDelay = d }
+}
+
+// WithGzip packs payloads of at least so many bytes for clients that accept it, where that makes them smaller.
+// Default: 0, never.
+func WithGzip(atLeast int) Option {
+	return func(o *cluster.Options) { o.GzipMin = atLeast }
+}
+
+// WithSlowHandler sets the time after which a handler that is still running is logged, with its route and stack.
+// Default: 1 s; negative: never.
+func WithSlowHandler(d time.Duration) Option {
+	return func(o *cluster.Options) { o.SlowHandler = d }
+}
+
+// WithSlog sets the logger. Default: slog.Default.
+func WithSlog(l *slog.Logger) Option {
+	return func(o *cluster.Options) { o.Slog = l }
+}
+
+// WithSignals has Run end on these signals; without arguments, on SIGINT and SIGTERM. Default: none; Listen always
+// listens.
+func WithSignals(signals ...os.Signal) Option {
+	if len(signals) == 0 {
+		signals = []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	}
+	return func(o *cluster.Options) { o.Signals = signals }
+}
+
+// WithScheduler sets the scheduler that runs the handlers. It stays as it is configured; if it does not run yet, it
+// is started with the node. Its end is the caller's, after the node's. Default: one of the node's own with New,
+// scheduler.Default with Listen.
+func WithScheduler(s *scheduler.Scheduler) Option {
+	return func(o *cluster.Options) { o.Scheduler = s }
+}
+
+// WithLifetime sets whose hooks are told of the sessions. Default: the application's own with New (see App.Lifetime),
+// session.Lifetime with Listen.
+func WithLifetime(l *session.Lifetimes) Option {
+	return func(o *cluster.Options) { o.Lifetime = l }
+}
+
+// WithProcessDefaults uses the default instances of v0.5 with New, as Listen does: scheduler.Default,
+// session.Lifetime, service.Connections and http.DefaultServeMux. It is for moving a program from Listen to New
+// step by step. One application at a time can use them.
+func WithProcessDefaults() Option {
+	return func(o *cluster.Options) {
+		o.Scheduler, o.Lifetime = scheduler.Default(), session.Lifetime
+		o.Connections = service.Connections
+		if o.Pages == nil {
+			o.Pages = http.DefaultServeMux
+		}
+	}
+}
+
+// WithPipeline sets the filters of inbound and outbound messages. Default: none.
+func WithPipeline(pipeline pipeline.Pipeline) Option {
+	return func(o *cluster.Options) { o.Pipeline = pipeline }
+}
+
+// WithSerializer sets the format of payloads. Default: protobuf.
+func WithSerializer(serializer serialize.Serializer) Option {
+	return func(o *cluster.Options) { o.Serializer = serializer }
+}
+
+// WithDictionary sets routes that are sent as two bytes; clients learn them from the handshake. Used again, it adds
+// routes. Default: none.
+func WithDictionary(dict map[string]uint16) Option {
+	return func(o *cluster.Options) {
+		if o.Dictionary == nil {
+			o.Dictionary = make(map[string]uint16, len(dict))
+		}
+		for route, code := range dict {
+			o.Dictionary[route] = code
+		}
+	}
+}
+
+// WithHeartbeatInterval sets the interval of heartbeats. Clients are told it in whole seconds, rounded up. A client
+// that sends nothing for two intervals is gone. It must be positive. Default: 30 s.
+func WithHeartbeatInterval(d time.Duration) Option {
+	return func(o *cluster.Options) {
+		if d <= 0 {
+			complain(o, "WithHeartbeatInterval: %v is not positive", d)
+			return
+		}
+		o.Heartbeat = d
+	}
+}
+
+// WithDebugMode logs every message. Default: off.
+func WithDebugMode() Option {
+	return func(o *cluster.Options) { o.Debug = true }
+}

@@ -1,0 +1,58 @@
+package nano
+
+import (
+	"crypto/tls"
+	"net"
+	"slices"
+
+	"github.com/lonng/nano/cluster"
+	"github.com/lonng/nano/session"
+)
+
+// WithServiceListener gives the listener on which other nodes reach this one; the service address still is what they
+// are told. Default: the node listens on the service address.
+func WithServiceListener(l net.Listener) Option {
+	return func(o *cluster.Options) { o.ServiceListener = l }
+}
+
+// WithClusterTLS has nodes talk by TLS. conf serves both directions: Certificates are shown to whoever asks, RootCAs
+// (or ClientCAs where that is nil) check the other side, and ClientAuth tls.RequireAndVerifyClientCert makes it
+// mutual. Default: none, with a warning where the service address is not loopback.
+func WithClusterTLS(conf *tls.Config) Option {
+	return func(o *cluster.Options) { o.ClusterTLS = conf }
+}
+
+// WithClusterToken sets a secret that all nodes of the cluster share; who does not have it is turned away. Without TLS
+// it can be read on the way. Nodes of the 0.5 series have no token. Default: none.
+func WithClusterToken(token string) Option {
+	return func(o *cluster.Options) { o.ClusterToken = token }
+}
+
+// WithRouting sets the policy that chooses the node for a session's first message to a service; later ones go to the
+// same node. Default: random. WithCustomerRemoteServiceRoute sets a function in its place.
+func WithRouting(r cluster.Routing) Option {
+	return func(o *cluster.Options) { o.Routing = r }
+}
+
+// RouteRandom chooses any node. It and the policies beside it are for WithRouting.
+func RouteRandom() cluster.Routing { return cluster.RouteRandom() }
+
+// RouteRoundRobin takes the nodes in turn.
+func RouteRoundRobin() cluster.Routing { return cluster.RouteRoundRobin() }
+
+// RouteLeastSessions chooses the node that has the fewest sessions of this gate.
+func RouteLeastSessions() cluster.Routing { return cluster.RouteLeastSessions() }
+
+// RouteHash sends sessions with the same key to the same node, from every gate; nil: by uid.
+func RouteHash(key func(s *session.Session) string) cluster.Routing { return cluster.RouteHash(key) }
+
+// WithForwardedValues chooses the session values, by key, that a gate sends along to the nodes which serve the
+// session: at its first message there and at each Bind. They must be of types that encoding/gob knows. Default: none.
+func WithForwardedValues(keys ...string) Option {
+	return func(o *cluster.Options) { o.Forwarded = append(slices.Clip(o.Forwarded), keys...) }
+}
+
+// WithLinkQueue sets how many bytes may wait for another node; messages that do not fit fail. Default: 64 MiB.
+func WithLinkQueue(bytes int) Option {
+	return func(o *cluster.Options) { o.LinkQueue = bytes }
+}

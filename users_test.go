@@ -1,0 +1,154 @@
+package nano_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+	"testing/synctest"
+
+	"github.com/lonng/nano"
+	"github.com/lonng/nano/cluster"
+	"github.com/lonng/nano/internal/nanotest"
+	"github.com/lonng/nano/session"
+)
+
+// signIn is a component by which clients become users.
+func signIn() fns {
+	return fns{
+		"A.Bind": func(_ context.Context, s *session.Session, data []byte) error {
+			uid, err := strconv.ParseInt(string(data), 10, 64)
+			if err != nil {
+				return err
+			}
+			err = s.Bind(uid)
+			return s.Response(fmt.Append(nil, err))
+		},
+		"A.Clear": func(_ context.Context, s *session.Session, _ []byte) error {
+			s.Clear()
+			return s.Response([]byte("<nil>"))
+		},
+	}
+}
+
+func bind(t *testing.T, c *nanotest.Client, uid, want string) {
+	t.Helper()
+	if m := c.Call("A.Bind", []byte(uid)); string(m.Data) != want {
+		t.Errorf("Bind(%s) says %s, want %q", uid, m.Data, want)
+	}
+}
+
+// A player signs in on a phone while the tablet is still connected: what happens is the application's choice, and
+// whichever connection ends, the one that stays is reachable.
+func TestBindPolicies(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		policy cluster.BindPolicy
+		bind   string  // what the second Bind says
+		holds  []int64 // the sessions that have the user after it
+	}{
+		{"keep both", nano.BindKeepBoth, "<nil>", []int64{1, 2}},
+		{"kick old", nano.BindKickOld, "<nil>", []int64{2}},
+		{"refuse new", nano.BindRefuseNew, session.ErrUIDTaken.Error(), []int64{1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := start(t, handlers(signIn()), nano.WithBindPolicy(c.policy))
+				holds := func(want []int64) {
+					t.Helper()
+					synctest.Wait()
+					var got []int64
+					for _, s := range n.SessionsOf(7) {
+						if s.UID() != 7 {
+							t.Errorf("session %d has user %d", s.ID(), s.UID())
+						}
+						got = append(got, s.ID())
+					}
+					if !slices.Equal(got, want) {
+						t.Errorf("user 7 has sessions %v, want %v", got, want)
+					}
+				}
+				old := n.tcp.Client(t)
+				old.Ready() // and so it is session 1
+				young := n.ws.WebSocket(t)
+				young.Ready()
+				bind(t, old, "0", session.ErrIllegalUID.Error())
+				bind(t, old, "7", "<nil>")
+				bind(t, old, "7", "<nil>")
+				holds([]int64{1})
+				bind(t, young, "7", c.bind)
+				holds(c.holds)
+				if c.policy == nano.BindKickOld {
+					if reason := old.Kicked(); reason != "signed in elsewhere" {
+						t.Errorf("reason %q", reason)
+					}
+				} else {
+					pong(t, old)
+				}
+				pong(t, young)
+				// The old one's end comes late, and takes nothing along but itself.
+				old.Close()
+				holds(slices.DeleteFunc(slices.Clone(c.holds), func(id int64) bool { return id == 1 }))
+				bind(t, young, "7", "<nil>")
+				holds([]int64{2})
+				if m := young.Call("A.Clear", nil); string(m.Data) != "<nil>" {
+					t.Errorf("Clear: %s", m.Data)
+				}
+				holds(nil)
+				bind(t, young, "7", "<nil>")
+				bind(t, young, "8", "<nil>")
+				holds(nil)
+				young.Close()
+				synctest.Wait()
+				if uids := n.UIDs(); len(uids) != 0 || n.Stats().Sessions != 0 {
+					t.Errorf("left: users %v, %d sessions", uids, n.Stats().Sessions)
+				}
+			})
+		})
+	}
+}
+
+// A session calls another handler in its own name, from wherever it is.
+func TestRPCOnOneNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, handlers(fns{
+			"A.Call": func(_ context.Context, s *session.Session, data []byte) error {
+				return errors.Join(s.RPC("A.Called", data), s.Response("called"))
+			},
+			"A.Called": func(_ context.Context, s *session.Session, data []byte) error {
+				if err := s.Response("no"); !errors.Is(err, cluster.ErrSessionOnNotify) {
+					t.Errorf("an answer to an RPC: %v", err)
+				}
+				return s.Push("onCalled", data)
+			},
+		}))
+		c := n.tcp.Client(t)
+		c.Ready()
+		if m := c.Call("A.Call", []byte("data")); string(m.Data) != `"called"` {
+			t.Errorf("got %s", m.Data)
+		}
+		if got := c.Push("onCalled"); string(got) != "data" {
+			t.Errorf("got %s", got)
+		}
+		s := n.Session(1)
+		if err := s.RPC("A.Called", "text"); err != nil {
+			t.Errorf("RPC from elsewhere: %v", err)
+		}
+		if got := c.Push("onCalled"); string(got) != `"text"` {
+			t.Errorf("got %s", got)
+		}
+		if err := s.RPC("No.Such", "x"); err == nil {
+			t.Error("an RPC to nowhere is no error")
+		}
+		c.Close()
+		synctest.Wait()
+		if err := s.Push("onIt", "x"); !errors.Is(err, cluster.ErrBrokenPipe) {
+			t.Errorf("Push after the end: %v", err)
+		}
+		if err := s.Kick("x"); !errors.Is(err, cluster.ErrCloseClosedSession) {
+			t.Errorf("Kick after the end: %v", err)
+		}
+	})
+}
