@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/lonng/nano"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/session"
+)
+
+// EnterRequest names the room that a client wants to be in.
+type EnterRequest struct {
+	Room string `json:"room"`
+}
+
+// EnterReply tells a client where it is.
+type EnterReply struct {
+	Gate     string   `json:"gate"`
+	Overview Overview `json:"overview"`
+}
+
+// Gateway is the gate's component. Its one task is to note which room a client wants, because the choice of the
+// backend depends on it.
+type Gateway struct {
+	component.Base
+
+	name     string
+	visitors *nano.Group // all clients of this gate
+	last     *Overview   // what the master has told last
+	changed  func()      // somebody came or went
+}
+
+func newGateway(name string) *Gateway {
+	return &Gateway{name: name, visitors: nano.NewGroup("visitors")}
+}
+
+// opened runs for each client, before its first message. What is set here is forwarded to backends.
+func (g *Gateway) opened(s *session.Session) {
+	s.Set("gate", g.name)
+	_ = g.visitors.Add(s) // it has closed already: closed comes next
+	g.changed()
+}
+
+func (g *Gateway) closed(*session.Session) { g.changed() } // it has left the group by itself
+
+// Enter says which room the client's next messages to "chat" are about. They go to the backend that has the room now:
+// whatever backend the session was bound to before, it is not any more.
+func (g *Gateway) Enter(ctx context.Context, s *session.Session, req *EnterRequest) (*EnterReply, error) {
+	room, err := clean("the room's name", req.Room, maxName)
+	if err != nil {
+		return nil, err
+	}
+	s.Set("room", fold(room))
+	s.Router().Delete("chat")
+	if g.last == nil { // this gate is new; the master tells it only of changes
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		o, err := nano.Call[Overview](ctx, "tally.overview", &Empty{})
+		if err != nil { // without its master the cluster works on; it cannot be counted, that is all
+			return &EnterReply{Gate: g.name}, nil
+		}
+		g.last = o
+	}
+	return &EnterReply{Gate: g.name, Overview: *g.last}, nil
+}
+
+// Overview is called by the master now and then, and when the count has changed: then everybody at this gate is told.
+func (g *Gateway) Overview(s *session.Session, o *Overview) error {
+	if err := onlyNodes(s); err != nil {
+		return err
+	}
+	g.last = o
+	if !o.Changed {
+		return nil
+	}
+	return g.visitors.Broadcast("cluster.overview", o)
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/lonng/nano"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/session"
+)
+
+// What is allowed. Lengths are counted in runes.
+const (
+	maxName   = 24
+	maxText   = 500
+	maxRecent = 20  // messages kept for a room
+	maxRooms  = 200 // on one backend
+	maxPeople = 500 // in one room
+
+	talkBurst, talkEvery = 8, 500 * time.Millisecond
+)
+
+// room is one room.
+type room struct {
+	title  string
+	group  *nano.Group // its members may be behind any gate: each gate gets one frame of a broadcast
+	seats  map[*session.Session]*person
+	recent []Message
+	last   int64
+}
+
+// person is a client in a room.
+type person struct {
+	Person
+	room *room
+	came int64
+	may  allowance
+}
+
+func newRoom(title string) *room {
+	return &room{title: title, group: nano.NewGroup(title), seats: make(map[*session.Session]*person), recent: []Message{}}
+}
+
+func personOf(s *session.Session) *person {
+	p, _ := s.Value("person").(*person)
+	return p
+}
+
+// seated returns who calls, and refuses who is in no room.
+func seated(s *session.Session) (*person, error) {
+	if p := personOf(s); p != nil {
+		return p, nil
+	}
+	return nil, nano.Errorf(component.CodeNotFound, "you are in no room here: join one")
+}
+
+func (r *room) join(s *session.Session, name string) error {
+	if len(r.seats) >= maxPeople {
+		return nano.Errorf(component.CodeExhausted, "#%s is full", r.title)
+	}
+	if err := r.group.Add(s); err != nil {
+		return err
+	}
+	p := &person{Person: Person{Name: name, Gate: s.String("gate")}, room: r, came: time.Now().UnixNano()}
+	s.Set("person", p)
+	r.seats[s] = p
+	r.tell(pushPeople, People{People: r.people(), Joined: name})
+	return nil
+}
+
+func (r *room) leave(s *session.Session, p *person) {
+	s.Remove("person")
+	delete(r.seats, s)
+	_ = r.group.Leave(s) // a session that has closed has left already
+	r.tell(pushPeople, People{People: r.people(), Left: p.Name})
+}
+
+func (r *room) say(p *person, text string) int64 {
+	r.last++
+	m := Message{N: r.last, At: time.Now().UnixMilli(), From: p.Name, Gate: p.Gate, Text: text}
+	r.recent = append(r.recent[max(0, len(r.recent)-maxRecent+1):], m)
+	r.tell(pushMessage, m)
+	return m.N
+}
+
+// remember puts what was said elsewhere before what was said here.
+func (r *room) remember(before []Message) {
+	if len(before) == 0 {
+		return
+	}
+	offset := before[len(before)-1].N
+	for i := range r.recent {
+		r.recent[i].N += offset
+	}
+	r.last += offset
+	all := append(slices.Clone(before), r.recent...)
+	r.recent = all[max(0, len(all)-maxRecent):]
+}
+
+// moved has the people of the room enter it again, where it is then.
+func (r *room) moved() { r.tell(pushMoved, Empty{}) }
+
+func (r *room) clear() {
+	for s := range r.seats {
+		s.Remove("person")
+	}
+	clear(r.seats)
+	_ = r.group.Close()
+}
+
+// tell pushes to everybody in the room. Who cannot be reached any more is told nothing, and soon leaves.
+func (r *room) tell(route string, v any) { _ = r.group.Broadcast(route, v) }
+
+// people returns who is here, in the order of their coming.
+func (r *room) people() []Person {
+	all := make([]*person, 0, len(r.seats))
+	for _, p := range r.seats {
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b *person) int { return cmp.Compare(a.came, b.came) })
+	list := make([]Person, len(all))
+	for i, p := range all {
+		list[i] = p.Person
+	}
+	return list
+}
+
+// clean returns a text as it is shown, or says what is wrong with it.
+func clean(what, text string, most int) (string, error) {
+	text = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' {
+			return -1
+		}
+		return r
+	}, text))
+	if most <= maxName {
+		text = strings.Join(strings.Fields(text), " ")
+	}
+	if text == "" {
+		return "", nano.Errorf(component.CodeInvalid, "%s is empty", what)
+	}
+	if n := utf8.RuneCountInString(text); n > most {
+		return "", nano.Errorf(component.CodeInvalid, "%s has %d characters; at most %d are allowed", what, n, most)
+	}
+	return text, nil
+}
+
+// fold returns what the names of one room share.
+func fold(name string) string { return strings.ToLower(strings.Join(strings.Fields(name), " ")) }
+
+// allowance limits how often something is done: a burst at once, and then once in a while.
+type allowance struct {
+	used float64
+	at   time.Time
+}
+
+func (a *allowance) take(now time.Time) bool {
+	a.used = max(0, a.used-float64(now.Sub(a.at))/float64(talkEvery))
+	a.at = now
+	if a.used+1 > talkBurst {
+		return false
+	}
+	a.used++
+	return true
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/lonng/nano"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/session"
+)
+
+// Report is what a node says of itself.
+type Report struct {
+	Addr  string   `json:"addr"`
+	Role  string   `json:"role"` // master, gate or chat
+	Name  string   `json:"name"`
+	Page  string   `json:"page,omitempty"`  // of a gate
+	Users int      `json:"users"`           // of a gate: clients; of a backend: people in its rooms
+	Rooms []Sized  `json:"rooms,omitempty"` // of a backend
+	Sees  []string `json:"sees"`            // the other nodes that it knows
+	At    int64    `json:"at"`              // when it said so, in milliseconds since 1970
+}
+
+// Sized is a room, and how many are in it.
+type Sized struct {
+	Name  string `json:"name"`
+	Users int    `json:"users"`
+}
+
+// Overview is the whole cluster, as its master knows it.
+type Overview struct {
+	Nodes   []Counted `json:"nodes"`
+	Changed bool      `json:"changed"` // since the one before: worth telling clients
+}
+
+// Counted is a node's last report.
+type Counted struct {
+	Report
+	Silent bool `json:"silent,omitempty"` // nothing was heard for a while
+}
+
+// Empty is a message without content.
+type Empty struct{}
+
+// silentAfter is how long a node may say nothing before the page shows it as silent. The cluster itself is more
+// patient: it takes a node for dead after four heartbeats.
+const silentAfter = 2500 * time.Millisecond
+
+// announceEvery is how often, at most, the gates are told of changes.
+const announceEvery = 100 * time.Millisecond
+
+// Tally is the master's component: it counts users per gate, and rooms per backend. Nodes report to it by a Notify,
+// ask it by a Call, and it tells all gates of changes. Everything runs on the master's scheduler.
+type Tally struct {
+	component.Base
+
+	announce func(Overview) // tells all gates
+	nodes    map[string]*counted
+	changed  bool
+	told     time.Time
+}
+
+type counted struct {
+	report Report
+	heard  time.Time
+	silent bool
+}
+
+func newTally() *Tally { return &Tally{nodes: make(map[string]*counted)} }
+
+// Report takes a node's report.
+func (t *Tally) Report(s *session.Session, r *Report) error {
+	if err := onlyNodes(s); err != nil {
+		return err
+	}
+	t.count(r)
+	t.look(time.Now())
+	return nil
+}
+
+// Overview returns what is known of all nodes.
+func (t *Tally) Overview(_ context.Context, s *session.Session, _ *Empty) (*Overview, error) {
+	if err := onlyNodes(s); err != nil {
+		return nil, err
+	}
+	o := t.overview()
+	return &o, nil
+}
+
+// onlyNodes refuses clients. Every handler can be called by clients, as any route can be named in a message: what
+// only nodes may call has to say so. The session of a call between nodes is nobody's, and has no id.
+func onlyNodes(s *session.Session) error {
+	if s.ID() != 0 {
+		return nano.Errorf(component.CodeRefused, "this is for nodes only")
+	}
+	return nil
+}
+
+func (t *Tally) count(r *Report) {
+	n := t.nodes[r.Addr]
+	if n == nil {
+		n = &counted{}
+		t.nodes[r.Addr] = n
+	}
+	slices.Sort(r.Sees)
+	t.changed = t.changed || n.heard.IsZero() || n.silent || !same(&n.report, r)
+	n.report, n.heard, n.silent = *r, time.Now(), false
+}
+
+func same(a, b *Report) bool {
+	return a.Users == b.Users && a.Name == b.Name && a.Page == b.Page && slices.Equal(a.Rooms, b.Rooms) && slices.Equal(a.Sees, b.Sees)
+}
+
+// left is told by the member list that a node is gone.
+func (t *Tally) left(addr string) {
+	delete(t.nodes, addr)
+	t.changed = true
+	t.look(time.Now())
+}
+
+// look marks those who have fallen silent, and tells the gates what has changed.
+func (t *Tally) look(now time.Time) {
+	for _, n := range t.nodes {
+		if !n.silent && now.Sub(n.heard) > silentAfter {
+			n.silent, t.changed = true, true
+		}
+	}
+	if t.changed && now.Sub(t.told) >= announceEvery {
+		t.told = now
+		t.tell(true)
+	}
+}
+
+// tell tells the gates how everybody is; they tell their clients what has changed.
+func (t *Tally) tell(changed bool) {
+	o := t.overview()
+	o.Changed = changed
+	t.changed = t.changed && !changed
+	t.announce(o)
+}
+
+func (t *Tally) overview() Overview {
+	o := Overview{Nodes: make([]Counted, 0, len(t.nodes))}
+	for n := range maps.Values(t.nodes) {
+		o.Nodes = append(o.Nodes, Counted{Report: n.report, Silent: n.silent})
+	}
+	slices.SortFunc(o.Nodes, func(a, b Counted) int {
+		return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Addr, b.Addr))
+	})
+	return o
+}
