@@ -1,0 +1,87 @@
+package client
+
+import "sync"
+
+// Overflow says what happens to a push for whose channel there is no room.
+type Overflow int
+
+const (
+	// Wait waits for room. All handlers wait meanwhile, and then WithPushQueue's bound applies.
+	Wait Overflow = iota
+	// DropNewest drops the push that does not fit, and counts it in Stats.
+	DropNewest
+	// DropOldest drops what has waited longest in the channel, and counts it in Stats: the channel holds the latest.
+	DropOldest
+)
+
+// Channel gives the decoded pushes of a route to a channel that holds size of them, at least 1, and the overflow policy
+// says what becomes of those that do not fit. The channel is closed by stop, or when the client has ended and its last
+// push was taken; with Wait, a client that ends by itself stays until then, or until Close.
+func Channel[T any](c *Client, route string, size int, overflow Overflow) (pushes <-chan *T, stop func()) {
+	f := &feed[T]{
+		client:   c,
+		overflow: overflow,
+		ch:       make(chan *T, max(size, 1)),
+		gone:     make(chan struct{}),
+	}
+	remove := c.add(route, &handler{fn: f.take, end: f.end})
+	return f.ch, remove
+}
+
+// feed is a channel with who sends on it.
+type feed[T any] struct {
+	client   *Client
+	overflow Overflow
+	gone     chan struct{} // closed before mu is taken for closing ch
+
+	mu     sync.Mutex // held while sending
+	ch     chan *T
+	closed bool
+}
+
+// take is the handler.
+func (f *feed[T]) take(data []byte) error {
+	msg := new(T)
+	if err := f.client.decode(data, msg); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil
+	}
+	for {
+		select {
+		case f.ch <- msg:
+			return nil
+		default:
+		}
+		switch f.overflow {
+		case DropNewest:
+			f.client.stats.dropped.Add(1)
+			return nil
+		case DropOldest:
+			select {
+			case <-f.ch:
+				f.client.stats.dropped.Add(1)
+			default: // its reader was faster
+			}
+		default:
+			select {
+			case f.ch <- msg:
+			case <-f.gone:
+			case <-f.client.ctx.Done():
+			}
+			return nil
+		}
+	}
+}
+
+// end closes the channel. It is called once.
+func (f *feed[T]) end() {
+	close(f.gone)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	close(f.ch)
+}

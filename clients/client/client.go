@@ -1,0 +1,410 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// closeWait is how long Close waits for the server to take what is queued and to close its side.
+const closeWait = 2 * time.Second
+
+// State is where a client is in its life.
+type State int
+
+// The states of a client.
+const (
+	Idle   State = iota // not connected yet
+	Online              // connected, and set up
+	Away                // the connection is lost and the next one is not there
+	Closed              // the end
+)
+
+// String names the state.
+func (s State) String() string {
+	switch s {
+	case Idle:
+		return "idle"
+	case Online:
+		return "online"
+	case Away:
+		return "away"
+	case Closed:
+		return "closed"
+	}
+	return fmt.Sprintf("State(%d)", int(s))
+}
+
+// Change is one step in a client's life.
+type Change struct {
+	State State
+	// Err is why the connection or the last attempt ended (Away), or the client (Closed).
+	Err error
+	// Attempt is, when Away, which attempt comes next, counted from 1, and In how long until then.
+	Attempt int
+	In      time.Duration
+}
+
+// Info is what the server told in the handshake.
+type Info struct {
+	Heartbeat  time.Duration // 0: the server has none
+	ServerTime time.Time     // of the handshake, in whole seconds
+	Accepted   []string      // of "error", "gzip" and "batch", what the server uses
+	Sys, User  json.RawMessage
+	Routes     int // size of the dictionary
+}
+
+// Client is one session with a server, or with reconnection one after the other. All its methods may be called from
+// any goroutine, handlers too.
+type Client struct {
+	cfg    config
+	to     target
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	done   chan struct{} // closed when the client has ended and everybody was told
+
+	dispatching func() // c.dispatch, bound once
+
+	// mu guards what stands here. q.mu may be taken under it, never the other way round.
+	mu         sync.Mutex
+	state      State
+	err        error // why it has ended or is away
+	connecting bool  // Connect is at work
+	running    bool  // run is
+	closing    bool  // Close was called
+	finished   bool  // finish was
+	ever       bool  // has been online
+	link       *link // the connection, from its handshake until its reader has stopped
+	info       Info
+	gate       chan struct{} // closed when state changes; nil: nobody waits
+	id         uint64        // of the last request
+	pending    map[uint64]*call
+	free       *call // a few for reuse
+	frees      int
+	sweeper    *time.Timer // ends requests that took too long; a share of wg while armed
+	armed      bool
+	linger     *time.Timer // ends a Close that takes too long; a share of wg until it has fired or is stopped
+
+	wg sync.WaitGroup // what run waits for: writers and timers
+
+	q queue
+
+	stats counters
+
+	// What stands here belongs to run.
+	attempts int           // failed in a row
+	delay    time.Duration // before the last attempt
+	lost     time.Time     // when attempts began
+}
+
+// counters are the sources of Stats.
+type counters struct {
+	connects, bytesIn, bytesOut, packetsIn, packetsOut, pushes, dropped, unhandled atomic.Uint64
+}
+
+// Stats are a client's figures since it was made.
+type Stats struct {
+	Connects              uint64 // connections that went online
+	PacketsIn, PacketsOut uint64
+	BytesIn, BytesOut     uint64 // of packets, without what TLS and WebSocket add
+	Pushes                uint64 // that came
+	Dropped               uint64 // pushes that did not fit: the queue with WithPushDrop, or a channel
+	Unhandled             uint64 // pushes that nobody had asked for
+}
+
+// New makes a client of the server at url (tcp, tls, ws or wss, host, port, and for WebSockets a path) that is not
+// connected yet. What is wrong with url or the options is an error of Connect. A client that was never connected needs
+// no Close.
+func New(url string, opts ...Option) *Client {
+	c := &Client{cfg: makeConfig(opts), done: make(chan struct{})}
+	c.dispatching = c.dispatch
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	var err error
+	if c.to, err = parseTarget(url); err != nil && c.cfg.err == nil {
+		c.cfg.err = err
+	}
+	return c
+}
+
+// Dial makes a client and connects it.
+func Dial(ctx context.Context, url string, opts ...Option) (*Client, error) {
+	c := New(url, opts...)
+	if err := c.Connect(ctx); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Connect connects, shakes hands and sets up, once: reconnection begins after this has been successful. After an error
+// it may be called again. ctx is for the connecting only. Errors: *RefusedError, *KickError, what dialing or the setup
+// returned, ctx's, ErrConnected, ErrClosed.
+func (c *Client) Connect(ctx context.Context) error {
+	if c.cfg.err != nil {
+		return c.cfg.err
+	}
+	c.mu.Lock()
+	switch {
+	case c.closing || c.finished:
+		c.mu.Unlock()
+		return ErrClosed
+	case c.connecting || c.running:
+		c.mu.Unlock()
+		return ErrConnected
+	}
+	c.connecting = true
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		c.connecting = false
+		c.mu.Unlock()
+	}()
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(c.ctx, cancel)
+	defer stop()
+	l, err := c.open(ctx)
+	if err != nil {
+		if c.ctx.Err() != nil {
+			return ErrClosed
+		}
+		return err
+	}
+	c.mu.Lock()
+	if c.closing {
+		c.mu.Unlock()
+		l.t.close()
+		return ErrClosed
+	}
+	c.link, c.info, c.running = l, l.info, true
+	if c.cfg.setup == nil {
+		err = c.onlineLocked(l)
+	}
+	c.mu.Unlock()
+	ran := make(chan struct{})
+	go c.run(l, ran)
+	if c.cfg.setup != nil {
+		err = c.setup(ctx, l)
+	}
+	if err != nil {
+		<-ran
+	}
+	return err
+}
+
+// Close ends the client and waits for everything of it. What was sent before is flushed, requests in flight fail with
+// ErrClosed, handlers that run come to their end and are not called again, but the state handler is for the last time.
+// A server that takes nothing more holds it up for 2 seconds at most. It can be called any number of times and returns
+// nil. Called by a handler or the setup, of whichever client, it does not wait; Done tells when all is over.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	first := !c.closing
+	c.closing = true
+	finish := first && !c.running && !c.finished
+	var failed []*call
+	if first {
+		if c.link != nil {
+			c.shutLocked(c.link)
+			failed = c.takePendingLocked()
+		}
+		c.changedLocked()
+	}
+	c.mu.Unlock()
+	if first {
+		c.cancel()
+		failAll(failed, ErrClosed)
+	}
+	if finish {
+		c.finish(ErrClosed)
+	}
+	if !fromHandler() {
+		<-c.done
+	}
+	return nil
+}
+
+// Done returns a channel that is closed when the client has ended and its last handler has returned.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+// Err returns why the client has ended: ErrClosed after Close, a *KickError, what happened to the connection. While it
+// is away, it is why. Else it is nil.
+func (c *Client) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// State returns where the client is in its life.
+func (c *Client) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// Info returns what the server told in the last handshake. Its parts must not be changed.
+func (c *Client) Info() Info {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.info
+}
+
+// Stats returns the figures of this moment.
+func (c *Client) Stats() Stats {
+	s := &c.stats
+	return Stats{
+		Connects:  s.connects.Load(),
+		PacketsIn: s.packetsIn.Load(), PacketsOut: s.packetsOut.Load(),
+		BytesIn: s.bytesIn.Load(), BytesOut: s.bytesOut.Load(),
+		Pushes: s.pushes.Load(), Dropped: s.dropped.Load(), Unhandled: s.unhandled.Load(),
+	}
+}
+
+// run reads one connection after the other. It is the one goroutine that a client always has.
+func (c *Client) run(l *link, ran chan<- struct{}) {
+	defer close(ran)
+	var cause error
+	for l != nil {
+		var again, ended bool
+		cause = c.read(l)
+		cause, again, ended = c.down(l, cause)
+		if ended {
+			return
+		}
+		l = nil
+		if again {
+			l, cause = c.reconnect(cause)
+		}
+	}
+	c.finish(cause)
+}
+
+// onlineLocked makes l the connection that everybody may use.
+func (c *Client) onlineLocked(l *link) error {
+	switch {
+	case c.closing:
+		return ErrClosed
+	case l.dead:
+		return l.cause
+	}
+	l.online, l.since = true, time.Now()
+	c.ever = true
+	c.stats.connects.Add(1)
+	c.setStateLocked(Change{State: Online})
+	return nil
+}
+
+// down takes l away after its reader has stopped. It returns why, whether to connect again, and whether run is over
+// because this was a Connect that failed.
+func (c *Client) down(l *link, cause error) (_ error, again, ended bool) { //nolint:revive,staticcheck // why comes first: the rest says what to do about it
+	c.fail(l, cause)
+	if l.ready != nil { // the setup, whose context has ended
+		<-l.ready
+	}
+	c.mu.Lock()
+	cause = l.cause
+	if c.closing {
+		cause = ErrClosed
+	}
+	c.link = nil
+	failed := c.takePendingLocked()
+	again = !c.closing && c.ever && c.cfg.reconnect != nil && !c.cfg.reconnect.final(cause)
+	ended = !c.ever && !c.closing
+	switch {
+	case again:
+		c.state, c.err = Away, cause // told to the handler with the first attempt
+		c.lostAfter(l)
+	case ended:
+		c.changedLocked()
+	}
+	c.mu.Unlock()
+	failAll(failed, fmt.Errorf("%w: %w", ErrLost, cause))
+	if ended {
+		c.settle()
+		c.mu.Lock()
+		if ended = !c.closing; ended {
+			c.running = false
+		}
+		c.mu.Unlock()
+	}
+	return cause, again, ended
+}
+
+// settle stops the timers and waits for writers.
+func (c *Client) settle() {
+	c.mu.Lock()
+	if c.armed && c.sweeper.Stop() {
+		c.armed = false
+		c.wg.Done()
+	}
+	if c.linger != nil && c.linger.Stop() {
+		c.wg.Done()
+	}
+	c.mu.Unlock()
+	c.wg.Wait()
+}
+
+// finish is the end: nothing is connected any more.
+func (c *Client) finish(cause error) {
+	c.settle()
+	c.mu.Lock()
+	if c.closing {
+		cause = ErrClosed
+	}
+	c.finished, c.running = true, false
+	c.setStateLocked(Change{State: Closed, Err: cause})
+	c.mu.Unlock()
+	c.last()
+}
+
+// setStateLocked changes the state and tells everybody.
+func (c *Client) setStateLocked(ch Change) {
+	c.state, c.err = ch.State, ch.Err
+	c.changedLocked()
+	if c.cfg.onState != nil {
+		c.enqueueChange(ch)
+	}
+}
+
+// changedLocked lets those look again who wait for a connection.
+func (c *Client) changedLocked() {
+	if c.gate != nil {
+		close(c.gate)
+		c.gate = nil
+	}
+}
+
+// fromHandler tells whether the caller runs inside of a handler or setup of some client.
+func fromHandler() bool {
+	pcs := make([]uintptr, 64)
+	for skip := 2; ; skip += len(pcs) {
+		n := runtime.Callers(skip, pcs)
+		frames := runtime.CallersFrames(pcs[:n])
+		for {
+			f, more := frames.Next()
+			if strings.HasSuffix(f.Function, "/client.(*Client).dispatch") || strings.HasSuffix(f.Function, "/client.(*Client).setup") {
+				return true
+			}
+			if !more {
+				break
+			}
+		}
+		if n < len(pcs) {
+			return false
+		}
+	}
+}
+
+// errorOf prefers the context's reason to what it has caused.
+func errorOf(ctx context.Context, err error) error {
+	if e := ctx.Err(); e != nil && !errors.Is(err, e) {
+		return fmt.Errorf("%w (%w)", e, err)
+	}
+	return err
+}

@@ -1,0 +1,115 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/lonng/nano/serialize"
+)
+
+// The errors of this package; compare with errors.Is, they come wrapped.
+var (
+	// ErrClosed: the client has ended, by Close or for the reason that Err tells and that is wrapped beside it.
+	ErrClosed = errors.New("client: closed")
+	// ErrNotConnected: Connect was not called, or failed.
+	ErrNotConnected = errors.New("client: not connected")
+	// ErrConnected: Connect was called while or after another call of it was successful.
+	ErrConnected = errors.New("client: connected already")
+	// ErrLost: the connection ended while the request was in flight. The server may have run it or not.
+	ErrLost = errors.New("client: connection lost")
+	// ErrAway: there was no connection, and none came within the time of WithAwayWait.
+	ErrAway = errors.New("client: away")
+	// ErrTimeout: no answer within the time of WithRequestTimeout. It is a context.DeadlineExceeded too.
+	ErrTimeout = fmt.Errorf("client: no answer in time: %w", context.DeadlineExceeded)
+	// ErrSilent: nothing came from the server for two of its heartbeat intervals.
+	ErrSilent = errors.New("client: the server is silent")
+	// ErrOverflow: handlers did not keep up with the pushes; see WithPushQueue.
+	ErrOverflow = errors.New("client: too many pushes wait for their handlers")
+	// ErrProtocol: the server sent what no server should.
+	ErrProtocol = errors.New("client: protocol error")
+)
+
+// Codes that servers of this framework use in errors. An application has others of its own.
+const (
+	CodeNotFound        = "not_found"
+	CodeInvalid         = "invalid_argument"
+	CodeRefused         = "permission_denied"
+	CodeInternal        = "internal"
+	CodeUnavailable     = "unavailable"
+	CodeDeadline        = "deadline_exceeded"
+	CodeExists          = "already_exists"
+	CodeUnauthenticated = "unauthenticated"
+	CodeExhausted       = "resource_exhausted"
+)
+
+// Error is the server's answer to a request that failed there.
+type Error struct {
+	Code    string // empty if the payload could not be read
+	Message string
+	Payload []byte // the whole answer, for applications that shape their errors
+}
+
+// Error returns the code and the message.
+func (e *Error) Error() string {
+	switch {
+	case e.Code == "" && e.Message == "":
+		return fmt.Sprintf("request failed: %q", e.Payload)
+	case e.Code == "":
+		return e.Message
+	}
+	return e.Code + ": " + e.Message
+}
+
+// CodeOf returns the code of the *Error in err's chain, empty if there is none.
+func CodeOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// KickError says that the server has ended the session, and why.
+type KickError struct {
+	Reason string // as the server gave it; empty if it gave none
+}
+
+// Error returns the reason.
+func (e *KickError) Error() string { return "client: kicked: " + e.Reason }
+
+// RefusedError says that the server has refused the handshake.
+type RefusedError struct {
+	Code   int // 500: the handshake failed; 501: the client is too old; others are the application's
+	Reason string
+}
+
+// Error returns code and reason.
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("client: handshake refused with code %d: %s", e.Code, e.Reason)
+}
+
+// failure reads the payload of an error response: JSON, or what the serializer makes of it.
+func failure(payload []byte, s serialize.Serializer) *Error {
+	e := &Error{Payload: append([]byte(nil), payload...)}
+	var said struct {
+		Code    string `json:"code"`
+		Message string `json:"error"`
+	}
+	if json.Unmarshal(payload, &said) == nil || s.Unmarshal(payload, &said) == nil {
+		e.Code, e.Message = said.Code, said.Message
+	}
+	return e
+}
+
+// kicked reads the body of a kick.
+func kicked(body []byte) *KickError {
+	var said struct {
+		Reason string `json:"reason"`
+	}
+	if json.Unmarshal(body, &said) != nil {
+		said.Reason = string(body) // a server that says it in words of its own
+	}
+	return &KickError{Reason: said.Reason}
+}

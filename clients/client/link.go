@@ -1,0 +1,247 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/lonng/nano/codec"
+)
+
+const (
+	maxQueued = 1 << 20  // bytes that may wait to be written before requests wait
+	keepMax   = 64 << 10 // bytes of a buffer that is kept for reuse
+)
+
+// link is one connection, from its handshake on.
+type link struct {
+	t     transport
+	dict  *codec.Dictionary
+	info  Info
+	ready chan struct{} // closed when the setup of a reconnection has returned; nil if there is none
+
+	// What stands here belongs to the reader.
+	dec   codec.Decoder
+	armed time.Time // when the deadline of reading was set
+
+	// What stands here is guarded by Client.mu.
+	online  bool // everybody may use it, unless dead
+	dead    bool
+	cause   error // why, if dead
+	closing bool  // nothing is sent any more; the connection ends when out is written
+	writing bool  // a goroutine writes
+	out     *[]byte
+	space   chan struct{} // closed when out was taken or the link has died; nil: nobody waits
+	since   time.Time     // when it went online
+	cancel  func()        // ends the setup's context
+}
+
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func putBuffer(b *[]byte) {
+	if cap(*b) <= keepMax {
+		*b = (*b)[:0]
+		buffers.Put(b)
+	}
+}
+
+// sendLocked queues what add appends and sees that it is written. The bytes of one call stay together.
+func (c *Client) sendLocked(l *link, add func(dst []byte) ([]byte, error)) error {
+	if l.out == nil {
+		l.out = buffers.Get().(*[]byte)
+	}
+	before := len(*l.out)
+	b, err := add(*l.out)
+	if err != nil {
+		return err
+	}
+	*l.out = b
+	c.countOut(b[before:])
+	c.writeLocked(l)
+	return nil
+}
+
+// countOut counts and traces one packet.
+func (c *Client) countOut(packet []byte) {
+	c.stats.packetsOut.Add(1)
+	c.stats.bytesOut.Add(uint64(len(packet)))
+	if c.cfg.trace != nil {
+		c.cfg.trace(true, codec.Packet{Type: codec.PacketType(packet[0]), Body: packet[codec.HeadLength:]})
+	}
+}
+
+// writeLocked has somebody write. The goroutine lives as long as there is something to write, so that nobody who sends
+// waits for the network, and what is sent meanwhile goes out in one write.
+func (c *Client) writeLocked(l *link) {
+	if !l.writing && !l.dead {
+		l.writing = true
+		c.wg.Add(1)
+		go c.write(l)
+	}
+}
+
+func (c *Client) write(l *link) {
+	defer c.wg.Done()
+	c.mu.Lock()
+	for !l.dead && l.out != nil {
+		b := l.out
+		l.out = nil
+		l.spaceLocked()
+		c.mu.Unlock()
+		err := l.t.write(*b, time.Now().Add(c.cfg.writeTimeout))
+		putBuffer(b)
+		if err != nil {
+			c.fail(l, fmt.Errorf("client: write: %w", err))
+		}
+		c.mu.Lock()
+	}
+	l.writing = false
+	end := l.closing && !l.dead
+	c.mu.Unlock()
+	if end {
+		l.t.end()
+	}
+}
+
+// spaceLocked lets those go on who wait for room.
+func (l *link) spaceLocked() {
+	if l.space != nil {
+		close(l.space)
+		l.space = nil
+	}
+}
+
+// shutLocked ends l after what is queued, within closeWait.
+func (c *Client) shutLocked(l *link) {
+	if l.dead || l.closing {
+		return
+	}
+	l.closing = true
+	l.spaceLocked()
+	c.writeLocked(l)
+	c.wg.Add(1)
+	c.linger = time.AfterFunc(closeWait, func() {
+		defer c.wg.Done()
+		c.fail(l, ErrClosed)
+	})
+	if l.cancel != nil {
+		l.cancel()
+	}
+}
+
+// fail ends l at once. The first cause counts.
+func (c *Client) fail(l *link, cause error) {
+	c.mu.Lock()
+	if !l.dead {
+		l.dead, l.cause = true, cause
+		l.spaceLocked()
+		if l.cancel != nil {
+			l.cancel()
+		}
+	}
+	c.mu.Unlock()
+	l.t.close()
+}
+
+// read handles what comes on l until its end, and returns the reason.
+func (c *Client) read(l *link) error {
+	for {
+		p, err := c.next(l)
+		if err != nil {
+			return err
+		}
+		if err := c.receive(l, p); err != nil {
+			return err
+		}
+	}
+}
+
+// next returns the next packet. Its body is borrowed until the call after.
+func (c *Client) next(l *link) (codec.Packet, error) {
+	for {
+		p, ok, err := l.dec.Next()
+		switch {
+		case err != nil:
+			return p, fmt.Errorf("%w: %w", ErrProtocol, err)
+		case ok:
+			c.stats.packetsIn.Add(1)
+			if c.cfg.trace != nil {
+				c.cfg.trace(false, p)
+			}
+			return p, nil
+		}
+		l.watchSilence()
+		data, err := l.t.read()
+		if err != nil {
+			return p, readError(err)
+		}
+		c.stats.bytesIn.Add(uint64(len(data)))
+		l.dec.Feed(data)
+	}
+}
+
+// watchSilence moves the deadline of reading on, but not on each read: a server is found silent two intervals to two
+// and an eighth after its last sign of life.
+func (l *link) watchSilence() {
+	beat := l.info.Heartbeat
+	if beat == 0 {
+		return
+	}
+	if now := time.Now(); l.armed.IsZero() || now.Sub(l.armed) >= beat/8 {
+		l.armed = now
+		l.t.deadline(now.Add(2*beat + beat/8))
+	}
+}
+
+func readError(err error) error {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return ErrSilent
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("client: the server has closed the connection: %w", err)
+	}
+	return fmt.Errorf("client: read: %w", err)
+}
+
+// receive handles one packet.
+func (c *Client) receive(l *link, p codec.Packet) error {
+	switch p.Type {
+	case codec.Heartbeat:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if l.dead || l.closing {
+			return nil
+		}
+		return c.sendLocked(l, func(b []byte) ([]byte, error) { return codec.AppendPacket(b, codec.Heartbeat, nil), nil })
+	case codec.Kick:
+		return kicked(p.Body)
+	case codec.Data:
+		v, err := codec.ParseMessage(p.Body)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrProtocol, err)
+		}
+		switch v.Type {
+		case codec.Response:
+			c.answer(v)
+		case codec.Push:
+			return c.push(l, v)
+		}
+	}
+	return nil // handshakes, and what only clients send: nothing that could be done about it
+}
+
+// usableForLocked tells whether a message sent with ctx may go over l.
+func (l *link) usableForLocked(ctx context.Context) bool {
+	if l == nil || l.dead || l.closing {
+		return false
+	}
+	if l.online {
+		return true
+	}
+	of, _ := ctx.Value(setupKey{}).(*link)
+	return of == l
+}

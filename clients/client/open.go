@@ -1,0 +1,248 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/lonng/nano/codec"
+)
+
+// target is a server's address.
+type target struct {
+	scheme string // tcp, tls, ws, wss
+	addr   string // host:port, of tcp and tls
+	host   string // of tls
+	url    string // of ws and wss
+}
+
+func parseTarget(s string) (target, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return target{}, fmt.Errorf("client: %w", err)
+	}
+	t := target{scheme: u.Scheme, addr: u.Host, host: u.Hostname(), url: s}
+	switch u.Scheme {
+	case "tcp", "tls":
+		if u.Port() == "" {
+			return t, fmt.Errorf("client: %q has no port", s)
+		}
+	case "ws", "wss":
+	default:
+		return t, fmt.Errorf("client: %q does not begin with tcp://, tls://, ws:// or wss://", s)
+	}
+	if t.host == "" {
+		return t, fmt.Errorf("client: %q has no host", s)
+	}
+	if u.User != nil {
+		return t, errors.New("client: an address cannot carry a user; see WithUser and WithHeader")
+	}
+	return t, nil
+}
+
+// open connects and shakes hands.
+func (c *Client) open(ctx context.Context) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.connectTimeout)
+	defer cancel()
+	var user any
+	if c.cfg.user != nil {
+		var err error
+		if user, err = c.cfg.user(ctx); err != nil {
+			return nil, fmt.Errorf("client: user data of the handshake: %w", err)
+		}
+	}
+	hello, err := c.hello(user)
+	if err != nil {
+		return nil, err
+	}
+
+	// Whatever is under way ends with ctx because its connection is closed.
+	release := func() bool { return true }
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := c.cfg.dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		if nc == nil {
+			return nil, errors.New("the dial function returned nothing")
+		}
+		closed := make(chan struct{})
+		stop := context.AfterFunc(ctx, func() {
+			_ = nc.Close()
+			close(closed)
+		})
+		release = func() bool {
+			if stop() {
+				return true
+			}
+			<-closed
+			return false
+		}
+		return nc, nil
+	}
+	t, err := c.transport(ctx, dial)
+	if err != nil {
+		release()
+		return nil, fmt.Errorf("client: connect to %s: %w", c.to.url, errorOf(ctx, err))
+	}
+	l := &link{t: t}
+	l.dec.Init(c.cfg.maxReceived)
+	err = c.handshake(l, hello)
+	if !release() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		t.close()
+		return nil, errorOf(ctx, err)
+	}
+	return l, nil
+}
+
+// transport makes the connection with what the scheme asks for.
+func (c *Client) transport(ctx context.Context, dial DialFunc) (transport, error) {
+	switch c.to.scheme {
+	case "tcp", "tls":
+		nc, err := dial(ctx, "tcp", c.to.addr)
+		if err != nil {
+			return nil, err
+		}
+		if c.to.scheme == "tcp" {
+			return newStream(nc), nil
+		}
+		conf := c.cfg.tls.Clone()
+		if conf == nil {
+			conf = new(tls.Config)
+		}
+		if conf.ServerName == "" {
+			conf.ServerName = c.to.host
+		}
+		t := tls.Client(nc, conf)
+		if err := t.HandshakeContext(ctx); err != nil {
+			_ = nc.Close()
+			return nil, err
+		}
+		return newStream(t), nil
+	default:
+		d := websocket.Dialer{
+			NetDialContext:  dial,
+			TLSClientConfig: c.cfg.tls,
+			ReadBufferSize:  wsReadBuffer,
+			WriteBufferSize: wsWriteBuffer,
+			WriteBufferPool: &wsWrites,
+		}
+		conn, resp, err := d.DialContext(ctx, c.to.url, c.cfg.header)
+		if err != nil {
+			if resp != nil {
+				_ = resp.Body.Close() // the library has read what there is
+				err = fmt.Errorf("%w: %s", err, resp.Status)
+			}
+			return nil, err
+		}
+		return &webSocket{conn: conn}, nil
+	}
+}
+
+// hello is the handshake's packet.
+func (c *Client) hello(user any) ([]byte, error) {
+	type sys struct {
+		Type    string   `json:"type"`
+		Version string   `json:"version"`
+		Accept  []string `json:"accept"`
+	}
+	body, err := json.Marshal(struct {
+		Sys  sys `json:"sys"`
+		User any `json:"user,omitempty"`
+	}{sys{c.cfg.name, c.cfg.version, c.cfg.accept}, user})
+	if err != nil {
+		return nil, fmt.Errorf("client: user data of the handshake: %w", err)
+	}
+	packet, err := codec.AppendPacketLimit(nil, codec.Handshake, body, c.cfg.maxSent)
+	if err != nil {
+		return nil, fmt.Errorf("client: user data of the handshake: %w", err)
+	}
+	return packet, nil
+}
+
+// handshake introduces the client and takes over what the server says.
+func (c *Client) handshake(l *link, hello []byte) error {
+	deadline := time.Now().Add(c.cfg.connectTimeout)
+	c.countOut(hello)
+	if err := l.t.write(hello, deadline); err != nil {
+		return fmt.Errorf("client: handshake: %w", err)
+	}
+	p, err := c.next(l)
+	if err != nil {
+		return err
+	}
+	switch p.Type {
+	case codec.Handshake:
+	case codec.Kick:
+		return kicked(p.Body)
+	default:
+		return fmt.Errorf("%w: %v instead of the handshake's answer", ErrProtocol, p.Type)
+	}
+	if err := l.welcome(p.Body); err != nil {
+		return err
+	}
+	ack := codec.AppendPacket(nil, codec.HandshakeAck, nil)
+	c.countOut(ack)
+	if err := l.t.write(ack, deadline); err != nil {
+		return fmt.Errorf("client: handshake: %w", err)
+	}
+	return nil
+}
+
+// maxHeartbeat is the longest interval that is taken for one.
+const maxHeartbeat = 24 * time.Hour
+
+// welcome reads the answer to a handshake.
+func (l *link) welcome(body []byte) error {
+	var said struct {
+		Code   int
+		Reason string
+		Sys    json.RawMessage
+		User   json.RawMessage
+	}
+	if err := json.Unmarshal(body, &said); err != nil {
+		return fmt.Errorf("%w: the handshake's answer: %w", ErrProtocol, err)
+	}
+	if said.Code != 200 {
+		return &RefusedError{Code: said.Code, Reason: said.Reason}
+	}
+	var sys struct {
+		Heartbeat  float64
+		ServerTime float64
+		Dict       map[string]uint16
+		Accepted   []string
+	}
+	if len(said.Sys) > 0 {
+		if err := json.Unmarshal(said.Sys, &sys); err != nil {
+			return fmt.Errorf("%w: the handshake's answer: %w", ErrProtocol, err)
+		}
+	}
+	l.info = Info{Accepted: sys.Accepted, Sys: said.Sys, User: said.User, Routes: len(sys.Dict)}
+	if sys.Heartbeat > 0 {
+		l.info.Heartbeat = maxHeartbeat
+		if sys.Heartbeat < maxHeartbeat.Seconds() {
+			l.info.Heartbeat = time.Duration(sys.Heartbeat * float64(time.Second))
+		}
+	}
+	if sys.ServerTime > 0 && sys.ServerTime < 1<<40 {
+		l.info.ServerTime = time.Unix(int64(sys.ServerTime), 0)
+	}
+	if len(sys.Dict) > 0 {
+		dict, err := codec.NewDictionary(sys.Dict)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrProtocol, err)
+		}
+		l.dict = dict
+	}
+	return nil
+}

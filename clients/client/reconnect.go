@@ -1,0 +1,176 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// shutdownReason is the reason with which a node kicks everybody when it is shut down.
+const shutdownReason = "server shutdown"
+
+// Reconnect says how a client comes back. The wait before an attempt is a random time between half and all of a delay
+// that begins with Min and doubles up to Max, so that those whom one server has lost do not come back all at once. It
+// begins anew after a connection that has lasted for longer than Max.
+type Reconnect struct {
+	Min time.Duration // default: 500 ms
+	Max time.Duration // default: 30 s
+	// Attempts is after how many that failed in a row the client ends; 0: no limit.
+	Attempts int
+	// Within is for how long after the loss of a connection attempts begin; 0: no limit.
+	Within time.Duration
+	// AfterKick says for which reasons of a kick to come back. Default: only when the node that kicked is being shut
+	// down. Other kicks mean that the server does not want this session, and coming back would be a fight.
+	AfterKick func(reason string) bool
+}
+
+func (r Reconnect) checked() (Reconnect, error) {
+	if r.Min < 0 || r.Max < 0 || r.Attempts < 0 || r.Within < 0 {
+		return r, errors.New("a negative limit")
+	}
+	if r.Min == 0 {
+		r.Min = 500 * time.Millisecond
+	}
+	if r.Max == 0 {
+		r.Max = max(30*time.Second, r.Min)
+	}
+	if r.Max < r.Min {
+		return r, fmt.Errorf("the Max %v is less than the Min %v", r.Max, r.Min)
+	}
+	if r.AfterKick == nil {
+		r.AfterKick = func(reason string) bool { return reason == shutdownReason }
+	}
+	return r, nil
+}
+
+// final tells whether there is no point in trying again.
+func (r *Reconnect) final(err error) bool {
+	var kick *KickError
+	if errors.As(err, &kick) {
+		return !r.AfterKick(kick.Reason)
+	}
+	var refused *RefusedError
+	return errors.As(err, &refused) && refused.Code == 501 // the client will not grow younger
+}
+
+// lostAfter notes that l is lost, for the limits. Only run calls it.
+func (c *Client) lostAfter(l *link) {
+	if l.since.IsZero() { // never online: one attempt more
+		return
+	}
+	c.attempts, c.lost = 0, time.Now()
+	if time.Since(l.since) > c.cfg.reconnect.Max {
+		c.delay = 0
+	}
+}
+
+// reconnect tries until there is a connection, or a limit is reached, or the client is closed; then it returns no link,
+// and why.
+func (c *Client) reconnect(cause error) (*link, error) {
+	r := c.cfg.reconnect
+	for {
+		if r.Attempts > 0 && c.attempts >= r.Attempts {
+			return nil, fmt.Errorf("client: gave up after %d attempts: %w", c.attempts, cause)
+		}
+		c.delay = min(max(2*c.delay, r.Min), r.Max)
+		wait := c.delay/2 + rand.N(c.delay/2+1)
+		if r.Within > 0 && time.Since(c.lost)+wait > r.Within {
+			return nil, fmt.Errorf("client: gave up after %v: %w", time.Since(c.lost).Round(time.Millisecond), cause)
+		}
+		c.attempts++
+		c.mu.Lock()
+		if !c.closing {
+			c.setStateLocked(Change{State: Away, Err: cause, Attempt: c.attempts, In: wait})
+		}
+		c.mu.Unlock()
+		if !c.sleep(wait) {
+			return nil, ErrClosed
+		}
+		l, err := c.open(c.ctx)
+		if err != nil {
+			if r.final(err) {
+				return nil, err
+			}
+			cause = err
+			continue
+		}
+		if err := c.adopt(l); err != nil {
+			l.t.close()
+			return nil, err
+		}
+		return l, nil
+	}
+}
+
+// adopt makes l the client's link. The setup, if there is one, runs beside the reader, which its requests need.
+func (c *Client) adopt(l *link) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return ErrClosed
+	}
+	c.link, c.info = l, l.info
+	if c.cfg.setup == nil {
+		return c.onlineLocked(l)
+	}
+	l.ready = make(chan struct{})
+	go func() {
+		defer close(l.ready)
+		ctx, cancel := context.WithTimeout(c.ctx, c.cfg.connectTimeout)
+		defer cancel()
+		_ = c.setup(ctx, l) // its error is the link's
+	}()
+	return nil
+}
+
+// setupKey marks the context of a setup with the link that it is for.
+type setupKey struct{}
+
+// setup runs the application's setup for l and then puts l online, or ends it.
+func (c *Client) setup(ctx context.Context, l *link) error {
+	ctx, cancel := context.WithCancel(context.WithValue(ctx, setupKey{}, l))
+	defer cancel()
+	c.mu.Lock()
+	l.cancel = cancel
+	if l.dead {
+		cancel()
+	}
+	c.mu.Unlock()
+	err := c.callSetup(ctx)
+	c.mu.Lock()
+	if err == nil { // which a setup that does not look at errors returns also when the connection has ended
+		err = c.onlineLocked(l)
+	} else {
+		err = fmt.Errorf("client: setup: %w", err)
+	}
+	c.mu.Unlock()
+	if err != nil {
+		c.fail(l, err)
+	}
+	return err
+}
+
+// callSetup turns a panic into an error.
+func (c *Client) callSetup(ctx context.Context) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+			c.logPanic("setup", v)
+		}
+	}()
+	return c.cfg.setup(ctx, c)
+}
+
+// sleep waits, and returns false if the client was closed meanwhile.
+func (c *Client) sleep(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-c.ctx.Done():
+		return false
+	}
+}

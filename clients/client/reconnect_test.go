@@ -1,0 +1,304 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lonng/nano/clients/client"
+)
+
+var fast = client.Reconnect{Min: time.Second, Max: 8 * time.Second}
+
+func TestComesBackWithItsHandlers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		states := make(chan client.Change, 100)
+		c, p := s.connect(silent, client.WithReconnect(fast), client.WithStateHandler(func(ch client.Change) { states <- ch }))
+		said := make(chan string, 10)
+		c.On("say", func(data []byte) { said <- string(data) })
+		p.push("say", "1")
+		if got := <-said; got != "1" {
+			t.Errorf("push %q", got)
+		}
+		flight := ask(c, ctx, "a.b")
+		p.request("a.b")
+		_ = p.nc.Close()
+		if err := <-flight; !errors.Is(err, client.ErrLost) {
+			t.Errorf("the request in flight ends with %v", err)
+		}
+		synctest.Wait()
+		if c.State() != client.Away || c.Err() == nil {
+			t.Errorf("state %v, %v", c.State(), c.Err())
+		}
+		waiting := ask(c, ctx, "a.c") // while away
+		p = s.accept()
+		p.welcome(silent)
+		p.respond(p.request("a.c").ID, "")
+		if err := <-waiting; err != nil {
+			t.Errorf("the request that waited ends with %v", err)
+		}
+		p.push("say", "2")
+		if got := <-said; got != "2" {
+			t.Errorf("push %q", got)
+		}
+		p.drain()
+		_ = c.Close()
+		close(states)
+		var got []string
+		for ch := range states {
+			got = append(got, fmt.Sprintf("%v%d", ch.State, ch.Attempt))
+		}
+		if want := "online0 away1 online0 closed0"; strings.Join(got, " ") != want {
+			t.Errorf("states %q, want %s", got, want)
+		}
+		if c.Stats().Connects != 2 {
+			t.Errorf("%d connects", c.Stats().Connects)
+		}
+	})
+}
+
+// Thousands of clients that a server has lost must not come back in step, nor hammer it.
+func TestBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		var waits []time.Duration
+		r := fast
+		r.Attempts = 6
+		c, p := s.connect(silent, client.WithReconnect(r), client.WithStateHandler(func(ch client.Change) {
+			if ch.State == client.Away {
+				waits = append(waits, ch.In)
+			}
+		}))
+		s.down = true
+		_ = p.nc.Close()
+		<-c.Done()
+		if err := c.Err(); !errors.Is(err, errRefused) || !strings.Contains(err.Error(), "6 attempts") {
+			t.Errorf("gave up with %v", err)
+		}
+		for i, seconds := range []int{1, 2, 4, 8, 8, 8} {
+			full := time.Duration(seconds) * time.Second
+			if i >= len(waits) || waits[i] < full/2 || waits[i] > full {
+				t.Fatalf("waits %v: number %d is not in %v to %v", waits, i, full/2, full)
+			}
+		}
+		if len(waits) != 6 {
+			t.Errorf("waits %v", waits)
+		}
+	})
+}
+
+func TestGivesUpAfterATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		r := fast
+		r.Within = time.Minute
+		c, p := s.connect(silent, client.WithReconnect(r))
+		s.down = true
+		begin := time.Now()
+		_ = p.nc.Close()
+		<-c.Done()
+		if got := time.Since(begin); got > time.Minute || got < 52*time.Second-time.Nanosecond {
+			t.Errorf("gave up after %v", got)
+		}
+	})
+}
+
+func TestWhileAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c, p := s.connect(silent, client.WithReconnect(client.Reconnect{Min: time.Hour, Max: time.Hour}), client.WithAwayWait(3*time.Second))
+		_ = p.nc.Close()
+		synctest.Wait()
+		begin := time.Now()
+		if err := c.Request(ctx, "a.b", nil, nil); !errors.Is(err, client.ErrAway) || time.Since(begin) != 3*time.Second {
+			t.Errorf("%v after %v", err, time.Since(begin))
+		}
+		hasty, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if err := c.Notify(hasty, "a.b", nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 4*time.Second {
+			t.Errorf("%v after %v", err, time.Since(begin))
+		}
+		waiting := ask(c, ctx, "a.b")
+		synctest.Wait()
+		_ = c.Close()
+		if err := <-waiting; !errors.Is(err, client.ErrClosed) {
+			t.Errorf("Close ends a waiting request with %v", err)
+		}
+		if got := time.Since(begin); got != 4*time.Second {
+			t.Errorf("Close took until %v", got)
+		}
+	})
+}
+
+func TestWhichEndsAreFinal(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		end   func(p *peer)
+		again bool
+	}{
+		{"closed", func(p *peer) { _ = p.nc.Close() }, true},
+		{"server shutdown", func(p *peer) { p.kick("server shutdown") }, true},
+		{"banned", func(p *peer) { p.kick("banned") }, false},
+		{"broken", func(p *peer) { p.write([]byte{9}) }, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t)
+				c, p := s.connect(silent, client.WithReconnect(fast))
+				tc.end(p)
+				time.Sleep(time.Minute)
+				if again := len(s.conns) > 0; again != tc.again {
+					t.Errorf("came back: %v", again)
+				}
+				_ = c.Close()
+			})
+		})
+	}
+}
+
+func TestRefusedOnReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c, p := s.connect(silent, client.WithReconnect(fast))
+		_ = p.nc.Close()
+		s.accept().welcome(`{"code":500}`) // perhaps its database is not up yet
+		s.accept().welcome(`{"code":501}`) // this will not get better
+		<-c.Done()
+		var r *client.RefusedError
+		if !errors.As(c.Err(), &r) || r.Code != 501 {
+			t.Errorf("ended with %v", c.Err())
+		}
+	})
+}
+
+// After a reconnection nobody may play before the client is signed in again.
+func TestSetupComesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		token := 0
+		c := client.New("tcp://h:1", client.WithDialer(s.dial), client.WithReconnect(fast), client.WithAwayWait(time.Minute),
+			client.WithUserFunc(func(context.Context) (any, error) {
+				token++
+				return token, nil
+			}),
+			client.WithSetup(func(ctx context.Context, c *client.Client) error {
+				return c.Request(ctx, "Gate.Login", nil, nil)
+			}))
+		connected := make(chan error, 1)
+		go func() { connected <- c.Connect(ctx) }()
+		p := s.accept()
+		p.welcome(silent)
+		synctest.Wait()
+		early := ask(c, ctx, "a.early")
+		p.respond(p.request("Gate.Login").ID, "")
+		p.respond(p.request("a.early").ID, "")
+		if err := errors.Join(<-connected, <-early); err != nil {
+			t.Fatal(err)
+		}
+		for i := 2; i < 4; i++ {
+			_ = p.nc.Close()
+			synctest.Wait()
+			waiting := ask(c, ctx, "a.waiting")
+			if i == 3 { // the connection is lost during the setup, which is tried again on the next
+				p = s.accept()
+				p.welcome(silent)
+				p.request("Gate.Login")
+				_ = p.nc.Close()
+			}
+			p = s.accept()
+			p.welcome(silent)
+			login := p.request("Gate.Login")
+			if !strings.Contains(p.hello, `"user":`) {
+				t.Errorf("handshake %s", p.hello)
+			}
+			synctest.Wait()
+			if c.State() != client.Away {
+				t.Errorf("state %v during the setup", c.State())
+			}
+			p.respond(login.ID, "")
+			p.respond(p.request("a.waiting").ID, "")
+			if err := <-waiting; err != nil {
+				t.Error(err)
+			}
+		}
+		if token != 4 {
+			t.Errorf("%d handshakes", token)
+		}
+		p.drain()
+		_ = c.Close()
+	})
+}
+
+func TestSetupFails(t *testing.T) {
+	errSetup := errors.New("wrong password")
+	for _, tc := range []struct {
+		name  string
+		setup func(ctx context.Context, c *client.Client) error
+		want  error
+	}{
+		{"error", func(context.Context, *client.Client) error { return errSetup }, errSetup},
+		{"panic", func(context.Context, *client.Client) error { panic(errSetup) }, nil},
+		{"close", func(_ context.Context, c *client.Client) error { return c.Close() }, client.ErrClosed},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t)
+				done := make(chan error, 1)
+				go func() {
+					_, err := client.Dial(ctx, "tcp://h:1", quiet(), client.WithDialer(s.dial), client.WithSetup(tc.setup), client.WithReconnect(fast))
+					done <- err
+				}()
+				p := s.accept()
+				p.welcome(silent)
+				p.drain()
+				if err := <-done; err == nil || tc.want != nil && !errors.Is(err, tc.want) {
+					t.Errorf("error %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestCloseDuringReconnection(t *testing.T) {
+	for _, when := range []string{"waiting", "dialing", "handshake", "setup"} {
+		t.Run(when, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t)
+				first := true
+				c, p := s.connect(silent, client.WithReconnect(fast), client.WithSetup(func(ctx context.Context, c *client.Client) error {
+					if first {
+						first = false
+						return nil
+					}
+					<-ctx.Done()
+					return nil // it does not look at errors
+				}))
+				_ = p.nc.Close()
+				switch when {
+				case "waiting":
+					synctest.Wait()
+				case "dialing":
+					_ = s.accept()
+				case "handshake":
+					p = s.accept()
+					p.packet()
+				case "setup":
+					p = s.accept()
+					p.welcome(silent)
+					p.drain()
+				}
+				synctest.Wait()
+				begin := time.Now()
+				_ = c.Close()
+				if time.Since(begin) != 0 {
+					t.Errorf("Close took %v", time.Since(begin))
+				}
+			})
+		})
+	}
+}
