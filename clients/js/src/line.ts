@@ -1,0 +1,215 @@
+import { DATA, Dictionary, type Message } from "./codec.js";
+import { NanoError, asNanoError } from "./errors.js";
+import { type Handshake, type Link, type VersionedDictionary, type WebSocketConstructor, openLink } from "./link.js";
+import { platformWebSocket } from "#platform";
+
+declare const __VERSION__: string;
+
+/**
+ * - `connecting`: a connection is being made
+ * - `open`: the handshake is over
+ * - `waiting`: the connection was lost, or not made; there will be another attempt
+ * - `closed`: nothing happens until it is opened
+ */
+export type State = "connecting" | "open" | "waiting" | "closed";
+
+/** When to try again. All times are in milliseconds. */
+export interface ReconnectOptions {
+  /** The longest first wait. It doubles with each attempt; what is waited is chance between half of it and all. Default: 400. */
+  min?: number;
+  /** The longest wait. Default: 15000. */
+  max?: number;
+  /** Attempts before it gives up. Default: no limit. */
+  attempts?: number;
+  /** A connection that lasted so long starts the waits and attempts anew. Default: 5000. */
+  steadyAfter?: number;
+  /**
+   * Whether to come back after a kick. Default: after `server shutdown` and `slow consumer`, which are the server's
+   * own reasons; any other is the application's, and stands.
+   */
+  afterKick?: (reason: string) => boolean;
+}
+
+/** How to connect, and to come back. All times are in milliseconds. */
+export interface LineOptions {
+  /**
+   * The user part of the handshake: who this is. A function is called for each attempt, and may return a promise, so
+   * that a token can be fresh. Default: `{}`.
+   */
+  user?: unknown | (() => unknown);
+  /** How long connecting and the handshake may take together. Default: 10000. */
+  handshakeTimeout?: number;
+  /** Whether and how to come back when the connection is lost, or cannot be made. Default: true. */
+  reconnect?: boolean | ReconnectOptions;
+  /** Requests and notifies that may wait for the connection to be open; more are refused. Default: 100. */
+  queue?: number;
+  /** What to ask the server for. Default: `["error", "gzip", "batch"]`. Never `gzip` where it cannot be unpacked. */
+  accept?: string[];
+  /** A dictionary kept from an earlier connection (`connection.dictionary`); for servers that give it a version. */
+  dictionary?: VersionedDictionary | undefined;
+  /** A WebSocket class, where there is none or another is wanted. */
+  WebSocket?: WebSocketConstructor;
+}
+
+/** Who has a line. */
+export interface LineOwner {
+  /** The handshake is over. What is posted now goes before what waited. */
+  _open(answer: Handshake, again: boolean): void;
+  _message(message: Message, raw: Uint8Array): void;
+  _ioError(event: unknown): void;
+  /** A message cannot be read, or one that waited cannot be sent. */
+  _error(err: NanoError): void;
+  _changed(state: State, err: NanoError | undefined, retryAt: number): void;
+}
+
+/** Makes a message once it is known whether the server has a dictionary. */
+export type Make = (dictionary: Dictionary) => Uint8Array;
+
+/** Takes the end of a request: an error, or the answer. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type Settle = (err: NanoError | undefined, answer?: any) => void;
+
+/** Keeps a connection: makes one, and the next when it is lost; keeps what is to be sent meanwhile. */
+export interface Line {
+  _state: State;
+  _link: Link | undefined;
+  _kept: VersionedDictionary | undefined;
+  /** Opens the line, or ends a wait. Harmless if it is open. */
+  _open(): void;
+  _close(reason: string): void;
+  /**
+   * Sends a message, or keeps it until it can be sent. With settle it is a request, and make gets its id; without, a
+   * notify, with the id 0. Throws if it cannot be made, or not even be kept.
+   */
+  _post(make: (id: number) => Make, settle?: Settle): number;
+  /** Ends a request, which is forgotten. False if there is none with the id. */
+  _settle(id: number, err: NanoError | undefined, answer?: unknown): boolean;
+}
+
+/** With raw, messages are not taken apart. */
+export function createLine(address: string, options: LineOptions, owner: LineOwner, raw?: boolean): Line {
+  const { user, reconnect = true, queue: room = 100, accept = ["error", "gzip", "batch"] } = options;
+  const { min = 400, max = 15000, attempts = Infinity, steadyAfter = 5000, afterKick = ownReason } = reconnect === true ? {} : reconnect || {};
+  const queue = new Map<number, Make>(); // what waits; notifies have negative numbers
+  const pending = new Map<number, Settle>(); // requests without an answer
+  let requests = 0;
+  let notifies = 0;
+  let dictionary: Dictionary;
+  let wanted = false;
+  let again = false; // there was a connection before
+  let tried = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+
+  const online = () => line._open();
+
+  const change = (state: State, err?: NanoError, retryAt = 0) => {
+    line._state = state;
+    const { addEventListener: add, removeEventListener: remove } = globalThis as Partial<typeof globalThis>;
+    (state === "waiting" ? add : remove)?.("online", online);
+    const closed = state === "closed";
+    if (closed) queue.clear();
+    if (err) {
+      const { code, message, details } = err;
+      for (const id of [...pending.keys()]) {
+        if (!queue.has(id)) line._settle(id, new NanoError(closed ? code : "unavailable", message, details));
+      }
+    }
+    owner._changed(state, err, retryAt);
+  };
+
+  const hello = async () => {
+    const sys = {
+      type: "js-websocket",
+      version: __VERSION__,
+      accept: accept.filter((word) => word !== "gzip" || typeof DecompressionStream === "function"),
+      dictVersion: line._kept?.version,
+    };
+    return { sys, user: (await (typeof user === "function" ? user() : user)) ?? {} };
+  };
+
+  const dial = () => {
+    clearTimeout(timer);
+    wanted = true;
+    try {
+      const url = new URL(address, (globalThis as { location?: Location }).location?.href);
+      url.protocol = url.protocol.replace("http", "ws");
+      const socket = new (options.WebSocket ?? platformWebSocket())(url.href);
+      line._link = openLink(socket, hello, { _timeout: options.handshakeTimeout ?? 10_000, _raw: raw, _kept: line._kept }, { ...owner, _open: opened, _down: lost });
+    } catch (err) {
+      return change("closed", asNanoError(err, "invalid_argument"));
+    }
+    change("connecting");
+  };
+
+  const opened = (answer: Handshake, dict: Dictionary, kept: VersionedDictionary | undefined) => {
+    const link = line._link!;
+    dictionary = dict;
+    line._kept = kept;
+    timer = setTimeout(() => (tried = 0), steadyAfter);
+    line._state = "open";
+    owner._open(answer, again);
+    again = true;
+    for (const [id, make] of queue) {
+      if (line._link !== link) return; // the owner has closed it, or sending did
+      queue.delete(id);
+      try {
+        link._send(DATA, make(dictionary));
+      } catch (err) {
+        const failure = asNanoError(err, "invalid_argument");
+        if (!line._settle(id, failure)) owner._error(failure);
+      }
+    }
+  };
+
+  const lost = (err: NanoError) => {
+    line._link = undefined;
+    clearTimeout(timer);
+    if (!wanted || !reconnect || err.code === "refused" || tried >= attempts || (err.code === "kicked" && !afterKick(err.message))) {
+      return change("closed", err);
+    }
+    // By chance, so that those whom a restart threw out do not all come back at once.
+    const wait = Math.min(max, min * 2 ** tried++) * (0.5 + Math.random() / 2);
+    timer = setTimeout(dial, wait);
+    change("waiting", err, Date.now() + wait);
+  };
+
+  const line: Line = {
+    _state: "closed",
+    _link: undefined,
+    _kept: options.dictionary,
+    _open() {
+      if (line._state === "closed") tried = 0;
+      if (!line._link) dial();
+    },
+    _close(reason) {
+      wanted = false;
+      const err = new NanoError("unavailable", reason);
+      if (line._link) line._link._end(err);
+      else if (line._state === "waiting") lost(err);
+    },
+    _post(make, settle) {
+      const id = settle ? ++requests : --notifies;
+      const made = make(settle ? id : 0);
+      if (line._state === "open") {
+        line._link!._send(DATA, made(dictionary));
+      } else {
+        if (line._state === "closed" || !room) throw new NanoError("unavailable", "not connected");
+        if (queue.size >= room) throw new NanoError("resource_exhausted", "too many messages wait");
+        made(new Dictionary()); // what cannot be sent is told now, not when the connection is back
+        queue.set(id, made);
+      }
+      if (settle) pending.set(id, settle);
+      return id;
+    },
+    _settle(id, err, answer) {
+      const settle = pending.get(id);
+      pending.delete(id);
+      queue.delete(id);
+      settle?.(err, answer);
+      return !!settle;
+    },
+  };
+  return line;
+}
+
+const ownReason = (reason: string) => reason === "server shutdown" || reason === "slow consumer";

@@ -1,0 +1,539 @@
+// The modern face against a server that the tests play, with a clock of their own.
+import assert from "node:assert/strict";
+import { gzipSync } from "node:zlib";
+import { afterEach, beforeEach, mock, test } from "node:test";
+import * as nano from "nano-websocket-client";
+import { fakeSockets, settle, states, until } from "./helper.js";
+
+const { Connection, Dictionary, NanoError, Packet, Type, encodePacket } = nano;
+const json = (value) => Buffer.from(JSON.stringify(value));
+
+let net;
+beforeEach(() => {
+  mock.timers.enable({ apis: ["setTimeout", "Date"] });
+  mock.method(Math, "random", () => 1); // waits are the longest that chance allows
+  net = fakeSockets(nano);
+});
+afterEach(() => {
+  mock.timers.reset();
+  mock.restoreAll();
+});
+
+function dial(options = {}, url = "ws://game.example/nano") {
+  const connection = new Connection(url, { WebSocket: net.FakeSocket, ...options });
+  connection.seen = states(connection);
+  connection.open();
+  return connection;
+}
+
+async function opened(options, sys, more) {
+  const connection = dial(options);
+  await net.last().open(sys, more);
+  assert.equal(connection.state, "open");
+  return connection;
+}
+
+const fails = (promise, code, message) =>
+  assert.rejects(promise, (err) => {
+    assert.ok(err instanceof NanoError);
+    assert.deepEqual([err.code, ...(message === undefined ? [] : [err.message])], [code, ...(message === undefined ? [] : [message])]);
+    return true;
+  });
+
+async function later(ms) {
+  mock.timers.tick(ms);
+  await settle();
+}
+
+test("the handshake: who it is, what it understands, and the ack", async () => {
+  let token = 0;
+  const connection = dial({ user: async () => ({ token: ++token }) });
+  const socket = net.last();
+  assert.equal(socket.binaryType, "arraybuffer");
+  assert.equal(socket.url, "ws://game.example/nano");
+  await socket.open({ heartbeat: 3, accepted: ["error"] }, { user: { name: "Ada" } });
+  assert.deepEqual(socket.hello, { sys: { type: "js-websocket", version: "0.6.0", accept: ["error", "gzip", "batch"] }, user: { token: 1 } });
+  assert.deepEqual(socket.sent.map(({ type }) => type), [Packet.Handshake, Packet.HandshakeAck]);
+  assert.deepEqual(connection.handshake, { code: 200, sys: { heartbeat: 3, accepted: ["error"] }, user: { name: "Ada" } });
+  await socket.lose();
+  await later(400);
+  await net.last().open();
+  assert.deepEqual(net.last().hello.user, { token: 2 }, "a fresh token for each attempt");
+  assert.deepEqual(connection.seen.map(({ state, again }) => [state, again]), [
+    ["connecting", false],
+    ["open", false],
+    ["waiting", false],
+    ["connecting", false],
+    ["open", true],
+  ]);
+});
+
+test("URLs of pages become those of sockets", () => {
+  for (const [from, to] of [
+    ["http://a.example:81/nano", "ws://a.example:81/nano"],
+    ["https://a.example/nano", "wss://a.example/nano"],
+    ["wss://a.example/nano", "wss://a.example/nano"],
+  ]) {
+    dial({}, from);
+    assert.equal(net.last().url, to);
+  }
+  const connection = dial({}, "no URL at all");
+  assert.equal(connection.state, "closed");
+  assert.equal(connection.seen[0].error.code, "invalid_argument");
+});
+
+test("what is sent before the handshake ends waits for it, in order", async () => {
+  const connection = dial();
+  const reply = connection.request("room.join", { name: "Ada" });
+  connection.notify("room.say", "hi");
+  const socket = net.last();
+  socket.onopen();
+  await settle();
+  assert.equal(socket.messages().length, 0);
+  await socket.receive(encodePacket(Packet.Handshake, json({ code: 200, sys: { dict: { "room.say": 7 } } })));
+  const [first, second] = socket.messages(new Dictionary({ "room.say": 7 }));
+  assert.deepEqual([first.type, first.route, first.id, `${Buffer.from(first.data)}`], [Type.Request, "room.join", 1, '{"name":"Ada"}']);
+  assert.deepEqual([second.type, second.route, `${Buffer.from(second.data)}`], [Type.Notify, "room.say", '"hi"']);
+  assert.equal(socket.sent.at(-1).body[0] & 1, 1, "the dictionary of the handshake is used");
+  await socket.receive(socket.message({ type: Type.Response, id: 1, data: { ok: true } }));
+  assert.deepEqual(await reply, { ok: true });
+});
+
+test("what is sent while the state turns open goes before what waited", async () => {
+  const connection = dial();
+  connection.notify("waited");
+  connection.on("state", ({ state }) => state === "open" && connection.notify("first"));
+  await net.last().open();
+  assert.deepEqual(net.last().messages().map(({ route }) => route), ["first", "waited"]);
+});
+
+test("the queue has a bound, and what cannot be sent is told at once", async () => {
+  const connection = dial({ queue: 2 });
+  connection.notify("a");
+  const waiting = connection.request("b");
+  assert.throws(() => connection.notify("c"), { code: "resource_exhausted" });
+  await fails(connection.request("c"), "resource_exhausted");
+  await fails(connection.request("r".repeat(300)), "resource_exhausted");
+  connection.close();
+  await fails(waiting, "unavailable", "closed");
+  await fails(connection.request("d"), "unavailable", "not connected");
+  assert.throws(() => connection.notify("d"), { code: "unavailable" });
+  const none = dial({ queue: 0 });
+  await fails(none.request("a"), "unavailable", "not connected");
+  const long = dial();
+  await fails(long.request("r".repeat(300)), "invalid_argument");
+  await fails(long.request("a", 1n), "invalid_argument");
+  await net.last().open();
+  await fails(long.request("r".repeat(300)), "invalid_argument");
+  assert.equal(net.last().messages().length, 0);
+});
+
+test("timeouts and signals end a request, and take it out of the queue", async () => {
+  const connection = dial({ timeout: 1000 });
+  const slow = fails(connection.request("slow"), "deadline_exceeded", "no answer in 1000 ms");
+  const slower = connection.request("slower", {}, { timeout: 5000 });
+  const abort = new AbortController();
+  const aborted = connection.request("aborted", {}, { signal: abort.signal });
+  abort.abort(new Error("changed my mind"));
+  await assert.rejects(aborted, (err) => err.code === "canceled" && err.details.message === "changed my mind");
+  await fails(connection.request("never", {}, { signal: abort.signal }), "canceled");
+  await later(1000);
+  await slow;
+  const socket = net.last();
+  await socket.open();
+  assert.deepEqual(socket.messages().map(({ route }) => route), ["slower"]);
+  const endless = connection.request("endless", {}, { timeout: 0 });
+  await later(3999);
+  await socket.receive(socket.message({ type: Type.Response, id: 2, data: "late but fine" }));
+  assert.equal(await slower, "late but fine");
+  await later(3_600_000);
+  await socket.receive(socket.message({ type: Type.Response, id: 1, data: {} })); // nobody waits for it
+  const [, { id }] = socket.messages();
+  await socket.receive(socket.message({ type: Type.Response, id, data: 1 }));
+  assert.equal(await endless, 1);
+});
+
+test("errors of the server reach the caller with their code", async () => {
+  const connection = await opened();
+  const socket = net.last();
+  const details = { code: "full", error: "no room", seats: 4 };
+  const refused = assert.rejects(connection.request("a"), { name: "NanoError", code: "full", message: "no room", details });
+  const strange = assert.rejects(connection.request("b"), (err) => err.code === "internal" && err.details[1] === 2);
+  const nonsense = fails(connection.request("c"), "protocol");
+  await socket.receive(
+    socket.message({ type: Type.Response, id: 1, error: true, data: details }),
+    socket.message({ type: Type.Response, id: 2, error: true, data: Buffer.from([1, 2]) }),
+    socket.message({ type: Type.Response, id: 3, data: Buffer.from("{") }),
+  );
+  await Promise.all([refused, strange, nonsense]);
+});
+
+test("requests under way fail when the connection is lost; those that wait go with the next", async () => {
+  const connection = await opened();
+  const lost = fails(connection.request("lost"), "unavailable");
+  await net.last().lose();
+  await lost;
+  const kept = connection.request("kept");
+  await later(400);
+  await net.last().open();
+  const socket = net.last();
+  assert.deepEqual(socket.messages().map(({ route }) => route), ["kept"]);
+  await socket.receive(socket.message({ type: Type.Response, id: socket.messages()[0].id, data: 1 }));
+  assert.equal(await kept, 1);
+});
+
+test("it comes back with growing waits, up to the limits", async () => {
+  const connection = dial({ reconnect: { min: 100, max: 500, attempts: 4, steadyAfter: 1000 } });
+  const waits = [];
+  for (let i = 0; i < 4; i++) {
+    await net.last().lose();
+    assert.equal(connection.state, "waiting");
+    const { retryAt } = connection.seen.at(-1);
+    waits.push(retryAt - Date.now());
+    await later(waits[i] - 1);
+    assert.equal(connection.state, "waiting");
+    await later(1);
+    assert.equal(connection.state, "connecting");
+  }
+  assert.deepEqual(waits, [100, 200, 400, 500]);
+  const hopeless = fails(connection.request("a"), "unavailable", "cannot connect");
+  await net.last().lose();
+  assert.equal(connection.state, "closed");
+  await hopeless;
+  assert.equal(net.sockets.length, 5);
+
+  connection.open(); // and it can be opened again
+  await net.last().open();
+  await net.last().lose();
+  assert.equal(connection.seen.at(-1).retryAt - Date.now(), 100);
+  await later(100);
+  await net.last().open();
+  await net.last().lose(); // it did not last
+  assert.equal(connection.seen.at(-1).retryAt - Date.now(), 200);
+  await later(200);
+  await net.last().open();
+  await later(1000);
+  await net.last().lose(); // this one did
+  assert.equal(connection.seen.at(-1).retryAt - Date.now(), 100);
+  connection.open(); // ends the wait
+  assert.equal(connection.state, "connecting");
+});
+
+test("chance spreads those whom a restart threw out", async () => {
+  Math.random.mock.mockImplementation(() => 0);
+  const connection = dial({ reconnect: { min: 100 } });
+  await net.last().lose();
+  assert.equal(connection.seen.at(-1).retryAt - Date.now(), 50);
+});
+
+test("without reconnection a loss is the end", async () => {
+  const connection = await opened({ reconnect: false });
+  const closing = { type: "close", code: 1001, reason: "going" };
+  await net.last().lose(closing);
+  const { state, reason, error } = connection.seen.at(-1);
+  assert.deepEqual([state, reason, error.details], ["closed", "going", closing]);
+  await later(60_000);
+  assert.equal(net.sockets.length, 1);
+});
+
+test("a handshake that does not end is given up", async () => {
+  const connection = dial({ handshakeTimeout: 3000 });
+  net.last().onopen();
+  await later(3000);
+  assert.equal(connection.state, "waiting");
+  assert.ok(net.sockets[0].closed);
+  const failing = dial({ user: () => Promise.reject(new Error("no token")), reconnect: false });
+  net.last().onopen();
+  await settle();
+  assert.deepEqual([failing.seen.at(-1).reason, failing.seen.at(-1).error.code], ["no token", "unavailable"]);
+});
+
+test("kicks: it comes back after the server's own reasons, not after the application's", async () => {
+  for (const [reason, state] of [
+    ["server shutdown", "waiting"],
+    ["slow consumer", "waiting"],
+    ["signed in elsewhere", "closed"],
+    ["", "closed"],
+  ]) {
+    const connection = await opened();
+    await net.last().receive(encodePacket(Packet.Kick, reason ? json({ reason, by: 7 }) : Buffer.alloc(0)));
+    assert.equal(connection.state, state, reason);
+    assert.equal(connection.seen.at(-1).error.code, "kicked");
+    assert.equal(connection.seen.at(-1).error.message, reason);
+    if (reason) assert.equal(connection.seen.at(-1).error.details.by, 7);
+    connection.close();
+  }
+  const stubborn = await opened({ reconnect: { afterKick: (reason) => reason === "nap" } });
+  await net.last().receive(encodePacket(Packet.Kick, json({ reason: "nap" })));
+  assert.equal(stubborn.state, "waiting");
+});
+
+test("a refused handshake is the end, and says why", async () => {
+  const connection = dial();
+  const waiting = fails(connection.request("a"), "refused", "banned");
+  const ready = fails(connection.ready(), "refused", "banned");
+  net.last().onopen();
+  await settle();
+  await net.last().receive(encodePacket(Packet.Handshake, json({ code: 403, reason: "banned" })));
+  assert.equal(connection.state, "closed");
+  assert.deepEqual(connection.seen.at(-1).error.details, { code: 403, reason: "banned", sys: {} });
+  await Promise.all([waiting, ready]);
+});
+
+test("heartbeats are answered, silence is noticed", async () => {
+  const connection = await opened({ reconnect: false }, { heartbeat: 2 });
+  const socket = net.last();
+  for (let i = 0; i < 5; i++) {
+    await later(4900);
+    await socket.receive(encodePacket(Packet.Heartbeat));
+    assert.equal(socket.sent.at(-1).type, Packet.Heartbeat);
+  }
+  assert.equal(socket.sent.filter(({ type }) => type === Packet.Heartbeat).length, 5);
+  await later(4900);
+  await socket.receive(socket.message({ type: Type.Push, route: "any", data: {} })); // anything is a sign of life
+  await later(4900);
+  assert.equal(connection.state, "open");
+  await later(101);
+  assert.equal(connection.state, "closed");
+  assert.equal(connection.seen.at(-1).reason, "the server is silent");
+});
+
+test("a hidden tab whose timers are late does not leave a server that is there", async () => {
+  const connection = await opened({ reconnect: false }, { heartbeat: 2 });
+  const socket = net.last();
+  // The clock goes on, but no timer fires, and nothing that arrived is handled: the tab is frozen.
+  const now = Date.now();
+  mock.method(Date, "now", () => now + 60_000);
+  await later(5000);
+  assert.equal(connection.state, "open", "one more look");
+  await socket.receive(encodePacket(Packet.Heartbeat)); // what had arrived meanwhile
+  await later(2000);
+  assert.equal(connection.state, "open");
+  // The next time nothing has arrived: the server is gone, however late the timers are.
+  Date.now.mock.mockImplementation(() => now + 200_000);
+  await later(5000);
+  assert.equal(connection.state, "open", "one more look");
+  Date.now.mock.mockImplementation(() => now + 300_000);
+  await later(2000);
+  assert.equal(connection.state, "closed");
+});
+
+test("an interval longer than any timer keeps nobody busy", async () => {
+  const timers = mock.method(globalThis, "setTimeout");
+  const connection = await opened({}, { heartbeat: 1e9 });
+  const before = timers.mock.callCount();
+  await later(60_000);
+  assert.equal(timers.mock.callCount(), before);
+  assert.ok(timers.mock.calls.every(({ arguments: [, ms] }) => ms < 2 ** 31));
+  connection.close();
+});
+
+test("gzip is asked for only where it can be unpacked", async () => {
+  const { DecompressionStream } = globalThis;
+  delete globalThis.DecompressionStream;
+  try {
+    const connection = await opened();
+    assert.deepEqual(net.last().hello.sys.accept, ["error", "batch"]);
+    connection.close();
+  } finally {
+    globalThis.DecompressionStream = DecompressionStream;
+  }
+});
+
+test("a dictionary with a version is kept, and asked for by its version", async () => {
+  const dict = { "room.say": 7 };
+  const connection = await opened({}, { dict, dictVersion: "v1" });
+  assert.equal(net.last().hello.sys.dictVersion, undefined);
+  assert.deepEqual(connection.dictionary, { version: "v1", routes: dict });
+  await net.last().lose();
+  await later(400);
+  await net.last().open({ dictVersion: "v1" }); // the server need not send it again
+  assert.equal(net.last().hello.sys.dictVersion, "v1");
+  connection.notify("room.say");
+  assert.equal(net.last().sent.at(-1).body[0], 3);
+  await net.last().lose();
+  await later(800);
+  await net.last().open({ dict: { "room.say": 8 }, dictVersion: "v2" });
+  connection.notify("room.say");
+  assert.deepEqual([...net.last().sent.at(-1).body.subarray(0, 3)], [3, 0, 8]);
+  await net.last().lose();
+  await later(1600);
+  await net.last().open({}); // a server without one
+  connection.notify("room.say");
+  assert.equal(net.last().sent.at(-1).body[0], 2);
+  assert.equal(connection.dictionary, undefined);
+
+  const next = await opened({ dictionary: { version: 3, routes: dict } }, { dictVersion: 3 });
+  assert.equal(net.last().hello.sys.dictVersion, 3);
+  next.notify("room.say");
+  assert.equal(net.last().sent.at(-1).body[0], 3);
+});
+
+test("packed payloads are unpacked, and nothing overtakes them, not even the end", async () => {
+  const connection = await opened({ reconnect: false });
+  const socket = net.last();
+  const got = [];
+  connection.onPush("tick", (value) => got.push(value));
+  connection.on("state", ({ state }) => got.push(state));
+  const answer = connection.request("a");
+  void socket.receive(
+    socket.message({ type: Type.Push, route: "tick", data: gzipSync(json("x".repeat(5000))), gzip: true }),
+    socket.message({ type: Type.Push, route: "tick", data: json(2) }),
+    socket.message({ type: Type.Response, id: 1, data: gzipSync(json("packed")), gzip: true }),
+    encodePacket(Packet.Kick),
+  );
+  socket.onclose({ reason: "" });
+  await until(connection, "closed");
+  assert.deepEqual(got, ["x".repeat(5000), 2, "closed"]);
+  assert.equal(await answer, "packed");
+});
+
+test("what is packed wrongly, or cannot be read, is told and harms nothing else", async () => {
+  const connection = await opened();
+  const socket = net.last();
+  const errors = [];
+  const got = [];
+  const told = new Promise((resolve) => connection.on("error", (err) => errors.push(err.code) === 4 && resolve()));
+  connection.onPush("tick", (value) => got.push(value));
+  void socket.receive(
+    socket.message({ type: Type.Push, route: "tick", data: Buffer.from("no gzip"), gzip: true }),
+    encodePacket(Packet.Data, Buffer.from([0x08])),
+    encodePacket(Packet.Data, Buffer.from([0x07, 0, 9])),
+    socket.message({ type: Type.Push, route: "tick", data: Buffer.from("{") }),
+    socket.message({ type: Type.Push, route: "tick", data: json(1) }),
+  );
+  await told;
+  await settle();
+  assert.deepEqual(errors, ["protocol", "protocol", "protocol", "protocol"]);
+  assert.deepEqual(got, [1]);
+  await socket.receive(Buffer.from([9, 0, 0, 0])); // but from here on nothing can be read
+  assert.equal(connection.state, "waiting");
+  assert.equal(connection.seen.at(-1).error.code, "protocol");
+});
+
+test("an error that nobody listens to is reported, a handler's own too", async () => {
+  const reported = mock.method(console, "error", () => {});
+  const connection = await opened();
+  const socket = net.last();
+  const got = [];
+  connection.onPush("tick", () => {
+    throw new Error("oops");
+  });
+  connection.onPush("tick", (value) => got.push(value));
+  await socket.receive(encodePacket(Packet.Data, Buffer.from([0x08])), socket.message({ type: Type.Push, route: "tick", data: json(1) }));
+  assert.deepEqual(reported.mock.calls.map(({ arguments: [err] }) => err.message), ["unknown type 4 of a message", "oops"]);
+  assert.deepEqual(got, [1]);
+  assert.equal(connection.state, "open");
+});
+
+test("whoever awaits an answer hears of pushes that came right after it", async () => {
+  const connection = await opened();
+  const socket = net.last();
+  const got = [];
+  const join = (async () => {
+    await connection.request("join");
+    connection.onPush("tick", (value) => got.push(value));
+  })();
+  await socket.receive(
+    socket.message({ type: Type.Response, id: 1, data: {} }),
+    socket.message({ type: Type.Push, route: "tick", data: json(1) }),
+    socket.message({ type: Type.Push, route: "tick", data: json(2) }),
+  );
+  await join;
+  assert.deepEqual(got, [1, 2]);
+});
+
+test("handlers can be taken back, by themselves too", async () => {
+  const connection = await opened();
+  const socket = net.last();
+  const got = [];
+  const off = connection.onPush("tick", () => {
+    got.push("a");
+    off();
+    offC();
+  });
+  connection.onPush("tick", (value, route) => got.push(`b ${route} ${value}`));
+  const offC = connection.onPush("tick", () => got.push("c"));
+  connection.onPush("tick", () => got.push("once"), { once: true });
+  for (let i = 0; i < 2; i++) await socket.receive(socket.message({ type: Type.Push, route: "tick", data: json(i) }));
+  assert.deepEqual(got, ["a", "b tick 0", "once", "b tick 1"]);
+});
+
+test("text frames are read like binary ones", async () => {
+  const connection = await opened();
+  const got = [];
+  connection.onPush("tick", (value) => got.push(value));
+  const socket = net.last();
+  socket.onmessage({ data: Buffer.from(socket.message({ type: Type.Push, route: "tick", data: json("é") })).toString() });
+  await settle();
+  assert.deepEqual(got, ["é"]);
+});
+
+test("payloads: bytes as they are, nothing, and a serializer for one call", async () => {
+  const connection = await opened();
+  const socket = net.last();
+  const shout = { encode: (value) => Buffer.from(value.toUpperCase()), decode: (data, route, kind) => `${kind} ${route} ${Buffer.from(data)}!` };
+  connection.notify("a", Uint8Array.of(1, 2));
+  connection.notify("a", Uint16Array.of(0x0101, 0x0202).subarray(1));
+  connection.notify("a", Uint8Array.of(3).buffer);
+  connection.notify("a");
+  connection.notify("a", "hey", { serializer: shout });
+  assert.deepEqual(socket.messages().map(({ data }) => Buffer.from(data).toString("latin1")), ["\x01\x02", "\x02\x02", "\x03", "{}", "HEY"]);
+  const answers = [connection.request("b", "x", { serializer: shout }), connection.request("b", undefined, { serializer: nano.bytes }), connection.request("b")];
+  await socket.receive(...[1, 2, 3].map((id) => socket.message({ type: Type.Response, id, data: id === 3 ? undefined : Buffer.from("ok") })));
+  assert.equal(await answers[0], "response b ok!");
+  assert.deepEqual(Buffer.from(await answers[1]).toString(), "ok");
+  assert.equal(await answers[2], undefined);
+  await fails(connection.request("b", "text", { serializer: nano.bytes }), "invalid_argument");
+});
+
+test("closing ends everything and leaves nothing behind", async () => {
+  const connection = await opened();
+  const socket = net.last();
+  const [a, ready] = [connection.request("a"), connection.ready()];
+  connection.close("bye");
+  await fails(a, "unavailable", "bye");
+  await ready;
+  await fails(connection.ready(), "unavailable");
+  assert.ok(socket.closed);
+  assert.deepEqual([socket.onopen, socket.onmessage, socket.onclose], [null, null, null]);
+  connection.close();
+  await later(100_000);
+  assert.equal(net.sockets.length, 1);
+  assert.deepEqual(connection.seen.map(({ state }) => state), ["connecting", "open", "closed"]);
+
+  const waiting = dial();
+  await net.last().lose();
+  waiting.close();
+  await later(100_000);
+  assert.equal(waiting.state, "closed");
+  assert.equal(net.sockets.length, 2);
+});
+
+test("the network's return ends a wait", async () => {
+  const events = new EventTarget();
+  for (const name of ["addEventListener", "removeEventListener"]) globalThis[name] = events[name].bind(events);
+  try {
+    const connection = await opened();
+    await net.last().lose();
+    events.dispatchEvent(new Event("online"));
+    assert.equal(connection.state, "connecting");
+    await net.last().open();
+    events.dispatchEvent(new Event("online"));
+    assert.equal(net.sockets.length, 2);
+  } finally {
+    delete globalThis.addEventListener;
+    delete globalThis.removeEventListener;
+  }
+});
+
+test("a socket that cannot be made is an error, not a crash", () => {
+  const connection = dial({
+    WebSocket: class {
+      constructor() {
+        throw new SyntaxError("not here");
+      }
+    },
+  });
+  assert.equal(connection.seen.at(-1).reason, "not here");
+});
