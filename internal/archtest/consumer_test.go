@@ -1,0 +1,114 @@
+package archtest
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A game that imports every public package of the library.
+const consumerSource = `package main
+
+import (
+	_ "github.com/lonng/nano"
+	_ "github.com/lonng/nano/cluster"
+	_ "github.com/lonng/nano/codec"
+	_ "github.com/lonng/nano/component"
+	_ "github.com/lonng/nano/mock"
+	_ "github.com/lonng/nano/pipeline"
+	_ "github.com/lonng/nano/scheduler"
+	_ "github.com/lonng/nano/serialize/json"
+	_ "github.com/lonng/nano/serialize/protobuf"
+	_ "github.com/lonng/nano/service"
+	_ "github.com/lonng/nano/session"
+)
+
+func main() {}
+`
+
+const consumerMod = `module example.com/game
+
+go 1.25.0
+
+require github.com/lonng/nano v0.0.0
+`
+
+// Whoever uses nano takes its dependencies into their own go.mod, to be audited and updated. This
+// list grows only on purpose: add the module to testdata/consumer-modules.txt and say why in the
+// CHANGELOG, or move what needs it into a module of its own.
+func TestWhatAConsumersModuleGrowsBy(t *testing.T) {
+	dir := t.TempDir()
+	absolute, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, content string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ourMod, err := os.ReadFile(filepath.Join(root, "go.mod")) // so that the test's cached result depends on it
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(ourMod), "module "+modulePath+"\n") {
+		t.Fatalf("go.mod does not start with the module path %s", modulePath)
+	}
+	write("main.go", consumerSource)
+	write("go.mod", consumerMod+"\nreplace "+modulePath+" => "+absolute+"\n")
+	write("go.sum", string(sums))
+
+	goCommand := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command("go", args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+		}
+		return string(out)
+	}
+	goCommand("build", "-o", os.DevNull, ".") // adds what is needed to go.mod
+
+	var mod struct{ Require []struct{ Path string } }
+	if err := json.Unmarshal([]byte(goCommand("mod", "edit", "-json")), &mod); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range mod.Require {
+		got = append(got, r.Path)
+	}
+
+	recorded, err := os.ReadFile("testdata/consumer-modules.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for line := range strings.Lines(string(recorded)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			want = append(want, line)
+		}
+	}
+	for _, path := range got {
+		if !slices.Contains(want, path) {
+			t.Errorf("a consumer's go.mod grows by %s, which testdata/consumer-modules.txt does not list", path)
+		}
+	}
+	for _, path := range want {
+		if !slices.Contains(got, path) {
+			t.Errorf("testdata/consumer-modules.txt lists %s, which no consumer needs any more: take it out", path)
+		}
+	}
+}
