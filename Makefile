@@ -1,0 +1,31 @@
+# Every command of the project. The work is done by the scripts in .ci/, which read as well.
+
+FUZZ  ?= 1m
+BENCH ?= .
+COUNT ?= 1
+
+.PHONY: help run test lint bench fuzz proto proto-check
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+run: ## start the chat example; open the address that it prints
+	go run ./examples/chat
+
+test: ## run every test, setting up what they need: Go, fuzz seeds, browser
+	@.ci/test.sh
+
+lint: ## run the linter, built into bin/ the first time
+	@.ci/lint.sh
+
+bench: ## run the Go benchmarks with allocations (BENCH=regexp, COUNT=n)
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
+
+fuzz: ## fuzz each target for a while (FUZZ=1m)
+	@.ci/fuzz.sh $(FUZZ)
+
+proto: ## generate the Go code of the .proto files
+	@.ci/proto.sh
+
+proto-check: ## fail if the generated code is not what its .proto file gives
+	@.ci/proto.sh -check
