@@ -22,8 +22,10 @@ import (
 type sink struct {
 	say     []byte
 	written *atomic.Int64 // bytes, of all sinks
+	greeted func()        // called at the first write, which is the handshake's answer
 	closed  chan struct{}
 	once    sync.Once
+	first   sync.Once
 }
 
 func (s *sink) Read(b []byte) (int, error) {
@@ -37,6 +39,7 @@ func (s *sink) Read(b []byte) (int, error) {
 
 func (s *sink) Write(b []byte) (int, error) {
 	s.written.Add(int64(len(b)))
+	s.first.Do(s.greeted)
 	return len(b), nil
 }
 
@@ -108,13 +111,13 @@ func crowd(b *testing.B, n int) (*nano.App, *sinks, *nano.Group) {
 		}
 	})
 	say := append(codec.AppendPacket(nil, codec.Handshake, nil), codec.AppendPacket(nil, codec.HandshakeAck, nil)...)
+	var greeted sync.WaitGroup
+	greeted.Add(n)
 	for range n {
-		l.queue <- &sink{say: say, written: &l.written, closed: make(chan struct{})}
+		l.queue <- &sink{say: say, written: &l.written, greeted: greeted.Done, closed: make(chan struct{})}
 	}
 	there.Wait()
-	for before := int64(-1); before != l.written.Load(); time.Sleep(20 * time.Millisecond) { // the handshakes' answers
-		before = l.written.Load()
-	}
+	greeted.Wait()
 	return app, l, g
 }
 
