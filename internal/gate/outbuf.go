@@ -30,7 +30,7 @@ type outbuf struct {
 	next  int
 	err   error
 	stuck bool
-	try   func(fd uintptr) bool
+	try   func(fd uintptr)
 }
 
 var outbufs = sync.Pool{New: func() any {

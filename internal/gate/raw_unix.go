@@ -8,8 +8,9 @@ import (
 )
 
 // write tries once to write everything, without ever blocking: the descriptors of Go's net package do not
-// block. It is called by syscall.RawConn.Write and reports true, so that RawConn does not wait either.
-func (o *outbuf) write(fd uintptr) bool {
+// block. It is called by syscall.RawConn.Control, which only keeps the descriptor open meanwhile: RawConn.Write would get
+// ready to wait as well.
+func (o *outbuf) write(fd uintptr) {
 	for !o.empty() {
 		n, err := writeSegs(int(fd), o.segs[o.next:])
 		if n > 0 {
@@ -20,19 +21,18 @@ func (o *outbuf) write(fd uintptr) bool {
 		case nil, syscall.EINTR:
 		case syscall.EAGAIN:
 			o.stuck = true
-			return true
+			return
 		default:
 			o.err = err
-			return true
+			return
 		}
 	}
-	return true
 }
 
 // readRaw reads into b; again says that there is nothing to read now.
 func readRaw(fd uintptr, b []byte) (n int, again bool, err error) {
 	for {
-		n, err = syscall.Read(int(fd), b)
+		n, err = readSome(int(fd), b)
 		switch {
 		case err == syscall.EINTR:
 		case err == syscall.EAGAIN:

@@ -247,7 +247,7 @@ func (c *Conn) Flush() {
 		o := c.takeLocked()
 		c.mu.Unlock()
 		size := o.size
-		err := c.raw.Write(o.try)
+		err := c.raw.Control(o.try)
 		if err == nil {
 			err = o.err
 		}
