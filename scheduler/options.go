@@ -88,9 +88,11 @@ func WithSlow(d time.Duration, report func(Slow)) Option {
 }
 
 // WithStall sets a function that is called while one batch has been running
-// for longer than d, and again every d while it goes on. It runs on a goroutine
-// of the scheduler's, at the same time as the batch. The default, also for
-// d <= 0 or a nil function, is none.
+// for longer than d, and again every d while it goes on. If none has for a
+// second, the next is seen after 100 ms, or after d if that is more: to look
+// often at a loop that is always quick would cost more than the loop. It runs
+// on a goroutine of the scheduler's, at the same time as the batch. The
+// default, also for d <= 0 or a nil function, is none.
 func WithStall(d time.Duration, fn func()) Option {
 	return func(c *config) { c.stall, c.onStall = d, fn }
 }

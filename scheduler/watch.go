@@ -7,17 +7,28 @@ import (
 	"time"
 )
 
+const (
+	restInterval = 100 * time.Millisecond // between ticks, as long as no batch stalls
+	alertTime    = time.Second            // how long the last batch that did is remembered
+)
+
 // watch looks at a running loop from outside, to tell of calls and batches that
 // take long. It ticks while the loop is at work and sleeps after a tick that
 // saw no work, so that a busy loop does not rouse it for each batch and an
 // idle one costs nothing. It has no goroutine between ticks.
+//
+// A tick wakes a process that may have nothing else to do, so ticks are as close
+// as stall asks for only after one has seen a batch that ran for so long: a loop
+// that often does is seen soon.
 type watch struct {
 	s        *Scheduler
 	slow     time.Duration
 	stall    time.Duration
-	interval time.Duration // between ticks
+	interval time.Duration // between ticks that must not miss a stall
+	rest     time.Duration // between others
 	timer    *time.Timer
 	awake    atomic.Bool   // a tick will come; who sets it resets timer
+	alert    atomic.Int64  // until when the interval is kept
 	ticker   atomic.Uint64 // goroutine that is calling a function of the user's
 
 	mu       sync.Mutex // held by a tick
@@ -37,9 +48,12 @@ func newWatch(s *Scheduler) *watch {
 	if w.slow > 0 {
 		w.interval = max(w.slow/4, precision)
 	}
+	w.rest = w.interval
 	if w.stall > 0 {
+		w.rest = min(w.interval, max(restInterval, w.stall))
 		w.interval = min(w.interval, w.stall)
 	}
+	w.alert.Store(math.MinInt64)
 	w.timer = time.AfterFunc(math.MaxInt64, w.tick)
 	w.timer.Stop()
 	return w
@@ -56,8 +70,16 @@ func (w *watch) rouse() {
 
 func (w *watch) begin() {
 	if w.awake.CompareAndSwap(false, true) {
-		w.timer.Reset(w.interval)
+		w.timer.Reset(w.pace(now()))
 	}
+}
+
+// pace is the time to the next tick.
+func (w *watch) pace(at time.Duration) time.Duration {
+	if int64(at) < w.alert.Load() {
+		return w.interval
+	}
+	return w.rest
 }
 
 // stop ends the ticks and waits for one that is under way.
@@ -96,16 +118,17 @@ func (w *watch) tick() {
 			w.sleep(state)
 			return
 		}
-		w.timer.Reset(w.interval)
+		w.timer.Reset(w.pace(at))
 		return
 	}
 
-	next := w.interval
+	next := w.pace(at)
 	defer func() { w.timer.Reset(next) }()
 	if w.stall > 0 && p != phaseAfter {
 		age := at - max(started, w.stalled)
 		if age >= w.stall {
 			w.stalled, age = at, 0
+			w.alert.Store(int64(at + alertTime))
 			w.call(s.cfg.onStall)
 		}
 		next = min(next, max(w.stall-age, w.stall/4))

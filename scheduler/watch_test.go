@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -103,24 +104,46 @@ func TestStall(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				at := clock()
-				calls := make(chan int, 1000)
-				s := started(t, append([]Option{WithStall(2*time.Millisecond, func() { calls <- at() })}, tt.opts...)...)
+				calls := make(chan time.Time, 1000)
+				s := started(t, append([]Option{WithStall(2*time.Millisecond, func() { calls <- time.Now() })}, tt.opts...)...)
+				busy(s, restInterval+time.Millisecond) // from now on it is known that calls may take long
+				time.Sleep(500 * time.Millisecond)
+				for len(calls) > 0 {
+					<-calls
+				}
+				began := time.Now()
 				tt.act(s)
 				time.Sleep(time.Second)
 				s.Close()
 				close(calls)
 				for _, want := range tt.want {
-					if got, ok := <-calls; !ok || got != want {
-						t.Errorf("called after %d ms (%v), want %d", got, ok, want)
+					if at, ok := <-calls; !ok || at.Sub(began) != time.Duration(want)*time.Millisecond {
+						t.Errorf("called after %v (%v), want %d ms", at.Sub(began), ok, want)
 					}
 				}
-				if got, ok := <-calls; ok {
-					t.Errorf("called once more after %d ms", got)
+				if at, ok := <-calls; ok {
+					t.Errorf("called once more after %v", at.Sub(began))
 				}
 			})
 		})
 	}
+}
+
+// Most loops never stall, and are not looked at all the time. The first batch that does is seen a little later.
+func TestFirstStall(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		at := clock()
+		var calls []int
+		s := started(t, WithStall(2*time.Millisecond, func() { calls = append(calls, at()) }))
+		for range 2 {
+			busy(s, 105*time.Millisecond)
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+		}
+		if want := []int{100, 102, 104, 2100, 2102, 2104}; !slices.Equal(calls, want) {
+			t.Errorf("called after %v ms, want %v", calls, want)
+		}
+	})
 }
 
 // Ten thousand idle rooms with schedulers must not tick.
@@ -138,7 +161,7 @@ func TestWatchSleepsWhenIdle(t *testing.T) {
 			if !awake() {
 				t.Error("not awake after work")
 			}
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(2*restInterval + time.Millisecond)
 			if awake() {
 				t.Error("still awake after two quiet ticks")
 			}
