@@ -35,6 +35,7 @@ type membership struct {
 
 	news chan struct{} // closed when a way to a node is made or ends, and made anew
 
+	lost    chan struct{} // says that a link went down: its time runs
 	beat    chan struct{} // asks for a heartbeat at once
 	beating sync.Mutex    // held while a heartbeat is on its way; taken before mu
 }
@@ -49,7 +50,7 @@ func newEpoch() uint64 {
 // newMembership makes the state before the node has joined.
 func (n *Node) newMembership(services []string) error {
 	interval := or(n.Heartbeat, DefaultHeartbeat)
-	n.members.beat, n.members.news = make(chan struct{}, 1), make(chan struct{})
+	n.members.lost, n.members.beat, n.members.news = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
 	n.members.self = member.Member{
 		Label: n.Label, Addr: n.ServiceAddr, Services: services, State: member.Starting,
 		Link: linkVersion, NodeID: n.NodeID, Fixed: n.NodeID != 0, Epoch: n.epoch,
@@ -194,6 +195,10 @@ func (n *Node) linkDown(p *peer, err error) {
 		m.LinkLost(p.addr, p.epoch, time.Now())
 		return nil
 	})
+	select {
+	case n.members.lost <- struct{}{}:
+	default:
+	}
 }
 
 // setState changes what the list says of this node, and tells it.
@@ -214,14 +219,19 @@ func (n *Node) beatNow() {
 	}
 }
 
-// keepTime lets the member tables see the time, until ctx ends.
+// lookEvery is how often the links that are down are looked at.
+const lookEvery = linkGrace / 7
+
+// keepTime lets the member tables see the time, until ctx ends: a few times a heartbeat, and often while a link is down.
 func (n *Node) keepTime(ctx context.Context) {
-	t := time.NewTicker(min(or(n.Heartbeat, DefaultHeartbeat)/4, linkGrace/7))
+	idle := or(n.Heartbeat, DefaultHeartbeat) / 4
+	t := time.NewTimer(idle)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-n.members.lost:
 		case now := <-t.C:
 			n.members.mu.Lock()
 			if m := n.members.master; m != nil {
@@ -232,6 +242,14 @@ func (n *Node) keepTime(ctx context.Context) {
 			}
 			n.carryOutLocked(n.members.peers.Tick(now))
 			n.members.mu.Unlock()
+		}
+		n.members.mu.Lock()
+		busy := n.members.peers.Waiting()
+		n.members.mu.Unlock()
+		if busy {
+			t.Reset(min(idle, lookEvery))
+		} else {
+			t.Reset(idle)
 		}
 	}
 }

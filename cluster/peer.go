@@ -67,6 +67,7 @@ func (n *Node) newPeer(m member.Member) (*peer, error) {
 		PeerEpoch: m.Epoch,
 		MaxQueue:  n.LinkQueue,
 		MaxFrame:  maxMessage * 3 / 4,
+		Quick:     n.quickBytes(),
 		Log:       n.log.With("peer", m.Addr),
 		Up:        p.up,
 		Down:      p.down,
@@ -76,6 +77,16 @@ func (n *Node) newPeer(m member.Member) (*peer, error) {
 		return nil, fmt.Errorf("link to node %s: %w", m.Addr, err)
 	}
 	return p, nil
+}
+
+// quickBytes is how much may be on its way on a link before gRPC has a sender wait: it gives each stream 64 KiB that are not
+// written to the connection yet, and what is not acknowledged is at least that. Interceptors of the application's, in its
+// options, may wait at any time.
+func (n *Node) quickBytes() int {
+	if len(n.GrpcOptions) > 0 {
+		return 0
+	}
+	return 48 << 10
 }
 
 // Metadata of a link's stream: who sends.
@@ -107,6 +118,8 @@ type clientStream struct {
 func (c *clientStream) Send(seq uint64, frames []byte) error {
 	return c.s.Send(&clusterpb.Batch{Seq: seq, Frames: frames})
 }
+
+func (c *clientStream) CloseSend() error { return c.s.CloseSend() }
 
 func (c *clientStream) Recv() (seq, epoch uint64, err error) {
 	a, err := c.s.Recv()

@@ -90,6 +90,11 @@ func (d *direct) Recv() (uint64, uint64, error) {
 	}
 }
 
+func (d *direct) CloseSend() error {
+	close(d.batches)
+	return nil
+}
+
 func (d *direct) Close() { d.cancel() }
 
 type directServer struct{ *direct }
@@ -101,7 +106,10 @@ func (d directServer) Recv() (uint64, []byte, error) {
 		d.taken <- struct{}{}
 	}
 	select {
-	case p := <-d.batches:
+	case p, more := <-d.batches:
+		if !more {
+			return 0, nil, io.EOF
+		}
 		d.direct.lent = true
 		return p.seq, p.frames, nil
 	case <-d.ctx.Done():

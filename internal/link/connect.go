@@ -13,7 +13,7 @@ func (s *Sender) run() {
 	attempt, told := 0, false
 	for {
 		established, progress, err := s.connect()
-		if s.ctx.Err() != nil {
+		if s.ctx.Err() != nil || s.finished() {
 			return
 		}
 		if progress {
@@ -35,6 +35,13 @@ func (s *Sender) run() {
 			return
 		}
 	}
+}
+
+// finished tells whether the Sender is closed and the peer has all.
+func (s *Sender) finished() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing && s.log.empty()
 }
 
 func (s *Sender) backoff(attempt int) time.Duration {
@@ -135,23 +142,43 @@ func (s *Sender) begin(epoch, last uint64) (fresh bool) {
 func (s *Sender) send(stream Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.broken == nil {
-		b, seq, again, ok := s.log.take()
-		if !ok {
-			s.parked = true
+	s.stream = stream
+	defer func() { s.stream = nil }()
+	for ended := false; ; {
+		s.sendLocked(func() bool { return true })
+		if s.broken != nil {
+			return
+		}
+		if s.closing && !ended {
+			ended = true
 			s.mu.Unlock()
-			<-s.wake
+			err := stream.CloseSend()
 			s.mu.Lock()
+			s.brokeLocked(err)
 			continue
 		}
+		s.parked = true
+		s.mu.Unlock()
+		<-s.wake
+		s.mu.Lock()
+	}
+}
+
+// sendLocked hands over one batch after the other, as long as the stream is whole and more says so. The lock is held, but
+// for the time of the stream's Send. It is for whoever has taken parked back.
+func (s *Sender) sendLocked(more func() bool) {
+	for s.broken == nil && more() {
+		b, seq, again, ok := s.log.take()
+		if !ok {
+			return
+		}
+		stream := s.stream
 		s.mu.Unlock()
 		err := stream.Send(seq, b.bytes)
 		s.mu.Lock()
 		s.log.release(b.chunk)
 		if err != nil {
-			if s.broken == nil {
-				s.broken = err
-			}
+			s.brokeLocked(err)
 			return
 		}
 		s.stats.Batches++
@@ -183,10 +210,15 @@ func (s *Sender) receive(stream Stream) error {
 // broke ends send, with the first reason that anybody had.
 func (s *Sender) broke(err error) {
 	s.mu.Lock()
-	if s.broken == nil {
-		s.broken = err
-	}
+	s.brokeLocked(err)
 	wake := s.unparkLocked()
 	s.mu.Unlock()
 	s.signal(wake)
+}
+
+// brokeLocked notes why the stream can not go on, if nobody has yet.
+func (s *Sender) brokeLocked(err error) {
+	if s.broken == nil {
+		s.broken = err
+	}
 }

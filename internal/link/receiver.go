@@ -24,9 +24,11 @@ type ServerStream interface {
 type ReceiverConfig struct {
 	// Epoch tells this run of our node from others. Not 0.
 	Epoch uint64
-	// AckBytes: when more were taken than that, they are acknowledged at once. Default 256 KiB.
+	// AckBytes: when more were taken than that, they are acknowledged at once. Default 16 KiB, so that a Sender with a Quick of
+	// a few times that is seldom without it.
 	AckBytes int
-	// AckDelay is how long a batch waits for its acknowledgement otherwise. Default 50 ms.
+	// AckDelay is how long a batch waits for its acknowledgement otherwise. An acknowledgement wakes both nodes, and the Sender
+	// is in no hurry: one that closes says so. Default 250 ms.
 	AckDelay time.Duration
 	// Fresh is called when the sender turns out to be another run than before, before any of its batches is handled, and while
 	// none of the former run's is: what the former run told is to be forgotten. It is not called for the first run of all.
@@ -71,10 +73,10 @@ func NewReceiver(cfg ReceiverConfig) (*Receiver, error) {
 		return nil, fmt.Errorf("%w: AckDelay is %v", errConfig, cfg.AckDelay)
 	}
 	if cfg.AckBytes == 0 {
-		cfg.AckBytes = 256 << 10
+		cfg.AckBytes = 16 << 10
 	}
 	if cfg.AckDelay == 0 {
-		cfg.AckDelay = 50 * time.Millisecond
+		cfg.AckDelay = 250 * time.Millisecond
 	}
 	return &Receiver{cfg: cfg, turn: make(chan struct{}, 1), gone: make(chan struct{})}, nil
 }

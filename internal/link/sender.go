@@ -11,8 +11,10 @@ import (
 // Stream is the sending end of one stream to the peer, as the transport makes it.
 type Stream interface {
 	// Send hands one batch to the transport, and may wait for as long as the peer takes none. It may use frames until it
-	// returns, and must not change them. One goroutine calls it.
+	// returns, and must not change them. There is one call at a time, not all from one goroutine.
 	Send(seq uint64, frames []byte) error
+	// CloseSend says that there is no more to send. The peer acknowledges all that it has taken, and ends the stream.
+	CloseSend() error
 	// Recv waits for the next acknowledgement: the last batch that the peer has taken, and, in the first one, the epoch of
 	// the peer. One goroutine calls it.
 	Recv() (seq uint64, epoch uint64, err error)
@@ -32,6 +34,10 @@ type SenderConfig struct {
 	MaxQueue int
 	// MaxBatch bounds the bytes of a batch, unless one frame alone is larger. Default 256 KiB.
 	MaxBatch int
+	// Quick is how many bytes a stream's Send takes without waiting, as long as the peer has not acknowledged them (with
+	// QuickOverhead bytes more for each batch). Within it, [Sender.Flush] sends by itself, and wakes no goroutine for it.
+	// 0: Send may wait at any time.
+	Quick int
 	// MaxFrame bounds the bytes of one encoded frame. Default 4 MiB less 4 KiB: what passes a gRPC stream as it comes.
 	MaxFrame int
 	// BackoffMin and BackoffMax bound the wait before the next attempt to connect; it doubles from attempt to attempt, and
@@ -65,7 +71,8 @@ type Sender struct {
 	peer    uint64 // epoch of the peer; 0 until it is known
 	closing bool
 	drained chan struct{} // closed when closing, and nothing is left
-	parked  bool          // the stream has sent all and sleeps until somebody takes this back
+	stream  Stream        // in use: established, and not known to be over
+	parked  bool          // all is sent; the goroutine sleeps until somebody takes this back, who may then send
 	broken  error         // why the stream in use can not go on
 	stats   Stats
 }
@@ -101,6 +108,7 @@ func NewSender(cfg SenderConfig) (*Sender, error) {
 		{"MaxQueue", &cfg.MaxQueue, 64 << 20},
 		{"MaxBatch", &cfg.MaxBatch, 256 << 10},
 		{"MaxFrame", &cfg.MaxFrame, 4<<20 - 4<<10},
+		{"Quick", &cfg.Quick, 0},
 	} {
 		if *c.v < 0 {
 			return nil, fmt.Errorf("%w: %s is %d", errConfig, c.name, *c.v)
@@ -179,12 +187,27 @@ func (s *Sender) QueueFor(peerEpoch uint64, f *Frame) (dirty bool, err error) {
 	return dirty, err
 }
 
-// Flush wakes the sending goroutine if it sleeps and there is something to send.
+// Flush sends what is queued if nobody is about to: by itself as far as that goes without waiting (see Quick), else it
+// wakes the sending goroutine.
 func (s *Sender) Flush() {
 	s.mu.Lock()
 	wake := s.log.unsent > 0 && s.unparkLocked()
+	if wake && s.quickLocked() {
+		s.sendLocked(s.quickLocked)
+		if wake = s.broken != nil || s.closing || s.log.unsent > 0; !wake {
+			s.parked = true
+		}
+	}
 	s.mu.Unlock()
 	s.signal(wake)
+}
+
+// QuickOverhead is how many bytes more than its frames a batch may have on a stream.
+const QuickOverhead = 32
+
+// quickLocked tells whether the stream takes all that waits without having the caller wait.
+func (s *Sender) quickLocked() bool {
+	return s.stream != nil && s.log.bytes+(s.log.next+1)*QuickOverhead <= s.cfg.Quick
 }
 
 // unparkLocked takes parked back, and reports whether the caller owes the token for it.

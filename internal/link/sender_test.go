@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -253,8 +254,90 @@ func TestFalseAcknowledgement(t *testing.T) {
 	})
 }
 
+// What a stream takes without waiting is sent by who flushes: no goroutine is woken for it. Beyond that nobody who flushes
+// waits, however long the stream does.
+func TestFlushWithinQuick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{deaf: true} // its streams take two batches
+		f := numbered(1)
+		size := link.FrameSize(f)
+		s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1, Quick: 2*(link.QuickOverhead+size) + size})
+		synctest.Wait()
+		c := w.conns[0]
+		c.acks <- packet{epoch: 2}
+		synctest.Wait()
+		send := func(want uint64, why string) {
+			t.Helper()
+			if dirty, err := s.Queue(f); err != nil || !dirty && want > 0 {
+				t.Fatalf("dirty %v, %v", dirty, err)
+			}
+			s.Flush()
+			if n := s.Stats().Batches; want > 0 && n != want {
+				t.Fatalf("%s: %d batches were sent, want %d", why, n, want)
+			}
+		}
+		send(1, "the first")
+		send(2, "the second")
+		for range 3 {
+			send(0, "beyond quick")
+		}
+		synctest.Wait() // now the sending goroutine waits in Send
+		if n := s.Stats().Batches; n != 2 {
+			t.Fatalf("%d batches were sent, and the stream takes 2", n)
+		}
+		for len(c.batches) > 0 {
+			<-c.batches
+			synctest.Wait()
+		}
+		sent := s.Stats().Batches
+		c.acks <- packet{seq: sent}
+		synctest.Wait()
+		send(sent+1, "after the acknowledgement")
+		c.acks <- packet{seq: sent + 1}
+		synctest.Wait()
+		if st := s.Stats(); st.Frames != 6 || st.Unacked != 0 || st.Unsent != 0 {
+			t.Errorf("%+v", st)
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The end of a node does not wait until its peers see fit to acknowledge.
+func TestCloseAsksForTheLastAcknowledgement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b book
+		w := &wire{receiver: newReceiver(t, link.ReceiverConfig{Epoch: 2, AckDelay: time.Hour}), epoch: 1, handle: b.handle}
+		downs := 0
+		s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1, Down: func(error) { downs++ }})
+		synctest.Wait()
+		mustQueue(t, s, 1)
+		began := time.Now()
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("it took %v", took)
+		}
+		if err := w.receiver.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		w.running.Wait()
+		if len(w.results) != 1 || w.results[0] != nil || downs != 0 || w.dials != 1 {
+			t.Errorf("streams ended by %v, Down was called %d times, and there were %d streams", w.results, downs, w.dials)
+		}
+	})
+}
+
 // Frames of many schedulers keep the order in which each of them queued, and every one of them arrives.
 func TestManyQueue(t *testing.T) {
+	for _, quick := range []int{0, 1 << 10} {
+		t.Run(strconv.Itoa(quick), func(t *testing.T) { manyQueue(t, quick) })
+	}
+}
+
+func manyQueue(t *testing.T, quick int) {
 	const each, writers = 2000, 8
 	var last [writers]uint64
 	got := 0
@@ -273,7 +356,7 @@ func TestManyQueue(t *testing.T) {
 			got++
 		}
 	}
-	s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1, MaxBatch: 4096, BackoffMin: time.Millisecond, BackoffMax: 2 * time.Millisecond})
+	s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1, Quick: quick, MaxBatch: 4096, BackoffMin: time.Millisecond, BackoffMax: 2 * time.Millisecond})
 	var writing sync.WaitGroup
 	for uid := range writers {
 		writing.Go(func() {
@@ -310,6 +393,7 @@ func TestConfig(t *testing.T) {
 	}{
 		{"no Dial", link.SenderConfig{}},
 		{"negative MaxQueue", link.SenderConfig{Dial: dial, MaxQueue: -1}},
+		{"negative Quick", link.SenderConfig{Dial: dial, Quick: -1}},
 		{"negative DialTimeout", link.SenderConfig{Dial: dial, DialTimeout: -1}},
 		{"backoff upside down", link.SenderConfig{Dial: dial, BackoffMin: time.Second, BackoffMax: time.Millisecond}},
 	} {

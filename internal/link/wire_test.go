@@ -46,6 +46,7 @@ type conn struct {
 	cancel  context.CancelCauseFunc
 	batches chan packet
 	acks    chan packet
+	over    sync.Once
 }
 
 func (w *wire) dial(ctx context.Context) (link.Stream, error) {
@@ -105,8 +106,19 @@ func (c *conn) Recv() (uint64, uint64, error) {
 	case p := <-c.acks:
 		return p.seq, p.epoch, nil
 	case <-c.ctx.Done():
+	}
+	select { // what came before the end is there
+	case p := <-c.acks:
+		return p.seq, p.epoch, nil
+	default:
 		return 0, 0, context.Cause(c.ctx)
 	}
+}
+
+// CloseSend is called by who sends, between two batches.
+func (c *conn) CloseSend() error {
+	c.over.Do(func() { close(c.batches) })
+	return nil
 }
 
 func (c *conn) Close() { c.cancel(io.EOF) }
@@ -123,7 +135,10 @@ func (s *server) Recv() (uint64, []byte, error) {
 		s.lent[i] = 0xee
 	}
 	select {
-	case p := <-s.batches:
+	case p, more := <-s.batches:
+		if !more {
+			return 0, nil, io.EOF
+		}
 		s.lent = p.frames
 		if s.w.onRecv != nil {
 			if err := s.w.onRecv(s.conn, p.seq); err != nil {

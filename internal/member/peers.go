@@ -212,7 +212,17 @@ func (p *Peers) LinkUp(addr string, epoch uint64) []Effect {
 	return []Effect{{Kind: Reachable, Peer: q.Member}}
 }
 
-// Tick lets time go on. It is to be called several times within the grace of a link.
+// Waiting tells whether a link is down that Tick has yet to say something of.
+func (p *Peers) Waiting() bool {
+	for _, q := range p.peers {
+		if q.Reach == Down || q.Reach == Far {
+			return true
+		}
+	}
+	return false
+}
+
+// Tick lets time go on. It is to be called several times within the grace of a link, as long as Waiting is true.
 func (p *Peers) Tick(now time.Time) []Effect {
 	var effects []Effect
 	for _, addr := range p.addrs() {
