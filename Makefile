@@ -4,7 +4,7 @@ FUZZ  ?= 1m
 BENCH ?= .
 COUNT ?= 1
 
-.PHONY: help run test lint bench fuzz proto proto-check
+.PHONY: help run test lint bench fuzz proto proto-check pages
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,3 +29,6 @@ proto: ## generate the Go code of the .proto files
 
 proto-check: ## fail if the generated code is not what its .proto file gives
 	@.ci/proto.sh -check
+
+pages: ## build the client that the examples' pages load, from clients/js
+	@cd clients/js && npm ci --no-audit --no-fund && npm run pages

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Runs the tests that drive pages in a real Chromium. They need Node.js 20 or newer, npm and
-# Chromium; Chromium is installed where the system's package manager can do it.
+# Tests the JavaScript client with Node.js, and then, in a real Chromium, the client and the examples' pages. Node.js has
+# to be 20 or newer, with npm; Chromium is installed where the system's package manager can do it.
 set -eu
 . "$(dirname "$0")/lib.sh"
 
-what="the browser tests"
-step "browser tests"
+what="the tests of clients/js and of the examples' pages"
+step "JavaScript"
 if ! have node || ! have npm; then
     skipped "$what: they need Node.js and npm, which are not here"
     exit 0
@@ -14,6 +14,9 @@ if [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; then
     skipped "$what: they need Node.js 20 or newer; this is $(node --version)"
     exit 0
 fi
+
+step "clients/js with Node.js $(node --version)"
+(cd clients/js && npm ci --no-audit --no-fund && npm run test:node)
 
 # find_chromium sets CHROMIUM to a browser that starts, unless the caller has set it.
 find_chromium() {
@@ -29,14 +32,13 @@ find_chromium() {
 if ! find_chromium; then
     install chromium || true
     if ! find_chromium; then
-        skipped "$what: no Chromium here, and it could not be installed (that takes apt-get and root). Install one, or name it in CHROMIUM"
+        skipped "the tests in a browser, of clients/js and of the examples' pages: no Chromium here, and it could not be installed (that takes apt-get and root). Install one, or name it in CHROMIUM"
         exit 0
     fi
 fi
 export CHROMIUM
-echo "with $("$CHROMIUM" --version) and Node.js $(node --version)"
 
-for folder in examples/chat/browser examples/cluster/browser clients/js; do
-    step "browser tests: $folder"
-    (cd "$folder" && npm ci --no-audit --no-fund && npm test)
-done
+step "clients/js in $("$CHROMIUM" --version)"
+(cd clients/js && npm run test:browser)
+step "the examples' pages in it"
+(cd examples/browser && npm ci --no-audit --no-fund && npm test)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"hash/fnv"
 	"time"
 
 	"github.com/lonng/nano"
@@ -9,9 +10,11 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// EnterRequest names the room that a client wants to be in.
+// EnterRequest names the room that a client wants to be in, and says who it is. Who gives no name may be here more
+// than once.
 type EnterRequest struct {
 	Room string `json:"room"`
+	Name string `json:"name,omitempty"`
 }
 
 // EnterReply tells a client where it is.
@@ -20,7 +23,7 @@ type EnterReply struct {
 	Overview Overview `json:"overview"`
 }
 
-// Gateway is the gate's component. Its one task is to note which room a client wants, because the choice of the
+// Gateway is the gate's component. It signs people in, and notes which room a client wants, because the choice of the
 // backend depends on it.
 type Gateway struct {
 	component.Base
@@ -44,12 +47,21 @@ func (g *Gateway) opened(s *session.Session) {
 
 func (g *Gateway) closed(*session.Session) { g.changed() } // it has left the group by itself
 
-// Enter says which room the client's next messages to "chat" are about. They go to the backend that has the room now:
-// whatever backend the session was bound to before, it is not any more.
+// Enter signs the client in, and says which room its next messages to "chat" are about. They go to the backend that has
+// the room now: whatever backend the session was bound to before, it is not any more.
 func (g *Gateway) Enter(ctx context.Context, s *session.Session, req *EnterRequest) (*EnterReply, error) {
 	room, err := clean("the room's name", req.Room, maxName)
 	if err != nil {
 		return nil, err
+	}
+	if req.Name != "" {
+		name, err := clean("the name", req.Name, maxName)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.Bind(userOf(name)); err != nil {
+			return nil, err
+		}
 	}
 	s.Set("room", fold(room))
 	s.Router().Delete("chat")
@@ -63,6 +75,14 @@ func (g *Gateway) Enter(ctx context.Context, s *session.Session, req *EnterReque
 		g.last = o
 	}
 	return &EnterReply{Gate: g.name, Overview: *g.last}, nil
+}
+
+// userOf makes a user of a name. There are no passwords here: who comes in under a name is that person, and whoever was
+// it before is kicked, at whichever gate that is (see nano.BindKickOld).
+func userOf(name string) int64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(fold(name)))
+	return int64(h.Sum64()>>1 | 1) // a user's id is above 0
 }
 
 // Overview is called by the master now and then, and when the count has changed: then everybody at this gate is told.

@@ -81,6 +81,7 @@ func newGate(conf config) (*nano.App, announcement, error) {
 	options := append(common(conf, "gate", gate),
 		nano.WithRouting(nano.RouteHash(func(s *session.Session) string { return s.String("room") })),
 		nano.WithForwardedValues("gate"), // a backend sees this value of its sessions
+		nano.WithBindPolicy(nano.BindKickOld),
 		nano.WithEndpoint(nano.Endpoint{Addr: conf.gateAddress, WebSocket: true, Path: "/nano"}),
 		nano.WithHTTPHandler(pages),
 		nano.WithSameOrigin(),

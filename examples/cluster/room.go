@@ -65,10 +65,14 @@ func (r *room) join(s *session.Session, name string) error {
 	if err := r.group.Add(s); err != nil {
 		return err
 	}
+	joined := name
+	if r.holds(name) {
+		joined = "" // the same person by another way; the old one's end may be on its way here
+	}
 	p := &person{Person: Person{Name: name, Gate: s.String("gate")}, room: r, came: time.Now().UnixNano()}
 	s.Set("person", p)
 	r.seats[s] = p
-	r.tell(pushPeople, People{People: r.people(), Joined: name})
+	r.tell(pushPeople, People{People: r.people(), Joined: joined})
 	return nil
 }
 
@@ -76,7 +80,21 @@ func (r *room) leave(s *session.Session, p *person) {
 	s.Remove("person")
 	delete(r.seats, s)
 	_ = r.group.Leave(s) // a session that has closed has left already
-	r.tell(pushPeople, People{People: r.people(), Left: p.Name})
+	left := p.Name
+	if r.holds(p.Name) {
+		left = ""
+	}
+	r.tell(pushPeople, People{People: r.people(), Left: left})
+}
+
+// holds tells whether somebody of that name has a seat.
+func (r *room) holds(name string) bool {
+	for _, p := range r.seats {
+		if fold(p.Name) == fold(name) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *room) say(p *person, text string) int64 {

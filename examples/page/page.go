@@ -1,5 +1,5 @@
 // Package page serves the examples' pages: what is an example's own, and under shared what all of them use: the
-// client for browsers, a few functions for making elements, and the looks.
+// client for browsers, as it is built from clients/js, a few functions for making elements, and the looks.
 package page
 
 import (

@@ -26,7 +26,7 @@ func TestOwnFilesAndSharedOnes(t *testing.T) {
 		holds, kind  string
 	}{
 		{"GET", "/", 200, "mine", "text/html; charset=utf-8"},
-		{"GET", "/nano-client.js", 200, "class NanoClient", "text/javascript; charset=utf-8"},
+		{"GET", "/nano-websocket-client.js", 200, "var Connection", "text/javascript; charset=utf-8"},
 		{"GET", "/base.css", 200, "--accent", "text/css; charset=utf-8"},
 		{"GET", "/icon.svg", 200, "mine", "image/svg+xml"},
 		{"HEAD", "/dom.js", 200, "", "text/javascript; charset=utf-8"},

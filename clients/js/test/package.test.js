@@ -46,6 +46,10 @@ test("nothing that a strict content security policy forbids", async () => {
   }
 });
 
+test("the examples' pages load what these sources give", async () => {
+  await run(process.execPath, ["scripts/pages.js", "--check"], { cwd: root });
+});
+
 test("source maps hold the sources", async () => {
   for (const name of ["index.js", "node.cjs", "nano.min.js"]) {
     const map = JSON.parse(await dist(`${name}.map`));

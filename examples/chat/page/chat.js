@@ -1,10 +1,11 @@
 // The chat: who one is, the rooms one is in, and what the server and the person do. The page's parts are drawn in
-// view.js, a room's messages in log.js; the connection is nano-client.js, which all examples share.
-import { NanoClient } from "./nano-client.js";
+// view.js, a room's messages in log.js; the connection is the package nano-websocket-client, from clients/js.
+import { Connection } from "./nano-websocket-client.js";
 import { RoomLog } from "./log.js";
 import { View } from "./view.js";
 
-const client = new NanoClient("/nano", { stopOnKick: (reason) => reason in KICKS });
+// Nothing waits in the connection: what is written while it is away stands in the room, and goes when one is in it again.
+const client = new Connection("/nano", { queue: 0, reconnect: { afterKick: (reason) => !(reason in KICKS) } });
 
 // Kicks after which the page does not come back by itself. The server uses these two words.
 const KICKS = {
@@ -81,8 +82,8 @@ const view = new View(state, {
   send,
   edited,
   signOut,
-  comeBack: () => client.connect(),
-  retryNow: () => client.retryNow(),
+  comeBack: () => client.open(),
+  retryNow,
   read,
 });
 
@@ -359,17 +360,19 @@ client.on("state", (now) => {
     if (state.me) resume();
     else state.away = false;
   }
+  if (now.state === "closed" && now.error.code === "kicked") view.ended(KICKS[now.reason]);
+  if (now.state === "closed" && now.error.code === "refused") {
+    view.ended({ title: "The server refused the connection", text: now.reason, back: "Try again" });
+  }
 });
 
-client.on("kick", ({ reason }) => {
-  if (reason in KICKS && state.me) view.ended(KICKS[reason]);
-});
+// retryNow ends the wait for the next attempt. After a kick the person decides, so it does nothing then.
+function retryNow() {
+  if (client.state === "waiting") client.open();
+}
 
-client.on("refused", ({ reason }) => view.ended({ title: "The server refused the connection", text: reason, back: "Try again" }));
-
-window.addEventListener("online", () => client.retryNow());
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) client.retryNow();
+  if (!document.hidden) retryNow();
 });
 window.addEventListener("hashchange", () => {
   const name = roomInAddress();
@@ -395,7 +398,7 @@ function signOut() {
   client.close();
   forget();
   view.showWelcome(saved.lastName(), "");
-  client.connect();
+  client.open();
 }
 
 // ---- beginning
@@ -413,4 +416,4 @@ if (typeof before.name === "string" && before.name !== "") {
 } else {
   view.showWelcome(saved.lastName(), "", roomInAddress());
 }
-client.connect();
+client.open();

@@ -1,13 +1,14 @@
 // The cluster's chat: finding one's way to a room, and staying there when nodes die. What is known of the nodes is
-// drawn in map.js; the connection is nano-client.js, which all examples share.
-import { NanoClient, NanoError } from "./nano-client.js";
+// drawn in map.js; the connection is the package nano-websocket-client, from clients/js.
+import { Connection, NanoError } from "./nano-websocket-client.js";
 import { $, avatar, clock, el, listNames, sentence, words } from "./dom.js";
 import { Map as ClusterMap } from "./map.js";
 
 const PING_EVERY = 2000; // ms
 const PING_TIMEOUT = 2500;
 
-const client = new NanoClient("/nano");
+// Nothing waits in the connection: what is written while it is away waits for the room, which may be elsewhere then.
+const client = new Connection("/nano", { queue: 0 });
 const map = new ClusterMap();
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -28,10 +29,10 @@ function settle() {
 }
 
 async function attempt() {
-  for (let tries = 0; client.state === "open" && !settled; tries++) {
+  for (let tries = 0; me.name && client.state === "open" && !settled; tries++) {
     const { name, room } = me;
     try {
-      const { gate, overview } = await client.request("gate.enter", { room }, { timeout: 4000 });
+      const { gate, overview } = await client.request("gate.enter", { room, name }, { timeout: 4000 });
       map.at("gate", gate);
       map.draw(overview);
       const reply = await client.request("chat.join", { room, name }, { timeout: 2500 });
@@ -44,7 +45,7 @@ async function attempt() {
     } catch (err) {
       if (!(err instanceof NanoError)) throw err;
       if (client.state !== "open") return;
-      if (err.code === "invalid_argument" || err.code === "resource_exhausted") return leave(err.message);
+      if (err.code === "invalid_argument" || err.code === "resource_exhausted") return out(err.message);
       if (tries === 0) map.note(`no backend for #${room} right now: ${err.message}`, "bad");
       map.at("backend", null);
       say("The backend is away. Looking for another…");
@@ -76,7 +77,7 @@ async function watch() {
   }
 }
 
-client.on("state", ({ state, reason, retryAt }) => {
+client.on("state", ({ state, reason, error, retryAt }) => {
   const word = { connecting: "Connecting…", open: "Connected", waiting: "Gate away", closed: "Disconnected" }[state];
   $("welcome-connection").dataset.state = state;
   $("welcome-connection").querySelector(".words").textContent = word;
@@ -86,6 +87,10 @@ client.on("state", ({ state, reason, retryAt }) => {
     map.at("gate", null);
     map.at("backend", null, "", "unknown");
     if (me.name) say(`Your gate is away (${reason}). Trying again in ${Math.max(1, Math.round((retryAt - Date.now()) / 1000))} s…`);
+  }
+  if (state === "closed") {
+    settled = false;
+    if (error.code !== "unavailable") ended(error); // else one has left
   }
   if (state === "open") {
     if (map.gateLost) map.note("the gate is back", "good");
@@ -120,10 +125,9 @@ function show({ room, people, recent, you }) {
 }
 
 function showPeople(people) {
-  const others = people.map((p) => p.name);
-  const mine = others.indexOf(me.name);
-  if (mine >= 0) others.splice(mine, 1);
-  $("people").textContent = others.length ? `You and ${listNames(others)}` : "Only you are here";
+  // Behind a gate that has died somebody may be counted for a while who has come back by another.
+  const others = new Set(people.map((p) => p.name).filter((name) => name !== me.name));
+  $("people").textContent = others.size ? `You and ${listNames([...others])}` : "Only you are here";
 }
 
 function message(m) {
@@ -162,8 +166,7 @@ async function flush() {
     const next = outbox[0];
     try {
       await client.request("chat.say", { text: next.text }, { timeout: PING_TIMEOUT });
-      outbox.shift();
-      next.item.remove();
+      drop(next);
     } catch (err) {
       if (err.code === "resource_exhausted") {
         await pause(1000);
@@ -172,12 +175,16 @@ async function flush() {
         break;
       } else {
         $("text-error").textContent = sentence(err.message);
-        outbox.shift();
-        next.item.remove();
+        drop(next);
       }
     }
   }
   flushing = false;
+}
+
+function drop(message) {
+  outbox = outbox.filter((other) => other !== message);
+  message.item.remove();
 }
 
 $("composer").addEventListener("submit", (event) => {
@@ -211,9 +218,7 @@ $("go").addEventListener("submit", async (event) => {
   if (!room || room === me.room) return;
   $("other").value = "";
   if (settled) await client.request("chat.leave", {}).catch(() => {}); // the old room may be on another backend
-  $("log").replaceChildren();
-  seen.clear();
-  map.at("backend", null, "", "unknown");
+  forget();
   enterRoom(room);
 });
 
@@ -224,12 +229,50 @@ function enterRoom(room) {
   else $("enter-error").textContent = "The gate cannot be reached right now; this goes on when it is back.";
 }
 
-function leave(why) {
+// forget clears what belongs to the room that one has left.
+function forget() {
+  outbox = [];
+  seen.clear();
+  $("log").replaceChildren();
+  $("text-error").textContent = "";
+  map.at("backend", null, "", "unknown");
+}
+
+// out goes back to the welcome. With the connection the sign-in ends, and the place in the room: the gate tells the backend.
+function out(why = "") {
   me.name = "";
+  client.close("left");
+  forget();
+  say("");
   $("app").hidden = true;
   $("welcome").hidden = false;
-  $("enter-error").textContent = sentence(why);
+  document.title = "nano cluster";
+  $("enter-error").textContent = why && sentence(why);
+  $("name").focus();
+  client.open();
 }
+
+$("leave").addEventListener("click", () => out());
+
+// ended asks what to do after the gate has ended the connection for good.
+function ended({ code, message }) {
+  const elsewhere = code === "kicked" && message === "signed in elsewhere";
+  $("ended-title").textContent = elsewhere ? "You came in somewhere else" : "The gate ended the connection";
+  $("ended-text").textContent = elsewhere
+    ? `Somebody came in as ${me.name} after you, at this gate or at another one, and a person can be here only once.`
+    : sentence(message);
+  $("ended").showModal();
+}
+
+$("ended").addEventListener("cancel", (event) => event.preventDefault()); // it wants an answer
+$("ended-back").addEventListener("click", () => {
+  $("ended").close();
+  client.open();
+});
+$("ended-out").addEventListener("click", () => {
+  $("ended").close();
+  out();
+});
 
 $("path").addEventListener("click", () => {
   const open = $("app").toggleAttribute("data-map");
@@ -237,5 +280,5 @@ $("path").addEventListener("click", () => {
 });
 
 $("room").value = decodeURIComponent(location.hash.slice(1));
-client.connect();
+client.open();
 watch();

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { chromium } from "playwright-core";
-import { build, start } from "./helper.js";
+import { build, start } from "../helper.js";
 
 const switches = [
   "--no-sandbox",

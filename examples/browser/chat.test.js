@@ -1,20 +1,22 @@
 // The chat as people use it, in a real Chromium against the real server.
-//
-//   npm ci && npm test                  all of it
-//   SCREENSHOTS=1 npm test              writes docs/img/chat-desktop.png and chat-phone.png too
-//   CHROMIUM=/path/to/chromium npm test
 import assert from "node:assert/strict";
-import { mkdir } from "node:fs/promises";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { Person, desktop, launch, phone } from "./page.js";
-import { build, start } from "./server.js";
+import { ChatPerson } from "./chat-person.js";
+import { build, desktop, launch, phone, start } from "./lib.js";
+
+// serve runs the chat, and waits for the address that it prints.
+async function serve(program, addr = "127.0.0.1:0") {
+  const server = await start(program, ["-addr", addr], /open (http:\/\/\S+)\s/);
+  server.url = server.match[1];
+  server.addr = new URL(server.url).host;
+  return server;
+}
 
 describe("chat", { timeout: 240_000 }, () => {
   let chat, browser, server, people;
 
   before(async () => {
-    chat = await build();
+    chat = await build("chat");
     browser = await launch();
   });
   after(async () => {
@@ -22,7 +24,7 @@ describe("chat", { timeout: 240_000 }, () => {
     await chat?.remove();
   });
   beforeEach(async () => {
-    server = await start(chat.program);
+    server = await serve(chat.program);
     people = [];
   });
   afterEach(async () => {
@@ -31,8 +33,8 @@ describe("chat", { timeout: 240_000 }, () => {
     await server.stop();
   });
 
-  const visit = async (options) => keep(await Person.visit(browser, server.url, options));
-  const come = async (name, more) => keep(await Person.come(browser, server.url, name, more));
+  const visit = async (options) => keep(await ChatPerson.visit(browser, server.url, options));
+  const come = async (name, more) => keep(await ChatPerson.come(browser, server.url, name, more));
   const keep = (person) => {
     people.push(person);
     return person;
@@ -133,9 +135,8 @@ describe("chat", { timeout: 240_000 }, () => {
 
   test("whoever floods a room is taken out, and can come back", async () => {
     const [ada, ben] = [await come("Ada"), await come("Ben")];
-    for (let i = 0; i < 60; i++) await ada.say(`flood ${i}`);
     const dialog = ada.page.getByRole("dialog", { name: "You were taken out of the chat" });
-    await dialog.waitFor();
+    for (let i = 0; !(await dialog.isVisible()); i++) await ada.say(`flood ${i}`);
     await ben.see("Ada left");
     await dialog.getByRole("button", { name: "Come back" }).click();
     await ben.see("Ada is back");
@@ -180,7 +181,7 @@ describe("chat", { timeout: 240_000 }, () => {
       await ada.say("written while away");
       await ada.see("Waiting for the connection");
 
-      server = await start(chat.program, server.addr);
+      server = await serve(chat.program, server.addr);
       await ada.seeConnection("Connected");
       await ada.seeRoom("lobby");
       await ben.seeRoom("lobby");
@@ -202,7 +203,7 @@ describe("chat", { timeout: 240_000 }, () => {
     await ada.page.locator("#welcome-connection", { hasText: "Server away" }).waitFor();
     await ada.enter("Ada");
     await ada.seeError("The server cannot be reached right now.");
-    server = await start(chat.program, server.addr);
+    server = await serve(chat.program, server.addr);
     await ada.page.locator("#welcome-connection", { hasText: "Connected" }).waitFor();
     await ada.enter("Ada");
     await ada.seeRoom("lobby");
@@ -213,7 +214,7 @@ describe("chat", { timeout: 240_000 }, () => {
     await server.kill();
     await ada.see("The server is away.");
     await ada.context.setOffline(true);
-    server = await start(chat.program, server.addr);
+    server = await serve(chat.program, server.addr);
     await come("Ada");
     await ada.context.setOffline(false);
     await ada.see("While you were away, somebody took the name Ada. Choose another.");
@@ -263,7 +264,7 @@ describe("chat", { timeout: 240_000 }, () => {
   test("a link leads into its room", async () => {
     const ada = await come("Ada", { room: "tea & cake" });
     assert.match(ada.page.url(), /#tea%20%26%20cake$/);
-    const ben = keep(await Person.visit(browser, ada.page.url()));
+    const ben = keep(await ChatPerson.visit(browser, ada.page.url()));
     await ben.enter("Ben");
     await ben.seeRoom("tea & cake");
   });
@@ -340,8 +341,6 @@ describe("chat", { timeout: 240_000 }, () => {
   });
 
   test("pictures for the README", { skip: !process.env.SCREENSHOTS }, async () => {
-    const folder = fileURLToPath(new URL("../../../docs/img/", import.meta.url));
-    await mkdir(folder, { recursive: true });
     const ada = await come("Ada", { room: "lobby" });
     const ben = await come("Ben 🦊");
     const chiara = await come("Chiara", { options: { ...phone, colorScheme: "dark" } });
@@ -373,8 +372,8 @@ describe("chat", { timeout: 240_000 }, () => {
     await ben.page.waitForTimeout(1100); // the server passes it on once a second
     await ben.text.pressSequentially("Me");
     await ada.see("Ben 🦊 is typing…");
-    await ada.page.screenshot({ path: `${folder}chat-desktop.png` });
+    await ada.picture("chat-desktop");
     await chiara.see("Ben 🦊 is typing…");
-    await chiara.page.screenshot({ path: `${folder}chat-phone.png` });
+    await chiara.picture("chat-phone");
   });
 });

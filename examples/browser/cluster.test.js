@@ -1,0 +1,226 @@
+// The cluster's chat as people use it, in a real Chromium, on the demo's processes, which are killed meanwhile.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { Person, build, desktop, launch, phone, start } from "./lib.js";
+
+// Demo is the demo's processes: where they are, and how to end one.
+class Demo {
+  #nodes = new Map(); // name -> {pid, page}
+
+  async start() {
+    this.built = await build("cluster");
+    this.server = await start(this.built.program, ["demo", "--restart", "3s"], /Ctrl-C ends all of it\./);
+    for (const [, name, pid, page] of this.server.output.matchAll(/^ {2}(\S[^\n]*?) +127\.\S+ +pid (\d+) *(http\S+)?$/gm)) {
+      this.#nodes.set(name, { pid: Number(pid), page });
+    }
+    return this;
+  }
+
+  page(gate) {
+    return this.#nodes.get(gate).page;
+  }
+
+  // end ends a node. What it returns resolves when the node is back.
+  end(name, signal = "SIGKILL") {
+    const node = this.#nodes.get(name);
+    process.kill(node.pid, signal);
+    const printed = this.server.prints(new RegExp(`^${name} \\(pid ${node.pid}\\) has ended[^]*^${name} is back: pid (\\d+)\n`, "m"));
+    const back = printed.then(([, pid]) => (node.pid = Number(pid)));
+    back.catch(() => {}); // of a test that has failed before it waits for this
+    return back;
+  }
+
+  async stop() {
+    const code = await this.server?.stop();
+    await this.built?.remove();
+    assert.equal(code, 0, this.server?.output);
+  }
+}
+
+class ClusterPerson extends Person {
+  // come visits a gate and goes in.
+  static async come(browser, url, name, room, options) {
+    const person = await this.visit(browser, url, options);
+    await person.enter(name, room);
+    return person;
+  }
+
+  async enter(name, room) {
+    await this.page.getByLabel("Your name").fill(name);
+    await this.page.getByLabel("Room", { exact: true }).fill(room);
+    await this.button("Join the chat").click();
+    await this.seesRoom(room);
+  }
+
+  seesRoom(room) {
+    return this.page.getByRole("heading", { level: 1, name: `#${room}`, exact: true }).waitFor();
+  }
+
+  async say(text) {
+    await this.page.getByLabel("Message", { exact: true }).fill(text);
+    await this.page.getByLabel("Message", { exact: true }).press("Enter");
+  }
+
+  hears(text) {
+    return this.page.locator("[role=log] .bubble", { hasText: text }).first().waitFor();
+  }
+
+  on(role) {
+    return this.page.locator(`#path-${role} b`).textContent();
+  }
+
+  seesOn(role, name) {
+    return this.page.locator(`#path-${role}[data-state=good]`, { hasText: name }).waitFor();
+  }
+
+  // seesWith waits until these, and nobody else, are said to be in the room too.
+  seesWith(name) {
+    return this.page.locator("#people").getByText(name ? `You and ${name}` : "Only you are here", { exact: true }).waitFor();
+  }
+
+  seesEvent(text) {
+    return this.page.locator("#events li", { hasText: text }).first().waitFor({ state: "attached" });
+  }
+
+  dialog(title) {
+    return this.page.getByRole("dialog", { name: title });
+  }
+}
+
+describe("cluster", { timeout: 240_000 }, () => {
+  let demo, browser, ada, ben;
+  const people = [];
+
+  const come = async (name, gate, options) => {
+    const person = await ClusterPerson.come(browser, demo.page(gate), name, "garden", options);
+    people.push(person);
+    return person;
+  };
+
+  before(async () => {
+    demo = new Demo();
+    await demo.start();
+    browser = await launch();
+    ada = await come("Ada", "gate 1", desktop);
+  });
+  after(async () => {
+    await browser?.close();
+    await demo?.stop();
+    for (const person of people) assert.deepEqual(person.complaints, [], "the browser complains");
+  });
+
+  test("people behind two gates meet on one backend", async () => {
+    await ada.seesWith(null);
+    ben = await come("Ben", "gate 2", phone);
+    await ada.see("Ben joined");
+    await ada.seesWith("Ben");
+    await ben.seesWith("Ada");
+
+    await ada.say("Hello from gate 1");
+    await ben.hears("Hello from gate 1");
+    await ben.say("And hello from gate 2 👋");
+    await ada.hears("And hello from gate 2");
+    await ada.say("The room is on one backend, whichever gate one comes by.");
+    await ben.hears("The room is on one backend");
+    assert.equal(await ada.on("gate"), "gate 1");
+    assert.equal(await ben.on("gate"), "gate 2");
+    assert.equal(await ada.on("backend"), await ben.on("backend"));
+  });
+
+  test("the map counts who is where", async () => {
+    for (const gate of ["gate 1", "gate 2"]) {
+      await ada.page.locator("#gates li", { hasText: gate }).filter({ hasText: "1 user" }).waitFor();
+    }
+    const backend = await ada.on("backend");
+    const item = ada.page.locator("#backends li", { hasText: backend });
+    await item.filter({ hasText: "#garden 2" }).filter({ hasText: "you are here" }).waitFor();
+    await ada.see("5 nodes, all see each other");
+    await ada.fits();
+    await ben.fits();
+    await ada.picture("cluster-desktop");
+    await ben.picture("cluster-phone");
+    await ben.page.locator("#path").click(); // on a phone the map is behind the path
+    await ben.page.getByRole("heading", { name: "The cluster" }).waitFor();
+    await ben.fits();
+    await ben.page.locator("#path").click();
+  });
+
+  test("who leaves is gone for the others, and can come back", async () => {
+    await ben.button("Leave the chat").click();
+    await ben.page.getByRole("heading", { name: "nano cluster" }).waitFor();
+    await ada.see("Ben left");
+    await ada.seesWith(null);
+    await ada.say("Nobody hears this");
+    await ada.hears("Nobody hears this");
+
+    await ben.button("Join the chat").click(); // the name and the room are still there
+    await ben.hears("Nobody hears this"); // but it was kept
+    await ada.seesWith("Ben");
+    await ben.seesWith("Ada");
+  });
+
+  test("who comes in by another gate is kicked at the first, and can come back", async () => {
+    const again = await come("Ada", "gate 2", desktop);
+    await again.seesWith("Ben");
+    await ada.dialog("You came in somewhere else").waitFor();
+    await again.say("I am at gate 2 now");
+    await ben.hears("I am at gate 2 now");
+    await ben.seesWith("Ada");
+
+    await ada.button("Come back").click();
+    const dialog = again.dialog("You came in somewhere else");
+    await dialog.waitFor();
+    await ada.hears("I am at gate 2 now");
+    await ada.say("And here again");
+    await ben.hears("And here again");
+    await ben.seesWith("Ada");
+
+    await dialog.getByRole("button", { name: "Leave the chat" }).click();
+    await again.page.getByRole("heading", { name: "nano cluster" }).waitFor();
+    await again.fits();
+    await again.close();
+  });
+
+  test("the backend is killed: the room goes on at the other, and nothing that was written is lost", async () => {
+    const dead = await ada.on("backend");
+    const other = dead === "backend 1" ? "backend 2" : "backend 1";
+    const back = demo.end(dead);
+    await ben.say("written after the kill");
+    await ada.hears("written after the kill");
+    for (const person of [ada, ben]) {
+      await person.seesOn("backend", other);
+      await person.seesEvent(`#garden is on ${other} now`);
+    }
+    await ada.seesWith("Ben");
+    await ben.seesWith("Ada");
+    await ada.seesEvent(`${dead} has left the cluster`);
+    await ada.seesEvent(`${dead} has joined`);
+    await back;
+  });
+
+  for (const [how, signal] of [["stops", "SIGTERM"], ["crashes", "SIGKILL"]]) {
+    test(`the gate ${how}: the page says so, and comes back`, async () => {
+      const back = demo.end("gate 1", signal);
+      await ada.seeError("Your gate is away");
+      await ada.page.locator("#path-gate[data-state=bad]").waitFor();
+      await ada.say(`written when the gate ${how}`);
+      await ben.hears(`written when the gate ${how}`);
+      await ada.seesOn("gate", "gate 1");
+      await ada.seesEvent("the gate is back");
+      await ada.seesWith("Ben");
+      // Whether Ben sees her leave and join depends on who comes first, as the room may move home to the backend that is back.
+      await ben.seesWith("Ada");
+      await back;
+    });
+  }
+
+  test("another room may be on another backend", async () => {
+    await ada.page.getByLabel("Go to another room").fill("attic");
+    await ada.page.getByLabel("Go to another room").press("Enter");
+    await ada.seesRoom("attic");
+    await ada.seesWith(null);
+    await ben.seesWith(null);
+    await ada.say("<b>text</b> stays text");
+    await ada.hears("<b>text</b> stays text");
+  });
+});

@@ -1,0 +1,776 @@
+// Built from clients/js, by `npm run pages` there. Edit it there.
+// src/errors.ts
+var NanoError = class extends Error {
+  constructor(code, message, details) {
+    super(message);
+    this.name = "NanoError";
+    this.code = code;
+    this.details = details;
+  }
+};
+function asNanoError(err, code = "protocol") {
+  if (err instanceof NanoError) return err;
+  return new NanoError(code, err instanceof Error ? err.message : String(err), err);
+}
+function guard(call) {
+  try {
+    call();
+  } catch (err) {
+    report(err);
+  }
+}
+function report(err) {
+  const tell = globalThis.reportError;
+  if (tell) tell(err);
+  else console.error(err);
+}
+
+// src/codec.ts
+var HANDSHAKE = 1;
+var HANDSHAKE_ACK = 2;
+var HEARTBEAT = 3;
+var DATA = 4;
+var KICK = 5;
+var Packet = { Handshake: HANDSHAKE, HandshakeAck: HANDSHAKE_ACK, Heartbeat: HEARTBEAT, Data: DATA, Kick: KICK };
+var REQUEST = 0;
+var NOTIFY = 1;
+var RESPONSE = 2;
+var PUSH = 3;
+var Type = { Request: REQUEST, Notify: NOTIFY, Response: RESPONSE, Push: PUSH };
+var COMPRESSED = 1;
+var GZIP = 16;
+var ERROR = 32;
+var EMPTY = new Uint8Array(0);
+var encoder = new TextEncoder();
+var decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+var toUTF8 = (text) => encoder.encode(text);
+var fromUTF8 = (bytes2) => decoder.decode(bytes2);
+function toBytes(data) {
+  if (data instanceof Uint8Array) return data;
+  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return new Uint8Array(data);
+}
+function concat(a, b) {
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
+}
+var broken = (message) => new NanoError("protocol", message);
+function encodePacket(type, body = EMPTY) {
+  const n = body.length;
+  if (n > 16777215) throw new NanoError("invalid_argument", `packet too long: ${n} bytes`);
+  return concat([type, n >> 16, n >> 8, n], body);
+}
+var PacketDecoder = class {
+  constructor() {
+    this._rest = EMPTY;
+  }
+  // of a packet that is not complete
+  /**
+   * Takes bytes and gives `each` the packets that are complete. A body may share memory with the bytes. Throws at a
+   * type that does not exist, after the packets before it; nothing can be read from then on.
+   */
+  push(bytes2, each) {
+    let data = this._rest.length ? concat(this._rest, bytes2) : bytes2;
+    try {
+      while (data.length > 3) {
+        const [type, high, middle, low] = data;
+        if (type < HANDSHAKE || type > KICK) throw broken(`unknown type ${type} of a packet`);
+        const end = 4 + (high << 16 | middle << 8 | low);
+        if (end > data.length) break;
+        const body = data.subarray(4, end);
+        data = data.subarray(end);
+        each(type, body);
+      }
+    } finally {
+      this._rest = data.slice();
+    }
+  }
+};
+var Dictionary = class {
+  constructor(codes = {}) {
+    this.codes = new Map(Object.entries(codes));
+    this.routes = new Map([...this.codes].map(([route, code]) => [code, route]));
+  }
+};
+var hasId = (type) => type === REQUEST || type === RESPONSE;
+function encodeRaw(type, id, route, data, flags) {
+  const head = [flags | type << 1];
+  if (hasId(type)) {
+    let rest = BigInt(id);
+    for (; rest > 127n; rest >>= 7n) head.push(Number(rest & 127n) | 128);
+    head.push(Number(rest));
+  }
+  if (type !== RESPONSE) {
+    if (typeof route === "number") {
+      head[0] |= COMPRESSED;
+      head.push(route >> 8, route & 255);
+    } else {
+      const name = toUTF8(route);
+      if (name.length > 255) throw new NanoError("invalid_argument", `route too long: ${name.length} bytes`);
+      head.push(name.length, ...name);
+    }
+  }
+  return concat(head, data);
+}
+function decodeRaw(body) {
+  let at = 0;
+  const next = () => {
+    if (at >= body.length) throw broken("message too short");
+    return body[at++];
+  };
+  const flag = next();
+  const type = flag >> 1 & 7;
+  if (type > PUSH) throw broken(`unknown type ${type} of a message`);
+  let id = 0;
+  if (hasId(type)) {
+    let big = 0n;
+    for (let shift = 0n, b = 128; b > 127; shift += 7n) {
+      if (shift > 63n) throw broken("message id too long");
+      b = next();
+      big |= BigInt(b & 127) << shift;
+    }
+    id = Number(big);
+    if (!Number.isSafeInteger(id)) id = BigInt.asUintN(64, big);
+  }
+  let route = "";
+  if (type !== RESPONSE) {
+    if (flag & COMPRESSED) {
+      route = next() << 8 | next();
+    } else {
+      const end = next() + at;
+      if (end > body.length) throw broken("message too short");
+      route = fromUTF8(body.subarray(at, end));
+      at = end;
+    }
+  }
+  return {
+    type,
+    id,
+    route,
+    data: body.subarray(at),
+    error: !!(flag & ERROR),
+    gzip: !!(flag & GZIP)
+  };
+}
+function encodeMessage({ type, id = 0, route = "", data = EMPTY, error, gzip }, dictionary) {
+  const flags = (error ? ERROR : 0) | (gzip ? GZIP : 0);
+  return encodeRaw(type, id, dictionary?.codes.get(route) ?? route, data, flags);
+}
+function decodeMessage(body, dictionary) {
+  const message = decodeRaw(body);
+  if (typeof message.route === "number") {
+    const route = dictionary?.routes.get(message.route);
+    if (route === void 0) throw broken(`unknown route ${message.route}`);
+    message.route = route;
+  }
+  return message;
+}
+
+// src/emitter.ts
+var Emitter = class {
+  constructor() {
+    this._entries = /* @__PURE__ */ new Map();
+  }
+  /** Adds a listener; the result takes it back. */
+  add(name, listener, once = false) {
+    let entries = this._entries.get(name);
+    if (!entries) this._entries.set(name, entries = /* @__PURE__ */ new Set());
+    const entry = { _listener: listener, _once: once };
+    entries.add(entry);
+    return () => this._drop(name, entry);
+  }
+  /** Takes back a listener, all of a name, or all. */
+  remove(name, listener) {
+    if (name === void 0) this._entries.clear();
+    else if (!listener) this._entries.delete(name);
+    else
+      for (const entry of this._entries.get(name) ?? []) {
+        if (entry._listener === listener) return this._drop(name, entry);
+      }
+  }
+  listeners(name) {
+    return [...this._entries.get(name) ?? []].map((entry) => entry._listener);
+  }
+  /** Calls the listeners of this moment, in order; false if there is none. */
+  emit(name, ...args) {
+    const entries = this._entries.get(name);
+    if (!entries) return false;
+    for (const entry of [...entries]) {
+      if (!entries.has(entry)) continue;
+      if (entry._once) this._drop(name, entry);
+      guard(() => entry._listener(...args));
+    }
+    return true;
+  }
+  _drop(name, entry) {
+    const entries = this._entries.get(name);
+    if (entries?.delete(entry) && !entries.size) this._entries.delete(name);
+  }
+};
+
+// src/link.ts
+var SILENT = "the server is silent";
+var parse = (body) => body.length ? JSON.parse(fromUTF8(body)) : {};
+var gunzip = async (data) => {
+  const stream = new Response(data).body.pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+};
+function openLink(socket, hello, options, owner) {
+  const packets = new PacketDecoder();
+  const inbox = [];
+  let dictionary = new Dictionary();
+  let ready = false;
+  let over = false;
+  let working = false;
+  let heard = 0;
+  let timer;
+  const send = (type, body) => {
+    const packet = encodePacket(type, body);
+    if (!over) socket.send(packet);
+  };
+  const end = (err) => {
+    if (over) return;
+    over = true;
+    clearTimeout(timer);
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.onerror = () => {
+    };
+    socket.close();
+    owner._down(err);
+  };
+  const unavailable = (message, details) => end(new NanoError("unavailable", message, details));
+  const failed = (err, code) => end(asNanoError(err, code));
+  const handle = async (job) => {
+    inbox.push(job);
+    if (working) return;
+    working = true;
+    for (let next; !over && (next = inbox.shift()); ) {
+      try {
+        await next();
+      } catch (err) {
+        failed(err);
+      }
+    }
+    working = false;
+  };
+  const watch = (silence) => {
+    let again = false;
+    const look = (wait) => {
+      const due = Date.now() + wait;
+      timer = setTimeout(() => {
+        const now = Date.now();
+        const left = heard + silence - now;
+        if (left > 0) {
+          again = false;
+          look(Math.min(left, silence));
+        } else if (now - due > 1e3 && !again) {
+          again = true;
+          look(2e3);
+        } else {
+          unavailable(SILENT);
+        }
+      }, wait);
+    };
+    look(silence);
+  };
+  const shakeHands = (body) => {
+    const answer = parse(body);
+    const { dict, dictVersion, heartbeat } = answer.sys ?? (answer.sys = {});
+    if (answer.code !== 200) {
+      return end(new NanoError("refused", answer.reason || `refused with code ${answer.code}`, answer));
+    }
+    const routes = dict ?? (dictVersion === options._kept?.version ? options._kept?.routes : void 0);
+    dictionary = new Dictionary(routes);
+    send(HANDSHAKE_ACK);
+    clearTimeout(timer);
+    if (heartbeat > 0) watch(Math.min(heartbeat * 2500, 2 ** 31 - 1));
+    ready = true;
+    owner._open(answer, dictionary, routes && dictVersion !== void 0 ? { version: dictVersion, routes } : void 0);
+  };
+  const open = async (body) => {
+    try {
+      const message = options._raw ? void 0 : decodeMessage(body, dictionary);
+      if (message?.gzip) message.data = await gunzip(message.data);
+      if (!over) owner._message(message, body);
+    } catch (err) {
+      if (!over) owner._error(asNanoError(err));
+    }
+  };
+  const kicked = (body) => {
+    let said = {};
+    try {
+      said = parse(body);
+    } catch {
+    }
+    end(new NanoError("kicked", said?.reason ?? "", said));
+  };
+  const receive = (type, body) => {
+    if (type === HEARTBEAT) send(HEARTBEAT);
+    else if (type === HANDSHAKE && !ready) shakeHands(body);
+    else if (type === DATA && ready) return open(body);
+    else if (type === KICK) kicked(body);
+  };
+  socket.binaryType = "arraybuffer";
+  socket.onopen = () => {
+    hello().then((body) => send(HANDSHAKE, toUTF8(JSON.stringify(body)))).catch((err) => failed(err, "unavailable"));
+  };
+  socket.onmessage = ({ data }) => {
+    heard = Date.now();
+    try {
+      packets.push(typeof data === "string" ? toUTF8(data) : toBytes(data), (type, body) => {
+        void handle(() => receive(type, body));
+      });
+    } catch (err) {
+      void handle(() => failed(err));
+    }
+  };
+  socket.onerror = (event) => owner._ioError(event);
+  socket.onclose = (event) => {
+    void handle(() => unavailable(event.reason || (ready ? "connection lost" : "cannot connect"), event));
+  };
+  timer = setTimeout(() => unavailable("no answer from the server"), options._timeout);
+  return { _socket: socket, _send: send, _end: end };
+}
+
+// src/platform.ts
+var platformWebSocket = () => globalThis.WebSocket;
+
+// src/line.ts
+function createLine(address2, options, owner, raw) {
+  const { user, reconnect = true, queue: room = 100, accept = ["error", "gzip", "batch"] } = options;
+  const { min = 400, max = 15e3, attempts = Infinity, steadyAfter = 5e3, afterKick = ownReason } = reconnect === true ? {} : reconnect || {};
+  const queue = /* @__PURE__ */ new Map();
+  const pending = /* @__PURE__ */ new Map();
+  let requests = 0;
+  let notifies = 0;
+  let dictionary;
+  let wanted = false;
+  let again = false;
+  let tried = 0;
+  let timer;
+  const online = () => line._open();
+  const change = (state, err, retryAt = 0) => {
+    line._state = state;
+    const { addEventListener: add, removeEventListener: remove } = globalThis;
+    (state === "waiting" ? add : remove)?.("online", online);
+    const closed = state === "closed";
+    if (closed) queue.clear();
+    if (err) {
+      const { code, message, details } = err;
+      for (const id of [...pending.keys()]) {
+        if (!queue.has(id)) line._settle(id, new NanoError(closed ? code : "unavailable", message, details));
+      }
+    }
+    owner._changed(state, err, retryAt);
+  };
+  const hello = async () => {
+    const sys = {
+      type: "js-websocket",
+      version: "0.6.0",
+      accept: accept.filter((word) => word !== "gzip" || typeof DecompressionStream === "function"),
+      dictVersion: line._kept?.version
+    };
+    return { sys, user: await (typeof user === "function" ? user() : user) ?? {} };
+  };
+  const dial = () => {
+    clearTimeout(timer);
+    wanted = true;
+    try {
+      const url = new URL(address2, globalThis.location?.href);
+      url.protocol = url.protocol.replace("http", "ws");
+      const socket = new (options.WebSocket ?? platformWebSocket())(url.href);
+      line._link = openLink(socket, hello, { _timeout: options.handshakeTimeout ?? 1e4, _raw: raw, _kept: line._kept }, { ...owner, _open: opened, _down: lost });
+    } catch (err) {
+      return change("closed", asNanoError(err, "invalid_argument"));
+    }
+    change("connecting");
+  };
+  const opened = (answer, dict, kept) => {
+    const link = line._link;
+    dictionary = dict;
+    line._kept = kept;
+    timer = setTimeout(() => tried = 0, steadyAfter);
+    line._state = "open";
+    owner._open(answer, again);
+    again = true;
+    for (const [id, make] of queue) {
+      if (line._link !== link) return;
+      queue.delete(id);
+      try {
+        link._send(DATA, make(dictionary));
+      } catch (err) {
+        const failure = asNanoError(err, "invalid_argument");
+        if (!line._settle(id, failure)) owner._error(failure);
+      }
+    }
+  };
+  const lost = (err) => {
+    line._link = void 0;
+    clearTimeout(timer);
+    if (!wanted || !reconnect || err.code === "refused" || tried >= attempts || err.code === "kicked" && !afterKick(err.message)) {
+      return change("closed", err);
+    }
+    const wait = Math.min(max, min * 2 ** tried++) * (0.5 + Math.random() / 2);
+    timer = setTimeout(dial, wait);
+    change("waiting", err, Date.now() + wait);
+  };
+  const line = {
+    _state: "closed",
+    _link: void 0,
+    _kept: options.dictionary,
+    _open() {
+      if (line._state === "closed") tried = 0;
+      if (!line._link) dial();
+    },
+    _close(reason) {
+      wanted = false;
+      const err = new NanoError("unavailable", reason);
+      if (line._link) line._link._end(err);
+      else if (line._state === "waiting") lost(err);
+    },
+    _post(make, settle) {
+      const id = settle ? ++requests : --notifies;
+      const made = make(settle ? id : 0);
+      if (line._state === "open") {
+        line._link._send(DATA, made(dictionary));
+      } else {
+        if (line._state === "closed" || !room) throw new NanoError("unavailable", "not connected");
+        if (queue.size >= room) throw new NanoError("resource_exhausted", "too many messages wait");
+        made(new Dictionary());
+        queue.set(id, made);
+      }
+      if (settle) pending.set(id, settle);
+      return id;
+    },
+    _settle(id, err, answer) {
+      const settle = pending.get(id);
+      pending.delete(id);
+      queue.delete(id);
+      settle?.(err, answer);
+      return !!settle;
+    }
+  };
+  return line;
+}
+var ownReason = (reason) => reason === "server shutdown" || reason === "slow consumer";
+
+// src/serializers.ts
+var isBinary = (value) => value instanceof ArrayBuffer || ArrayBuffer.isView(value);
+var json = {
+  encode: (value) => isBinary(value) ? toBytes(value) : toUTF8(JSON.stringify(value ?? {})),
+  decode: (data) => data.length ? JSON.parse(fromUTF8(data)) : void 0
+};
+var bytes = {
+  encode: (value = new Uint8Array(0)) => {
+    if (isBinary(value)) return toBytes(value);
+    throw new TypeError("not binary");
+  },
+  decode: (data) => data
+};
+
+// src/v05.ts
+function address({ host, port, path = "", secure = globalThis.location?.protocol === "https:" }) {
+  return `ws${secure ? "s" : ""}://${host}${port ? `:${port}` : ""}${path.replace(/^(?!\/|$)/, "/")}`;
+}
+function createNano() {
+  const events = new Emitter();
+  let line;
+  let params;
+  const init = (given, callback) => {
+    const before = line;
+    line = void 0;
+    before?._close("replaced");
+    params = given;
+    const mine = line = createLine(
+      address(given),
+      {
+        user: given.user,
+        // Errors are not asked for: without, a request that fails gets no answer, as these pages expect.
+        accept: given.decode ? ["batch"] : ["gzip", "batch"],
+        reconnect: given.reconnect ? { attempts: given.maxReconnectAttempts ?? 10, afterKick: () => true } : false,
+        queue: 1e3
+      },
+      {
+        _open: (answer, again) => {
+          if (again) events.emit("reconnect");
+          guard(() => given.handshakeCallback?.(answer.user));
+          guard(() => callback?.(mine._link?._socket));
+        },
+        _message: (message, raw) => {
+          const { decode } = given;
+          const decoded = decode ? decode(raw) : { id: Number(message.id), route: message.route, body: json.decode(message.data, message.route, "push") };
+          if (decoded?.id) mine._settle(decoded.id, void 0, decoded.body);
+          else if (decoded?.route) events.emit(decoded.route, decoded.body);
+        },
+        _ioError: (event) => events.emit("io-error", event),
+        _error: (err) => events.emit("error", err),
+        _changed: (_, err) => {
+          if (!err || mine !== line) return;
+          const { code, message, details } = err;
+          if (message === SILENT) events.emit("heartbeat timeout");
+          if (code === "kicked") events.emit("onKick", details);
+          else if (code !== "unavailable") events.emit("error", err);
+          const event = code === "unavailable" && details || { type: "close", code: 1e3, reason: message, wasClean: true };
+          void Promise.resolve().then(() => {
+            events.emit("close", event);
+            events.emit("disconnect", event);
+          });
+        }
+      },
+      !!given.decode
+    );
+    line._open();
+  };
+  const post = (route, msg, settle) => {
+    try {
+      if (!line) throw new NanoError("unavailable", "not connected");
+      const { encode } = params;
+      const data = encode ? void 0 : json.encode(msg, route, "request");
+      line._post((id) => {
+        const body = encode && toBytes(encode(id, route, msg));
+        return (dictionary) => body ?? encodeRaw(id ? REQUEST : NOTIFY, id, dictionary.codes.get(route) ?? route, data);
+      }, settle);
+    } catch (err) {
+      events.emit("error", err);
+    }
+  };
+  const on = (event, listener) => {
+    events.add(event, listener);
+    return nano2;
+  };
+  const off = (event, listener) => {
+    events.remove(event, listener);
+    return nano2;
+  };
+  const nano2 = {
+    init,
+    request(route, msg, callback) {
+      if (typeof msg === "function" && !callback) [msg, callback] = [{}, msg];
+      msg || (msg = {});
+      route || (route = msg.route);
+      if (!route) return;
+      post(route, msg, (err, body) => {
+        if (!err) guard(() => callback?.(body));
+        else if (err.code === "invalid_argument") events.emit("error", err);
+      });
+    },
+    notify: (route, msg) => post(route, msg || {}),
+    disconnect: () => line?._close("disconnected"),
+    on,
+    once(event, listener) {
+      events.add(event, listener, true);
+      return nano2;
+    },
+    off,
+    emit(event, ...args) {
+      events.emit(event, ...args);
+      return nano2;
+    },
+    listeners: (event) => events.listeners(event),
+    hasListeners: (event) => events.listeners(event).length > 0,
+    addEventListener: on,
+    removeListener: off,
+    removeAllListeners: off,
+    removeEventListener: off
+  };
+  return nano2;
+}
+
+// src/connection.ts
+var Connection = class {
+  /** The URL is ws:, wss:, http: or https:, or relative to the page's. */
+  constructor(url, options = {}) {
+    this._events = new Emitter();
+    this._pushes = new Emitter();
+    this._timeout = options.timeout ?? 1e4;
+    this._serializer = options.serializer ?? json;
+    this._line = createLine(
+      String(url),
+      options,
+      {
+        _open: (answer, again) => {
+          this.handshake = answer;
+          this._tell("state", { state: "open", reason: "", retryAt: 0, again });
+        },
+        _message: (message) => {
+          if (message.type === RESPONSE) this._line._settle(Number(message.id), void 0, message);
+          else if (message.type === PUSH) this._pushes.emit(message.route, message.data);
+        },
+        _ioError: () => {
+        },
+        // its end follows, and says as much
+        _error: (err) => this._tell("error", err),
+        _changed: (state, error, retryAt) => {
+          this._tell("state", { state, reason: error ? error.message || error.code : "", retryAt, again: false, ...error && { error } });
+        }
+      }
+    );
+  }
+  get state() {
+    return this._line._state;
+  }
+  /** Bytes that were sent and that the network has not taken yet. */
+  get bufferedAmount() {
+    return this._line._link?._socket.bufferedAmount ?? 0;
+  }
+  /** The server's dictionary, if it has one with a version: to be kept, and given to the next connection. */
+  get dictionary() {
+    return this._line._kept;
+  }
+  /** Opens the connection and keeps it until `close`; ends a wait for the next attempt. Harmless if it is open. */
+  open() {
+    this._line._open();
+  }
+  /** Ends the connection, until `open`. Requests that wait for an answer fail. */
+  close(reason = "closed") {
+    this._line._close(reason);
+  }
+  /** Resolves once the connection is open, and rejects if it is closed, or gets closed before. */
+  ready() {
+    return new Promise((resolve, reject) => {
+      const look = ({ state, error }) => {
+        if (state === "open") resolve();
+        else if (state === "closed") reject(error ?? new NanoError("unavailable", "not connected"));
+        else return;
+        off();
+      };
+      const off = this.on("state", look);
+      look(this);
+    });
+  }
+  /** Calls the listener at each such event. The result takes it back. */
+  on(event, listener) {
+    return this._events.add(event, listener);
+  }
+  /** Calls the handler with the payload of each push to the route. The result takes it back. */
+  onPush(route, handler, options = {}) {
+    const serializer = options.serializer ?? this._serializer;
+    const receive = (data) => {
+      let value;
+      try {
+        value = serializer.decode(data, route, "push");
+      } catch (err) {
+        return this._tell("error", asNanoError(err));
+      }
+      handler(value, route);
+    };
+    return this._pushes.add(route, receive, options.once);
+  }
+  /**
+   * Sends and resolves to the answer. Rejects with a NanoError: the server's, or that of what happened on the way; after
+   * the timeout; and when the signal says so (the server is not told).
+   */
+  request(route, ...[value, options = {}]) {
+    const { timeout = this._timeout, signal, serializer = this._serializer } = options;
+    return new Promise((resolve, reject) => {
+      let id = 0;
+      let timer;
+      const fail = (code, message, details) => this._line._settle(id, new NanoError(code, message, details));
+      const abort = () => fail("canceled", "canceled", signal.reason);
+      const settle = (err, message) => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", abort);
+        try {
+          if (err) throw err;
+          if (message.error) throw serverError(message.data);
+          resolve(serializer.decode(message.data, route, "response"));
+        } catch (cause) {
+          reject(asNanoError(cause));
+        }
+      };
+      try {
+        if (signal?.aborted) throw new NanoError("canceled", "canceled", signal.reason);
+        id = this._post(REQUEST, route, serializer.encode(value, route, "request"), settle);
+      } catch (err) {
+        return reject(asNanoError(err, "invalid_argument"));
+      }
+      if (timeout > 0 && timeout < 2 ** 31) timer = setTimeout(() => fail("deadline_exceeded", `no answer in ${timeout} ms`), timeout);
+      signal?.addEventListener("abort", abort);
+    });
+  }
+  /** Sends without waiting for anything. Throws a NanoError if it cannot be sent and cannot wait either. */
+  notify(route, ...[value, options = {}]) {
+    try {
+      this._post(NOTIFY, route, (options.serializer ?? this._serializer).encode(value, route, "notify"));
+    } catch (err) {
+      throw asNanoError(err, "invalid_argument");
+    }
+  }
+  _post(type, route, data, settle) {
+    return this._line._post((id) => (dictionary) => encodeRaw(type, id, dictionary.codes.get(route) ?? route, data), settle);
+  }
+  _tell(event, detail) {
+    if (!this._events.emit(event, detail) && event === "error") report(detail);
+  }
+};
+function serverError(data) {
+  let said = data;
+  try {
+    said = JSON.parse(fromUTF8(data));
+  } catch {
+  }
+  const { code = "internal", error = "failed" } = said ?? {};
+  return new NanoError(String(code), String(error), said);
+}
+function connect(url, options) {
+  const connection = new Connection(url, options);
+  connection.open();
+  return connection;
+}
+
+// src/protocol.ts
+var bytesOf = (data) => data ? toBytes(data) : new Uint8Array(0);
+var Protocol = {
+  strencode: toUTF8,
+  strdecode: (data) => fromUTF8(toBytes(data)),
+  Package: {
+    TYPE_HANDSHAKE: Packet.Handshake,
+    TYPE_HANDSHAKE_ACK: Packet.HandshakeAck,
+    TYPE_HEARTBEAT: Packet.Heartbeat,
+    TYPE_DATA: Packet.Data,
+    TYPE_KICK: Packet.Kick,
+    encode: (type, body) => encodePacket(type, bytesOf(body)),
+    /** One packet, or an array if there are several. */
+    decode(data) {
+      const packets = [];
+      new PacketDecoder().push(toBytes(data), (type, body) => packets.push({ type, body: body.length ? body : null }));
+      return packets.length === 1 ? packets[0] : packets;
+    }
+  },
+  Message: {
+    TYPE_REQUEST: Type.Request,
+    TYPE_NOTIFY: Type.Notify,
+    TYPE_RESPONSE: Type.Response,
+    TYPE_PUSH: Type.Push,
+    /** With compressRoute, the route is its number in the dictionary. */
+    encode: (id, type, compressRoute, route, msg) => encodeRaw(type, id, compressRoute ? Number(route) : String(route ?? ""), bytesOf(msg)),
+    decode(data) {
+      const { id, type, route, data: body } = decodeRaw(toBytes(data));
+      return { id: Number(id), type, compressRoute: typeof route === "number" ? 1 : 0, route, body };
+    }
+  }
+};
+
+// src/index.ts
+var nano = /* @__PURE__ */ createNano();
+var starx = nano;
+export {
+  Connection,
+  Dictionary,
+  NanoError,
+  Packet,
+  PacketDecoder,
+  Protocol,
+  Type,
+  bytes,
+  connect,
+  createNano,
+  decodeMessage,
+  encodeMessage,
+  encodePacket,
+  json,
+  nano,
+  starx
+};
