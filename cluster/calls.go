@@ -22,7 +22,7 @@ import (
 )
 
 // addCall adds a message to a batch of handler calls.
-type addCall = func(p dispatch.Peer, v codec.View)
+type addCall = func(p dispatch.Peer, v codec.View, m dispatch.Meter, cost int)
 
 // DefaultCallTimeout is the deadline of a call whose context has none.
 const DefaultCallTimeout = 5 * time.Second
@@ -72,11 +72,12 @@ func (n *Node) takeCall(from *origin, f *link.Frame, add addCall) {
 		v.Type, v.ID = codec.Request, f.ID
 		if len(f.Data) < 8 {
 			c.Fail(f.ID, dispatch.DefaultShape(component.Errorf(component.CodeInvalid, "the call has no deadline")))
+			n.meterOf(from).Spent(costOf(f))
 			return
 		}
 		v.Data = f.Data[8:]
 	}
-	add(c, v)
+	add(c, v, n.meterOf(from), costOf(f))
 }
 
 // Sent says that another node has sent the call here.
@@ -266,7 +267,7 @@ func (p *peer) start(ctx context.Context, c *pending, route string, data []byte)
 	p.mu.Unlock()
 	deadline, _ := ctx.Deadline()
 	body := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(data)), uint64(max(0, time.Until(deadline))))
-	err = p.sendNow(&link.Frame{Kind: link.Call, ID: id, Route: []byte(route), Data: append(body, data...)})
+	err = p.post(&link.Frame{Kind: link.Call, ID: id, Route: []byte(route), Data: append(body, data...)}, p.sendNow)
 	if err != nil {
 		p.mu.Lock()
 		delete(p.calls, id)
@@ -371,7 +372,7 @@ func (n *Node) notify(route string, v any, to func(service string) ([]*peer, err
 	}
 	var errs []error
 	for _, p := range peers {
-		errs = append(errs, p.send(&link.Frame{Kind: link.Cast, Route: []byte(route), Data: data}))
+		errs = append(errs, p.post(&link.Frame{Kind: link.Cast, Route: []byte(route), Data: data}, p.send))
 	}
 	return errors.Join(errs...)
 }

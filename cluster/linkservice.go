@@ -13,6 +13,7 @@ import (
 
 	"github.com/lonng/nano/cluster/clusterpb"
 	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/session"
@@ -115,7 +116,7 @@ func (s serverStream) Context() context.Context { return s.s.Context() }
 // handle takes one batch of frames. What goes out to clients is written once after it, and calls of handlers are
 // handed over at its end.
 func (n *Node) handle(from *origin, in *link.Reader) error {
-	calls := n.table.Begin()
+	calls := n.table.BeginMetered()
 	n.gate.BatchBegin()
 	var err error
 	for {
@@ -126,9 +127,9 @@ func (n *Node) handle(from *origin, in *link.Reader) error {
 		f := &from.frame
 		switch f.Kind {
 		case link.Request, link.Notify:
-			n.takeMessage(from, f, calls.Add)
+			n.takeMessage(from, f, calls.AddMetered)
 		case link.Call, link.Cast:
-			n.takeCall(from, f, calls.Add)
+			n.takeCall(from, f, calls.AddMetered)
 		case link.SessionOpened, link.SessionChanged, link.SessionClosed: // after the messages that came before
 			calls.Hand()
 			n.take(from, f)
@@ -162,12 +163,15 @@ func (n *Node) keyOf(from *origin, f *link.Frame) (remoteKey, bool) {
 func (n *Node) takeMessage(from *origin, f *link.Frame, add addCall) {
 	if string(f.Text) == n.ServiceAddr { // a backend has called in the name of a session of this gate's
 		if c, _ := n.client(f.Session); c != nil {
-			add(c, codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data})
+			add(c, codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}, n.meterOf(from), costOf(f))
+		} else {
+			n.meterOf(from).Spent(costOf(f))
 		}
 		return
 	}
 	key, ok := n.keyOf(from, f)
 	if !ok {
+		n.meterOf(from).Spent(costOf(f))
 		n.log.Warn("a message came from a session behind a gate that is not known", "peer", from.addr, "gate", string(f.Text))
 		return
 	}
@@ -187,7 +191,11 @@ func (n *Node) takeMessage(from *origin, f *link.Frame, add addCall) {
 	if f.Kind == link.Request {
 		v.Type, v.ID = codec.Request, f.ID
 	}
-	add(r, v)
+	var m dispatch.Meter = r
+	if len(f.Text) > 0 { // a backend sends it, in the session's name
+		m = n.meterOf(from)
+	}
+	add(r, v, m, costOf(f))
 }
 
 // take takes a frame that needs no handler.
@@ -221,6 +229,8 @@ func (n *Node) take(from *origin, f *link.Frame) {
 		if p := n.peer(from.addr); p != nil && p.epoch == from.epoch {
 			p.takeReply(f)
 		}
+	case link.Credit:
+		n.takeCredit(from, f)
 	case link.Multicast:
 		n.takeMulticast(from, f)
 	default:

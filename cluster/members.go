@@ -182,6 +182,7 @@ func (n *Node) background(fn func()) {
 func (n *Node) linkUp(p *peer, fresh bool) {
 	if fresh { // it has forgotten what it was told, and will not answer
 		p.starts.Add(1)
+		p.owed.Store(0)
 		p.fail(errPeerGone)
 		n.failRequests(p, false)
 		n.tellAllBound(p)
@@ -232,6 +233,9 @@ func (n *Node) keepTime(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-n.members.lost:
+			n.members.mu.Lock()
+			n.renewLocked()
+			n.members.mu.Unlock()
 		case now := <-t.C:
 			n.members.mu.Lock()
 			if m := n.members.master; m != nil {

@@ -8,6 +8,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/lonng/nano/cluster/clusterpb"
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/internal/member"
 )
@@ -56,7 +58,7 @@ func (m *memberService) message(kind link.Kind, gate string, id int64, mid uint6
 		}
 	}
 	calls := m.node.table.Begin()
-	m.node.takeMessage(from, f, calls.Add)
+	m.node.takeMessage(from, f, func(p dispatch.Peer, v codec.View, _ dispatch.Meter, _ int) { calls.Add(p, v) })
 	calls.Submit()
 	return &clusterpb.MemberHandleResponse{}, nil
 }

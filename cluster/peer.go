@@ -32,6 +32,7 @@ type peer struct {
 	sessions atomic.Int64  // how many of this gate's sessions it knows
 	lost     atomic.Bool   // it is gone or cannot be reached, and its requests were failed
 	listed   atomic.Bool   // the hub will call Flush
+	meters
 
 	mu    sync.Mutex
 	gone  bool
@@ -67,7 +68,7 @@ func (n *Node) newPeer(m member.Member) (*peer, error) {
 		PeerEpoch: m.Epoch,
 		MaxQueue:  n.LinkQueue,
 		MaxFrame:  maxMessage * 3 / 4,
-		Quick:     n.quickBytes(),
+		Quick:     quickBytes,
 		Log:       n.log.With("peer", m.Addr),
 		Up:        p.up,
 		Down:      p.down,
@@ -80,14 +81,8 @@ func (n *Node) newPeer(m member.Member) (*peer, error) {
 }
 
 // quickBytes is how much may be on its way on a link before gRPC has a sender wait: it gives each stream 64 KiB that are not
-// written to the connection yet, and what is not acknowledged is at least that. Interceptors of the application's, in its
-// options, may wait at any time.
-func (n *Node) quickBytes() int {
-	if len(n.GrpcOptions) > 0 {
-		return 0
-	}
-	return 48 << 10
-}
+// written to the connection yet, and what is not acknowledged is at least that.
+const quickBytes = 48 << 10
 
 // Metadata of a link's stream: who sends.
 const (
@@ -159,10 +154,18 @@ func (p *peer) send(f *link.Frame) error {
 	if dirty && !p.listed.Swap(true) {
 		p.node.gate.Dirty(p)
 	}
-	if err != nil {
-		return fmt.Errorf("send to node %s: %w", p.addr, err)
+	return p.sent(f, err)
+}
+
+// sent is what becomes of the link's answer to a frame.
+func (p *peer) sent(f *link.Frame, err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	if errors.Is(err, link.ErrFull) && !f.Kind.Bulk() {
+		p.node.overflowed(p)
+	}
+	return fmt.Errorf("send to node %s: %w", p.addr, err)
 }
 
 // sendNow queues a frame and sends it without waiting for more.
@@ -174,10 +177,7 @@ func (p *peer) sendNow(f *link.Frame) error {
 	if dirty {
 		p.link.Flush()
 	}
-	if err != nil {
-		return fmt.Errorf("send to node %s: %w", p.addr, err)
-	}
-	return nil
+	return p.sent(f, err)
 }
 
 // Multicast pushes v to sessions that are behind this gate, in one frame.
@@ -201,6 +201,13 @@ func (p *peer) close(ctx context.Context) {
 	p.drain(ctx)
 	p.fail(errPeerGone)
 	_ = p.conn.Close()
+}
+
+// discard ends the way to the node and drops what is queued.
+func (p *peer) discard() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	p.close(ctx)
 }
 
 // drain refuses more, and sends what is queued if ctx allows: not for long to a node that hangs, and not at all to one

@@ -44,6 +44,7 @@ type remote struct {
 
 	addr     atomic.Pointer[net.Addr]
 	uid      atomic.Int64 // as the gate knows it
+	spent    atomic.Int64 // see Spent
 	mid      atomic.Uint64
 	answered atomic.Uint64
 }

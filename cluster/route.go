@@ -98,6 +98,8 @@ type upstream struct {
 	requests map[uint64]*peer // in flight
 	failed   map[uint64]bool  // answered with an error although the answer may come yet
 	closed   bool
+	sent     map[*peer]int // bytes of messages that have not left the node's queue
+	full     chan struct{} // not nil: the client is not read; to be closed
 }
 
 // maxTracked is how many unanswered requests of one session are remembered to fail them when their node dies.
@@ -129,7 +131,7 @@ func (n *Node) forward(from dispatch.Peer, m *codec.Message) error {
 	switch from := from.(type) {
 	case *gate.Conn:
 		u := n.upstreamOf(s)
-		if !u.enter(n, p, s, &f) {
+		if !u.enter(n, p, from, &f) {
 			return session.ErrClosed
 		}
 		if n.users.Session(s.ID()) != s { // it ended in between: who is told of its end may not know it yet
@@ -137,12 +139,14 @@ func (n *Node) forward(from dispatch.Peer, m *codec.Message) error {
 			return session.ErrClosed
 		}
 		if p.lost.Load() { // since it was chosen: its requests were failed before this one was noted, or with it
+			u.credit(p, costOf(&f))
 			if f.Kind == link.Request && !u.fail(f.ID) {
 				return nil
 			}
 			return unavailable(p.addr)
 		}
 		if err := p.sendNow(&f); err != nil {
+			u.credit(p, costOf(&f))
 			u.answered(f.ID)
 			return component.Errorf(component.CodeUnavailable, "node %s: %w", p.addr, err)
 		}
@@ -153,13 +157,14 @@ func (n *Node) forward(from dispatch.Peer, m *codec.Message) error {
 		if from.key.gate != p.addr {
 			from.introduce(p)
 		}
-		return p.send(&f)
+		return p.post(&f, p.send)
 	}
 	return component.Errorf(component.CodeInvalid, "route %q is on another node: use Call or Notify", m.Route)
 }
 
 // enter notes that p serves s, tells p of the session if it does not know it, and notes the request.
-func (u *upstream) enter(n *Node, p *peer, s *session.Session, f *link.Frame) bool {
+func (u *upstream) enter(n *Node, p *peer, from *gate.Conn, f *link.Frame) bool {
+	s := from.Session()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed || s.Closed() {
@@ -171,8 +176,10 @@ func (u *upstream) enter(n *Node, p *peer, s *session.Session, f *link.Frame) bo
 			p.sessions.Add(1)
 		}
 		u.known[p] = start
+		delete(u.sent, p)
 		_ = p.send(n.opening(s)) // if that fails, so does the message
 	}
+	u.enterLocked(from, p, costOf(f))
 	if f.Kind == link.Request {
 		delete(u.failed, f.ID)
 		if u.requests == nil {
@@ -261,7 +268,8 @@ func (u *upstream) end(id int64) (told map[*peer]uint32) {
 		_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: id})
 	}
 	told = u.known
-	u.known, u.requests, u.failed = nil, nil, nil
+	u.known, u.requests, u.failed, u.sent = nil, nil, nil, nil
+	u.relaxLocked()
 	return told
 }
 
@@ -272,6 +280,8 @@ func (u *upstream) lost(p *peer, forget bool) (mids []uint64) {
 	if forget {
 		delete(u.known, p)
 	}
+	delete(u.sent, p)
+	u.relaxLocked()
 	for mid, at := range u.requests {
 		if at == p && u.failLocked(mid) {
 			mids = append(mids, mid)

@@ -173,6 +173,7 @@ func (s *Sender) sendLocked(more func() bool) {
 			return
 		}
 		stream := s.stream
+		s.sent = time.Now()
 		s.mu.Unlock()
 		err := stream.Send(seq, b.bytes)
 		s.mu.Lock()

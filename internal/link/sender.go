@@ -30,12 +30,13 @@ type SenderConfig struct {
 	Epoch uint64
 	// PeerEpoch is the run of the peer that is meant; another one counts as a restart. 0: whichever answers first.
 	PeerEpoch uint64
-	// MaxQueue bounds the bytes that are kept, those that the peer has not acknowledged included. Default 64 MiB.
+	// MaxQueue bounds the bytes that are kept, those that the peer has not acknowledged included. Default 64 MiB. Frames that
+	// are not [Kind.Bulk] may have twice as much: one that is refused leaves the peer with what is not true any more.
 	MaxQueue int
 	// MaxBatch bounds the bytes of a batch, unless one frame alone is larger. Default 256 KiB.
 	MaxBatch int
 	// Quick is how many bytes a stream's Send takes without waiting, as long as the peer has not acknowledged them (with
-	// QuickOverhead bytes more for each batch). Within it, [Sender.Flush] sends by itself, and wakes no goroutine for it.
+	// QuickOverhead bytes more for each batch). Within it, [Sender.Flush] may send by itself, and wake no goroutine for it.
 	// 0: Send may wait at any time.
 	Quick int
 	// MaxFrame bounds the bytes of one encoded frame. Default 4 MiB less 4 KiB: what passes a gRPC stream as it comes.
@@ -74,6 +75,7 @@ type Sender struct {
 	stream  Stream        // in use: established, and not known to be over
 	parked  bool          // all is sent; the goroutine sleeps until somebody takes this back, who may then send
 	broken  error         // why the stream in use can not go on
+	sent    time.Time     // when a batch was handed to a stream last
 	stats   Stats
 }
 
@@ -172,7 +174,7 @@ func (s *Sender) QueueFor(peerEpoch uint64, f *Frame) (dirty bool, err error) {
 		err = ErrClosed
 	case peerEpoch != 0 && s.peer != peerEpoch:
 		err = ErrPeerRestarted
-	case s.log.bytes+size > s.cfg.MaxQueue:
+	case s.log.bytes+size > s.limit(f.Kind):
 		s.stats.Refused++
 		err = ErrFull
 	default:
@@ -187,12 +189,20 @@ func (s *Sender) QueueFor(peerEpoch uint64, f *Frame) (dirty bool, err error) {
 	return dirty, err
 }
 
-// Flush sends what is queued if nobody is about to: by itself as far as that goes without waiting (see Quick), else it
-// wakes the sending goroutine.
+// limit is how many bytes may be kept with a frame of that kind.
+func (s *Sender) limit(k Kind) int {
+	if k.Bulk() {
+		return s.cfg.MaxQueue
+	}
+	return 2 * s.cfg.MaxQueue
+}
+
+// Flush sends what is queued if nobody is about to: on a quiet link by itself, as far as that goes without waiting (see
+// Quick). Else it wakes the sending goroutine.
 func (s *Sender) Flush() {
 	s.mu.Lock()
 	wake := s.log.unsent > 0 && s.unparkLocked()
-	if wake && s.quickLocked() {
+	if wake && s.quickLocked() && time.Since(s.sent) > quiet {
 		s.sendLocked(s.quickLocked)
 		if wake = s.broken != nil || s.closing || s.log.unsent > 0; !wake {
 			s.parked = true
@@ -201,6 +211,10 @@ func (s *Sender) Flush() {
 	s.mu.Unlock()
 	s.signal(wake)
 }
+
+// quiet is how long a link has sent nothing for when it is worth more to wake nobody than to gather: until a goroutine that
+// is woken runs, a busy link has more frames for the batch.
+const quiet = time.Millisecond
 
 // QuickOverhead is how many bytes more than its frames a batch may have on a stream.
 const QuickOverhead = 32

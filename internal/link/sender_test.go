@@ -254,6 +254,32 @@ func TestFalseAcknowledgement(t *testing.T) {
 	})
 }
 
+// What applications send does not take the room of what the peer has to know: a session that has ended, an answer.
+func TestFullQueueTakesNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSender(t, link.SenderConfig{Dial: (&wire{deaf: true}).dial, Epoch: 1, MaxQueue: 1000})
+		for _, kind := range []link.Kind{link.Request, link.Notify, link.Push, link.Multicast, link.Call, link.Cast, link.SessionClosed, link.Reply} {
+			var kept int
+			var err error
+			for err == nil {
+				_, err = s.Queue(&link.Frame{Kind: kind, Session: 5, Data: make([]byte, 20)})
+				kept = s.Stats().Unsent
+			}
+			limit := 1000
+			if !kind.Bulk() {
+				limit = 2000
+			}
+			if !errors.Is(err, link.ErrFull) || kept > limit || kept < limit-50 {
+				t.Errorf("%v: %v with %d bytes kept, want about %d", kind, err, kept, limit)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = s.Close(ctx)
+		<-s.Done()
+	})
+}
+
 // What a stream takes without waiting is sent by who flushes: no goroutine is woken for it. Beyond that nobody who flushes
 // waits, however long the stream does.
 func TestFlushWithinQuick(t *testing.T) {
@@ -277,7 +303,9 @@ func TestFlushWithinQuick(t *testing.T) {
 			}
 		}
 		send(1, "the first")
+		time.Sleep(10 * time.Millisecond)
 		send(2, "the second")
+		time.Sleep(10 * time.Millisecond)
 		for range 3 {
 			send(0, "beyond quick")
 		}
@@ -292,6 +320,7 @@ func TestFlushWithinQuick(t *testing.T) {
 		sent := s.Stats().Batches
 		c.acks <- packet{seq: sent}
 		synctest.Wait()
+		time.Sleep(10 * time.Millisecond)
 		send(sent+1, "after the acknowledgement")
 		c.acks <- packet{seq: sent + 1}
 		synctest.Wait()
