@@ -164,6 +164,40 @@ func TestClusterOneWay(t *testing.T) {
 	}
 }
 
+// Neither of two nodes reaches the other, for long; then the network is whole again. Each end gives the other up, and must
+// not wait for the other to come first.
+func TestClusterBothWays(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		m := f.start(t, masterAddr, handlers(nil))
+		g := f.start(t, "gate:1", handlers(nil))
+		b := f.start(t, "back:1", handlers(backend(nil)))
+		closed := watch(b)
+		meet(t, m, g, b)
+		c := g.tcp.Client(t)
+		c.Beats = true
+		c.Ready(acceptErrors)
+		call1(t, c, "Back.Echo", "x", "x")
+		f.block("back:1", "gate:1")
+		f.block("gate:1", "back:1")
+		for range 20 {
+			if !outcome(t, c, c.Request("Back.Echo", nil), time.Second) {
+				t.Fatal("a request was answered")
+			}
+			time.Sleep(time.Second)
+		}
+		if got := closed.list(); len(got) != 1 {
+			t.Errorf("OnClosed: %v", got)
+		}
+		f.allow("back:1", "gate:1")
+		f.allow("gate:1", "back:1")
+		for range 2 {
+			time.Sleep(time.Second)
+			pong(t, c)
+		}
+		call1(t, c, "Back.Echo", "y", "y")
+	})
+}
+
 // A gate dies while a batch of its frames waits for a backend that is busy for long. What comes after in that batch must
 // not bring back its players: nobody would ever end them.
 func TestClusterGateDiesWhileItsBatchWaits(t *testing.T) {

@@ -124,8 +124,8 @@ func (s serverStream) Recv() (seq uint64, frames []byte, err error) {
 	return b.GetSeq(), b.GetFrames(), err
 }
 
-func (s serverStream) Send(seq, epoch uint64) error {
-	return s.s.Send(&clusterpb.Ack{Seq: seq, Epoch: epoch})
+func (s serverStream) Send(a link.Ack) error {
+	return s.s.Send(&clusterpb.Ack{Seq: a.Seq, Epoch: a.Epoch, Receiver: a.Receiver})
 }
 
 func (s serverStream) Context() context.Context { return s.ctx }

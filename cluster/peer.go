@@ -129,7 +129,7 @@ var errOtherProcess = errors.New("another process has the address now, of which 
 
 // Recv takes the word only of the process that the list names: another one at its address knows none of the sessions, and
 // its own time comes when it is in the list.
-func (c *clientStream) Recv() (seq, epoch uint64, err error) {
+func (c *clientStream) Recv() (link.Ack, error) {
 	a, err := c.s.Recv()
 	if err == nil && a.GetEpoch() != 0 && a.GetEpoch() != c.peer.epoch {
 		err = errOtherProcess
@@ -137,7 +137,7 @@ func (c *clientStream) Recv() (seq, epoch uint64, err error) {
 	if err == errOtherProcess || status.Code(err) == codes.FailedPrecondition {
 		c.peer.node.beatNow() // the list here, or there, is not the newest, or the master has lost this node
 	}
-	return a.GetSeq(), a.GetEpoch(), err
+	return link.Ack{Seq: a.GetSeq(), Epoch: a.GetEpoch(), Receiver: a.GetReceiver()}, err
 }
 
 func (c *clientStream) Close() { c.cancel() }
