@@ -262,3 +262,23 @@ func TestClusterLinkFlaps(t *testing.T) {
 		}
 	})
 }
+
+// The master's host loses its power, and another takes its address. Nothing tells the nodes that their connections are
+// dead; the new master must know them all the same before it takes them for gone, or nobody could join for long.
+func TestClusterMasterLosesItsHost(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		m := f.make(masterAddr, handlers(nil))
+		if err := m.Start(); err != nil {
+			t.Fatal(err)
+		}
+		g := f.start(t, "gate:1", handlers(nil))
+		b := f.start(t, "back:1", handlers(nil))
+		meet(t, m, g, b)
+		resume := f.stall(masterAddr)
+		defer m.stop(t)
+		defer resume()
+		time.Sleep(time.Second)
+		m2 := f.start(t, masterAddr, handlers(nil))
+		agree(t, 4*time.Second, m2, g, b)
+	})
+}

@@ -27,9 +27,9 @@ type mesh struct {
 	serializer serialize.Serializer
 	ids        atomic.Pointer[service.Connection] // makes session ids
 
-	service    net.Listener
-	server     *grpc.Server
-	masterConn *grpc.ClientConn // nil on the master
+	service net.Listener
+	server  *grpc.Server
+	master  masterWay
 
 	members   membership
 	others    atomic.Pointer[member.Table]     // what members knows, for readers
@@ -97,7 +97,7 @@ func (n *Node) leaveCluster(ctx context.Context, running bool) (err error) {
 	n.members.mu.Lock()
 	n.members.leaving = true
 	n.members.mu.Unlock()
-	if n.masterConn != nil {
+	if n.master.opened() {
 		n.leave(ctx)
 	}
 	if running {
@@ -127,9 +127,7 @@ func (n *Node) closeMesh(ctx context.Context) error {
 	for _, in := range rs {
 		errs = append(errs, in.receiver.Close(ctx))
 	}
-	if n.masterConn != nil {
-		_ = n.masterConn.Close()
-	}
+	n.master.close()
 	errs = append(errs, n.within(ctx, "wait for what other nodes are told", n.tasks.Wait))
 	return errors.Join(errs...)
 }
