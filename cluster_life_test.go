@@ -293,6 +293,39 @@ func TestCase28Strangers(t *testing.T) {
 	}
 }
 
+// Who opens a cluster to a network without credentials is told so: whoever reaches the address could act as a node.
+func TestClusterWarnsOfOpenAddress(t *testing.T) {
+	cert := nanotest.NewTLS(t)
+	for _, c := range []struct {
+		name, addr string
+		opts       []nano.Option
+		warns      bool
+	}{
+		{"an address of the network", "192.0.2.1:1", nil, true},
+		{"a name", "game.example:1", nil, true},
+		{"all addresses", ":1", nil, true},
+		{"loopback", "127.0.0.1:1", nil, false},
+		{"loopback, IPv6", "[::1]:1", nil, false},
+		{"localhost", "localhost:1", nil, false},
+		{"with a token", "192.0.2.1:1", []nano.Option{nano.WithClusterToken("secret")}, false},
+		{"with TLS", "192.0.2.1:1", []nano.Option{nano.WithClusterTLS(cert.Server)}, false},
+		{"with gRPC options, which may hold credentials", "192.0.2.1:1", []nano.Option{nano.WithGrpcOptions(grpc.WithUserAgent("x"))}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, f *fabric) {
+				n := newNodeAt(c.addr, handlers(nil), append(c.opts, nano.WithMaster(), nano.WithServiceListener(f.listen(c.addr)))...)
+				if err := n.Start(); err != nil {
+					t.Fatal(err)
+				}
+				defer n.stop(t)
+				if got := n.log.Has("without TLS or token", c.addr); got != c.warns {
+					t.Errorf("it warns: %v", got)
+				}
+			})
+		})
+	}
+}
+
 // A node of the cluster that shows a certificate of another authority is not talked to.
 func TestClusterFalseNode(t *testing.T) {
 	cert, other := nanotest.NewTLS(t), nanotest.NewTLS(t)
