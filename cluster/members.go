@@ -32,6 +32,7 @@ type membership struct {
 
 	leased  uint32 // the node id of session ids made from now on; 0: not of the master's choice
 	leaving bool   // no way to a node is made any more
+	kept    bool   // a Keeper has the node in its list
 
 	news chan struct{} // closed when a way to a node is made or ends, and made anew
 

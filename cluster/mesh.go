@@ -84,6 +84,9 @@ func (n *Node) joinCluster(ctx context.Context) error {
 		n.leased(uint32(n.members.self.NodeID))
 		return nil
 	}
+	if n.Keeper != nil {
+		return n.joinList(ctx)
+	}
 	if err := n.join(ctx); err != nil {
 		return err
 	}
@@ -96,7 +99,11 @@ func (n *Node) joinCluster(ctx context.Context) error {
 func (n *Node) leaveCluster(ctx context.Context, running bool) (err error) {
 	n.members.mu.Lock()
 	n.members.leaving = true
+	kept := n.members.kept
 	n.members.mu.Unlock()
+	if kept {
+		n.leaveList(ctx)
+	}
 	if n.master.opened() {
 		n.leave(ctx)
 	}
