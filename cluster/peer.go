@@ -9,7 +9,10 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/lonng/nano/cluster/clusterpb"
 	"github.com/lonng/nano/component"
@@ -101,11 +104,12 @@ func (p *peer) open(ctx context.Context) (link.Stream, error) {
 		cancel()
 		return nil, err
 	}
-	return &clientStream{s: s, cancel: cancel}, nil
+	return &clientStream{peer: p, s: s, cancel: cancel}, nil
 }
 
 // clientStream is a gRPC stream as a link's sender needs it.
 type clientStream struct {
+	peer   *peer
 	s      grpc.BidiStreamingClient[clusterpb.Batch, clusterpb.Ack]
 	cancel context.CancelFunc
 }
@@ -116,13 +120,24 @@ func (c *clientStream) Send(seq uint64, frames []byte) error {
 
 func (c *clientStream) CloseSend() error { return c.s.CloseSend() }
 
-func (c *clientStream) Recv() (seq, epoch uint64, err error) {
+var errOtherProcess = errors.New("another process has the address now, of which the list does not say anything yet")
+
+// Recv takes the word only of the process that the list names: another one at its address knows none of the sessions, and
+// its own time comes when it is in the list.
+func (c *clientStream) Recv() (link.Ack, error) {
 	a, err := c.s.Recv()
-	return a.GetSeq(), a.GetEpoch(), err
+	if err == nil && a.GetEpoch() != 0 && a.GetEpoch() != c.peer.epoch {
+		err = errOtherProcess
+	}
+	if err == errOtherProcess || status.Code(err) == codes.FailedPrecondition {
+		c.peer.node.beatNow() // the list here, or there, is not the newest, or the master has lost this node
+	}
+	return link.Ack{Seq: a.GetSeq(), Epoch: a.GetEpoch(), Receiver: a.GetReceiver()}, err
 }
 
 func (c *clientStream) Close() { c.cancel() }
 
+// up is told of the process that the list names, see clientStream.Recv.
 func (p *peer) up(_ uint64, fresh bool) {
 	p.node.linkUp(p, fresh)
 }
@@ -136,6 +151,9 @@ func (p *peer) down(err error) {
 	}
 	p.node.linkDown(p, err)
 }
+
+// oneWay tells whether the node cannot be connected to, and so gets no answer to what it may send here.
+func (p *peer) oneWay() bool { return p.lost.Load() && p.conn.GetState() != connectivity.Ready }
 
 // Flush sends what is queued. It is for the hub.
 func (p *peer) Flush() {

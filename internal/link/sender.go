@@ -15,11 +15,19 @@ type Stream interface {
 	Send(seq uint64, frames []byte) error
 	// CloseSend says that there is no more to send. The peer acknowledges all that it has taken, and ends the stream.
 	CloseSend() error
-	// Recv waits for the next acknowledgement: the last batch that the peer has taken, and, in the first one, the epoch of
-	// the peer. One goroutine calls it.
-	Recv() (seq uint64, epoch uint64, err error)
+	// Recv waits for the next acknowledgement. One goroutine calls it.
+	Recv() (Ack, error)
 	// Close ends the stream, and makes Send and Recv return. It may be called several times, by any goroutine, and does not wait.
 	Close()
+}
+
+// Ack is what the receiving end says.
+type Ack struct {
+	Seq uint64 // the batch that it has taken last
+
+	// In the first one of a stream only.
+	Epoch    uint64 // the run of the peer
+	Receiver uint64 // which of the peer's receivers it is: another one has taken nothing of what went to the one before; 0: not known
 }
 
 // SenderConfig is what a [Sender] needs. Zero values mean the defaults.
@@ -70,6 +78,7 @@ type Sender struct {
 	mu      sync.Mutex
 	log     backlog
 	peer    uint64 // epoch of the peer; 0 until it is known
+	other   uint64 // the peer's receiver that has the batches; 0 until it is known
 	closing bool
 	drained chan struct{} // closed when closing, and nothing is left
 	stream  Stream        // in use: established, and not known to be over

@@ -242,8 +242,8 @@ func TestFalseAcknowledgement(t *testing.T) {
 		var downs []error
 		s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1, Down: func(err error) { downs = append(downs, err) }})
 		synctest.Wait()
-		w.conns[0].acks <- packet{epoch: 2}
-		w.conns[0].acks <- packet{seq: 1}
+		w.conns[0].acks <- link.Ack{Epoch: 2}
+		w.conns[0].acks <- link.Ack{Seq: 1}
 		synctest.Wait()
 		if len(downs) != 1 || !errors.Is(downs[0], link.ErrAck) {
 			t.Errorf("down: %v", downs)
@@ -290,7 +290,7 @@ func TestFlushWithinQuick(t *testing.T) {
 		s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1, Quick: 2*(link.QuickOverhead+size) + size})
 		synctest.Wait()
 		c := w.conns[0]
-		c.acks <- packet{epoch: 2}
+		c.acks <- link.Ack{Epoch: 2}
 		synctest.Wait()
 		send := func(want uint64, why string) {
 			t.Helper()
@@ -318,11 +318,11 @@ func TestFlushWithinQuick(t *testing.T) {
 			synctest.Wait()
 		}
 		sent := s.Stats().Batches
-		c.acks <- packet{seq: sent}
+		c.acks <- link.Ack{Seq: sent}
 		synctest.Wait()
 		time.Sleep(10 * time.Millisecond)
 		send(sent+1, "after the acknowledgement")
-		c.acks <- packet{seq: sent + 1}
+		c.acks <- link.Ack{Seq: sent + 1}
 		synctest.Wait()
 		if st := s.Stats(); st.Frames != 6 || st.Unacked != 0 || st.Unsent != 0 {
 			t.Errorf("%+v", st)
