@@ -126,10 +126,11 @@ var errOtherProcess = errors.New("another process has the address now, of which 
 // its own time comes when it is in the list.
 func (c *clientStream) Recv() (link.Ack, error) {
 	a, err := c.s.Recv()
-	if err == nil && a.GetEpoch() != 0 && a.GetEpoch() != c.peer.epoch {
+	other := err == nil && a.GetEpoch() != 0 && a.GetEpoch() != c.peer.epoch
+	if other {
 		err = errOtherProcess
 	}
-	if err == errOtherProcess || status.Code(err) == codes.FailedPrecondition {
+	if other || status.Code(err) == codes.FailedPrecondition {
 		c.peer.node.beatNow() // the list here, or there, is not the newest, or the master has lost this node
 	}
 	return link.Ack{Seq: a.GetSeq(), Epoch: a.GetEpoch(), Receiver: a.GetReceiver()}, err
