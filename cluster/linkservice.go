@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strconv"
 
 	"google.golang.org/grpc"
@@ -142,18 +143,7 @@ func (n *Node) handle(from *origin, in *link.Reader) error {
 		if ok, err = in.Next(&from.frame); !ok {
 			break
 		}
-		f := &from.frame
-		switch f.Kind {
-		case link.Request, link.Notify:
-			n.takeMessage(from, f, calls.AddMetered)
-		case link.Call, link.Cast:
-			n.takeCall(from, f, calls.AddMetered)
-		case link.SessionOpened, link.SessionChanged, link.SessionClosed: // after the messages that came before
-			calls.Hand()
-			n.take(from, f)
-		default:
-			n.take(from, f)
-		}
+		n.takeFrame(from, &from.frame, calls)
 	}
 	n.gate.BatchEnd()
 	rounds := 0
@@ -163,6 +153,26 @@ func (n *Node) handle(from *origin, in *link.Reader) error {
 		return fmt.Errorf("frames of node %s: %w", from.addr, err)
 	}
 	return nil
+}
+
+// takeFrame takes one frame. A panic, in code of the application's that it comes to, costs that frame.
+func (n *Node) takeFrame(from *origin, f *link.Frame, calls *dispatch.Batch) {
+	defer func() {
+		if v := recover(); v != nil {
+			n.log.Error("a frame of another node panicked", "peer", from.addr, "kind", f.Kind, "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	switch f.Kind {
+	case link.Request, link.Notify:
+		n.takeMessage(from, f, calls.AddMetered)
+	case link.Call, link.Cast:
+		n.takeCall(from, f, calls.AddMetered)
+	case link.SessionOpened, link.SessionChanged, link.SessionClosed: // after the messages that came before
+		calls.Hand()
+		n.take(from, f)
+	default:
+		n.take(from, f)
+	}
 }
 
 // keyOf names the session of a message: its gate is the sender, or the one that it names.

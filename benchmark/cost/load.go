@@ -49,7 +49,7 @@ func load(s *scenario) error {
 		}
 	}
 	fmt.Println("ready")
-	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
+	if !bufio.NewScanner(os.Stdin).Scan() {
 		return nil // idle clients are told no more than to end
 	}
 	switch s.what {
