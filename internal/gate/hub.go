@@ -24,6 +24,8 @@ type Flusher interface{ Flush() }
 // as long as no handler waits. What is queued from outside any batch wakes a worker at once. Flushing never
 // blocks: a client that does not keep up gets a goroutine of its own (see Conn.drain).
 //
+// There are workers for half of the processors: the others are for whoever helps, for handlers and for the kernel's part.
+//
 // Lock order: a connection's lock, then the hub's.
 type hub struct {
 	delay time.Duration
@@ -42,7 +44,7 @@ type hub struct {
 }
 
 func newHub(delay time.Duration) *hub {
-	h := &hub{delay: delay, limit: max(1, runtime.GOMAXPROCS(0))}
+	h := &hub{delay: delay, limit: (runtime.GOMAXPROCS(0) + 1) / 2}
 	h.wake = make(chan struct{}, h.limit)
 	for range h.limit {
 		h.workers.Add(1)
