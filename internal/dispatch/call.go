@@ -91,34 +91,42 @@ func OwnerOf(ctx context.Context) any {
 	return nil
 }
 
-// Await calls wait. Called with a handler's context, on the goroutine of its scheduler, it lets that run other calls
-// meanwhile; after it the session's LastMid and Response are again those of this call. With any other context it is
-// otherwise's turn that is given away, if it runs the caller.
-func Await(ctx context.Context, otherwise *scheduler.Scheduler, wait func()) {
-	c, ok := ctx.Value(callKey{}).(*callContext)
-	if !ok {
-		otherwise.Await(wait)
+// Await calls wait. Called by what a scheduler runs, be it a handler, a task or a timer of any of them, it lets that
+// scheduler run other calls meanwhile; after it the LastMid and Response of the session of a handler, whose context ctx
+// is then, are again those of its call. A scheduler of the application's own cannot give turns away.
+func Await(ctx context.Context, wait func()) {
+	at := scheduler.Current()
+	if at == nil {
+		wait()
 		return
 	}
-	at := c.route.main
-	if c.route.sched == nil {
-		at, _ = c.session.Value(c.route.byName).(*scheduler.Scheduler)
-	}
-	if at == nil { // one of the application's own, which cannot give turns away
-		wait()
+	c, ok := ctx.Value(callKey{}).(*callContext)
+	if !ok || !c.runsOn(at) {
+		at.Await(wait)
 		return
 	}
 	p, ok := c.peer.(interface {
 		Answered() uint64
 		Return(mid, answered uint64)
 	})
-	if !ok || !at.HasTurn() { // not the handler itself, but a goroutine of its own
+	if !ok {
 		at.Await(wait)
 		return
 	}
 	answered := p.Answered()
 	at.Await(wait)
 	p.Return(c.mid, answered)
+}
+
+// runsOn tells whether the handler runs on s, if it is what s runs: a task may have the context of a handler that runs
+// elsewhere, or ran before.
+func (c *callContext) runsOn(s *scheduler.Scheduler) bool {
+	at := c.route.sched
+	if at == nil {
+		at, _ = c.session.Value(c.route.byName).(scheduler.LocalScheduler)
+	}
+	main, ok := at.(*scheduler.Scheduler)
+	return main == s || !ok // one of the application's own may run its calls on s
 }
 
 // CallOf returns what a handler's context knows of its call.
