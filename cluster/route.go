@@ -185,17 +185,17 @@ func (u *upstream) enter(n *Node, p *peer, s *session.Session, f *link.Frame) bo
 	return true
 }
 
-// opening is the frame that introduces a session.
+// opening is the frame that introduces a session. It is made and sent under upstream.mu: what changes after it is told
+// after it.
 func (n *Node) opening(s *session.Session) *link.Frame {
-	f := &link.Frame{Kind: link.SessionOpened, Session: s.ID(), UID: s.UID()}
+	f := &link.Frame{Kind: link.SessionOpened, Session: s.ID(), UID: n.users.UID(s)}
+	if f.UID == 0 { // or it was replaced, and will be the user until it has closed
+		f.UID = s.UID()
+	}
 	if a := s.RemoteAddr(); a != nil {
 		f.Text = []byte(a.String())
 	}
-	values, err := encodeValues(s, n.Forwarded)
-	if err != nil {
-		n.log.Warn("session values cannot be forwarded: use types that encoding/gob knows", "session", s.ID(), "err", err)
-	}
-	f.Data = values
+	f.Data = n.forwarded(s)
 	return f
 }
 
@@ -228,8 +228,8 @@ func (u *upstream) failLocked(mid uint64) bool {
 	return true
 }
 
-// holds notes that p knows the session although it was not told by this gate.
-func (u *upstream) holds(p *peer) bool {
+// holds notes that p knows the session although it was not told by this gate, and tells it.
+func (u *upstream) holds(n *Node, p *peer, s *session.Session) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed {
@@ -239,6 +239,7 @@ func (u *upstream) holds(p *peer) bool {
 		p.sessions.Add(1)
 		u.known[p] = p.starts.Load()
 	}
+	_ = p.send(n.opening(s)) // a node that cannot be reached closes the session with its gate's link
 	return true
 }
 

@@ -300,7 +300,10 @@ func (b *Batch) add(p Peer, r *route, mid uint64, data []byte) {
 
 // schedule gives a call to a scheduler of the application's. With an error the call is not given back: who
 // panicked may have kept it.
-func schedule(p Peer, r *route, c *call) (err error) {
+func schedule(p Peer, r *route, c *call) error { return place(p, r, c.Run) }
+
+// place gives a task to the scheduler of a route.
+func place(p Peer, r *route, task scheduler.Task) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("the scheduler of %s panicked: %v", r.name, v)
@@ -308,7 +311,7 @@ func schedule(p Peer, r *route, c *call) (err error) {
 	}()
 	local, err := r.local(p)
 	if err == nil {
-		local.Schedule(c.Run)
+		local.Schedule(task)
 	}
 	return err
 }

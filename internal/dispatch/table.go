@@ -120,6 +120,18 @@ func New(cfg Config) (*Table, error) {
 	return t, errors.Join(errs...)
 }
 
+// Before has task run before the calls of a route that are added for p from now on, if they run elsewhere than on the
+// node's scheduler.
+func (t *Table) Before(p Peer, route []byte, task scheduler.Task) {
+	r := t.routes[string(route)]
+	if r == nil || r.main != nil && r.main == t.cfg.Scheduler {
+		return
+	}
+	if err := place(p, r, task); err != nil {
+		t.cfg.Log.Debug("a task was not placed before a call", "route", r.name, "err", err) // nor will the call be
+	}
+}
+
 // Has tells whether a handler of this node serves the route.
 func (t *Table) Has(route string) bool { return t.routes[route] != nil }
 
