@@ -1,9 +1,12 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -95,13 +98,22 @@ func mix(x uint64) uint64 {
 type upstream struct {
 	mu       sync.Mutex
 	known    map[*peer]uint32 // who knows it, as of which start of its link
-	requests map[uint64]*peer // in flight
-	failed   map[uint64]bool  // answered with an error although the answer may come yet
+	requests map[uint64]inFlight
+	asked    uint64          // counts requests
+	failed   map[uint64]bool // answered with an error although the answer may come yet: the latest
+	failed0  map[uint64]bool // and those before them
 	closed   bool
 }
 
-// maxTracked is how many unanswered requests of one session are remembered to fail them when their node dies.
-const maxTracked = 4096
+// inFlight is a request that has no answer yet.
+type inFlight struct {
+	at  *peer
+	seq uint64 // the older, the smaller
+}
+
+// maxTracked is how many requests of one session may have no answer. Of more the oldest are failed, a quarter at a time:
+// handlers that sometimes do not answer must not use up what a long session has.
+const maxTracked = 16384
 
 func (n *Node) upstreamOf(s *session.Session) *upstream {
 	if u, ok := n.upstreams.Load(s); ok {
@@ -129,7 +141,11 @@ func (n *Node) forward(from dispatch.Peer, m *codec.Message) error {
 	switch from := from.(type) {
 	case *gate.Conn:
 		u := n.upstreamOf(s)
-		if !u.enter(n, p, s, &f) {
+		known, old := u.enter(n, p, s, &f, from.SeesErrors())
+		for _, mid := range old {
+			n.table.Fail(from, mid, "", component.Errorf(component.CodeExhausted, "%d later requests have no answer either", maxTracked*3/4))
+		}
+		if !known {
 			return session.ErrClosed
 		}
 		if n.users.Session(s.ID()) != s { // it ended in between: who is told of its end may not know it yet
@@ -158,12 +174,13 @@ func (n *Node) forward(from dispatch.Peer, m *codec.Message) error {
 	return component.Errorf(component.CodeInvalid, "route %q is on another node: use Call or Notify", m.Route)
 }
 
-// enter notes that p serves s, tells p of the session if it does not know it, and notes the request.
-func (u *upstream) enter(n *Node, p *peer, s *session.Session, f *link.Frame) bool {
+// enter notes that p serves s, tells p of the session if it does not know it, and notes the request. Where too many have
+// no answer it returns the oldest, to be failed if the client is told of that. It is false for a session that has ended.
+func (u *upstream) enter(n *Node, p *peer, s *session.Session, f *link.Frame, tell bool) (ok bool, old []uint64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed || s.Closed() {
-		return false
+		return false, nil
 	}
 	start := p.starts.Load()
 	if at, known := u.known[p]; !known || at != start {
@@ -175,14 +192,32 @@ func (u *upstream) enter(n *Node, p *peer, s *session.Session, f *link.Frame) bo
 	}
 	if f.Kind == link.Request {
 		delete(u.failed, f.ID)
+		delete(u.failed0, f.ID)
 		if u.requests == nil {
-			u.requests = make(map[uint64]*peer)
+			u.requests = make(map[uint64]inFlight)
 		}
-		if len(u.requests) < maxTracked {
-			u.requests[f.ID] = p
+		if len(u.requests) >= maxTracked {
+			old = u.oldestLocked(maxTracked / 4)
+			for _, mid := range old {
+				if !tell { // an old client takes an answer at any time
+					delete(u.requests, mid)
+				} else {
+					u.failLocked(mid)
+				}
+			}
 		}
+		u.asked++
+		u.requests[f.ID] = inFlight{p, u.asked}
 	}
-	return true
+	return true, old
+}
+
+// oldestLocked returns the n oldest requests in flight.
+func (u *upstream) oldestLocked(n int) []uint64 {
+	mids := slices.SortedFunc(maps.Keys(u.requests), func(a, b uint64) int {
+		return cmp.Compare(u.requests[a].seq, u.requests[b].seq)
+	})
+	return mids[:min(n, len(mids))]
 }
 
 // opening is the frame that introduces a session. It is made and sent under upstream.mu: what changes after it is told
@@ -204,8 +239,9 @@ func (u *upstream) answered(mid uint64) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.requests, mid)
-	late := u.failed[mid]
+	late := u.failed[mid] || u.failed0[mid]
 	delete(u.failed, mid)
+	delete(u.failed0, mid)
 	return !late
 }
 
@@ -218,11 +254,11 @@ func (u *upstream) fail(mid uint64) bool {
 
 func (u *upstream) failLocked(mid uint64) bool {
 	delete(u.requests, mid)
-	if u.failed[mid] {
+	if u.failed[mid] || u.failed0[mid] {
 		return false
 	}
 	if u.failed == nil || len(u.failed) >= maxTracked {
-		u.failed = make(map[uint64]bool)
+		u.failed, u.failed0 = make(map[uint64]bool), u.failed
 	}
 	u.failed[mid] = true
 	return true
@@ -262,7 +298,7 @@ func (u *upstream) end(id int64) (told map[*peer]uint32) {
 		_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: id})
 	}
 	told = u.known
-	u.known, u.requests, u.failed = nil, nil, nil
+	u.known, u.requests, u.failed, u.failed0 = nil, nil, nil, nil
 	return told
 }
 
@@ -273,8 +309,8 @@ func (u *upstream) lost(p *peer, forget bool) (mids []uint64) {
 	if forget {
 		delete(u.known, p)
 	}
-	for mid, at := range u.requests {
-		if at == p && u.failLocked(mid) {
+	for mid, r := range u.requests {
+		if r.at == p && u.failLocked(mid) {
 			mids = append(mids, mid)
 		}
 	}
