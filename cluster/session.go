@@ -51,7 +51,7 @@ func (n *Node) bind(s *session.Session, uid int64) error {
 	if n.BindPolicy == BindRefuseNew && n.directory.elsewhere(uid, remoteKey{}) {
 		return session.ErrUIDTaken
 	}
-	old, err := n.users.Bind(s, uid, bindTime())
+	old, err := n.users.Bind(s, uid, n.bindTime(uid))
 	if errors.Is(err, session.ErrClosed) {
 		// Its connection has ended, but handlers of what came before that still run. OnClosed comes after them and is
 		// to see the user, as it does in v0.5; nobody else is told.
