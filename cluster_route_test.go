@@ -98,6 +98,49 @@ func TestClusterLeastSessionsForgets(t *testing.T) {
 	})
 }
 
+// A backend that hands its players on, by RPC, spreads them like a gate does, and forgets those who have left. One node
+// would have them all.
+func TestClusterLeastSessionsOfABackend(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		all := []*node{f.start(t, masterAddr, handlers(nil)), f.start(t, "gate:1", handlers(nil))}
+		all = append(all, f.start(t, "back:0", handlers(fns{"Lobby.Enter": func(_ context.Context, s *session.Session, _ []byte) error {
+			return s.RPC("Room.Enter", nil)
+		}}), nano.WithRouting(nano.RouteLeastSessions())))
+		for i := range 3 {
+			name := fmt.Sprint(i + 1)
+			all = append(all, f.start(t, "back:"+name, handlers(fns{"Room.Enter": func(_ context.Context, s *session.Session, _ []byte) error {
+				return s.Push("at", []byte(name))
+			}})))
+		}
+		meet(t, all...)
+		at := map[string][]*nanotest.Client{}
+		enter := func() {
+			c := all[1].tcp.Client(t)
+			c.Ready()
+			for range 2 { // sticky, and counted once
+				c.Notify("Lobby.Enter", nil)
+				c.Message()
+			}
+			c.Notify("Lobby.Enter", nil)
+			name := string(c.Message().Data)
+			at[name] = append(at[name], c)
+		}
+		for range 9 {
+			enter()
+		}
+		for _, c := range at["2"] {
+			c.Close()
+		}
+		synctest.Wait()
+		for range 3 {
+			enter()
+		}
+		if len(at["1"]) != 3 || len(at["2"]) != 6 || len(at["3"]) != 3 {
+			t.Errorf("players went to %d, %d and %d", len(at["1"]), len(at["2"]), len(at["3"]))
+		}
+	})
+}
+
 // The application's function sees the members that run the service, and what goes wrong in it costs one message.
 func TestClusterRouteFunction(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fabric) {

@@ -29,7 +29,7 @@ type peer struct {
 
 	turn     uint64        // counts this node's ways to others: a later one to the same process knows nothing of the earlier
 	starts   atomic.Uint32 // how often the node has forgotten what it was told
-	sessions atomic.Int64  // how many of this gate's sessions it knows
+	sessions atomic.Int64  // how many sessions it knows from here
 	lost     atomic.Bool   // it is gone or cannot be reached, and its requests were failed
 	listed   atomic.Bool   // the hub will call Flush
 

@@ -38,11 +38,12 @@ type remote struct {
 	sess *session.Session
 
 	mu     sync.Mutex
-	uid    int64            // as the gate knows it, or has been asked to
-	asked  bool             // the gate has not answered that
-	late   int              // changes that wait for their turn, see take
-	values []byte           // as the gate has forwarded them
-	told   map[*peer]uint32 // backends that were told of the session from here, as of which start of their link
+	uid    int64             // as the gate knows it, or has been asked to
+	asked  bool              // the gate has not answered that
+	late   int               // changes that wait for their turn, see take
+	values []byte            // as the gate has forwarded them
+	told   map[uint64]uint32 // ways (peer.turn) to backends that were told of the session from here, as of which start of their link
+	ended  bool
 
 	turn     atomic.Pointer[func()] // makes the changes that wait, nil if none does
 	addr     atomic.Pointer[net.Addr]
@@ -78,7 +79,7 @@ func (n *Node) closeRemote(key remoteKey) {
 	delete(n.remotes.all, key)
 	n.remotes.mu.Unlock()
 	if r != nil {
-		n.sched.PushTask(func() { n.life.Close(r.sess) })
+		r.end()
 	}
 }
 
@@ -95,8 +96,21 @@ func (n *Node) closeGate(addr string, epoch uint64, all bool) {
 	}
 	n.remotes.mu.Unlock()
 	for _, r := range gone {
-		n.sched.PushTask(func() { n.life.Close(r.sess) })
+		r.end()
 	}
+}
+
+// end ends the session, after the messages that came before.
+func (r *remote) end() {
+	r.mu.Lock()
+	for _, p := range *r.node.peers.Load() {
+		if _, ok := r.told[p.turn]; ok {
+			p.sessions.Add(-1)
+		}
+	}
+	r.told, r.ended = nil, true
+	r.mu.Unlock()
+	r.node.sched.PushTask(func() { r.node.life.Close(r.sess) })
 }
 
 // Session returns the session.
@@ -285,18 +299,33 @@ func (r *remote) introduce(p *peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	start := p.starts.Load()
-	if at, ok := r.told[p]; ok && at == start {
+	at, known := r.told[p.turn]
+	if known && at == start {
 		return
 	}
-	if r.told == nil {
-		r.told = make(map[*peer]uint32, 1)
+	if !known && !r.ended {
+		r.noteLocked(p)
 	}
-	r.told[p] = start
+	if r.told != nil {
+		r.told[p.turn] = start
+	}
 	f := &link.Frame{Kind: link.SessionOpened, Flags: flagVouch, Session: r.key.id, UID: r.sess.UID(), Route: []byte(r.key.gate), Data: r.values}
 	if a := r.addr.Load(); a != nil {
 		f.Text = []byte((*a).String())
 	}
 	_ = p.send(f) // if that fails, so does the message
+}
+
+// noteLocked counts p among those that were told, and forgets those that are gone.
+func (r *remote) noteLocked(p *peer) {
+	told := make(map[uint64]uint32, len(r.told)+1)
+	for _, q := range *r.node.peers.Load() {
+		if at, ok := r.told[q.turn]; ok {
+			told[q.turn] = at
+		}
+	}
+	r.told = told
+	p.sessions.Add(1)
 }
 
 // take takes over what the gate says of the session: at once, as the messages that follow know it, filters and components

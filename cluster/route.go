@@ -22,14 +22,13 @@ import (
 )
 
 // Routing chooses the node that serves a session for a service, at the first message: the session stays with it.
-// candidates are the nodes that run the service and take sessions, by address, at least one; load says how many
-// sessions of this gate a node has. The result is an index. It is called from any goroutine.
+// candidates are the nodes that run the service and take sessions, by address, at least one. The result is an index. It is called from any goroutine.
 type Routing func(service string, s *session.Session, candidates []Candidate) int
 
 // Candidate is a node that could be chosen.
 type Candidate struct {
 	Addr, Label string
-	Sessions    int64 // of this gate's sessions, how many the node knows
+	Sessions    int64 // how many sessions the choosing node, a gate or a backend that calls by RPC, has sent there
 }
 
 // RouteRandom chooses any node. It is the default, as in v0.5.
@@ -50,7 +49,7 @@ func RouteRoundRobin() Routing {
 	}
 }
 
-// RouteLeastSessions chooses the node that has the fewest of this gate's sessions.
+// RouteLeastSessions chooses the node to which this one has sent the fewest of the sessions that are there now.
 func RouteLeastSessions() Routing {
 	return func(_ string, _ *session.Session, c []Candidate) int {
 		best := 0
