@@ -216,3 +216,40 @@ func TestClusterForwardsWhatItCan(t *testing.T) {
 		})
 	}
 }
+
+// A room has a scheduler of its own. What its component does when a player leaves, it does after what the player has sent,
+// also when the room is slow: or the player's last message would bring them back into a room that they have left.
+func TestClusterLeavingAnOwnScheduler(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		m := f.start(t, masterAddr, handlers(nil))
+		g := f.start(t, "gate:1", handlers(nil))
+		room := scheduler.New()
+		room.Start()
+		t.Cleanup(room.Close)
+		var seen []string
+		cs := new(component.Components)
+		component.HandleRaw(cs, "Room.Say", func(_ context.Context, _ *session.Session, data []byte) error {
+			seen = append(seen, string(data))
+			return nil
+		}, component.WithScheduler(room))
+		b := f.start(t, "back:1", cs)
+		b.Lifetime().OnClosed(func(*session.Session) { room.PushTask(func() { seen = append(seen, "left") }) })
+		meet(t, m, g, b)
+		c := g.tcp.Client(t)
+		c.Ready()
+		release := make(chan struct{})
+		room.PushTask(func() { <-release })
+		var want []string
+		for i := range 20 {
+			c.Notify("Room.Say", fmt.Append(nil, i))
+			want = append(want, fmt.Sprint(i))
+		}
+		c.Close()
+		synctest.Wait()
+		close(release)
+		synctest.Wait()
+		if want = append(want, "left"); !slices.Equal(seen, want) {
+			t.Errorf("seen %v", seen)
+		}
+	})
+}
