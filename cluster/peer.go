@@ -38,6 +38,8 @@ type peer struct {
 	hurry func()              // not nil: the link is being drained; ends that
 	calls map[uint64]*pending // calls in flight, by id
 	ids   atomic.Uint64
+
+	serves // under mu, too
 }
 
 var errPeerGone = errors.New("the node is gone")
@@ -45,7 +47,7 @@ var errPeerGone = errors.New("the node is gone")
 // Frame flags.
 const (
 	flagError = 1 << iota // of Response and Reply
-	flagOff               // of Bound: not any more
+	flagOff               // of Bound: not any more; of Call: nobody waits for it any more
 	flagHold              // of SessionOpened, to a gate: the sender has the session, and is to be told of its end
 	flagVouch             // of SessionOpened: the sender is a backend, and Route is the session's gate
 )
@@ -210,7 +212,12 @@ func (p *peer) drain(ctx context.Context) bool {
 	defer cancel()
 	p.mu.Lock()
 	p.gone, p.hurry = true, cancel
+	running := p.running
+	p.running = nil
 	p.mu.Unlock()
+	for _, c := range running {
+		c.giveUp()
+	}
 	if p.link == nil {
 		p.unary.close(ctx)
 		return ctx.Err() == nil

@@ -40,12 +40,24 @@ func (c *call) Run() {
 	h := c.route.handler
 	c.peer.Enter(c.mid)
 	ctx := context.Background()
+	awaited := false
 	if h.NeedsContext {
-		ctx = &callContext{Context: s.Context(), table: c.table, route: c.route, peer: c.peer, session: s, mid: c.mid}
+		var p Awaited
+		if p, awaited = c.peer.(Awaited); awaited {
+			var returned func()
+			ctx, returned = p.Begin()
+			defer returned()
+		} else {
+			ctx = s.Context()
+		}
+		ctx = &callContext{Context: ctx, table: c.table, route: c.route, peer: c.peer, session: s, mid: c.mid}
 	}
 	reply, err := h.Call(ctx, s, c.arg, c.raw)
 	switch {
 	case err != nil:
+		if awaited && ctx.Err() != nil && errors.Is(err, ctx.Err()) { // nobody's fault here
+			err = component.Errorf(component.CodeDeadline, "nobody waits for the answer any more: %w", err)
+		}
 		c.table.fail(c.peer, c.mid, c.route.name, err)
 	case h.HasReply && reply != nil && c.mid != 0:
 		if err := c.peer.ResponseMid(c.mid, reply); err != nil {

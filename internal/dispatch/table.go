@@ -35,6 +35,13 @@ type Peer interface {
 // Sent is a Peer whose messages another node has sent here because this one is to handle them: they go nowhere else.
 type Sent interface{ Sent() }
 
+// Awaited is a Peer that waits for its answer, and no longer than until some moment: a node that calls.
+type Awaited interface {
+	// Begin is called before a handler that takes a context. ctx ends when nobody waits any more; returned is to be called
+	// when the handler has returned.
+	Begin() (ctx context.Context, returned func())
+}
+
 // Failure is what a client that accepts errors is sent when its request failed, unless the application shapes
 // it otherwise. The names are those of the protocol.
 type Failure struct {
