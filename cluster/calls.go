@@ -186,6 +186,9 @@ func (n *Node) takeCall(from *origin, f *link.Frame, add addCall) {
 	add(c, v)
 }
 
+// OfNode says that no client has sent the call.
+func (c *caller) OfNode() {}
+
 // Sent says that another node has sent the call here.
 func (c *caller) Sent() {}
 

@@ -287,6 +287,10 @@ func (t *Table) elsewhere(p Peer, m *codec.Message) {
 // add makes the call and puts it where it will run.
 func (b *Batch) add(p Peer, r *route, mid uint64, data []byte) {
 	t := b.table
+	if err := r.check(p); err != nil {
+		t.fail(p, mid, r.name, err)
+		return
+	}
 	c, err := t.prepare(p, r, mid, data)
 	if err != nil {
 		t.fail(p, mid, r.name, err)
@@ -392,6 +396,9 @@ func (t *Table) Schedule(p Peer, v codec.View) error {
 	r := t.routes[string(v.Route)]
 	if r == nil {
 		return component.Errorf(component.CodeNotFound, "no handler for route %q", v.Route)
+	}
+	if err := r.check(p); err != nil {
+		return err
 	}
 	if v.Type == codec.Notify {
 		v.ID = 0

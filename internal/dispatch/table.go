@@ -35,6 +35,9 @@ type Peer interface {
 // Sent is a Peer whose messages another node has sent here because this one is to handle them: they go nowhere else.
 type Sent interface{ Sent() }
 
+// OfNode is a Peer that is a node and no client.
+type OfNode interface{ OfNode() }
+
 // Awaited is a Peer that waits for its answer, and no longer than until some moment: a node that calls.
 type Awaited interface {
 	// Begin is called before a handler that takes a context. ctx ends when nobody waits any more; returned is to be called
@@ -90,6 +93,17 @@ type route struct {
 	sched   scheduler.LocalScheduler // nil: the session's value byName
 	main    *scheduler.Scheduler     // sched, when batches can be submitted to it
 	byName  string
+}
+
+// check refuses clients what is for nodes.
+func (r *route) check(p Peer) error {
+	if !r.handler.NodesOnly {
+		return nil
+	}
+	if _, ok := p.(OfNode); ok {
+		return nil
+	}
+	return component.Errorf(component.CodeRefused, "route %q is for nodes only", r.name)
 }
 
 // New makes a table and checks it.
