@@ -85,6 +85,15 @@ func (n *Node) Session(id int64) *session.Session {
 	return n.users.Session(id)
 }
 
+// GateOf returns the service address of the gate that a session's client is connected to. It is "" for a client of this node,
+// and for a session without a client, such as that of a call between nodes.
+func GateOf(s *session.Session) string {
+	if r, ok := s.NetworkEntity().(*remote); ok {
+		return r.key.gate
+	}
+	return ""
+}
+
 // SessionsOf returns the sessions of user uid on this node.
 func (n *Node) SessionsOf(uid int64) []*session.Session {
 	if !n.ready.Load() {
