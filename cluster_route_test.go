@@ -203,6 +203,60 @@ func TestClusterRouterBind(t *testing.T) {
 	})
 }
 
+// What Router().Find says holds now: a node that has left, or cannot be reached, is not in it, on gates and on backends, for
+// sessions that have said nothing since. An application that asks where a player's room is would wait for a dead node.
+func TestClusterRouterFindsNoDeadNode(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		g, all := rooms(t, f)
+		var inLobby *session.Session
+		lobby := f.start(t, "back:0", handlers(fns{"Lobby.Enter": func(_ context.Context, s *session.Session, _ []byte) error {
+			inLobby = s
+			return errors.Join(s.RPC("Room.Name", nil), s.Response(nil))
+		}}))
+		meet(t, append(all, lobby)...)
+		c := g.tcp.Client(t)
+		c.Beats = true
+		c.Ready(acceptErrors)
+		c.Call("Lobby.Enter", nil)
+		synctest.Wait()
+		routers := map[string]*session.Router{"gate": g.Session(g.opened()[0]).Router(), "backend": inLobby.Router()}
+		expect := func(when, want string) {
+			t.Helper()
+			synctest.Wait()
+			for where, r := range routers {
+				if addr, ok := r.Find("Room"); addr != want || ok != (want != "") {
+					t.Errorf("%s: on the %s the room is at %q, want %q", when, where, addr, want)
+				}
+			}
+		}
+		move := func(addr string) {
+			for _, r := range routers {
+				r.Bind("Room", addr)
+			}
+		}
+		move("back:1")
+		expect("at first", "back:1")
+		f.kill("back:1")
+		time.Sleep(time.Second)
+		expect("the node has crashed", "")
+		f.revive("back:1")
+		time.Sleep(2 * time.Second)
+		expect("it can be reached again", "back:1")
+		move("back:2")
+		expect("moved", "back:2")
+		for _, n := range all {
+			if n.addr == "back:2" {
+				n.stop(t)
+			}
+		}
+		expect("the node has left", "")
+		move("nowhere:1")
+		expect("bound to nowhere", "")
+		move(masterAddr)
+		expect("bound to a node that does not run the service", "")
+	})
+}
+
 // A route that no backend has is an answer, not a message that goes round between two of them for good.
 func TestClusterUnknownRouteOfManyBackends(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fabric) {

@@ -254,6 +254,9 @@ type nodeAddr string
 func (nodeAddr) Network() string  { return "tcp" }
 func (a nodeAddr) String() string { return string(a) }
 
+// Reaches tells which other nodes can serve the session.
+func (r *remote) Reaches(service, addr string) bool { return r.node.reaches(service, addr) }
+
 // Outlet returns the gate's link, to which a group gives one push for many sessions.
 func (r *remote) Outlet() any {
 	p, err := r.gate()

@@ -344,17 +344,20 @@ func (n *Node) requestFailed(id int64, mid uint64, addr string) {
 	}
 }
 
+// reaches tells whether a session may stay with the node at addr for a service. That it may be bound to this node itself is
+// the application's business.
+func (n *Node) reaches(service, addr string) bool {
+	return addr == n.ServiceAddr || n.others.Load().Keeps(addr, service)
+}
+
 // choose returns the way to the node that serves s for a service.
 func (n *Node) choose(service string, s *session.Session) (*peer, error) {
-	others := n.others.Load()
 	if addr, ok := s.Router().Find(service); ok {
-		if others.Keeps(addr, service) {
-			if p := n.peer(addr); p != nil {
-				return p, nil
-			}
+		if p := n.peer(addr); p != nil {
+			return p, nil
 		}
-		s.Router().Delete(service)
 	}
+	others := n.others.Load()
 	open := others.Open(service)
 	if len(open) == 0 {
 		if len(others.Running(service)) > 0 {
