@@ -300,7 +300,8 @@ func serviceOf(route string) (string, error) {
 // Call calls the handler of route, on this node or one of those that run it, waits for its reply and unmarshals it
 // into reply (a *[]byte takes it as it is; nil throws it away). The handler's context ends when ctx does. Its errors: the
 // handler's as a *component.Error; "unavailable" when the node dies; "not_found" when nobody serves the route; ctx's own.
-// Without a deadline in ctx it is DefaultCallTimeout. A handler, a task or a timer may call it: its scheduler runs others while it waits.
+// Without a deadline in ctx it is DefaultCallTimeout. A handler, a task or a timer may call it: its scheduler runs others
+// while it waits.
 func (n *Node) Call(ctx context.Context, route string, v, reply any) error {
 	if !n.ready.Load() {
 		return component.Errorf(component.CodeUnavailable, "the node has not started")

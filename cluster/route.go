@@ -22,7 +22,8 @@ import (
 )
 
 // Routing chooses the node that serves a session for a service, at the first message: the session stays with it.
-// candidates are the nodes that run the service and take sessions, by address, at least one. The result is an index. It is called from any goroutine.
+// candidates are the nodes that run the service and take sessions, by address, at least one. The result is an index. It
+// is called from any goroutine.
 type Routing func(service string, s *session.Session, candidates []Candidate) int
 
 // Candidate is a node that could be chosen.
@@ -196,12 +197,11 @@ func (u *upstream) enter(n *Node, p *peer, s *session.Session, f *link.Frame, te
 			u.requests = make(map[uint64]inFlight)
 		}
 		if len(u.requests) >= maxTracked {
-			old = u.oldestLocked(maxTracked / 4)
-			for _, mid := range old {
+			for _, mid := range u.oldestLocked(maxTracked / 4) {
 				if !tell { // an old client takes an answer at any time
 					delete(u.requests, mid)
-				} else {
-					u.failLocked(mid)
+				} else if u.failLocked(mid) {
+					old = append(old, mid)
 				}
 			}
 		}
