@@ -65,7 +65,7 @@ func newApp(addr string, opts []Option) *App {
 			opt(o)
 		}
 	}
-	if !o.IsMaster && o.AdvertiseAddr == "" && o.ClientAddr == "" && len(o.Endpoints) == 0 {
+	if !o.IsMaster && o.AdvertiseAddr == "" && o.Keeper == nil && o.ClientAddr == "" && len(o.Endpoints) == 0 {
 		o.ClientAddr = addr
 	}
 	app.signals = o.Signals

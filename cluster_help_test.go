@@ -28,15 +28,16 @@ type fabric struct {
 	moved     *sync.Cond // frozen has changed, or a wire was closed
 	listeners map[string]net.Listener
 	wires     map[*wire]struct{}
-	dead      map[string]bool // their connections are refused
-	frozen    map[string]bool // their connections carry nothing, and stay
-	frames    map[string]int  // sent over links: "from>to Kind"
+	dead      map[string]bool    // their connections are refused
+	frozen    map[string]bool    // their connections carry nothing, and stay
+	blocked   map[[2]string]bool // from the first to the second no connection can be made
+	frames    map[string]int     // sent over links: "from>to Kind"
 }
 
 func newFabric() *fabric {
 	f := &fabric{
 		listeners: make(map[string]net.Listener), wires: make(map[*wire]struct{}),
-		dead: make(map[string]bool), frozen: make(map[string]bool), frames: make(map[string]int),
+		dead: make(map[string]bool), frozen: make(map[string]bool), frames: make(map[string]int), blocked: make(map[[2]string]bool),
 	}
 	f.moved = sync.NewCond(&f.mu)
 	return f
@@ -47,6 +48,7 @@ type wire struct {
 	net.Conn
 	fabric   *fabric
 	from, to string
+	stalled  bool
 	closed   bool
 }
 
@@ -65,7 +67,7 @@ func (f *fabric) dialer(from string) func(context.Context, string) (net.Conn, er
 	return func(ctx context.Context, to string) (net.Conn, error) {
 		f.mu.Lock()
 		l, _ := f.listeners[to].(*bufconn.Listener)
-		dead := f.dead[from] || f.dead[to]
+		dead := f.dead[from] || f.dead[to] || f.blocked[[2]string{from, to}]
 		f.mu.Unlock()
 		if l == nil || dead {
 			return nil, errors.New("connection refused")
@@ -91,7 +93,7 @@ func (w *wire) pass() {
 	f := w.fabric
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for (f.frozen[w.from] || f.frozen[w.to]) && !w.closed {
+	for (w.stalled || f.frozen[w.from] || f.frozen[w.to]) && !w.closed {
 		f.moved.Wait()
 	}
 }
@@ -119,10 +121,14 @@ func (w *wire) Close() error {
 
 // cut breaks every connection of a node, as a network does that is back at once.
 func (f *fabric) cut(addr string) {
+	f.close(func(w *wire) bool { return w.from == addr || w.to == addr })
+}
+
+func (f *fabric) close(which func(*wire) bool) {
 	f.mu.Lock()
 	var all []*wire
 	for w := range f.wires {
-		if w.from == addr || w.to == addr {
+		if which(w) {
 			all = append(all, w)
 		}
 	}
@@ -160,6 +166,37 @@ func (f *fabric) setFrozen(addr string, frozen bool) {
 	defer f.mu.Unlock()
 	f.frozen[addr] = frozen
 	f.moved.Broadcast()
+}
+
+// block is a network that lets nobody through from one node to another; the other way is as it was. allow undoes it.
+func (f *fabric) block(from, to string) {
+	f.mu.Lock()
+	f.blocked[[2]string{from, to}] = true
+	f.mu.Unlock()
+	f.close(func(w *wire) bool { return w.from == from && w.to == to })
+}
+
+func (f *fabric) allow(from, to string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.blocked, [2]string{from, to})
+}
+
+// stall is a host without power: the connections that it had carry nothing any more, and nobody is told. New ones reach
+// whoever has its address then. The result lets the old ones go on.
+func (f *fabric) stall(addr string) (resume func()) {
+	set := func(stalled bool) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for w := range f.wires {
+			if w.from == addr || w.to == addr {
+				w.stalled = stalled
+			}
+		}
+		f.moved.Broadcast()
+	}
+	set(true)
+	return func() { set(false) }
 }
 
 // countFrames counts what from sends over its links.

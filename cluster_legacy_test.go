@@ -44,7 +44,7 @@ func plain[M proto.Message](m M) M {
 	m = proto.Clone(m).(M)
 	switch m := any(m).(type) {
 	case *clusterpb.MemberInfo:
-		m.Link, m.Epoch, m.State, m.NodeId, m.Fixed = 0, 0, 0, 0, false
+		m.Link, m.Epoch, m.State, m.NodeId, m.Fixed, m.Joined = 0, 0, 0, 0, false, 0
 	}
 	return m
 }
@@ -290,6 +290,34 @@ func TestClusterOldGate(t *testing.T) {
 		}
 		if got := closedFar.list(); !slices.Equal(got, []string{"uid 0 name <nil>"}) {
 			t.Errorf("OnClosed far: %q", got)
+		}
+	})
+}
+
+// A gate of the 0.5 series crashes and is back at once, before anybody has missed it. Its players are gone: their sessions
+// must end on every node, on the master like on others, and on one that gets the list as a whole.
+func TestClusterOldGateRestarts(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		m := f.start(t, masterAddr, handlers(backend(nil)))
+		b := f.start(t, "back:1", handlers(backend(nil)))
+		misses := f.start(t, "back:2", handlers(backend(nil)))
+		all := map[*node]*ends{m: watch(m), b: watch(b), misses: watch(misses)}
+		meet(t, m, b, misses)
+		o := f.old(t, "old:1")
+		o.register()
+		for n := range all {
+			if _, err := o.member(n.addr).HandleRequest(t.Context(), &clusterpb.RequestMessage{GateAddr: "old:1", SessionId: 5, Id: 1, Route: "Back.Echo", Data: []byte("x")}); err != nil {
+				t.Error(err)
+			}
+		}
+		synctest.Wait()
+		f.block(masterAddr, "back:2") // it is not told of the change, and asks for the list
+		o.register()                  // another process
+		time.Sleep(4 * time.Second)
+		for n, closed := range all {
+			if got := closed.list(); len(got) != 1 {
+				t.Errorf("%s: OnClosed: %v", n.addr, got)
+			}
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ import (
 	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/cluster/clusterpb"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/internal/nanotest"
 )
 
@@ -62,6 +64,110 @@ func (raw) Marshal(v any) ([]byte, error)   { return *v.(*[]byte), nil }
 func (raw) Unmarshal(b []byte, v any) error { *v.(*[]byte) = b; return nil }
 func (raw) Name() string                    { return "proto" }
 
+// evil is a node that the list has, and that sends what no node would.
+type evil struct {
+	clusterpb.UnimplementedLinkServer
+	sent, refused int
+}
+
+// Carry lets the others believe that there is a way to it.
+func (*evil) Carry(s grpc.BidiStreamingServer[clusterpb.Batch, clusterpb.Ack]) error {
+	if err := s.Send(&clusterpb.Ack{Epoch: 5}); err != nil {
+		return err
+	}
+	<-s.Context().Done()
+	return nil
+}
+
+func (f *fabric) evil(t *testing.T) *evil {
+	t.Helper()
+	e := new(evil)
+	server := grpc.NewServer()
+	clusterpb.RegisterLinkServer(server, e)
+	l := f.listen("evil:1")
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(l)
+	}()
+	t.Cleanup(func() {
+		server.Stop()
+		<-served
+	})
+	conn := f.stranger(t, masterAddr, insecure.NewCredentials())
+	info := &clusterpb.MemberInfo{ServiceAddr: "evil:1", Epoch: 5, Link: 1, Services: []string{"Evil"}}
+	if _, err := clusterpb.NewMasterClient(conn).Register(t.Context(), &clusterpb.RegisterRequest{MemberInfo: info}); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// fuzz sends batches over links, each of which has to be handled: acknowledged, or refused for what is in it.
+func (e *evil) fuzz(t *testing.T, random *rand.Rand, conn *grpc.ClientConn, sessions []int64) {
+	t.Helper()
+	for i := range 300 {
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "nano-addr", "evil:1", "nano-epoch", "5")
+		s, err := clusterpb.NewLinkClient(conn).Carry(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hello, err := s.Recv()
+		if err != nil {
+			t.Fatalf("%s has not taken the link: %v", conn.Target(), err)
+		}
+		seq := hello.GetSeq() + 1
+		frames := junk(random)
+		if i%2 > 0 {
+			frames = oddFrames(random, append([]int64{-1, 0, 1, 2, 3}, sessions...))
+		}
+		if err := s.Send(&clusterpb.Batch{Seq: seq, Frames: frames}); err != nil {
+			t.Fatal(err)
+		}
+		_ = s.CloseSend()
+		ack, err := s.Recv()
+		switch {
+		case err == nil && ack.GetSeq() == seq:
+			e.sent++
+			_, err = s.Recv()
+		case err == nil:
+			t.Fatalf("%s acknowledges %d, want %d", conn.Target(), ack.GetSeq(), seq)
+		}
+		if status.Code(err) == codes.DataLoss {
+			e.refused++
+		} else if !errors.Is(err, io.EOF) {
+			t.Fatalf("%s, to %x: %v", conn.Target(), frames, err)
+		}
+	}
+}
+
+// junk is no frames at all, or hardly.
+func junk(random *rand.Rand) []byte {
+	b := make([]byte, random.IntN(64))
+	for i := range b {
+		b[i] = byte(random.IntN(20))
+	}
+	return b
+}
+
+// oddFrames are frames that can be read, with what does not belong together.
+func oddFrames(random *rand.Rand, sessions []int64) (b []byte) {
+	pick := func(words ...string) []byte { return []byte(words[random.IntN(len(words))]) }
+	for range 1 + random.IntN(8) {
+		f := &link.Frame{
+			Kind: link.Kind(random.IntN(int(link.Reply) + 3)), Flags: byte(random.IntN(16)),
+			Session: sessions[random.IntN(len(sessions))], ID: uint64(random.IntN(3)), UID: int64(random.IntN(12)) - 1,
+			Route: pick("", "Back.Echo", "Back.Who", "Back.Bind", "Back.", ".Echo", "Ping", "evil:1", "gate:1", "none:1"),
+			Text:  pick("", "", "evil:1", "gate:1", "back:1", masterAddr, "none:1", "x"),
+			Data:  junk(random),
+		}
+		for range random.IntN(3) {
+			f.Sessions = append(f.Sessions, sessions[random.IntN(len(sessions))])
+		}
+		b = link.AppendFrame(b, f)
+	}
+	return b
+}
+
 // TestCase28EmptyAndFuzzed is row 28: empty calls are errors, and whatever comes, the cluster goes on.
 func TestCase28EmptyAndFuzzed(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fabric) {
@@ -74,6 +180,8 @@ func TestCase28EmptyAndFuzzed(t *testing.T) {
 		c.Ready()
 		call1(t, c, "Back.Bind", "7", "<nil>")
 		random := rand.New(rand.NewPCG(1, 2))
+		evil := f.evil(t)
+		synctest.Wait() // all have heard of it
 		for _, n := range []*node{m, g, b} {
 			conn := f.stranger(t, n.addr, insecure.NewCredentials())
 			for method, empty := range rpcs() {
@@ -95,19 +203,13 @@ func TestCase28EmptyAndFuzzed(t *testing.T) {
 					_ = conn.Invoke(t.Context(), method, &body, &reply, grpc.ForceCodec(raw{}))
 				}
 			}
-			for range 100 { // links
-				ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), "nano-addr", "evil:1", "nano-epoch", "5"))
-				s, err := clusterpb.NewLinkClient(conn).Carry(ctx)
-				if err == nil {
-					body := make([]byte, random.IntN(64))
-					for i := range body {
-						body[i] = byte(random.IntN(20))
-					}
-					_ = s.Send(&clusterpb.Batch{Seq: 1, Frames: body})
-					_ = s.CloseSend()
-				}
-				cancel()
+			for range 10 { // players to whom it may do what it wants
+				g.tcp.Client(t).Ready()
 			}
+			evil.fuzz(t, random, conn, g.opened()[1:])
+		}
+		if evil.sent < 800 || evil.refused < 100 || g.Stats().Kicked == 0 {
+			t.Errorf("of 900 batches %d were handled, %d of them not to the end, and %d players kicked", evil.sent, evil.refused, g.Stats().Kicked)
 		}
 		for range 6 { // until whom they made up is gone
 			pong(t, c)
@@ -186,6 +288,39 @@ func TestCase28Strangers(t *testing.T) {
 					cancel()
 				}
 				agree(t, 0, m, b)
+			})
+		})
+	}
+}
+
+// Who opens a cluster to a network without credentials is told so: whoever reaches the address could act as a node.
+func TestClusterWarnsOfOpenAddress(t *testing.T) {
+	cert := nanotest.NewTLS(t)
+	for _, c := range []struct {
+		name, addr string
+		opts       []nano.Option
+		warns      bool
+	}{
+		{"an address of the network", "192.0.2.1:1", nil, true},
+		{"a name", "game.example:1", nil, true},
+		{"all addresses", ":1", nil, true},
+		{"loopback", "127.0.0.1:1", nil, false},
+		{"loopback, IPv6", "[::1]:1", nil, false},
+		{"localhost", "localhost:1", nil, false},
+		{"with a token", "192.0.2.1:1", []nano.Option{nano.WithClusterToken("secret")}, false},
+		{"with TLS", "192.0.2.1:1", []nano.Option{nano.WithClusterTLS(cert.Server)}, false},
+		{"with gRPC options, which may hold credentials", "192.0.2.1:1", []nano.Option{nano.WithGrpcOptions(grpc.WithUserAgent("x"))}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, f *fabric) {
+				n := newNodeAt(c.addr, handlers(nil), append(c.opts, nano.WithMaster(), nano.WithServiceListener(f.listen(c.addr)))...)
+				if err := n.Start(); err != nil {
+					t.Fatal(err)
+				}
+				defer n.stop(t)
+				if got := n.log.Has("without TLS or token", c.addr); got != c.warns {
+					t.Errorf("it warns: %v", got)
+				}
 			})
 		})
 	}

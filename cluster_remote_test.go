@@ -181,18 +181,18 @@ func TestClusterBindBeforeTheGateAnswers(t *testing.T) {
 	})
 }
 
-// unpackable is a value that gob cannot pack, panicking is one that panics on the way.
+// unpackable is a value that gob cannot pack, explosive is one that panics when it is packed.
 type (
 	unpackable func()
-	panicking  struct{}
+	explosive  struct{}
 )
 
-func (panicking) GobEncode() ([]byte, error) { panic("secret") }
+func (explosive) GobEncode() ([]byte, error) { panic("secret") }
 
 // Of a session's forwarded values one cannot be packed: the others arrive, and the log names the one that does not.
 func TestClusterForwardsWhatItCan(t *testing.T) {
-	gob.Register(panicking{})
-	for name, bad := range map[string]any{"of a bad type": unpackable(func() {}), "panics": panicking{}} {
+	gob.Register(explosive{})
+	for name, bad := range map[string]any{"of a bad type": unpackable(func() {}), "panics": explosive{}} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, f *fabric) {
 				m := f.start(t, masterAddr, handlers(nil))

@@ -311,6 +311,52 @@ func TestClusterDrainingNode(t *testing.T) {
 	})
 }
 
+// A node whose components take long to begin is in the list, but gets no players before it is ready: they would wait.
+func TestClusterStartingNode(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		m := f.start(t, masterAddr, handlers(nil))
+		g := f.start(t, "gate:1", handlers(nil), nano.WithRouting(nano.RouteRoundRobin()))
+		ready := make(chan struct{})
+		cs := handlers(names("2"))
+		cs.Register(&Life{init: func() { <-ready }})
+		slow := f.make("back:2", cs)
+		started := make(chan error, 1)
+		go func() { started <- slow.Start() }()
+		release := sync.OnceFunc(func() { close(ready) })
+		t.Cleanup(func() {
+			release()
+			slow.stop(t)
+		})
+		meet(t, m, g, slow)
+		c := g.tcp.Client(t)
+		c.Beats = true
+		c.Ready(acceptErrors)
+		if !outcome(t, c, c.Request("Room.Name", nil), time.Second) {
+			t.Fatal("a node that starts is asked")
+		}
+		f.start(t, "back:1", handlers(names("1")))
+		synctest.Wait()
+		for range 4 {
+			if _, name := enter(t, g); name != "1" {
+				t.Errorf("a new player is at %s", name)
+			}
+		}
+		release()
+		if err := <-started; err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		at := map[string]int{}
+		for range 4 {
+			_, name := enter(t, g)
+			at[name]++
+		}
+		if at["1"] != 2 || at["2"] != 2 {
+			t.Errorf("when it is ready, players are at %v", at)
+		}
+	})
+}
+
 // Session ids differ between all nodes, and between the runs of one.
 func TestClusterSessionIDs(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fabric) {

@@ -9,6 +9,13 @@ import (
 	"github.com/lonng/nano/session"
 )
 
+// WithKeeper has an engine such as etcd keep the list of the cluster's nodes, in the place of a master: k is this node's way
+// to it, made for this node alone. All nodes of the cluster use the same engine, and none has WithMaster or WithAdvertiseAddr.
+// Nodes of the 0.5 series cannot join. Default: none, a master keeps the list.
+func WithKeeper(k cluster.Keeper) Option {
+	return func(o *cluster.Options) { o.Keeper = k }
+}
+
 // WithServiceListener gives the listener on which other nodes reach this one; the service address still is what they
 // are told. Default: the node listens on the service address.
 func WithServiceListener(l net.Listener) Option {

@@ -107,7 +107,8 @@ func WithLabel(label string) Option {
 	return func(o *cluster.Options) { o.Label = label }
 }
 
-// WithGrpcOptions adds options for connections to other nodes; it may be used more than once. Default: none.
+// WithGrpcOptions adds options for connections to other nodes; it may be used more than once. An interceptor of streams
+// must not wait in SendMsg: schedulers may be what calls it. Default: none.
 func WithGrpcOptions(opts ...grpc.DialOption) Option {
 	return func(o *cluster.Options) { o.GrpcOptions = append(o.GrpcOptions, opts...) }
 }

@@ -22,7 +22,7 @@ import (
 )
 
 // addCall adds a message to a batch of handler calls.
-type addCall = func(p dispatch.Peer, v codec.View)
+type addCall = func(p dispatch.Peer, v codec.View, m dispatch.Meter, cost int)
 
 // maxWait is how long a call of another node is believed to wait.
 const maxWait = 30 * 24 * time.Hour
@@ -138,6 +138,25 @@ func (p *peer) serve(c *caller, now time.Time) {
 	p.running[c.mid] = c
 }
 
+// abandon ends the calls of a node that is gone, and takes no more.
+func (p *peer) abandon() {
+	p.mu.Lock()
+	p.gone = true
+	running := p.running
+	p.running = nil
+	p.mu.Unlock()
+	for _, c := range running {
+		c.giveUp()
+	}
+}
+
+// takeOver takes the calls of the node over from the way to it that was before.
+func (p *peer) takeOver(old *peer) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	p.serves, old.serves = old.serves, serves{}
+}
+
 // served forgets a call of the node, and returns it if it was known.
 func (p *peer) served(id uint64) *caller {
 	p.mu.Lock()
@@ -174,6 +193,7 @@ func (n *Node) takeCall(from *origin, f *link.Frame, add addCall) {
 		v.Type, v.ID = codec.Request, f.ID
 		if len(f.Data) < 8 {
 			c.Fail(f.ID, dispatch.DefaultShape(component.Errorf(component.CodeInvalid, "the call has no deadline")))
+			n.meterOf(from).Spent(costOf(f))
 			return
 		}
 		v.Data = f.Data[8:]
@@ -183,7 +203,7 @@ func (n *Node) takeCall(from *origin, f *link.Frame, add addCall) {
 			p.serve(c, now)
 		}
 	}
-	add(c, v)
+	add(c, v, n.meterOf(from), costOf(f))
 }
 
 // OfNode says that no client has sent the call.
@@ -387,7 +407,7 @@ func (p *peer) start(ctx context.Context, c *pending, route string, data []byte)
 	p.mu.Unlock()
 	deadline, _ := ctx.Deadline()
 	body := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(data)), uint64(max(0, time.Until(deadline))))
-	err = p.sendNow(&link.Frame{Kind: link.Call, ID: id, Route: []byte(route), Data: append(body, data...)})
+	err = p.post(&link.Frame{Kind: link.Call, ID: id, Route: []byte(route), Data: append(body, data...)}, p.sendNow)
 	if err != nil {
 		p.mu.Lock()
 		delete(p.calls, id)
@@ -492,7 +512,7 @@ func (n *Node) notify(route string, v any, to func(service string) ([]*peer, err
 	}
 	var errs []error
 	for _, p := range peers {
-		errs = append(errs, p.send(&link.Frame{Kind: link.Cast, Route: []byte(route), Data: data}))
+		errs = append(errs, p.post(&link.Frame{Kind: link.Cast, Route: []byte(route), Data: data}, p.send))
 	}
 	return errors.Join(errs...)
 }

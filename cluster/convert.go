@@ -11,14 +11,14 @@ const linkVersion = 1
 func toInfo(m member.Member) *clusterpb.MemberInfo {
 	return &clusterpb.MemberInfo{
 		Label: m.Label, ServiceAddr: m.Addr, Services: m.Services,
-		Link: m.Link, Epoch: m.Epoch, State: toState(m.State), NodeId: uint32(m.NodeID), Fixed: m.Fixed,
+		Link: m.Link, Epoch: m.Epoch, State: toState(m.State), NodeId: uint32(m.NodeID), Fixed: m.Fixed, Joined: m.Joined,
 	}
 }
 
 func fromInfo(i *clusterpb.MemberInfo) member.Member {
 	return member.Member{
 		Label: i.GetLabel(), Addr: i.GetServiceAddr(), Services: i.GetServices(),
-		Link: i.GetLink(), Epoch: i.GetEpoch(), State: fromState(i.GetState()), NodeID: uint64(i.GetNodeId()), Fixed: i.GetFixed(),
+		Link: i.GetLink(), Epoch: i.GetEpoch(), State: fromState(i.GetState()), NodeID: uint64(i.GetNodeId()), Fixed: i.GetFixed(), Joined: i.GetJoined(),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -30,13 +31,20 @@ type process struct {
 type inlet struct {
 	receiver *link.Receiver
 	turn     uint64
-	ready    chan struct{} // closed when the one before it has ended
-	streams  int
-	idle     chan struct{} // not nil: to be closed when streams is 0
+	ready    chan struct{} // closed when what the one before it told is forgotten: over of that one
+	over     chan struct{} // closed when what it told is forgotten
+	dead     atomic.Bool   // what it still tells is not heard
+
+	streams map[*origin]context.CancelCauseFunc // what ends each of them; receivers.mu is held
+	idle    chan struct{}                       // not nil: to be closed when there is no stream
 }
 
-// inlet returns what takes the batches of from, and counts a stream of it.
-func (n *Node) inlet(ctx context.Context, from *origin) (*inlet, error) {
+var errUnreachable = status.Error(codes.Unavailable, "nano: the node cannot reach the one that calls: its answers would not arrive")
+
+// inlet returns what takes the batches of from, and notes its stream, which cancel ends. Only the process that the list
+// has at its address is heard, and only while there is a way back to it: for any other, there would be no answer, and
+// nothing that says when its sessions are over.
+func (n *Node) inlet(ctx context.Context, from *origin, cancel context.CancelCauseFunc) (*inlet, error) {
 	key := process{from.addr, from.epoch}
 	rs := &n.receivers
 	rs.mu.Lock()
@@ -44,48 +52,113 @@ func (n *Node) inlet(ctx context.Context, from *origin) (*inlet, error) {
 		rs.mu.Unlock()
 		return nil, status.Error(codes.Unavailable, "nano: the node is shutting down")
 	}
+	p := n.peer(from.addr) // under the lock: if it is there, then forget, which comes after its removal, finds the inlet
+	if p == nil || p.epoch != from.epoch {
+		rs.mu.Unlock()
+		return nil, errNotListed(from)
+	}
+	if p.oneWay() {
+		rs.mu.Unlock()
+		return nil, errUnreachable
+	}
 	old := rs.all[key]
 	if old != nil && from.turn < old.turn {
 		rs.mu.Unlock()
 		return nil, status.Error(codes.FailedPrecondition, "nano: a later link of the node is there already")
 	}
-	in := old
-	if old == nil || from.turn > old.turn {
+	in, retire := old, false
+	if old == nil || from.turn > old.turn || old.dead.Load() {
 		r, err := link.NewReceiver(link.ReceiverConfig{Epoch: n.epoch})
 		if err != nil {
 			rs.mu.Unlock()
 			return nil, fmt.Errorf("take the link of %s: %w", from.addr, err)
 		}
-		in = &inlet{receiver: r, turn: from.turn, ready: make(chan struct{})}
+		in = &inlet{receiver: r, turn: from.turn, over: make(chan struct{}), streams: make(map[*origin]context.CancelCauseFunc)}
 		rs.all[key] = in
 		if old == nil {
+			in.ready = make(chan struct{})
 			close(in.ready)
+		} else {
+			in.ready = old.over
+			retire = !old.dead.Swap(true)
 		}
 	}
-	in.streams++
+	in.streams[from] = cancel
+	from.in = in
 	rs.mu.Unlock()
-	if in != old && old != nil {
-		_ = old.receiver.Close(ctx) // an error says that the new stream is over, too
-		n.directory.drop(from.addr, from.epoch)
-		n.closeGate(from.addr, from.epoch, false)
-		close(in.ready)
+	if retire {
+		n.retire(key, old)
 	}
 	select {
 	case <-in.ready:
 		return in, nil
 	case <-ctx.Done():
-		rs.left(in)
+		rs.left(from)
 		return nil, context.Cause(ctx)
 	}
 }
 
+// retire ends an inlet that was marked as dead, and forgets what it told. A batch of it may wait for a scheduler that does
+// not go on, for longer than anybody else can wait: what that has made before it saw that it is not heard goes when it
+// returns, and the next inlet is not ready before.
+func (n *Node) retire(key process, in *inlet) {
+	ctx, cancel := context.WithTimeout(n.ctx, closeTimeout)
+	defer cancel()
+	err := in.receiver.Close(ctx)
+	n.unlearn(key)
+	select {
+	case <-in.ready:
+		if err == nil {
+			n.retired(key, in)
+			return
+		}
+	default:
+	}
+	n.background(func() {
+		_ = in.receiver.Close(n.ctx) // an error says that the node ends
+		select {
+		case <-in.ready:
+		case <-n.ctx.Done():
+		}
+		n.unlearn(key)
+		n.retired(key, in)
+	})
+}
+
+func (n *Node) retired(key process, in *inlet) {
+	n.receivers.mu.Lock()
+	defer n.receivers.mu.Unlock()
+	if n.receivers.all[key] == in {
+		delete(n.receivers.all, key)
+	}
+	close(in.over)
+}
+
+// unlearn drops what a process told.
+func (n *Node) unlearn(key process) {
+	n.directory.drop(key.addr, key.epoch)
+	n.closeGate(key.addr, key.epoch, false)
+}
+
 // left counts a stream that has ended.
-func (rs *receivers) left(in *inlet) {
+func (rs *receivers) left(from *origin) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	if in.streams--; in.streams == 0 && in.idle != nil {
+	in := from.in
+	if delete(in.streams, from); len(in.streams) == 0 && in.idle != nil {
 		close(in.idle)
 		in.idle = nil
+	}
+}
+
+// interrupt ends the streams of a process. It may come back: nothing is forgotten.
+func (rs *receivers) interrupt(key process, why error) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if in := rs.all[key]; in != nil {
+		for _, cancel := range in.streams {
+			cancel(why)
+		}
 	}
 }
 
@@ -93,7 +166,7 @@ func (rs *receivers) left(in *inlet) {
 func (rs *receivers) idle(ctx context.Context, key process) {
 	rs.mu.Lock()
 	in := rs.all[key]
-	if in == nil || in.streams == 0 {
+	if in == nil || len(in.streams) == 0 {
 		rs.mu.Unlock()
 		return
 	}
@@ -113,18 +186,15 @@ func (n *Node) forget(addr string, epoch uint64) {
 	key := process{addr, epoch}
 	n.receivers.mu.Lock()
 	in := n.receivers.all[key]
-	delete(n.receivers.all, key)
 	n.receivers.mu.Unlock()
-	if in != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-		defer cancel()
-		_ = in.receiver.Close(ctx) // a handler that does not return is its scheduler's trouble
-		if p := n.peer(addr); p != nil && p.epoch == epoch {
-			// It is back already, and answers to what it was asked may have been on the link's way.
-			p.fail(errPeerGone)
-			n.failRequests(p, false)
-		}
+	if in == nil || in.dead.Swap(true) { // or somebody else has that in hand, but for what was told by unary calls
+		n.unlearn(key)
+		return
 	}
-	n.directory.drop(addr, epoch)
-	n.closeGate(addr, epoch, false)
+	n.retire(key, in)
+	if p := n.peer(addr); p != nil && p.epoch == epoch {
+		// It is back already, and answers to what it was asked may have been on the link's way.
+		p.fail(errPeerGone)
+		n.failRequests(p, false)
+	}
 }

@@ -3,8 +3,10 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -12,16 +14,76 @@ import (
 	"github.com/lonng/nano/internal/member"
 )
 
+// masterWay is the connection to the master. It is without pings, which a master of the 0.5 series would take for an attack.
+type masterWay struct {
+	mu     sync.Mutex
+	conn   *grpc.ClientConn // nil on the master itself
+	closed bool
+	silent int // calls in a row that were not answered in time
+}
+
+// maxSilent is how many calls may go unanswered before a new connection is made.
+const maxSilent = 2
+
+func (w *masterWay) opened() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.conn != nil
+}
+
+func (w *masterWay) client() clusterpb.MasterClient {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return clusterpb.NewMasterClient(w.conn)
+}
+
+func (w *masterWay) close() {
+	w.mu.Lock()
+	w.closed = true
+	conn := w.conn
+	w.mu.Unlock()
+	if conn != nil {
+		_ = conn.Close()
+	}
+}
+
+// askedMaster notes how a call to the master went. One that does not answer in time may have lost its host: nothing ends
+// the old connection for minutes then, while another master may listen at the address already.
+func (n *Node) askedMaster(err error) {
+	w := &n.master
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if status.Code(err) != codes.DeadlineExceeded || w.closed {
+		w.silent = 0
+		return
+	}
+	if w.silent++; w.silent < maxSilent {
+		return
+	}
+	w.silent = 0
+	conn, err := n.dial(n.AdvertiseAddr, false)
+	if err != nil {
+		n.log.Error("cannot connect to the master again", "master", n.AdvertiseAddr, "err", err)
+		return
+	}
+	old := w.conn
+	w.conn = conn
+	n.background(func() { _ = old.Close() }) // may take seconds
+	n.beatNow()
+}
+
 // join registers with the master and tries until it has an answer, a refusal, or ctx ends.
 func (n *Node) join(ctx context.Context) error {
 	conn, err := n.dial(n.AdvertiseAddr, false)
 	if err != nil {
 		return err
 	}
-	n.masterConn = conn
-	client := clusterpb.NewMasterClient(conn)
+	n.master.mu.Lock()
+	n.master.conn = conn
+	n.master.mu.Unlock()
 	for {
-		err := n.register(ctx, client)
+		err := n.register(ctx)
+		n.askedMaster(err)
 		if err == nil {
 			return nil
 		}
@@ -42,13 +104,13 @@ func (n *Node) join(ctx context.Context) error {
 	}
 }
 
-func (n *Node) register(ctx context.Context, client clusterpb.MasterClient) error {
+func (n *Node) register(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
 	n.members.mu.Lock()
 	self := n.members.self
 	n.members.mu.Unlock()
-	resp, err := client.Register(ctx, &clusterpb.RegisterRequest{MemberInfo: toInfo(self)})
+	resp, err := n.master.client().Register(ctx, &clusterpb.RegisterRequest{MemberInfo: toInfo(self)})
 	if err != nil {
 		return err
 	}
@@ -63,7 +125,6 @@ func (n *Node) register(ctx context.Context, client clusterpb.MasterClient) erro
 
 // beats sends heartbeats to the master until ctx ends.
 func (n *Node) beats(ctx context.Context) {
-	client := clusterpb.NewMasterClient(n.masterConn)
 	t := time.NewTicker(or(n.Heartbeat, DefaultHeartbeat))
 	defer t.Stop()
 	for {
@@ -73,11 +134,11 @@ func (n *Node) beats(ctx context.Context) {
 		case <-t.C:
 		case <-n.members.beat:
 		}
-		n.beat(ctx, client)
+		n.beat(ctx)
 	}
 }
 
-func (n *Node) beat(ctx context.Context, client clusterpb.MasterClient) {
+func (n *Node) beat(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, min(tellTimeout, or(n.Heartbeat, DefaultHeartbeat)))
 	defer cancel()
 	n.members.beating.Lock()
@@ -88,7 +149,8 @@ func (n *Node) beat(ctx context.Context, client clusterpb.MasterClient) {
 	if leaving {
 		return
 	}
-	resp, err := client.Heartbeat(ctx, &clusterpb.HeartbeatRequest{MemberInfo: toInfo(self), Version: toVersion(have)})
+	resp, err := n.master.client().Heartbeat(ctx, &clusterpb.HeartbeatRequest{MemberInfo: toInfo(self), Version: toVersion(have)})
+	n.askedMaster(err)
 	if err != nil {
 		n.log.Warn("the master has not taken a heartbeat", "master", n.AdvertiseAddr, "err", err)
 		return
@@ -114,7 +176,7 @@ func (n *Node) leave(ctx context.Context) {
 	defer n.members.beating.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
-	_, err := clusterpb.NewMasterClient(n.masterConn).Unregister(ctx, &clusterpb.UnregisterRequest{ServiceAddr: n.ServiceAddr, Epoch: n.epoch})
+	_, err := n.master.client().Unregister(ctx, &clusterpb.UnregisterRequest{ServiceAddr: n.ServiceAddr, Epoch: n.epoch})
 	if err != nil {
 		n.log.Warn("the master was not told that this node ends; it will notice", "master", n.AdvertiseAddr, "err", err)
 	}

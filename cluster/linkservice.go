@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strconv"
 
 	"google.golang.org/grpc"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/lonng/nano/cluster/clusterpb"
 	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/session"
@@ -29,6 +31,7 @@ type origin struct {
 	addr  string
 	epoch uint64
 	turn  uint64 // which of its links to this node it is, see inlet
+	in    *inlet // nil of unary calls
 
 	frame link.Frame
 	to    []*session.Session
@@ -40,13 +43,17 @@ func (l *linkService) Carry(s grpc.BidiStreamingServer[clusterpb.Batch, clusterp
 	if err != nil {
 		return err
 	}
-	l.node.introduced(s.Context(), from)
-	in, err := l.node.inlet(s.Context(), from)
+	if err := l.node.introduced(s.Context(), from); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(s.Context())
+	defer cancel(nil)
+	in, err := l.node.inlet(ctx, from, cancel)
 	if err != nil {
 		return err
 	}
-	defer l.node.receivers.left(in)
-	err = in.receiver.Serve(serverStream{s}, from.epoch, func(in *link.Reader) error { return l.node.handle(from, in) })
+	defer l.node.receivers.left(from)
+	err = in.receiver.Serve(serverStream{s, ctx}, from.epoch, func(in *link.Reader) error { return l.node.handle(from, in) })
 	if errors.Is(err, link.ErrMalformed) || errors.Is(err, link.ErrGap) {
 		l.node.log.Error("the link from a node was ended", "peer", from.addr, "err", err)
 		return status.Error(codes.DataLoss, err.Error())
@@ -54,17 +61,21 @@ func (l *linkService) Carry(s grpc.BidiStreamingServer[clusterpb.Batch, clusterp
 	return err
 }
 
-// introduced waits until this node has heard of the process whose link comes in. One that has joined this moment may be
-// quicker than the master's word of it, and what it asked before could not be answered.
-func (n *Node) introduced(ctx context.Context, from *origin) {
+// introduced waits until this node has heard of the process whose link comes in, and says no to others. One that has
+// joined this moment may be quicker than the master's word of it, and what it asked before could not be answered.
+func (n *Node) introduced(ctx context.Context, from *origin) error {
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
 	for asked := false; ; asked = true {
 		n.members.mu.Lock()
-		news := n.members.news
+		news, master := n.members.news, n.members.master != nil
 		n.members.mu.Unlock()
-		if p := n.peer(from.addr); p != nil && p.epoch >= from.epoch {
-			return
+		p := n.peer(from.addr)
+		switch {
+		case p != nil && p.epoch == from.epoch:
+			return nil
+		case p != nil && p.epoch > from.epoch, master: // another has its address; or it would be in the list
+			return errNotListed(from)
 		}
 		if !asked {
 			n.beatNow() // the answer brings the list, if that has changed
@@ -72,10 +83,18 @@ func (n *Node) introduced(ctx context.Context, from *origin) {
 		select {
 		case <-news:
 		case <-ctx.Done():
-			return
+			return errNotListed(from)
 		}
 	}
 }
+
+// errNotListed is for a process that is not, or not any more, in this node's list.
+func errNotListed(from *origin) error {
+	return status.Errorf(codes.FailedPrecondition, "nano: this process of node %s is not in the list of members here", from.addr)
+}
+
+// unheard tells whether nobody listens any more to what the process says.
+func (o *origin) unheard() bool { return o.in != nil && o.in.dead.Load() }
 
 // helpRounds bounds how long a link's goroutine flushes to clients between two batches.
 const helpRounds = 64
@@ -98,7 +117,8 @@ func originOf(ctx context.Context) (*origin, error) {
 
 // serverStream is a gRPC stream as a link's receiver needs it.
 type serverStream struct {
-	s grpc.BidiStreamingServer[clusterpb.Batch, clusterpb.Ack]
+	s   grpc.BidiStreamingServer[clusterpb.Batch, clusterpb.Ack]
+	ctx context.Context // ends with the stream, or before it
 }
 
 func (s serverStream) Recv() (seq uint64, frames []byte, err error) {
@@ -106,16 +126,16 @@ func (s serverStream) Recv() (seq uint64, frames []byte, err error) {
 	return b.GetSeq(), b.GetFrames(), err
 }
 
-func (s serverStream) Send(seq, epoch uint64) error {
-	return s.s.Send(&clusterpb.Ack{Seq: seq, Epoch: epoch})
+func (s serverStream) Send(a link.Ack) error {
+	return s.s.Send(&clusterpb.Ack{Seq: a.Seq, Epoch: a.Epoch, Receiver: a.Receiver})
 }
 
-func (s serverStream) Context() context.Context { return s.s.Context() }
+func (s serverStream) Context() context.Context { return s.ctx }
 
 // handle takes one batch of frames. What goes out to clients is written once after it, and calls of handlers are
 // handed over at its end.
 func (n *Node) handle(from *origin, in *link.Reader) error {
-	calls := n.table.Begin()
+	calls := n.table.BeginMetered()
 	n.gate.BatchBegin()
 	var err error
 	for {
@@ -123,18 +143,7 @@ func (n *Node) handle(from *origin, in *link.Reader) error {
 		if ok, err = in.Next(&from.frame); !ok {
 			break
 		}
-		f := &from.frame
-		switch f.Kind {
-		case link.Request, link.Notify:
-			n.takeMessage(from, f, calls.Add)
-		case link.Call, link.Cast:
-			n.takeCall(from, f, calls.Add)
-		case link.SessionOpened, link.SessionChanged, link.SessionClosed: // after the messages that came before
-			calls.Hand()
-			n.take(from, f)
-		default:
-			n.take(from, f)
-		}
+		n.takeFrame(from, &from.frame, calls)
 	}
 	n.gate.BatchEnd()
 	rounds := 0
@@ -144,6 +153,26 @@ func (n *Node) handle(from *origin, in *link.Reader) error {
 		return fmt.Errorf("frames of node %s: %w", from.addr, err)
 	}
 	return nil
+}
+
+// takeFrame takes one frame. A panic, in code of the application's that it comes to, costs that frame.
+func (n *Node) takeFrame(from *origin, f *link.Frame, calls *dispatch.Batch) {
+	defer func() {
+		if v := recover(); v != nil {
+			n.log.Error("a frame of another node panicked", "peer", from.addr, "kind", f.Kind, "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	switch f.Kind {
+	case link.Request, link.Notify:
+		n.takeMessage(from, f, calls.AddMetered)
+	case link.Call, link.Cast:
+		n.takeCall(from, f, calls.AddMetered)
+	case link.SessionOpened, link.SessionChanged, link.SessionClosed: // after the messages that came before
+		calls.Hand()
+		n.take(from, f)
+	default:
+		n.take(from, f)
+	}
 }
 
 // keyOf names the session of a message: its gate is the sender, or the one that it names.
@@ -160,14 +189,20 @@ func (n *Node) keyOf(from *origin, f *link.Frame) (remoteKey, bool) {
 
 // takeMessage takes a client's message that is for this node's handlers.
 func (n *Node) takeMessage(from *origin, f *link.Frame, add addCall) {
+	if from.unheard() {
+		return
+	}
 	if string(f.Text) == n.ServiceAddr { // a backend has called in the name of a session of this gate's
 		if c, _ := n.client(f.Session); c != nil {
-			add(c, codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data})
+			add(c, codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}, n.meterOf(from), costOf(f))
+		} else {
+			n.meterOf(from).Spent(costOf(f))
 		}
 		return
 	}
 	key, ok := n.keyOf(from, f)
 	if !ok {
+		n.meterOf(from).Spent(costOf(f))
 		n.log.Warn("a message came from a session behind a gate that is not known", "peer", from.addr, "gate", string(f.Text))
 		return
 	}
@@ -188,11 +223,18 @@ func (n *Node) takeMessage(from *origin, f *link.Frame, add addCall) {
 		v.Type, v.ID = codec.Request, f.ID
 	}
 	r.settle(f.Route)
-	add(r, v)
+	var m dispatch.Meter = r
+	if len(f.Text) > 0 { // a backend sends it, in the session's name
+		m = n.meterOf(from)
+	}
+	add(r, v, m, costOf(f))
 }
 
 // take takes a frame that needs no handler.
 func (n *Node) take(from *origin, f *link.Frame) {
+	if from.unheard() {
+		return
+	}
 	key := remoteKey{from.addr, from.epoch, f.Session}
 	switch f.Kind {
 	case link.SessionOpened:
@@ -222,6 +264,8 @@ func (n *Node) take(from *origin, f *link.Frame) {
 		if p := n.peer(from.addr); p != nil && p.epoch == from.epoch {
 			p.takeReply(f)
 		}
+	case link.Credit:
+		n.takeCredit(from, f)
 	case link.Multicast:
 		n.takeMulticast(from, f)
 	default:

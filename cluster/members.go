@@ -32,6 +32,7 @@ type membership struct {
 
 	leased  uint32 // the node id of session ids made from now on; 0: not of the master's choice
 	leaving bool   // no way to a node is made any more
+	kept    bool   // a Keeper has the node in its list
 
 	news chan struct{} // closed when a way to a node is made or ends, and made anew
 
@@ -142,6 +143,7 @@ func (n *Node) partWith(m member.Member, p *peer) {
 	}
 	if p != nil {
 		p.fail(errPeerGone)
+		p.abandon()
 		n.failRequests(p, true)
 	}
 	n.forget(m.Addr, m.Epoch)
@@ -182,6 +184,7 @@ func (n *Node) background(fn func()) {
 func (n *Node) linkUp(p *peer, fresh bool) {
 	if fresh { // it has forgotten what it was told, and will not answer
 		p.starts.Add(1)
+		p.owed.Store(0)
 		p.fail(errPeerGone)
 		n.failRequests(p, false)
 		n.tellAllBound(p)
@@ -231,25 +234,35 @@ func (n *Node) keepTime(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-n.members.lost:
-		case now := <-t.C:
-			n.members.mu.Lock()
-			if m := n.members.master; m != nil {
-				n.masterEffects(m.Tick(now))
-				if n.members.peers.Have() == (member.Version{}) { // somebody was heard of who may not be in the list
-					n.carryOutLocked(n.members.peers.View(m.View()))
-				}
-			}
-			n.carryOutLocked(n.members.peers.Tick(now))
-			n.members.mu.Unlock()
+		case <-n.members.lost: // it has its say below, too: links that flap must not keep the clock from going on
+		case <-t.C:
 		}
 		n.members.mu.Lock()
+		now := time.Now()
+		if m := n.members.master; m != nil {
+			n.masterEffects(m.Tick(now))
+			if n.members.peers.Have() == (member.Version{}) { // somebody was heard of who may not be in the list
+				n.carryOutLocked(n.members.peers.View(m.View()))
+			}
+		}
+		n.carryOutLocked(n.members.peers.Tick(now))
+		n.renewLocked()
 		busy := n.members.peers.Waiting()
 		n.members.mu.Unlock()
+		n.endOneWay()
 		if busy {
 			t.Reset(min(idle, lookEvery))
 		} else {
 			t.Reset(idle)
+		}
+	}
+}
+
+// endOneWay ends the links of nodes to which there is no way back, so that they see it and ask others.
+func (n *Node) endOneWay() {
+	for _, p := range *n.peers.Load() {
+		if p.link != nil && p.oneWay() {
+			n.receivers.interrupt(process{p.addr, p.epoch}, errUnreachable)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/lonng/nano/cluster/clusterpb"
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/internal/member"
 )
@@ -25,7 +27,7 @@ func (n *Node) originAt(addr string) (*origin, error) {
 		return nil, status.Error(codes.InvalidArgument, "nano: the message names no gate")
 	}
 	p := n.peer(addr)
-	if p == nil { // not told of it yet: its answers need a way
+	if p == nil && n.Keeper == nil { // not told of it yet: its answers need a way
 		n.change(func(m *member.Peers) []member.Effect {
 			effects, err := m.NewMember(member.Member{Addr: addr}, member.Version{})
 			if err != nil {
@@ -33,9 +35,10 @@ func (n *Node) originAt(addr string) (*origin, error) {
 			}
 			return effects
 		})
-		if p = n.peer(addr); p == nil {
-			return nil, status.Errorf(codes.InvalidArgument, "nano: gate %q is not known", addr)
-		}
+		p = n.peer(addr)
+	}
+	if p == nil {
+		return nil, status.Errorf(codes.InvalidArgument, "nano: gate %q is not known", addr)
 	}
 	return &origin{addr: addr, epoch: p.epoch}, nil
 }
@@ -56,7 +59,7 @@ func (m *memberService) message(kind link.Kind, gate string, id int64, mid uint6
 		}
 	}
 	calls := m.node.table.Begin()
-	m.node.takeMessage(from, f, calls.Add)
+	m.node.takeMessage(from, f, func(p dispatch.Peer, v codec.View, _ dispatch.Meter, _ int) { calls.Add(p, v) })
 	calls.Submit()
 	return &clusterpb.MemberHandleResponse{}, nil
 }
@@ -120,8 +123,14 @@ func (m *memberService) SessionClosed(ctx context.Context, r *clusterpb.SessionC
 	return &clusterpb.SessionClosedResponse{}, nil
 }
 
+// errKept is for who says that it is the master, where there is none.
+var errKept = status.Error(codes.FailedPrecondition, "nano: this cluster's list of members is not kept by a master")
+
 // NewMember is the master's word that a node has joined or changed.
 func (m *memberService) NewMember(_ context.Context, r *clusterpb.NewMemberRequest) (*clusterpb.NewMemberResponse, error) {
+	if m.node.Keeper != nil {
+		return nil, errKept
+	}
 	var err error
 	m.node.change(func(p *member.Peers) (effects []member.Effect) {
 		effects, err = p.NewMember(fromInfo(r.GetMemberInfo()), fromVersion(r.GetVersion()))
@@ -135,6 +144,9 @@ func (m *memberService) NewMember(_ context.Context, r *clusterpb.NewMemberReque
 
 // DelMember is the master's word that a node has left.
 func (m *memberService) DelMember(_ context.Context, r *clusterpb.DelMemberRequest) (*clusterpb.DelMemberResponse, error) {
+	if m.node.Keeper != nil {
+		return nil, errKept
+	}
 	var err error
 	m.node.change(func(p *member.Peers) (effects []member.Effect) {
 		effects, err = p.DelMember(r.GetServiceAddr(), r.GetEpoch(), fromVersion(r.GetVersion()))

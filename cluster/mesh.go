@@ -27,9 +27,9 @@ type mesh struct {
 	serializer serialize.Serializer
 	ids        atomic.Pointer[service.Connection] // makes session ids
 
-	service    net.Listener
-	server     *grpc.Server
-	masterConn *grpc.ClientConn // nil on the master
+	service net.Listener
+	server  *grpc.Server
+	master  masterWay
 
 	members   membership
 	others    atomic.Pointer[member.Table]     // what members knows, for readers
@@ -84,6 +84,9 @@ func (n *Node) joinCluster(ctx context.Context) error {
 		n.leased(uint32(n.members.self.NodeID))
 		return nil
 	}
+	if n.Keeper != nil {
+		return n.joinList(ctx)
+	}
 	if err := n.join(ctx); err != nil {
 		return err
 	}
@@ -96,8 +99,12 @@ func (n *Node) joinCluster(ctx context.Context) error {
 func (n *Node) leaveCluster(ctx context.Context, running bool) (err error) {
 	n.members.mu.Lock()
 	n.members.leaving = true
+	kept := n.members.kept
 	n.members.mu.Unlock()
-	if n.masterConn != nil {
+	if kept {
+		n.leaveList(ctx)
+	}
+	if n.master.opened() {
 		n.leave(ctx)
 	}
 	if running {
@@ -106,7 +113,10 @@ func (n *Node) leaveCluster(ctx context.Context, running bool) (err error) {
 	n.closeGate("", 0, true)
 	var all sync.WaitGroup
 	for _, p := range *n.peers.Load() {
-		all.Go(func() { p.close(ctx) })
+		all.Go(func() {
+			p.close(ctx)
+			p.abandon()
+		})
 	}
 	all.Wait()
 	return errors.Join(err, n.closeMesh(ctx))
@@ -127,9 +137,7 @@ func (n *Node) closeMesh(ctx context.Context) error {
 	for _, in := range rs {
 		errs = append(errs, in.receiver.Close(ctx))
 	}
-	if n.masterConn != nil {
-		_ = n.masterConn.Close()
-	}
+	n.master.close()
 	errs = append(errs, n.within(ctx, "wait for what other nodes are told", n.tasks.Wait))
 	return errors.Join(errs...)
 }

@@ -122,6 +122,7 @@ type Options struct {
 	Debug            bool                                                  // log every message
 	Routing          Routing                                               // chooses nodes; nil: random
 	Forwarded        []string                                              // keys of session values that backends see
+	Keeper           Keeper                                                // keeps the member list in the place of a master; nil: a master does
 	LinkQueue        int                                                   // bytes that wait for another node; 0: 64 MiB
 
 	ServiceListener net.Listener // used instead of listening on the service address; the node closes it
@@ -209,7 +210,10 @@ func (o *Options) check() error {
 		bad("WithHandshakeValidator and WithHandshake are both set: keep one")
 	}
 	if !o.clustered() && (o.ServiceListener != nil || o.ClusterTLS != nil || o.ClusterToken != "") {
-		bad("a listener, TLS or token for other nodes is set, but the node is in no cluster (WithMaster, WithAdvertiseAddr)")
+		bad("a listener, TLS or token for other nodes is set, but the node is in no cluster (WithMaster, WithAdvertiseAddr, WithKeeper)")
+	}
+	if o.Keeper != nil && (o.IsMaster || o.AdvertiseAddr != "") {
+		bad("WithKeeper is set, and a master, too (WithMaster, WithAdvertiseAddr): keep one")
 	}
 	if o.Routing != nil && o.RemoteServiceRoute != nil {
 		bad("WithRouting and WithCustomerRemoteServiceRoute are both set: keep one")

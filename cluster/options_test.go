@@ -50,6 +50,8 @@ func TestCheckFindsEachContradiction(t *testing.T) {
 			Validate:  func(*session.Session, []byte) error { return nil },
 			Handshake: func(*session.Session, *Handshake) error { return nil },
 		}},
+		{"WithKeeper is set, and a master", Options{Keeper: noKeeper{}, IsMaster: true}},
+		{"WithKeeper is set, and a master", Options{Keeper: noKeeper{}, AdvertiseAddr: "m:1"}},
 		{complaint.Error(), Options{Err: complaint}},
 	} {
 		err := c.o.check()
@@ -64,6 +66,8 @@ func TestCheckFindsEachContradiction(t *testing.T) {
 		}
 	}
 }
+
+type noKeeper struct{ Keeper }
 
 // All mistakes are told at once: nobody wants to start a node once for each.
 func TestCheckTellsAll(t *testing.T) {
@@ -81,6 +85,7 @@ func TestCheckTakesWhatIsRight(t *testing.T) {
 		"nothing":     {},
 		"limits":      {MaxPacket: 1<<24 - 1, TimerPrecision: time.Millisecond, NodeID: service.MaxNodeID},
 		"certificate": {ClientAddr: "x", TSLCertificate: "cert.pem", TSLKey: "key.pem"},
+		"keeper":      {Keeper: noKeeper{}, ClusterToken: "secret"},
 		"proxies":     {ProxyProtocol: true, TrustedProxies: []string{"10.0.0.1"}},
 	} {
 		if err := o.check(); err != nil {

@@ -9,7 +9,10 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/lonng/nano/cluster/clusterpb"
 	"github.com/lonng/nano/component"
@@ -32,6 +35,7 @@ type peer struct {
 	sessions atomic.Int64  // how many sessions it knows from here
 	lost     atomic.Bool   // it is gone or cannot be reached, and its requests were failed
 	listed   atomic.Bool   // the hub will call Flush
+	meters
 
 	mu    sync.Mutex
 	gone  bool
@@ -69,7 +73,7 @@ func (n *Node) newPeer(m member.Member) (*peer, error) {
 		PeerEpoch: m.Epoch,
 		MaxQueue:  n.LinkQueue,
 		MaxFrame:  maxMessage * 3 / 4,
-		Quick:     n.quickBytes(),
+		Quick:     quickBytes,
 		Log:       n.log.With("peer", m.Addr),
 		Up:        p.up,
 		Down:      p.down,
@@ -82,14 +86,8 @@ func (n *Node) newPeer(m member.Member) (*peer, error) {
 }
 
 // quickBytes is how much may be on its way on a link before gRPC has a sender wait: it gives each stream 64 KiB that are not
-// written to the connection yet, and what is not acknowledged is at least that. Interceptors of the application's, in its
-// options, may wait at any time.
-func (n *Node) quickBytes() int {
-	if len(n.GrpcOptions) > 0 {
-		return 0
-	}
-	return 48 << 10
-}
+// written to the connection yet, and what is not acknowledged is at least that.
+const quickBytes = 48 << 10
 
 // Metadata of a link's stream: who sends.
 const (
@@ -108,11 +106,12 @@ func (p *peer) open(ctx context.Context) (link.Stream, error) {
 		cancel()
 		return nil, err
 	}
-	return &clientStream{s: s, cancel: cancel}, nil
+	return &clientStream{peer: p, s: s, cancel: cancel}, nil
 }
 
 // clientStream is a gRPC stream as a link's sender needs it.
 type clientStream struct {
+	peer   *peer
 	s      grpc.BidiStreamingClient[clusterpb.Batch, clusterpb.Ack]
 	cancel context.CancelFunc
 }
@@ -123,13 +122,25 @@ func (c *clientStream) Send(seq uint64, frames []byte) error {
 
 func (c *clientStream) CloseSend() error { return c.s.CloseSend() }
 
-func (c *clientStream) Recv() (seq, epoch uint64, err error) {
+var errOtherProcess = errors.New("another process has the address now, of which the list does not say anything yet")
+
+// Recv takes the word only of the process that the list names: another one at its address knows none of the sessions, and
+// its own time comes when it is in the list.
+func (c *clientStream) Recv() (link.Ack, error) {
 	a, err := c.s.Recv()
-	return a.GetSeq(), a.GetEpoch(), err
+	other := err == nil && a.GetEpoch() != 0 && a.GetEpoch() != c.peer.epoch
+	if other {
+		err = errOtherProcess
+	}
+	if other || status.Code(err) == codes.FailedPrecondition {
+		c.peer.node.beatNow() // the list here, or there, is not the newest, or the master has lost this node
+	}
+	return link.Ack{Seq: a.GetSeq(), Epoch: a.GetEpoch(), Receiver: a.GetReceiver()}, err
 }
 
 func (c *clientStream) Close() { c.cancel() }
 
+// up is told of the process that the list names, see clientStream.Recv.
 func (p *peer) up(_ uint64, fresh bool) {
 	p.node.linkUp(p, fresh)
 }
@@ -143,6 +154,9 @@ func (p *peer) down(err error) {
 	}
 	p.node.linkDown(p, err)
 }
+
+// oneWay tells whether the node cannot be connected to, and so gets no answer to what it may send here.
+func (p *peer) oneWay() bool { return p.lost.Load() && p.conn.GetState() != connectivity.Ready }
 
 // Flush sends what is queued. It is for the hub.
 func (p *peer) Flush() {
@@ -161,10 +175,18 @@ func (p *peer) send(f *link.Frame) error {
 	if dirty && !p.listed.Swap(true) {
 		p.node.gate.Dirty(p)
 	}
-	if err != nil {
-		return fmt.Errorf("send to node %s: %w", p.addr, err)
+	return p.sent(f, err)
+}
+
+// sent is what becomes of the link's answer to a frame.
+func (p *peer) sent(f *link.Frame, err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	if errors.Is(err, link.ErrFull) && !f.Kind.Bulk() {
+		p.node.overflowed(p)
+	}
+	return fmt.Errorf("send to node %s: %w", p.addr, err)
 }
 
 // sendNow queues a frame and sends it without waiting for more.
@@ -176,10 +198,7 @@ func (p *peer) sendNow(f *link.Frame) error {
 	if dirty {
 		p.link.Flush()
 	}
-	if err != nil {
-		return fmt.Errorf("send to node %s: %w", p.addr, err)
-	}
-	return nil
+	return p.sent(f, err)
 }
 
 // Multicast pushes v to sessions that are behind this gate, in one frame.
@@ -205,6 +224,13 @@ func (p *peer) close(ctx context.Context) {
 	_ = p.conn.Close()
 }
 
+// discard ends the way to the node and drops what is queued.
+func (p *peer) discard() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	p.close(ctx)
+}
+
 // drain refuses more, and sends what is queued if ctx allows: not for long to a node that hangs, and not at all to one
 // that is not there. It tells whether the node has taken it.
 func (p *peer) drain(ctx context.Context) bool {
@@ -212,12 +238,7 @@ func (p *peer) drain(ctx context.Context) bool {
 	defer cancel()
 	p.mu.Lock()
 	p.gone, p.hurry = true, cancel
-	running := p.running
-	p.running = nil
 	p.mu.Unlock()
-	for _, c := range running {
-		c.giveUp()
-	}
 	if p.link == nil {
 		p.unary.close(ctx)
 		return ctx.Err() == nil

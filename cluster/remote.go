@@ -47,6 +47,7 @@ type remote struct {
 
 	turn     atomic.Pointer[func()] // makes the changes that wait, nil if none does
 	addr     atomic.Pointer[net.Addr]
+	spent    atomic.Int64 // see Spent
 	mid      atomic.Uint64
 	answered atomic.Uint64
 }

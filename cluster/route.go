@@ -103,6 +103,8 @@ type upstream struct {
 	failed   map[uint64]bool // answered with an error although the answer may come yet: the latest
 	failed0  map[uint64]bool // and those before them
 	closed   bool
+	sent     map[*peer]int // bytes of messages that have not left the node's queue
+	full     chan struct{} // not nil: the client is not read; to be closed
 }
 
 // inFlight is a request that has no answer yet.
@@ -141,7 +143,7 @@ func (n *Node) forward(from dispatch.Peer, m *codec.Message) error {
 	switch from := from.(type) {
 	case *gate.Conn:
 		u := n.upstreamOf(s)
-		known, old := u.enter(n, p, s, &f, from.SeesErrors())
+		known, old := u.enter(n, p, from, &f)
 		for _, mid := range old {
 			n.table.Fail(from, mid, "", component.Errorf(component.CodeExhausted, "%d later requests have no answer either", maxTracked*3/4))
 		}
@@ -153,12 +155,14 @@ func (n *Node) forward(from dispatch.Peer, m *codec.Message) error {
 			return session.ErrClosed
 		}
 		if p.lost.Load() { // since it was chosen: its requests were failed before this one was noted, or with it
+			u.credit(p, costOf(&f))
 			if f.Kind == link.Request && !u.fail(f.ID) {
 				return nil
 			}
 			return unavailable(p.addr)
 		}
 		if err := p.sendNow(&f); err != nil {
+			u.credit(p, costOf(&f))
 			u.answered(f.ID)
 			return component.Errorf(component.CodeUnavailable, "node %s: %w", p.addr, err)
 		}
@@ -169,14 +173,15 @@ func (n *Node) forward(from dispatch.Peer, m *codec.Message) error {
 		if from.key.gate != p.addr {
 			from.introduce(p)
 		}
-		return p.send(&f)
+		return p.post(&f, p.send)
 	}
 	return component.Errorf(component.CodeInvalid, "route %q is on another node: use Call or Notify", m.Route)
 }
 
 // enter notes that p serves s, tells p of the session if it does not know it, and notes the request. Where too many have
 // no answer it returns the oldest, to be failed if the client is told of that. It is false for a session that has ended.
-func (u *upstream) enter(n *Node, p *peer, s *session.Session, f *link.Frame, tell bool) (ok bool, old []uint64) {
+func (u *upstream) enter(n *Node, p *peer, from *gate.Conn, f *link.Frame) (ok bool, old []uint64) {
+	s := from.Session()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed || s.Closed() {
@@ -188,8 +193,10 @@ func (u *upstream) enter(n *Node, p *peer, s *session.Session, f *link.Frame, te
 			p.sessions.Add(1)
 		}
 		u.known[p] = start
+		delete(u.sent, p)
 		_ = p.send(n.opening(s)) // if that fails, so does the message
 	}
+	u.enterLocked(from, p, costOf(f))
 	if f.Kind == link.Request {
 		delete(u.failed, f.ID)
 		delete(u.failed0, f.ID)
@@ -198,7 +205,7 @@ func (u *upstream) enter(n *Node, p *peer, s *session.Session, f *link.Frame, te
 		}
 		if len(u.requests) >= maxTracked {
 			for _, mid := range u.oldestLocked(maxTracked / 4) {
-				if !tell { // an old client takes an answer at any time
+				if !from.SeesErrors() { // an old client takes an answer at any time
 					delete(u.requests, mid)
 				} else if u.failLocked(mid) {
 					old = append(old, mid)
@@ -297,7 +304,8 @@ func (u *upstream) end(id int64) (told map[*peer]uint32) {
 		_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: id})
 	}
 	told = u.known
-	u.known, u.requests, u.failed, u.failed0 = nil, nil, nil, nil
+	u.known, u.requests, u.failed, u.failed0, u.sent = nil, nil, nil, nil, nil
+	u.relaxLocked()
 	return told
 }
 
@@ -308,6 +316,8 @@ func (u *upstream) lost(p *peer, forget bool) (mids []uint64) {
 	if forget {
 		delete(u.known, p)
 	}
+	delete(u.sent, p)
+	u.relaxLocked()
 	for mid, r := range u.requests {
 		if r.at == p && u.failLocked(mid) {
 			mids = append(mids, mid)

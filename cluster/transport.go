@@ -31,7 +31,7 @@ const (
 )
 
 // clustered tells whether the node is one of several.
-func (o *Options) clustered() bool { return o.IsMaster || o.AdvertiseAddr != "" }
+func (o *Options) clustered() bool { return o.IsMaster || o.AdvertiseAddr != "" || o.Keeper != nil }
 
 // openService opens the address at which other nodes reach this one.
 func (n *Node) openService(services []string) (err error) {

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"log/slog"
+	"math"
 	"math/bits"
 	"time"
 )
@@ -44,12 +45,20 @@ func (s *Scheduler) Schedule(t Task) { s.PushTask(t) }
 // must not call it: with a full queue it would wait for itself. PushTask is for
 // that.
 func (s *Scheduler) Submit(jobs []Job, stop <-chan struct{}) error {
+	return s.submit(jobs, stop, s.cfg.limit)
+}
+
+// Post is Submit without the wait: the queue grows beyond its limit. It is for
+// those whose input is bounded in another way. Anybody may call it.
+func (s *Scheduler) Post(jobs []Job) error { return s.submit(jobs, nil, math.MaxInt) }
+
+func (s *Scheduler) submit(jobs []Job, stop <-chan struct{}, limit int) error {
 	if len(jobs) == 0 {
 		return nil
 	}
 	came := s.stamp()
 	s.mu.Lock()
-	for len(s.queue) >= s.cfg.limit && s.life <= lifeRunning {
+	for len(s.queue) >= limit && s.life <= lifeRunning {
 		if s.room == nil {
 			s.room = make(chan struct{})
 		}

@@ -9,19 +9,17 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"flag"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/lonng/nano/benchmark/internal/child"
 	"github.com/lonng/nano/codec"
 )
 
@@ -48,98 +46,21 @@ func main() {
 	}
 }
 
-// process is a child.
-type process struct {
-	name  string
-	cmd   *exec.Cmd
-	stdin io.WriteCloser
-	lines *bufio.Reader
-}
-
-// start starts this program in another role. It ends when its input is closed.
-func start(name, role string, args ...string) (*process, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	p := &process{name: name, cmd: exec.Command(self, append([]string{"-role", role}, args...)...)} //nolint:gosec,noctx // this program; it ends with its input
-	p.cmd.Stderr = os.Stderr
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	p.lines = bufio.NewReader(out)
-	return p, p.cmd.Start()
-}
-
-// words reads a line of the child that begins with the word.
-func (p *process) words(first string) ([]string, error) {
-	line, err := p.lines.ReadString('\n')
-	if err != nil {
-		return nil, fmt.Errorf("%s ended while %q was expected: %w", p.name, first, err)
-	}
-	w := strings.Fields(line)
-	if len(w) == 0 || w[0] != first {
-		return nil, fmt.Errorf("%s says %q, and %q was expected", p.name, line, first)
-	}
-	return w[1:], nil
-}
-
-func (p *process) stop() {
-	_ = p.stdin.Close()
-	_ = p.cmd.Wait()
-}
-
-// cpu returns the time that the process has had on processors.
-func (p *process) cpu() time.Duration {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	_, rest, _ := strings.Cut(string(b), ") ")
-	f := strings.Fields(rest)
-	if len(f) < 13 {
-		return 0
-	}
-	user, _ := strconv.Atoi(f[11])
-	system, _ := strconv.Atoi(f[12])
-	return time.Duration(user+system) * 10 * time.Millisecond
-}
-
-// memory returns the process' resident memory in MiB.
-func (p *process) memory() float64 {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	_, rest, _ := strings.Cut(string(b), "VmRSS:")
-	f := strings.Fields(rest)
-	if len(f) == 0 {
-		return 0
-	}
-	kib, _ := strconv.Atoi(f[0])
-	return float64(kib) / 1024
-}
-
-func sum(nodes []*process) (total time.Duration) {
-	for _, p := range nodes {
-		total += p.cpu()
-	}
-	return total
-}
-
 // measure runs the whole and prints it.
 func measure(gates, clients, rounds, payload int) error {
-	var all []*process
+	var all []*child.Process
 	defer func() {
 		for _, p := range slices.Backward(all) {
-			p.stop()
+			p.Stop()
 		}
 	}()
-	begin := func(name, role string, args ...string) (*process, []string, error) {
-		p, err := start(name, role, append(args, "-payload", strconv.Itoa(payload))...)
+	begin := func(name, role string, args ...string) (*child.Process, []string, error) {
+		p, err := child.Start(name, role, append(args, "-payload", strconv.Itoa(payload))...)
 		if err != nil {
 			return nil, nil, err
 		}
 		all = append(all, p)
-		w, err := p.words("serves")
+		w, err := p.Words("serves")
 		return p, w, err
 	}
 	master, where, err := begin("master", "master")
@@ -150,7 +71,7 @@ func measure(gates, clients, rounds, payload int) error {
 	if err != nil {
 		return err
 	}
-	nodes := []*process{master, backend}
+	nodes := []*child.Process{master, backend}
 	var doors []string
 	for i := range gates {
 		g, w, err := begin(fmt.Sprint("gate ", i+1), "gate", "-addr", where[0])
@@ -163,14 +84,14 @@ func measure(gates, clients, rounds, payload int) error {
 	time.Sleep(time.Second) // until the last gate is in all lists
 	empty := make([]float64, len(nodes))
 	for i, p := range nodes {
-		empty[i] = p.memory()
+		empty[i] = p.Memory() / 1024
 	}
 
-	before, since := sum(nodes), time.Now()
-	var loads []*process
+	before, since := child.CPU(nodes), time.Now()
+	var loads []*child.Process
 	each := clients / gates
 	for i, door := range doors {
-		p, err := start(fmt.Sprint("clients of gate ", i+1), "load", "-addr", door, "-clients", strconv.Itoa(each), "-payload", strconv.Itoa(payload))
+		p, err := child.Start(fmt.Sprint("clients of gate ", i+1), "load", "-addr", door, "-clients", strconv.Itoa(each), "-payload", strconv.Itoa(payload))
 		if err != nil {
 			return err
 		}
@@ -178,23 +99,23 @@ func measure(gates, clients, rounds, payload int) error {
 		loads = append(loads, p)
 	}
 	for _, p := range loads {
-		if _, err := p.words("joined"); err != nil {
+		if _, err := p.Words("joined"); err != nil {
 			return err
 		}
 	}
 	clients = each * gates
 	took := time.Since(since)
 	fmt.Printf("%d clients at %d gates joined one group in %v: %.0f joins a second, %.0f µs of the nodes' processor time each\n",
-		clients, gates, took.Round(10*time.Millisecond), float64(clients)/took.Seconds(), (sum(nodes)-before).Seconds()*1e6/float64(clients))
+		clients, gates, took.Round(10*time.Millisecond), float64(clients)/took.Seconds(), (child.CPU(nodes)-before).Seconds()*1e6/float64(clients))
 
 	var times, handler []time.Duration
-	before = sum(nodes)
-	ofBackend := backend.cpu()
+	before = child.CPU(nodes)
+	ofBackend := backend.CPU()
 	for range rounds {
-		if _, err := io.WriteString(backend.stdin, "shout\n"); err != nil {
+		if _, err := io.WriteString(backend.Stdin, "shout\n"); err != nil {
 			return err
 		}
-		w, err := backend.words("shouted")
+		w, err := backend.Words("shouted")
 		if err != nil {
 			return err
 		}
@@ -203,7 +124,7 @@ func measure(gates, clients, rounds, payload int) error {
 		handler = append(handler, time.Duration(within))
 		var last int64
 		for _, p := range loads {
-			w, err := p.words("heard")
+			w, err := p.Words("heard")
 			if err != nil {
 				return err
 			}
@@ -212,8 +133,8 @@ func measure(gates, clients, rounds, payload int) error {
 		}
 		times = append(times, time.Duration(last-begun))
 	}
-	used := (sum(nodes) - before) / time.Duration(rounds)
-	ofBackend = (backend.cpu() - ofBackend) / time.Duration(rounds)
+	used := (child.CPU(nodes) - before) / time.Duration(rounds)
+	ofBackend = (backend.CPU() - ofBackend) / time.Duration(rounds)
 	slices.Sort(times)
 	slices.Sort(handler)
 	fmt.Printf("a broadcast of %d bytes to all of them, %d times: the last client has it after %v (median; at most %v); %v in the backend's handler\n",
@@ -222,7 +143,7 @@ func measure(gates, clients, rounds, payload int) error {
 		used.Round(time.Millisecond), used.Seconds()*1e6/float64(clients), ofBackend.Round(100*time.Microsecond))
 	fmt.Printf("\n%-10s %10s %12s %14s\n", "node", "memory", "when empty", "a client")
 	for i, p := range nodes {
-		m, of := p.memory(), each
+		m, of := p.Memory()/1024, each
 		if p == backend {
 			of = clients
 		}
@@ -230,7 +151,7 @@ func measure(gates, clients, rounds, payload int) error {
 		if p != master {
 			each = fmt.Sprintf("%.1f KiB", (m-empty[i])*1024/float64(of))
 		}
-		fmt.Printf("%-10s %6.0f MiB %8.0f MiB %14s\n", p.name, m, empty[i], each)
+		fmt.Printf("%-10s %6.0f MiB %8.0f MiB %14s\n", p.Name, m, empty[i], each)
 	}
 	return nil
 }

@@ -93,7 +93,10 @@ type MemberInfo struct {
 	// nodeId is the part of its session ids that is the node's own; 0: it has none.
 	NodeId uint32 `protobuf:"varint,7,opt,name=nodeId,proto3" json:"nodeId,omitempty"`
 	// fixed says that nodeId comes from the node's configuration and cannot be another.
-	Fixed         bool `protobuf:"varint,8,opt,name=fixed,proto3" json:"fixed,omitempty"`
+	Fixed bool `protobuf:"varint,8,opt,name=fixed,proto3" json:"fixed,omitempty"`
+	// joined is the n of the Version at which the master has added this process. It tells two processes of a node of the 0.5
+	// series apart, which have no epoch. Only the master says it.
+	Joined        uint64 `protobuf:"varint,9,opt,name=joined,proto3" json:"joined,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -182,6 +185,13 @@ func (x *MemberInfo) GetFixed() bool {
 		return x.Fixed
 	}
 	return false
+}
+
+func (x *MemberInfo) GetJoined() uint64 {
+	if x != nil {
+		return x.Joined
+	}
+	return 0
 }
 
 // Version names a state of the list of members.
@@ -1332,7 +1342,10 @@ type Ack struct {
 	// seq is the last batch that it has taken: the sender may forget those up to it.
 	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	// epoch tells one run of the receiver from another; only in the first Ack of a stream.
-	Epoch         uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// receiver is another when the receiver has forgotten what it had taken; only in the first Ack of a stream. 0: it does
+	// not say.
+	Receiver      uint64 `protobuf:"varint,3,opt,name=receiver,proto3" json:"receiver,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1381,11 +1394,18 @@ func (x *Ack) GetEpoch() uint64 {
 	return 0
 }
 
+func (x *Ack) GetReceiver() uint64 {
+	if x != nil {
+		return x.Receiver
+	}
+	return 0
+}
+
 var File_cluster_clusterpb_cluster_proto protoreflect.FileDescriptor
 
 const file_cluster_clusterpb_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcluster/clusterpb/cluster.proto\x12\tclusterpb\"\xe0\x01\n" +
+	"\x1fcluster/clusterpb/cluster.proto\x12\tclusterpb\"\xf8\x01\n" +
 	"\n" +
 	"MemberInfo\x12\x14\n" +
 	"\x05label\x18\x01 \x01(\tR\x05label\x12 \n" +
@@ -1395,7 +1415,8 @@ const file_cluster_clusterpb_cluster_proto_rawDesc = "" +
 	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x12&\n" +
 	"\x05state\x18\x06 \x01(\x0e2\x10.clusterpb.StateR\x05state\x12\x16\n" +
 	"\x06nodeId\x18\a \x01(\rR\x06nodeId\x12\x14\n" +
-	"\x05fixed\x18\b \x01(\bR\x05fixed\"/\n" +
+	"\x05fixed\x18\b \x01(\bR\x05fixed\x12\x16\n" +
+	"\x06joined\x18\t \x01(\x04R\x06joined\"/\n" +
 	"\aVersion\x12\x16\n" +
 	"\x06master\x18\x01 \x01(\x04R\x06master\x12\f\n" +
 	"\x01n\x18\x02 \x01(\x04R\x01n\"\x7f\n" +
@@ -1463,10 +1484,11 @@ const file_cluster_clusterpb_cluster_proto_rawDesc = "" +
 	"\x14CloseSessionResponse\"1\n" +
 	"\x05Batch\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x16\n" +
-	"\x06frames\x18\x02 \x01(\fR\x06frames\"-\n" +
+	"\x06frames\x18\x02 \x01(\fR\x06frames\"I\n" +
 	"\x03Ack\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch*0\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
+	"\breceiver\x18\x03 \x01(\x04R\breceiver*0\n" +
 	"\x05State\x12\v\n" +
 	"\aWORKING\x10\x00\x12\f\n" +
 	"\bSTARTING\x10\x01\x12\f\n" +

@@ -26,7 +26,13 @@ type call struct {
 	mid   uint64
 	arg   any
 	raw   []byte
+	meter Meter // nil, or to be told that the call has left the queue
+	cost  int
 }
+
+// Meter is told when messages that were counted somewhere have left the queue: cost bytes of them. It is called from any
+// goroutine.
+type Meter interface{ Spent(cost int) }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
 
@@ -36,6 +42,7 @@ func (c *call) Name() string { return c.route.name }
 // Run calls the handler and answers. It is what a scheduler runs.
 func (c *call) Run() {
 	defer c.end()
+	c.spend()
 	s := c.peer.Session()
 	h := c.route.handler
 	c.peer.Enter(c.mid)
@@ -73,6 +80,14 @@ func (c *call) end() {
 		c.table.fail(c.peer, c.mid, c.route.name, component.Errorf(component.CodeInternal, "internal error"))
 	}
 	c.free()
+}
+
+// spend tells the meter, once.
+func (c *call) spend() {
+	if m := c.meter; m != nil {
+		c.meter = nil
+		m.Spent(c.cost)
+	}
 }
 
 // callContext is a session's context with what a handler may ask about its call.
@@ -155,6 +170,9 @@ type Batch struct {
 	table *Table
 	jobs  []scheduler.Job
 	sched *scheduler.Scheduler // whose jobs they are
+	posts bool                 // never waits for a scheduler
+	meter Meter                // of the message that is being added, until its call has it
+	cost  int
 }
 
 var batches = sync.Pool{New: func() any { return new(Batch) }}
@@ -164,6 +182,24 @@ func (t *Table) Begin() *Batch {
 	b := batches.Get().(*Batch)
 	b.table = t
 	return b
+}
+
+// BeginMetered returns an empty batch that never waits for a scheduler that is full: what goes into it is bounded by who
+// sends it, who is told by meters.
+func (t *Table) BeginMetered() *Batch {
+	b := t.Begin()
+	b.posts = true
+	return b
+}
+
+// AddMetered is Add for a message that was counted: m is told of its cost when it leaves the queue, which may be at once.
+func (b *Batch) AddMetered(p Peer, v codec.View, m Meter, cost int) {
+	b.meter, b.cost = m, cost
+	b.Add(p, v)
+	if b.meter != nil { // there was no call for it
+		b.meter = nil
+		m.Spent(cost)
+	}
 }
 
 // Add prepares the call that message v asks for. v is borrowed; nothing of it is kept. A message that cannot be
@@ -296,6 +332,8 @@ func (b *Batch) add(p Peer, r *route, mid uint64, data []byte) {
 		t.fail(p, mid, r.name, err)
 		return
 	}
+	meter := b.meter
+	c.meter, c.cost, b.meter = meter, b.cost, nil
 	main := r.main
 	if r.sched == nil { // a session's own is one of ours, most often
 		main, _ = p.Session().Value(r.byName).(*scheduler.Scheduler)
@@ -310,6 +348,9 @@ func (b *Batch) add(p Peer, r *route, mid uint64, data []byte) {
 	}
 	b.hand()
 	if err := schedule(p, r, c); err != nil {
+		if meter != nil { // the call's own may be in use
+			meter.Spent(b.cost)
+		}
 		t.fail(p, mid, r.name, err)
 	}
 }
@@ -361,6 +402,7 @@ func (t *Table) prepare(p Peer, r *route, mid uint64, data []byte) (*call, error
 }
 
 func (c *call) free() {
+	c.spend()
 	*c = call{}
 	calls.Put(c)
 }
@@ -415,7 +457,13 @@ func (b *Batch) hand() {
 	if len(b.jobs) == 0 {
 		return
 	}
-	if err := b.sched.Submit(b.jobs, nil); err != nil {
+	var err error
+	if b.posts {
+		err = b.sched.Post(b.jobs)
+	} else {
+		err = b.sched.Submit(b.jobs, nil)
+	}
+	if err != nil {
 		for _, j := range b.jobs {
 			c := j.(*call)
 			b.table.fail(c.peer, c.mid, c.route.name, component.Errorf(component.CodeUnavailable, "the node is shutting down: %w", err))
@@ -426,13 +474,12 @@ func (b *Batch) hand() {
 	b.jobs = b.jobs[:0]
 }
 
-// Hand hands over the calls that were added so far, and waits where a scheduler is full: what is pushed to a scheduler
-// after it comes after them.
+// Hand hands over the calls that were added so far: what is pushed to a scheduler after it comes after them.
 func (b *Batch) Hand() { b.hand() }
 
 // Submit hands the calls over, waits where a scheduler is full, and gives the batch back.
 func (b *Batch) Submit() {
 	b.hand()
-	b.table, b.sched = nil, nil
+	b.table, b.sched, b.posts = nil, nil, false
 	batches.Put(b)
 }

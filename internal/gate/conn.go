@@ -67,7 +67,8 @@ type Conn struct {
 	deaf    bool            // what comes is dropped: it was malformed once
 
 	phase    atomic.Uint32
-	busy     atomic.Bool // the reader waits for a scheduler
+	busy     atomic.Bool                     // the reader waits for a scheduler
+	pause    atomic.Pointer[<-chan struct{}] // not nil: the reader is to wait until it is closed
 	mid      atomic.Uint64
 	answered atomic.Uint64 // mid, if its request was answered while its handler ran
 	spoke    spoke

@@ -33,16 +33,18 @@ func (o *outbuf) write(fd uintptr) {
 func readRaw(fd uintptr, b []byte) (n int, again bool, err error) {
 	for {
 		n, err = readSome(int(fd), b)
-		switch {
-		case err == syscall.EINTR:
-		case err == syscall.EAGAIN:
-			return 0, true, nil
-		case err != nil:
-			return 0, false, err
-		case n == 0:
-			return 0, false, io.EOF
-		default:
+		//nolint:errorlint // system calls return the bare number
+		switch err {
+		case nil:
+			if n == 0 {
+				return 0, false, io.EOF
+			}
 			return n, false, nil
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return 0, true, nil
+		default:
+			return 0, false, err
 		}
 	}
 }

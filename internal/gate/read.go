@@ -127,6 +127,9 @@ func (c *Conn) consume(data []byte) error {
 		c.batch = nil
 		c.busy.Store(true)
 		b.Submit()
+		if until := c.pause.Swap(nil); until != nil {
+			<-*until
+		}
 		c.busy.Store(false)
 	}
 	if err != nil && isMalformed(err) {
@@ -135,6 +138,10 @@ func (c *Conn) consume(data []byte) error {
 	}
 	return err
 }
+
+// Pause has the reader wait, before it reads more, until the channel is closed. It is for who takes the session's messages
+// elsewhere, and must close the channel when the session ends.
+func (c *Conn) Pause(until <-chan struct{}) { c.pause.Store(&until) }
 
 // malformed ends the session of a client whose input makes no sense. What else it sends is read and dropped until
 // the connection is closed: with input unread it would be reset, and the client not see why.

@@ -11,6 +11,7 @@ type backlog struct {
 	first    uint64 // the seq of batches[head]
 	next     int    // how many of batches[head:] were sent on this stream
 	everSent int    // and on any: the peer may have taken them
+	sent     bool   // anything was, ever
 
 	open   *chunk // gathers frames from open.buf[from:]
 	from   int
@@ -96,7 +97,7 @@ func (l *backlog) take() (b batch, seq uint64, again, ok bool) {
 	l.unsent -= len(b.bytes)
 	l.next++
 	again = l.next <= l.everSent
-	l.everSent = max(l.everSent, l.next)
+	l.everSent, l.sent = max(l.everSent, l.next), true
 	return b, seq, again, true
 }
 

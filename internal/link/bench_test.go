@@ -63,7 +63,7 @@ type direct struct {
 	cancel  context.CancelFunc
 	batches chan packet
 	taken   chan struct{}
-	acks    chan packet
+	acks    chan link.Ack
 	lent    bool
 }
 
@@ -81,12 +81,12 @@ func (d *direct) Send(seq uint64, frames []byte) error {
 	}
 }
 
-func (d *direct) Recv() (uint64, uint64, error) {
+func (d *direct) Recv() (link.Ack, error) {
 	select {
-	case p := <-d.acks:
-		return p.seq, p.epoch, nil
+	case a := <-d.acks:
+		return a, nil
 	case <-d.ctx.Done():
-		return 0, 0, io.EOF
+		return link.Ack{}, io.EOF
 	}
 }
 
@@ -117,9 +117,9 @@ func (d directServer) Recv() (uint64, []byte, error) {
 	}
 }
 
-func (d directServer) Send(seq, epoch uint64) error {
+func (d directServer) Send(a link.Ack) error {
 	select {
-	case d.acks <- packet{seq: seq, epoch: epoch}:
+	case d.acks <- a:
 		return nil
 	case <-d.ctx.Done():
 		return io.EOF
@@ -135,7 +135,7 @@ func newDirect(b *testing.B, handle func(*link.Reader) error) *link.Sender {
 	s, err := link.NewSender(link.SenderConfig{Epoch: 1, Log: quiet,
 		Up: func(uint64, bool) { close(up) },
 		Dial: func(context.Context) (link.Stream, error) {
-			d := &direct{batches: make(chan packet), taken: make(chan struct{}, 1), acks: make(chan packet, 1)}
+			d := &direct{batches: make(chan packet), taken: make(chan struct{}, 1), acks: make(chan link.Ack, 1)}
 			d.ctx, d.cancel = context.WithCancel(context.Background())
 			go func() {
 				defer d.cancel()

@@ -69,17 +69,17 @@ func (s *Sender) connect() (established, progress bool, err error) {
 	stop := context.AfterFunc(ctx, stream.Close)
 	defer stop()
 
-	last, epoch, err := stream.Recv()
+	ack, err := stream.Recv()
 	if err == nil && !timeout.Stop() {
 		err = ErrTimeout
 	}
 	if err != nil {
 		return false, false, s.failed(ctx, err)
 	}
-	fresh := s.begin(epoch, last)
-	s.cfg.Log.Debug("link is up", slog.Uint64("peer_epoch", epoch), slog.Uint64("last", last), slog.Bool("fresh", fresh))
+	fresh := s.begin(ack)
+	s.cfg.Log.Debug("link is up", slog.Uint64("peer_epoch", ack.Epoch), slog.Uint64("last", ack.Seq), slog.Bool("fresh", fresh))
 	if s.cfg.Up != nil {
-		s.cfg.Up(epoch, fresh)
+		s.cfg.Up(ack.Epoch, fresh)
 	}
 
 	received := make(chan struct{})
@@ -115,15 +115,18 @@ func (s *Sender) failed(ctx context.Context, err error) error {
 }
 
 // begin makes the backlog fit what the peer says that it has.
-func (s *Sender) begin(epoch, last uint64) (fresh bool) {
+func (s *Sender) begin(ack Ack) (fresh bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	epoch, last := ack.Epoch, ack.Seq
+	// A receiver that is new may have nothing to say by which that shows: if the one before it had acknowledged nothing.
+	forgot := s.log.sent && s.other != 0 && ack.Receiver != 0 && s.other != ack.Receiver
 	first := s.peer == 0 || s.stats.Connects == 0 && s.peer == epoch
 	switch {
 	case first:
 		// It may have had batches from an earlier Sender of our run, which did not know that they had arrived.
 		s.log.first = last + 1
-	case epoch == s.peer && s.log.resume(last):
+	case epoch == s.peer && !forgot && s.log.resume(last):
 	default:
 		frames, bytes := s.log.restart(last, epoch == s.peer)
 		s.stats.Dropped += uint64(frames)
@@ -132,7 +135,7 @@ func (s *Sender) begin(epoch, last uint64) (fresh bool) {
 		fresh = true
 	}
 	s.drainedLocked() // the peer's word may be that it has all
-	s.peer = epoch
+	s.peer, s.other = epoch, ack.Receiver
 	s.stats.Connects++
 	s.stats.Connected = true
 	return fresh
@@ -173,6 +176,7 @@ func (s *Sender) sendLocked(more func() bool) {
 			return
 		}
 		stream := s.stream
+		s.sent = time.Now()
 		s.mu.Unlock()
 		err := stream.Send(seq, b.bytes)
 		s.mu.Lock()
@@ -192,12 +196,12 @@ func (s *Sender) sendLocked(more func() bool) {
 // receive takes acknowledgements until the stream ends.
 func (s *Sender) receive(stream Stream) error {
 	for {
-		seq, _, err := stream.Recv()
+		ack, err := stream.Recv()
 		if err != nil {
 			return err
 		}
 		s.mu.Lock()
-		ok := s.log.ack(seq)
+		ok := s.log.ack(ack.Seq)
 		s.stats.Acks++
 		s.drainedLocked()
 		s.mu.Unlock()

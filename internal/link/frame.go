@@ -28,12 +28,13 @@ const (
 	Call                // a call from node to node that wants a Reply
 	Cast                // a call from node to node that wants none
 	Reply               // the answer to a Call
+	Credit              // ID bytes of a session's messages, or of the node's calls, have left the queue of who was sent them
 	kindEnd
 )
 
 var kindNames = [kindEnd]string{
 	"Kind(0)", "Request", "Notify", "Push", "Response", "Multicast", "Kick", "Close", "SessionOpened", "SessionClosed",
-	"SessionChanged", "Bind", "Bound", "Call", "Cast", "Reply",
+	"SessionChanged", "Bind", "Bound", "Call", "Cast", "Reply", "Credit",
 }
 
 // String names the kind.
@@ -42,6 +43,16 @@ func (k Kind) String() string {
 		return kindNames[k]
 	}
 	return "Kind(" + strconv.Itoa(int(k)) + ")"
+}
+
+// Bulk tells whether it is what clients and applications send, in any number. All others tell of something that happens
+// once, and that the peer has to know.
+func (k Kind) Bulk() bool {
+	switch k {
+	case Request, Notify, Push, Multicast, Call, Cast:
+		return true
+	}
+	return false
 }
 
 // Frame is one message between two nodes. What the fields mean is between those who write and read them; those that are

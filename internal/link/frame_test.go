@@ -120,7 +120,7 @@ func TestMalformed(t *testing.T) {
 }
 
 func TestKindNames(t *testing.T) {
-	for k, want := range map[link.Kind]string{0: "Kind(0)", link.Request: "Request", link.Reply: "Reply", 16: "Kind(16)"} {
+	for k, want := range map[link.Kind]string{0: "Kind(0)", link.Request: "Request", link.Credit: "Credit", 17: "Kind(17)"} {
 		if k.String() != want {
 			t.Errorf("%d is %q, want %q", byte(k), k, want)
 		}
@@ -161,7 +161,7 @@ func FuzzReader(f *testing.F) {
 func FuzzRoundTrip(f *testing.F) {
 	f.Add(byte(1), byte(0), int64(1), uint64(2), int64(3), []byte("a.b"), []byte("why"), []byte("data"), []byte{1, 2, 3, 4, 5, 6, 7, 8, 9})
 	f.Fuzz(func(t *testing.T, kind, flags byte, session int64, id uint64, uid int64, route, text, data, ids []byte) {
-		in := link.Frame{Kind: link.Kind(kind%15 + 1), Flags: flags, Session: session, ID: id, UID: uid, Route: route, Text: text, Data: data}
+		in := link.Frame{Kind: link.Kind(kind%16 + 1), Flags: flags, Session: session, ID: id, UID: uid, Route: route, Text: text, Data: data}
 		for ; len(ids) >= 8; ids = ids[8:] {
 			in.Sessions = append(in.Sessions, int64(binary.LittleEndian.Uint64(ids)))
 		}

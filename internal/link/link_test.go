@@ -195,6 +195,54 @@ func TestPeerForgot(t *testing.T) {
 	})
 }
 
+// A backend forgets us before it has acknowledged anything, or what it then says is lost. What it had handled must not
+// be handled again, or a player gets an answer twice; what it never got must arrive.
+func TestPeerForgotBeforeItAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b book
+		w := &wire{receiver: newReceiver(t, link.ReceiverConfig{Epoch: 2, AckDelay: time.Hour}), epoch: 1, handle: b.handle}
+		fresh := 0
+		s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1, Up: func(_ uint64, f bool) {
+			if f {
+				fresh++
+			}
+		}})
+		forget := func() {
+			t.Helper()
+			if err := w.receiver.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.mu.Lock()
+			w.receiver = newReceiver(t, link.ReceiverConfig{Epoch: 2, AckDelay: time.Hour})
+			w.mu.Unlock()
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		forget() // nothing was sent: it has lost nothing
+		if fresh != 0 {
+			t.Error("fresh, although nothing was sent")
+		}
+		mustQueue(t, s, 1)
+		mustQueue(t, s, 2)
+		s.Flush()
+		synctest.Wait()
+		w.mu.Lock()
+		w.onAck = func(c *conn, _ uint64) error { // of the last stream, as it ends, and the first word of the next
+			if c.number < 4 {
+				return errCut
+			}
+			return nil
+		}
+		w.mu.Unlock()
+		forget()
+		mustQueue(t, s, 3)
+		w.end(t, s)
+		if got := b.read(); fresh != 1 || !slices.Equal(got, upTo(3)) {
+			t.Errorf("fresh %d times, %v", fresh, got)
+		}
+	})
+}
+
 // A restarted gate begins again at its first batch, and the backend forgets the sessions of the former one exactly once.
 func TestSenderRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -244,7 +292,7 @@ func TestNewerStreamReplaces(t *testing.T) {
 		var order []string
 		handling := false
 		serve := func(name string, slow time.Duration) (*conn, chan error) {
-			c := &conn{w: &wire{}, batches: make(chan packet, 5), acks: make(chan packet, 5)}
+			c := &conn{w: &wire{}, batches: make(chan packet, 5), acks: make(chan link.Ack, 5)}
 			c.ctx, c.cancel = context.WithCancelCause(context.Background())
 			result := make(chan error, 1)
 			go func() {
@@ -263,7 +311,7 @@ func TestNewerStreamReplaces(t *testing.T) {
 			return c, result
 		}
 		older, olderEnd := serve("older", time.Second)
-		if hello := <-older.acks; hello.seq != 0 || hello.epoch != 2 {
+		if hello := <-older.acks; hello.Seq != 0 || hello.Epoch != 2 {
 			t.Errorf("first word %+v", hello)
 		}
 		for seq := range uint64(3) {
@@ -271,7 +319,7 @@ func TestNewerStreamReplaces(t *testing.T) {
 		}
 		synctest.Wait() // the first is being handled, and takes a second
 		newer, newerEnd := serve("newer", 0)
-		if hello := <-newer.acks; hello.seq != 1 || hello.epoch != 2 {
+		if hello := <-newer.acks; hello.Seq != 1 || hello.Epoch != 2 {
 			t.Errorf("first word %+v", hello)
 		}
 		if err := <-olderEnd; !errors.Is(err, link.ErrReplaced) {
@@ -280,7 +328,7 @@ func TestNewerStreamReplaces(t *testing.T) {
 		newer.batches <- packet{seq: 1} // again
 		newer.batches <- packet{seq: 2}
 		newer.batches <- packet{seq: 3}
-		if ack := <-newer.acks; ack.seq != 3 || ack.epoch != 0 {
+		if ack := <-newer.acks; ack.Seq != 3 || ack.Epoch != 0 {
 			t.Errorf("acknowledged %+v", ack)
 		}
 		newer.batches <- packet{seq: 5}
@@ -335,13 +383,13 @@ func TestReceiverAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReceiver(t, link.ReceiverConfig{Epoch: 2, AckBytes: 10_000, AckDelay: time.Hour})
 		for _, sender := range []uint64{1, 7} {
-			c := &conn{w: &wire{}, batches: make(chan packet), acks: make(chan packet, 1000)}
+			c := &conn{w: &wire{}, batches: make(chan packet), acks: make(chan link.Ack, 1000)}
 			c.ctx, c.cancel = context.WithCancelCause(context.Background()) //nolint:fatcontext // one a sender, none in another
 			result := make(chan error, 1)
 			go func() {
 				result <- r.Serve(&server{conn: c}, sender, func(*link.Reader) error { return nil })
 			}()
-			if hello := <-c.acks; hello.seq != 0 || hello.epoch != 2 {
+			if hello := <-c.acks; hello.Seq != 0 || hello.Epoch != 2 {
 				t.Errorf("sender %d: first word %+v", sender, hello)
 			}
 			for seq := range uint64(100) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,8 +16,8 @@ import (
 type ServerStream interface {
 	// Recv waits for the next batch. frames are valid until the next Recv. io.EOF: the peer has ended the stream in good order.
 	Recv() (seq uint64, frames []byte, err error)
-	// Send says which batch was taken last; epoch is not 0 in the first one only. One goroutine calls it.
-	Send(seq, epoch uint64) error
+	// Send says what was taken. One goroutine calls it.
+	Send(Ack) error
 	// Context ends with the stream; Recv returns then. The transport must end the stream when Serve has returned.
 	Context() context.Context
 }
@@ -39,6 +41,7 @@ type ReceiverConfig struct {
 // may be called from any goroutine.
 type Receiver struct {
 	cfg     ReceiverConfig
+	id      uint64
 	current atomic.Pointer[serving] // whose batches are handled; changed under mu
 	turn    chan struct{}           // holds one token while a batch is handled; guards what follows
 	known   bool
@@ -78,7 +81,7 @@ func NewReceiver(cfg ReceiverConfig) (*Receiver, error) {
 	if cfg.AckDelay == 0 {
 		cfg.AckDelay = 250 * time.Millisecond
 	}
-	return &Receiver{cfg: cfg, turn: make(chan struct{}, 1), gone: make(chan struct{})}, nil
+	return &Receiver{cfg: cfg, id: 1 + rand.Uint64N(math.MaxUint64), turn: make(chan struct{}, 1), gone: make(chan struct{})}, nil
 }
 
 // Serve takes batches from a stream until it ends. senderEpoch is the run of the peer, as the stream's beginning told.
@@ -112,7 +115,7 @@ func (r *Receiver) Serve(s ServerStream, senderEpoch uint64, handle func(*Reader
 		<-me.stop
 		return me.why
 	}
-	if err := s.Send(last, r.cfg.Epoch); err != nil {
+	if err := s.Send(Ack{Seq: last, Epoch: r.cfg.Epoch, Receiver: r.id}); err != nil {
 		return err
 	}
 	me.taken.Store(last)
@@ -233,7 +236,7 @@ func (r *Receiver) acknowledge(ctx context.Context, s ServerStream, me *serving,
 		}
 		if taken := me.taken.Load(); taken != said {
 			said = taken
-			if err := s.Send(taken, 0); err != nil && over == nil {
+			if err := s.Send(Ack{Seq: taken}); err != nil && over == nil {
 				return err
 			}
 		}

@@ -15,11 +15,19 @@ type Stream interface {
 	Send(seq uint64, frames []byte) error
 	// CloseSend says that there is no more to send. The peer acknowledges all that it has taken, and ends the stream.
 	CloseSend() error
-	// Recv waits for the next acknowledgement: the last batch that the peer has taken, and, in the first one, the epoch of
-	// the peer. One goroutine calls it.
-	Recv() (seq uint64, epoch uint64, err error)
+	// Recv waits for the next acknowledgement. One goroutine calls it.
+	Recv() (Ack, error)
 	// Close ends the stream, and makes Send and Recv return. It may be called several times, by any goroutine, and does not wait.
 	Close()
+}
+
+// Ack is what the receiving end says.
+type Ack struct {
+	Seq uint64 // the batch that it has taken last
+
+	// In the first one of a stream only.
+	Epoch    uint64 // the run of the peer
+	Receiver uint64 // which of the peer's receivers it is: another one has taken nothing of what went to the one before; 0: not known
 }
 
 // SenderConfig is what a [Sender] needs. Zero values mean the defaults.
@@ -30,12 +38,13 @@ type SenderConfig struct {
 	Epoch uint64
 	// PeerEpoch is the run of the peer that is meant; another one counts as a restart. 0: whichever answers first.
 	PeerEpoch uint64
-	// MaxQueue bounds the bytes that are kept, those that the peer has not acknowledged included. Default 64 MiB.
+	// MaxQueue bounds the bytes that are kept, those that the peer has not acknowledged included. Default 64 MiB. Frames that
+	// are not [Kind.Bulk] may have twice as much: one that is refused leaves the peer with what is not true any more.
 	MaxQueue int
 	// MaxBatch bounds the bytes of a batch, unless one frame alone is larger. Default 256 KiB.
 	MaxBatch int
 	// Quick is how many bytes a stream's Send takes without waiting, as long as the peer has not acknowledged them (with
-	// QuickOverhead bytes more for each batch). Within it, [Sender.Flush] sends by itself, and wakes no goroutine for it.
+	// QuickOverhead bytes more for each batch). Within it, [Sender.Flush] may send by itself, and wake no goroutine for it.
 	// 0: Send may wait at any time.
 	Quick int
 	// MaxFrame bounds the bytes of one encoded frame. Default 4 MiB less 4 KiB: what passes a gRPC stream as it comes.
@@ -69,11 +78,13 @@ type Sender struct {
 	mu      sync.Mutex
 	log     backlog
 	peer    uint64 // epoch of the peer; 0 until it is known
+	other   uint64 // the peer's receiver that has the batches; 0 until it is known
 	closing bool
 	drained chan struct{} // closed when closing, and nothing is left
 	stream  Stream        // in use: established, and not known to be over
 	parked  bool          // all is sent; the goroutine sleeps until somebody takes this back, who may then send
 	broken  error         // why the stream in use can not go on
+	sent    time.Time     // when a batch was handed to a stream last
 	stats   Stats
 }
 
@@ -172,7 +183,7 @@ func (s *Sender) QueueFor(peerEpoch uint64, f *Frame) (dirty bool, err error) {
 		err = ErrClosed
 	case peerEpoch != 0 && s.peer != peerEpoch:
 		err = ErrPeerRestarted
-	case s.log.bytes+size > s.cfg.MaxQueue:
+	case s.log.bytes+size > s.limit(f.Kind):
 		s.stats.Refused++
 		err = ErrFull
 	default:
@@ -187,12 +198,20 @@ func (s *Sender) QueueFor(peerEpoch uint64, f *Frame) (dirty bool, err error) {
 	return dirty, err
 }
 
-// Flush sends what is queued if nobody is about to: by itself as far as that goes without waiting (see Quick), else it
-// wakes the sending goroutine.
+// limit is how many bytes may be kept with a frame of that kind.
+func (s *Sender) limit(k Kind) int {
+	if k.Bulk() {
+		return s.cfg.MaxQueue
+	}
+	return 2 * s.cfg.MaxQueue
+}
+
+// Flush sends what is queued if nobody is about to: on a quiet link by itself, as far as that goes without waiting (see
+// Quick). Else it wakes the sending goroutine.
 func (s *Sender) Flush() {
 	s.mu.Lock()
 	wake := s.log.unsent > 0 && s.unparkLocked()
-	if wake && s.quickLocked() {
+	if wake && s.quickLocked() && time.Since(s.sent) > quiet {
 		s.sendLocked(s.quickLocked)
 		if wake = s.broken != nil || s.closing || s.log.unsent > 0; !wake {
 			s.parked = true
@@ -201,6 +220,10 @@ func (s *Sender) Flush() {
 	s.mu.Unlock()
 	s.signal(wake)
 }
+
+// quiet is how long a link has sent nothing for when it is worth more to wake nobody than to gather: until a goroutine that
+// is woken runs, a busy link has more frames for the batch.
+const quiet = time.Millisecond
 
 // QuickOverhead is how many bytes more than its frames a batch may have on a stream.
 const QuickOverhead = 32

@@ -242,8 +242,8 @@ func TestFalseAcknowledgement(t *testing.T) {
 		var downs []error
 		s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1, Down: func(err error) { downs = append(downs, err) }})
 		synctest.Wait()
-		w.conns[0].acks <- packet{epoch: 2}
-		w.conns[0].acks <- packet{seq: 1}
+		w.conns[0].acks <- link.Ack{Epoch: 2}
+		w.conns[0].acks <- link.Ack{Seq: 1}
 		synctest.Wait()
 		if len(downs) != 1 || !errors.Is(downs[0], link.ErrAck) {
 			t.Errorf("down: %v", downs)
@@ -251,6 +251,32 @@ func TestFalseAcknowledgement(t *testing.T) {
 		if err := s.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// What applications send does not take the room of what the peer has to know: a session that has ended, an answer.
+func TestFullQueueTakesNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSender(t, link.SenderConfig{Dial: (&wire{deaf: true}).dial, Epoch: 1, MaxQueue: 1000})
+		for _, kind := range []link.Kind{link.Request, link.Notify, link.Push, link.Multicast, link.Call, link.Cast, link.SessionClosed, link.Reply} {
+			var kept int
+			var err error
+			for err == nil {
+				_, err = s.Queue(&link.Frame{Kind: kind, Session: 5, Data: make([]byte, 20)})
+				kept = s.Stats().Unsent
+			}
+			limit := 1000
+			if !kind.Bulk() {
+				limit = 2000
+			}
+			if !errors.Is(err, link.ErrFull) || kept > limit || kept < limit-50 {
+				t.Errorf("%v: %v with %d bytes kept, want about %d", kind, err, kept, limit)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = s.Close(ctx)
+		<-s.Done()
 	})
 }
 
@@ -264,7 +290,7 @@ func TestFlushWithinQuick(t *testing.T) {
 		s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1, Quick: 2*(link.QuickOverhead+size) + size})
 		synctest.Wait()
 		c := w.conns[0]
-		c.acks <- packet{epoch: 2}
+		c.acks <- link.Ack{Epoch: 2}
 		synctest.Wait()
 		send := func(want uint64, why string) {
 			t.Helper()
@@ -277,7 +303,9 @@ func TestFlushWithinQuick(t *testing.T) {
 			}
 		}
 		send(1, "the first")
+		time.Sleep(10 * time.Millisecond)
 		send(2, "the second")
+		time.Sleep(10 * time.Millisecond)
 		for range 3 {
 			send(0, "beyond quick")
 		}
@@ -290,10 +318,11 @@ func TestFlushWithinQuick(t *testing.T) {
 			synctest.Wait()
 		}
 		sent := s.Stats().Batches
-		c.acks <- packet{seq: sent}
+		c.acks <- link.Ack{Seq: sent}
 		synctest.Wait()
+		time.Sleep(10 * time.Millisecond)
 		send(sent+1, "after the acknowledgement")
-		c.acks <- packet{seq: sent + 1}
+		c.acks <- link.Ack{Seq: sent + 1}
 		synctest.Wait()
 		if st := s.Stats(); st.Frames != 6 || st.Unacked != 0 || st.Unsent != 0 {
 			t.Errorf("%+v", st)

@@ -35,8 +35,8 @@ type wire struct {
 }
 
 type packet struct {
-	seq, epoch uint64
-	frames     []byte
+	seq    uint64
+	frames []byte
 }
 
 type conn struct {
@@ -45,7 +45,7 @@ type conn struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	batches chan packet
-	acks    chan packet
+	acks    chan link.Ack
 	over    sync.Once
 }
 
@@ -61,7 +61,7 @@ func (w *wire) dial(ctx context.Context) (link.Stream, error) {
 			return nil, err
 		}
 	}
-	c := &conn{w: w, number: w.dials, batches: make(chan packet, 2), acks: make(chan packet, 2)}
+	c := &conn{w: w, number: w.dials, batches: make(chan packet, 2), acks: make(chan link.Ack, 2)}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	w.conns = append(w.conns, c)
 	if w.deaf {
@@ -101,17 +101,17 @@ func (c *conn) Send(seq uint64, frames []byte) error {
 	}
 }
 
-func (c *conn) Recv() (uint64, uint64, error) {
+func (c *conn) Recv() (link.Ack, error) {
 	select {
-	case p := <-c.acks:
-		return p.seq, p.epoch, nil
+	case a := <-c.acks:
+		return a, nil
 	case <-c.ctx.Done():
 	}
 	select { // what came before the end is there
-	case p := <-c.acks:
-		return p.seq, p.epoch, nil
+	case a := <-c.acks:
+		return a, nil
 	default:
-		return 0, 0, context.Cause(c.ctx)
+		return link.Ack{}, context.Cause(c.ctx)
 	}
 }
 
@@ -152,15 +152,15 @@ func (s *server) Recv() (uint64, []byte, error) {
 	}
 }
 
-func (s *server) Send(seq, epoch uint64) error {
+func (s *server) Send(a link.Ack) error {
 	if s.w.onAck != nil {
-		if err := s.w.onAck(s.conn, seq); err != nil {
+		if err := s.w.onAck(s.conn, a.Seq); err != nil {
 			s.cancel(err)
 			return err
 		}
 	}
 	select {
-	case s.acks <- packet{seq: seq, epoch: epoch}:
+	case s.acks <- a:
 		return nil
 	case <-s.ctx.Done():
 		return context.Cause(s.ctx)

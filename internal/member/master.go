@@ -46,8 +46,7 @@ type Master struct {
 // record is a member, and how it stands with what it has to be told.
 type record struct {
 	Member
-	last   time.Time // when it was heard
-	joined uint64    // the step that added it
+	last time.Time // when it was heard
 	news
 }
 
@@ -341,8 +340,9 @@ func (m *Master) replace(old *record, info Member) (*record, error) {
 
 func (m *Master) add(info Member) *record {
 	m.leases.take(info.NodeID, info.Addr)
+	info.Joined = m.version + 1
 	m.step(Call{Member: info})
-	r := &record{Member: info, last: m.now, joined: m.version}
+	r := &record{Member: info, last: m.now}
 	m.list = append(m.list, r)
 	m.byAddr[info.Addr] = r
 	return r
@@ -358,7 +358,7 @@ func (m *Master) remove(r *record) {
 
 // change sets what the process of r says of itself. Its node id is the list's business.
 func (m *Master) change(r *record, info Member) {
-	info.NodeID, info.Fixed = r.NodeID, r.Fixed
+	info.NodeID, info.Fixed, info.Joined = r.NodeID, r.Fixed, r.Joined
 	m.set(r, info)
 }
 

@@ -55,6 +55,7 @@ type Member struct {
 	NodeID   uint64 // part of its session ids; 0: not known, or none yet
 	Fixed    bool   // NodeID comes from its configuration and cannot be another
 	Epoch    uint64 // tells the processes at one address apart, newer is greater; 0: a node of the 0.5 series
+	Joined   uint64 // the step of the master's list that added it: tells processes without an epoch apart; 0: not known
 }
 
 // Legacy tells whether the member is a node of the 0.5 series: it takes no views, and its node id is its own
@@ -67,7 +68,7 @@ func (m Member) Has(service string) bool {
 	return ok
 }
 
-// Equal tells whether m and o say the same.
+// Equal tells whether m and o say the same. When they joined is the list's business.
 func (m Member) Equal(o Member) bool {
 	return m.Label == o.Label && m.Addr == o.Addr && m.State == o.State && m.Link == o.Link && m.NodeID == o.NodeID &&
 		m.Fixed == o.Fixed && m.Epoch == o.Epoch && slices.Equal(m.Services, o.Services)

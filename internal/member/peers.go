@@ -280,12 +280,12 @@ func (p *Peers) set(m Member, by uint64) []Effect {
 		p.table = nil
 		p.peers[m.Addr] = &peer{Peer: Peer{Member: m}, by: by}
 		return []Effect{{Kind: Added, Peer: m}}
-	case q.Epoch != m.Epoch:
+	case q.Epoch != m.Epoch || m.Legacy() && q.by == by && q.Joined != m.Joined:
 		gone := p.remove(m.Addr)
 		p.peers[m.Addr] = &peer{Peer: Peer{Member: m}, by: by}
 		return []Effect{gone, {Kind: Added, Peer: m}}
 	case q.Equal(m):
-		q.by = by
+		q.by, q.Joined = by, m.Joined
 		return nil
 	}
 	old := q.Member

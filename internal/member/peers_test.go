@@ -40,6 +40,22 @@ func at(n uint64) member.Version { return member.Version{Master: 100, N: n} }
 
 var none member.Version
 
+func view200(n uint64, all ...member.Member) member.View {
+	v := view(n, all...)
+	v.Version.Master = 200
+	return v
+}
+
+func joined(m member.Member, step uint64) member.Member {
+	m.Joined = step
+	return m
+}
+
+// oldAt is a node of the 0.5 series that was added by that step.
+func oldAt(step uint64) member.Member {
+	return member.Member{Addr: "old", Services: []string{"chat"}, Joined: step}
+}
+
 type scene struct {
 	name string
 	do   func(*node1) string
@@ -142,6 +158,18 @@ func TestPeersPlays(t *testing.T) {
 		"a restart that is seen in a list": {
 			{"", sees(view(2, a)), "added a#1[chat]"},
 			{"", sees(view(4, a2)), "removed a#1[chat]; added a#2[chat]"},
+		},
+		"a restart of a node of the 0.5 series that is seen in a list": {
+			{"", sees(view(2, oldAt(2))), "added old[chat]"},
+			{"the same process in a later list", sees(view(3, oldAt(2))), ""},
+			{"another one", sees(view(5, oldAt(5))), "removed old[chat]; added old[chat]"},
+			{"a step about the same", comes(oldAt(5), at(6)), ""},
+			{"a new master counts anew", sees(view200(3, oldAt(2))), ""},
+			{"", sees(view200(7, oldAt(7))), "removed old[chat]; added old[chat]"},
+		},
+		"a node that was dropped and is back, in one list, is the same process": {
+			{"", sees(view(2, joined(a, 2))), "added a#1[chat]"},
+			{"", sees(view(4, joined(a, 4))), ""},
 		},
 		"a missed change makes it fetch, once more with the heartbeat": {
 			{"", sees(view(2, a)), "added a#1[chat]"},

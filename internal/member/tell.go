@@ -74,11 +74,10 @@ func (m *Master) since(n uint64) []Call {
 // service that nobody has.
 type seen struct {
 	Member
-	joined uint64
 }
 
 func (s seen) same(o seen) bool {
-	return s.joined == o.joined && s.Label == o.Label && slices.Equal(s.Services, o.Services)
+	return s.Joined == o.Joined && s.Label == o.Label && slices.Equal(s.Services, o.Services)
 }
 
 func (m *Master) forLegacy() []seen {
@@ -92,7 +91,7 @@ func (m *Master) forLegacy() []seen {
 	}
 	all := make([]seen, len(m.list))
 	for i, r := range m.list {
-		all[i] = seen{r.Member, r.joined}
+		all[i] = seen{r.Member}
 		if r.State != Working {
 			all[i].Services = slices.DeleteFunc(slices.Clone(r.Services), func(s string) bool { return running[s] })
 		}

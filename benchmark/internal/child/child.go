@@ -1,0 +1,104 @@
+// Package child starts the program that runs once more, in another role, and reads what the system knows of it. The
+// benchmarks use it: nodes and clients are processes of their own. Linux only, as it reads /proc.
+package child
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Process is a child. It ends when its input is closed.
+type Process struct {
+	Name  string
+	Stdin io.WriteCloser
+	cmd   *exec.Cmd
+	lines *bufio.Reader
+}
+
+// Start starts this program with the flag -role and others. name is for errors.
+func Start(name, role string, args ...string) (*Process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	p := &Process{Name: name, cmd: exec.Command(self, append([]string{"-role", role}, args...)...)} //nolint:gosec,noctx // this program; it ends with its input
+	p.cmd.Stderr = os.Stderr
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if p.Stdin, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	p.lines = bufio.NewReader(out)
+	return p, p.cmd.Start()
+}
+
+// Words reads a line of the child that begins with the word, and returns the others.
+func (p *Process) Words(first string) ([]string, error) {
+	line, err := p.lines.ReadString('\n')
+	if err != nil {
+		return nil, fmt.Errorf("%s ended while %q was expected: %w", p.Name, first, err)
+	}
+	w := strings.Fields(line)
+	if len(w) == 0 || w[0] != first {
+		return nil, fmt.Errorf("%s says %q, and %q was expected", p.Name, line, first)
+	}
+	return w[1:], nil
+}
+
+// Stop closes the child's input and waits for its end.
+func (p *Process) Stop() {
+	_ = p.Stdin.Close()
+	_ = p.cmd.Wait()
+}
+
+// CPU returns the time that the process has had on processors, as the scheduler of the system has counted it: the
+// figures of accounting by ticks are too coarse.
+func (p *Process) CPU() time.Duration {
+	var total int64
+	dir := fmt.Sprintf("/proc/%d/task", p.cmd.Process.Pid)
+	tasks, _ := os.ReadDir(dir)
+	for _, t := range tasks {
+		b, _ := os.ReadFile(dir + "/" + t.Name() + "/schedstat") //nolint:gosec // a path of the system's
+		if f := strings.Fields(string(b)); len(f) > 0 {
+			n, _ := strconv.ParseInt(f[0], 10, 64)
+			total += n
+		}
+	}
+	return time.Duration(total)
+}
+
+// Memory returns the process' resident memory in KiB.
+func (p *Process) Memory() float64 {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	_, rest, _ := strings.Cut(string(b), "VmRSS:")
+	f := strings.Fields(rest)
+	if len(f) == 0 {
+		return 0
+	}
+	kib, _ := strconv.ParseFloat(f[0], 64)
+	return kib
+}
+
+// CPU is the sum over several.
+func CPU(all []*Process) (total time.Duration) {
+	for _, p := range all {
+		total += p.CPU()
+	}
+	return total
+}
+
+// Memory is the sum over several, in KiB.
+func Memory(all []*Process) (total float64) {
+	for _, p := range all {
+		total += p.Memory()
+	}
+	return total
+}

@@ -1,0 +1,207 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lonng/nano/internal/member"
+	"github.com/lonng/nano/service"
+)
+
+// Keeper keeps the member list of a cluster in the place of a master: an engine such as etcd, or a table of a database.
+// Each node has a Keeper of its own, for one life. Its methods may be called from any goroutine.
+//
+//	Join(ctx context.Context, self ListMember) (<-chan View, error)
+//	Update(ctx context.Context, self ListMember) error
+//	Leave(ctx context.Context) error
+//
+// Join enters self in the list, with the node id that it gives it unless self.Fixed, and returns the views of the list: the
+// first holds self, and then one comes after each change. It waits while the list cannot be reached; its error ends the
+// start of the node, ErrNodeIDTaken if self.Fixed and a living node has the id. Later the views are silent while the list
+// cannot be reached. They end after Leave, and when ctx ends: self then stays in the list until its time is over, as
+// if the process had died.
+//
+// Update replaces what the list says of self, whose State changes; NodeID is ignored. It is called again until it has worked.
+// Leave takes self out of the list at once.
+//
+// What nodes rely on: a node that has died is out of the views within four heartbeat intervals; one that was only silent gets
+// back in by itself; no two living nodes have one NodeID (1 to service.MaxNodeID), and one that was freed rests for an hour, as
+// sessions may be known by it; a process with a larger Epoch takes the place of one with the same Addr.
+type Keeper = member.Keeper
+
+// ListMember is one process of a node, as the list of members has it. A Keeper stores all of its fields as they are.
+type ListMember = member.Member
+
+// View is the whole list of members at one Version. It is not changed any more once it was handed over. A Keeper sets Settled.
+type View = member.View
+
+// Version orders views: of one Master (the list's own number; another one when the list begins anew) larger N are newer.
+// Left zero, views count as they come.
+type Version = member.Version
+
+// State is how far a node is in its life, as the list says it.
+type State = member.State
+
+// The states of a node. Only one that is working gets new sessions.
+const (
+	StateWorking  = member.Working
+	StateStarting = member.Starting
+	StateDraining = member.Draining
+)
+
+// ErrNodeIDTaken is what Join of a Keeper says when the node was configured with a node id that a living node has.
+var ErrNodeIDTaken = member.ErrNodeIDTaken
+
+var errNoSelf = errors.New("the first view does not hold this node")
+
+// joinList enters the list of a Keeper. ctx ends the attempt.
+func (n *Node) joinList(ctx context.Context) (err error) {
+	life, cancel := context.WithCancel(n.ctx)
+	stop := context.AfterFunc(ctx, cancel)
+	defer func() {
+		if !stop() && err == nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			cancel()
+			err = fmt.Errorf("join the list of members: %w", err)
+		}
+	}()
+	n.members.mu.Lock()
+	self := n.members.self
+	n.members.mu.Unlock()
+	views, err := n.Keeper.Join(life, self)
+	if err != nil {
+		return err
+	}
+	n.members.mu.Lock()
+	n.members.kept = true
+	n.members.mu.Unlock()
+	select {
+	case v := <-views:
+		if !n.takeView(v) {
+			return errNoSelf
+		}
+	case <-life.Done():
+		return context.Cause(life)
+	}
+	n.background(func() {
+		defer cancel()
+		n.followViews(life, views)
+	})
+	n.background(func() { n.updateList(life) })
+	return nil
+}
+
+// followViews takes the list as it changes, until ctx or the views end.
+func (n *Node) followViews(ctx context.Context, views <-chan View) {
+	for listed := true; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case v, more := <-views:
+			if !more {
+				return
+			}
+			was := listed
+			listed = n.takeView(v)
+			switch {
+			case was && !listed:
+				n.log.Warn("the list does not have this node any more, and the others may take it for dead")
+			case !was && listed:
+				n.log.Warn("the list has this node again: the others are told its users")
+				for _, p := range *n.peers.Load() {
+					n.tellAllBound(p)
+				}
+			}
+		}
+	}
+}
+
+// takeView tells whether this process is in the list.
+func (n *Node) takeView(v View) (listed bool) {
+	v.Members = newestOf(v.Members)
+	for _, m := range v.Members {
+		if m.Addr != n.ServiceAddr || m.Epoch != n.epoch {
+			continue
+		}
+		listed = true
+		if m.NodeID > service.MaxNodeID {
+			n.log.Error("the node id of the list cannot be used", "id", m.NodeID)
+			continue
+		}
+		n.leased(uint32(m.NodeID))
+	}
+	n.change(func(p *member.Peers) []member.Effect { return p.View(v) })
+	return listed
+}
+
+// newestOf leaves out who has been replaced by a later process at its address.
+func newestOf(all []ListMember) []ListMember {
+	newest := make(map[string]uint64, len(all))
+	for _, m := range all {
+		newest[m.Addr] = max(newest[m.Addr], m.Epoch)
+	}
+	if len(newest) == len(all) {
+		return all
+	}
+	var kept []ListMember
+	for _, m := range all {
+		if m.Epoch == newest[m.Addr] {
+			kept = append(kept, m)
+		}
+	}
+	return kept
+}
+
+// updateList tells the list what has changed of this node, until ctx ends.
+func (n *Node) updateList(ctx context.Context) {
+	said := StateStarting
+	for {
+		var again <-chan time.Time
+		if !n.update(ctx, &said) {
+			again = time.After(or(n.RetryInterval, DefaultRetryInterval))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.members.beat:
+		case <-again:
+		}
+	}
+}
+
+func (n *Node) update(ctx context.Context, said *State) (ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+	defer cancel()
+	n.members.beating.Lock()
+	defer n.members.beating.Unlock()
+	n.members.mu.Lock()
+	self, leaving := n.members.self, n.members.leaving
+	n.members.mu.Unlock()
+	if leaving || self.State == *said {
+		return true
+	}
+	if err := n.Keeper.Update(ctx, self); err != nil {
+		n.log.Warn("the list of members was not told of this node's state; trying again", "state", self.State, "err", err)
+		return false
+	}
+	*said = self.State
+	return true
+}
+
+// leaveList takes the node out of the list. An update that came after that might put it in again, so one that is on
+// its way is waited for, and there are no more.
+func (n *Node) leaveList(ctx context.Context) {
+	if n.within(ctx, "wait for an update of the list", n.members.beating.Lock) != nil {
+		return
+	}
+	defer n.members.beating.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+	defer cancel()
+	if err := n.Keeper.Leave(ctx); err != nil {
+		n.log.Warn("the list of members was not told that this node ends; its time there will run out", "err", err)
+	}
+}

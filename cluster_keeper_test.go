@@ -1,0 +1,502 @@
+package nano_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/lonng/nano"
+	"github.com/lonng/nano/cluster"
+	"github.com/lonng/nano/cluster/clusterpb"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/nanotest"
+)
+
+// timeToLive is how long an entry of the table lasts that nobody renews: less than four heartbeats of the tests' nodes.
+const timeToLive = 3 * time.Second
+
+var errAway = errors.New("the table cannot be reached")
+
+// table is an engine that keeps the list of members, such as etcd, in memory: entries with a time to live.
+type table struct {
+	mu      sync.Mutex
+	away    bool // it cannot be reached
+	changes uint64
+	lastID  uint64
+	entries map[string]*entry
+}
+
+type entry struct {
+	member cluster.ListMember
+	until  time.Time
+}
+
+func newTable() *table { return &table{entries: make(map[string]*entry)} }
+
+// setAway takes the table off the network, and back: whose time would have run out meanwhile gets another.
+func (t *table) setAway(away bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.away = away
+	for _, e := range t.entries {
+		e.until = time.Now().Add(timeToLive)
+	}
+}
+
+// viewLocked is the list, without those whose time is over.
+func (t *table) viewLocked() cluster.View {
+	v := cluster.View{Settled: true}
+	for addr, e := range t.entries {
+		if time.Now().After(e.until) {
+			delete(t.entries, addr)
+			t.changes++
+			continue
+		}
+		v.Members = append(v.Members, e.member)
+	}
+	slices.SortFunc(v.Members, func(a, b cluster.ListMember) int { return strings.Compare(a.Addr, b.Addr) })
+	v.Version = cluster.Version{Master: 1, N: t.changes}
+	return v
+}
+
+// tableKeeper is one node's way to the table.
+type tableKeeper struct {
+	t    *table
+	stop chan struct{} // closed by Leave, and when its process dies
+	once sync.Once
+	fail error // of Join
+
+	mu     sync.Mutex
+	self   cluster.ListMember
+	silent bool // it renews nothing
+}
+
+func (t *table) keeper() *tableKeeper { return &tableKeeper{t: t, stop: make(chan struct{})} }
+
+// die is the end of the process: nothing is renewed any more.
+func (k *tableKeeper) die() { k.once.Do(func() { close(k.stop) }) }
+
+func (k *tableKeeper) setSilent(silent bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.silent = silent
+}
+
+// put enters or renews the node, and returns the list.
+func (k *tableKeeper) put() (cluster.View, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t := k.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.away || k.silent {
+		return cluster.View{}, errAway
+	}
+	t.viewLocked()
+	e := t.entries[k.self.Addr]
+	if e != nil && e.member.Epoch > k.self.Epoch {
+		return t.viewLocked(), nil // this process was replaced
+	}
+	if k.self.Fixed {
+		for _, o := range t.entries {
+			if o.member.Addr != k.self.Addr && o.member.NodeID == k.self.NodeID {
+				return cluster.View{}, fmt.Errorf("%w: %s", cluster.ErrNodeIDTaken, o.member.Addr)
+			}
+		}
+	}
+	if k.self.NodeID == 0 {
+		t.lastID++
+		k.self.NodeID = t.lastID
+	}
+	if e == nil || !e.member.Equal(k.self) {
+		t.changes++
+	}
+	t.entries[k.self.Addr] = &entry{k.self, time.Now().Add(timeToLive)}
+	return t.viewLocked(), nil
+}
+
+func (k *tableKeeper) Join(ctx context.Context, self cluster.ListMember) (<-chan cluster.View, error) {
+	if k.fail != nil {
+		return nil, k.fail
+	}
+	k.self = self
+	tick := time.NewTicker(timeToLive / 12)
+	for {
+		v, err := k.put()
+		if err == nil {
+			views := make(chan cluster.View, 1)
+			views <- v
+			go k.renew(ctx, tick, views, v.Version)
+			return views, nil
+		}
+		if !errors.Is(err, errAway) {
+			tick.Stop()
+			return nil, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			tick.Stop()
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (k *tableKeeper) renew(ctx context.Context, tick *time.Ticker, views chan cluster.View, seen cluster.Version) {
+	defer close(views)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.stop:
+			return
+		case <-tick.C:
+		}
+		if v, err := k.put(); err == nil && v.Version != seen {
+			seen = v.Version
+			select {
+			case <-views: // it was slow, and gets the newest
+			default:
+			}
+			views <- v
+		}
+	}
+}
+
+func (k *tableKeeper) Update(_ context.Context, self cluster.ListMember) error {
+	k.mu.Lock()
+	self.NodeID = k.self.NodeID
+	k.self = self
+	k.mu.Unlock()
+	_, err := k.put()
+	return err
+}
+
+func (k *tableKeeper) Leave(context.Context) error {
+	k.die()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.t.mu.Lock()
+	defer k.t.mu.Unlock()
+	if k.t.away {
+		return errAway
+	}
+	if e := k.t.entries[k.self.Addr]; e != nil && e.member.Epoch == k.self.Epoch {
+		delete(k.t.entries, k.self.Addr)
+		k.t.changes++
+	}
+	return nil
+}
+
+// ids are the node ids in the list, and how many nodes have one.
+func (t *table) ids() map[uint64]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ids := map[uint64]int{}
+	for _, m := range t.viewLocked().Members {
+		ids[m.NodeID]++
+	}
+	return ids
+}
+
+// make makes a node of a cluster whose list is in the table.
+func (t *table) make(f *fabric, addr string, comps *component.Components, opts ...nano.Option) (*node, *tableKeeper) {
+	k := t.keeper()
+	return newNodeAt(addr, comps, append([]nano.Option{
+		nano.WithKeeper(k),
+		nano.WithServiceListener(f.listen(addr)),
+		nano.WithGrpcOptions(grpc.WithContextDialer(f.dialer(addr)), f.countFrames(addr)),
+	}, opts...)...), k
+}
+
+func (t *table) start(tt *testing.T, f *fabric, addr string, comps *component.Components, opts ...nano.Option) (*node, *tableKeeper) {
+	tt.Helper()
+	n, k := t.make(f, addr, comps, opts...)
+	if err := n.Start(); err != nil {
+		tt.Fatalf("start %s: %v", addr, err)
+	}
+	tt.Cleanup(func() { n.stop(tt) })
+	return n, k
+}
+
+// A cluster without a master: its nodes find each other by another engine's list, which nobody of them keeps.
+func TestKeeper(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		table := newTable()
+		g, _ := table.start(t, f, "gate:1", handlers(signIn()))
+		b1, k1 := table.start(t, f, "back:1", handlers(names("1")))
+		b2, _ := table.start(t, f, "back:2", handlers(names("2")))
+		meet(t, g, b1, b2)
+		time.Sleep(time.Second) // until all are known to work
+		ids := map[uint64]int{1: 1, 2: 1, 3: 1}
+		if got := table.ids(); fmt.Sprint(got) != fmt.Sprint(ids) {
+			t.Errorf("node ids %v", got)
+		}
+		at := map[string]int{}
+		for range 40 {
+			_, name := enter(t, g)
+			at[name]++
+		}
+		if at["1"] == 0 || at["2"] == 0 {
+			t.Errorf("players are at %v", at)
+		}
+		if id := g.opened()[0]; id>>(64-16-1) == 0 {
+			t.Errorf("the session id %d has no node id in it", id)
+		}
+
+		// One dies, and is dropped.
+		f.kill("back:1")
+		k1.die()
+		agree(t, 4*time.Second, g, b2)
+		for range 4 {
+			if _, name := enter(t, g); name != "2" {
+				t.Errorf("a new player is at %s", name)
+			}
+		}
+		// It comes back as another process, and once more before it was missed.
+		c1, k1 := table.start(t, f, "back:1", handlers(names("1 again")))
+		agree(t, time.Second, g, b2, c1)
+		f.kill("back:1")
+		k1.die()
+		d1, _ := table.start(t, f, "back:1", handlers(names("1 anew")))
+		agree(t, time.Second, g, b2, d1)
+		nanotest.Until(t, "the newest process is asked", func() bool {
+			_, name := enter(t, g)
+			return name == "1 anew"
+		})
+		for id, n := range table.ids() {
+			if n != 1 {
+				t.Errorf("%d nodes have the id %d", n, id)
+			}
+		}
+		// It leaves, which all know at once, not only when its time is over.
+		d1.stop(t)
+		agree(t, time.Second, g, b2)
+	})
+}
+
+// The engine is away for a while: players notice nothing, whoever cannot be reached is asked no more, and what has changed
+// meanwhile is made good.
+func TestKeeperIsAway(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		table := newTable()
+		g, _ := table.start(t, f, "gate:1", handlers(signIn()))
+		b1, _ := table.start(t, f, "back:1", handlers(backend(nil)))
+		b2, _ := table.start(t, f, "back:2", handlers(nil))
+		closed := watch(b1)
+		meet(t, g, b1, b2)
+		time.Sleep(time.Second)
+		c := g.tcp.Client(t)
+		c.Beats = true
+		c.Ready(acceptErrors)
+		bind(t, c, "7", "<nil>")
+		table.setAway(true)
+		late, _ := table.make(f, "back:3", handlers(nil))
+		started := make(chan error, 1)
+		go func() { started <- late.Start() }()
+		for i := range 20 {
+			call1(t, c, "Back.Who", "", "7 <nil> <nil> 192.0.2.2:40000")
+			if i == 10 {
+				b2.stop(t)
+			}
+			time.Sleep(time.Second)
+			pong(t, c)
+		}
+		if got := members(g); !slices.Equal(got, []string{"back:1", "back:2"}) || !b1.Online(7) || len(closed.list()) != 0 {
+			t.Errorf("the gate knows %v; the user is online: %v; OnClosed: %v", got, b1.Online(7), closed.list())
+		}
+		table.setAway(false)
+		if err := <-started; err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { late.stop(t) })
+		for range 4 {
+			time.Sleep(time.Second)
+			call1(t, c, "Back.Who", "", "7 <nil> <nil> 192.0.2.2:40000")
+		}
+		agree(t, 0, g, b1, late)
+	})
+}
+
+// The list is told what a node is up to: one that has just started, while the engine is away, is used as soon as the list
+// can say that it works, and one that drains gets no new players.
+func TestKeeperIsToldStates(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		table := newTable()
+		g, _ := table.start(t, f, "gate:1", handlers(nil))
+		cs := handlers(names("1"))
+		cs.Register(&Life{init: func() { table.setAway(true) }})
+		b, _ := table.start(t, f, "back:1", cs, func(o *cluster.Options) { o.RetryInterval = time.Second })
+		time.Sleep(5 * time.Second)
+		c := g.tcp.Client(t)
+		c.Ready(acceptErrors)
+		if !outcome(t, c, c.Request("Room.Name", nil), time.Second) {
+			t.Error("a node is asked of which nobody knows that it works")
+		}
+		table.setAway(false)
+		meet(t, g, b)
+		time.Sleep(2 * time.Second)
+		enter(t, g)
+
+		wait := make(chan struct{})
+		cs = handlers(names("2"))
+		cs.Register(&Life{beforeShutdown: func() { <-wait }})
+		b2, _ := table.start(t, f, "back:2", cs)
+		time.Sleep(time.Second)
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			b2.stop(t)
+		}()
+		time.Sleep(time.Second)
+		for range 10 {
+			if _, name := enter(t, g); name != "1" {
+				t.Errorf("a new player is at %s", name)
+			}
+		}
+		close(wait)
+		<-stopped
+	})
+}
+
+// A gate was silent for so long that the list has dropped it, and is back: its players are known again as who they are.
+func TestKeeperDropsWhoIsSilent(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		table := newTable()
+		g, k := table.start(t, f, "gate:1", handlers(signIn()))
+		b, _ := table.start(t, f, "back:1", handlers(backend(nil)))
+		closed := watch(b)
+		meet(t, g, b)
+		time.Sleep(time.Second)
+		c := g.tcp.Client(t)
+		c.Beats = true
+		c.Ready(acceptErrors)
+		bind(t, c, "7", "<nil>")
+		call1(t, c, "Back.Echo", "x", "x")
+		k.setSilent(true)
+		for range 6 {
+			time.Sleep(time.Second)
+			pong(t, c)
+		}
+		if got := members(b); len(got) != 0 || b.Online(7) || len(closed.list()) != 1 {
+			t.Errorf("the backend knows %v; the user is online: %v; OnClosed: %v", got, b.Online(7), closed.list())
+		}
+		k.setSilent(false)
+		for range 3 {
+			time.Sleep(time.Second)
+			pong(t, c)
+		}
+		call1(t, c, "Back.Who", "", "7 <nil> <nil> 192.0.2.2:40000")
+		if !b.Online(7) {
+			t.Error("the backend does not know that the user is online")
+		}
+	})
+}
+
+// What a Keeper refuses ends the start, and nothing is left; and so does who starts a node and changes their mind.
+func TestKeeperStart(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		table := newTable()
+		g, _ := table.start(t, f, "gate:1", handlers(nil), nano.WithNodeId(7))
+		n, _ := table.make(f, "gate:2", handlers(nil), nano.WithNodeId(7))
+		if err := n.Start(); !errors.Is(err, cluster.ErrNodeIDTaken) || !strings.Contains(err.Error(), "gate:1") {
+			t.Errorf("a second node with the same id: %v", err)
+		}
+		n, k := table.make(f, "gate:2", handlers(nil))
+		k.fail = errors.New("wrong password")
+		if err := n.Start(); !errors.Is(err, k.fail) {
+			t.Errorf("start: %v", err)
+		}
+		cs := handlers(nil)
+		cs.Register(&Life{init: func() { panic("no database") }})
+		n, _ = table.make(f, "gate:2", cs)
+		if err := n.Start(); err == nil || !strings.Contains(err.Error(), "no database") {
+			t.Errorf("start: %v", err)
+		}
+		if got := table.ids(); len(got) != 1 {
+			t.Errorf("the list holds the ids %v", got)
+		}
+		table.setAway(true)
+		n, _ = table.make(f, "gate:2", handlers(nil))
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := n.Run(ctx); err != nil {
+			t.Errorf("run: %v", err)
+		}
+		n, _ = table.make(f, "gate:2", handlers(nil))
+		over := make(chan error, 1)
+		go func() { over <- n.Start() }()
+		time.Sleep(time.Second)
+		n.stop(t)
+		if err := <-over; !errors.Is(err, context.Canceled) {
+			t.Errorf("start: %v", err)
+		}
+		table.setAway(false)
+		synctest.Wait()
+		if got := members(g); len(got) != 0 {
+			t.Errorf("it knows %v", got)
+		}
+	})
+}
+
+// Where an engine keeps the list, nobody else has a say in it: not who plays a master, not a gate that nobody knows.
+func TestKeeperAlone(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		n, _ := newTable().start(t, f, "back:1", handlers(backend(nil)))
+		conn := f.stranger(t, "back:1", insecure.NewCredentials())
+		c := clusterpb.NewMemberClient(conn)
+		_, err := c.NewMember(t.Context(), &clusterpb.NewMemberRequest{MemberInfo: &clusterpb.MemberInfo{ServiceAddr: "evil:1"}})
+		if status.Code(err) != codes.FailedPrecondition {
+			t.Errorf("NewMember: %v", err)
+		}
+		_, err = c.DelMember(t.Context(), &clusterpb.DelMemberRequest{ServiceAddr: "evil:1"})
+		if status.Code(err) != codes.FailedPrecondition {
+			t.Errorf("DelMember: %v", err)
+		}
+		_, err = c.HandleNotify(t.Context(), &clusterpb.NotifyMessage{GateAddr: "evil:1", SessionId: 1, Route: "Back.Echo"})
+		if status.Code(err) != codes.InvalidArgument {
+			t.Errorf("HandleNotify: %v", err)
+		}
+		if got := members(n); len(got) != 0 || len(n.opened()) != 0 {
+			t.Errorf("it knows %v, and %d sessions", got, len(n.opened()))
+		}
+	})
+	for _, master := range []nano.Option{nano.WithMaster(), nano.WithAdvertiseAddr("m:1")} {
+		err := nano.New("x:1", nano.WithKeeper(newTable().keeper()), master).Start()
+		if err == nil || !strings.Contains(err.Error(), "WithKeeper") {
+			t.Errorf("with a master, too: %v", err)
+		}
+	}
+}
+
+// A cluster whose list an engine keeps needs no master. Each node has its own Keeper; this one keeps the list in memory,
+// where yours would ask etcd or a database.
+func ExampleWithKeeper() {
+	engine := newTable()
+	app := nano.New("127.0.0.1:0", nano.WithKeeper(engine.keeper()), nano.WithSlog(slog.New(slog.DiscardHandler)))
+	if err := app.Start(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("nodes in the list:", len(engine.ids()))
+	if err := app.Shutdown(context.Background()); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println("nodes in the list:", len(engine.ids()))
+	// Output:
+	// nodes in the list: 1
+	// nodes in the list: 0
+}
