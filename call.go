@@ -21,8 +21,11 @@ var ErrOffline = cluster.ErrOffline
 // Errors: what the handler returned, as *Error; *Error with the code "unavailable" if the node is gone, "not_found" if
 // nobody runs the service; ctx's own. Without a deadline in ctx there is one of cluster.DefaultCallTimeout.
 //
-// A handler that calls lets the scheduler run other handlers until the reply is there; what it knew of the state of
-// the application before, it has to look at again.
+// The context of the handler that is called ends when ctx does: by its deadline, or a moment after it was cancelled. A
+// handler that answers before it returns has it until then.
+//
+// A handler, task or timer that calls lets its scheduler, whichever that is, run others until the reply is there; what it
+// knew of the state of the application before, it has to look at again.
 func Call[Resp any](ctx context.Context, route string, req any) (*Resp, error) {
 	n, err := nodeOf(ctx)
 	if err != nil {

@@ -124,6 +124,87 @@ func TestCase14LateAnswer(t *testing.T) {
 	})
 }
 
+// TestCase14ManyUnanswered is row 14: a client has more requests without an answer than a gate remembers. Each has one
+// outcome: the oldest are told so when there are too many, the others when their backend dies. Without it a long session of
+// a game whose handlers sometimes do not answer would wait for ever for the requests of its last day.
+func TestCase14ManyUnanswered(t *testing.T) {
+	const n = 20_000
+	inBubble(t, func(t *testing.T, f *fabric) {
+		m := f.start(t, masterAddr, handlers(nil))
+		g := f.start(t, "gate:1", handlers(nil))
+		var late []uint64
+		b := f.start(t, "back:1", handlers(fns{
+			"Back.Never": func(ctx context.Context, s *session.Session, _ []byte) error {
+				if len(late) < 2000 {
+					late = append(late, nano.MessageID(ctx))
+				}
+				return nil
+			},
+			"Back.Late": func(_ context.Context, s *session.Session, _ []byte) error {
+				for _, mid := range late {
+					if err := s.ResponseMID(mid, []byte("late")); err != nil {
+						return err
+					}
+				}
+				return s.Push("late", nil)
+			},
+		}))
+		meet(t, m, g, b)
+		c := g.tcp.Client(t)
+		c.Beats = true
+		c.Ready(acceptErrors)
+		outcomes := make(map[uint64]string, n)
+		answered, seen := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(seen)
+			for len(outcomes) < n {
+				m, err := c.NextMessage()
+				if err != nil {
+					return
+				}
+				if m.Route == "late" {
+					close(answered)
+					continue
+				}
+				var e struct{ Code string }
+				if err := json.Unmarshal(m.Data, &e); err != nil || !m.Err || outcomes[m.ID] != "" {
+					t.Errorf("answer %v %q of %d, which had %q", m, m.Data, m.ID, outcomes[m.ID])
+				}
+				outcomes[m.ID] = e.Code
+			}
+		}()
+		for range n {
+			c.Request("Back.Never", nil)
+		}
+		c.Notify("Back.Late", nil) // to some that were told they had failed
+		<-answered
+		f.kill("back:1")
+		select {
+		case <-seen:
+		case <-time.After(10 * time.Second):
+			c.Close()
+			<-seen
+			t.Fatalf("%d requests have an outcome", len(outcomes))
+		}
+		count := map[string]int{}
+		newest, oldest := uint64(0), uint64(n)
+		for id, code := range outcomes {
+			if count[code]++; code == component.CodeExhausted {
+				newest = max(newest, id)
+			} else {
+				oldest = min(oldest, id)
+			}
+		}
+		if newest > oldest {
+			t.Errorf("request %d was given up, and %d, which is older, was not", newest, oldest)
+		}
+		if count[component.CodeExhausted] == 0 || count[component.CodeUnavailable] < n/2 || len(count) != 2 {
+			t.Errorf("outcomes %v", count)
+		}
+		pong(t, c)
+	})
+}
+
 // TestCase17CallsBothWays is row 17: handlers of two backends call each other, thousands at a time, by calls that wait
 // for each other and by notifies in the name of a session.
 func TestCase17CallsBothWays(t *testing.T) {

@@ -142,6 +142,7 @@ func TestCase04PanicCostsOneSessionOrCall(t *testing.T) {
 			name: "OnOpened, OnBound and OnClosed",
 			do:   func(s *session.Session) error { return s.Bind(7) },
 			act: func(t *testing.T, w *world) {
+				synctest.Wait() // the session that is open already has had its OnOpened
 				var after atomic.Int32
 				for _, add := range []func(session.LifetimeHandler){w.Lifetime().OnOpened, w.Lifetime().OnBound, w.Lifetime().OnClosed} {
 					add(func(*session.Session) { panic("lifetime") })

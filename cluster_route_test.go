@@ -98,6 +98,49 @@ func TestClusterLeastSessionsForgets(t *testing.T) {
 	})
 }
 
+// A backend that hands its players on, by RPC, spreads them like a gate does, and forgets those who have left. One node
+// would have them all.
+func TestClusterLeastSessionsOfABackend(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		all := []*node{f.start(t, masterAddr, handlers(nil)), f.start(t, "gate:1", handlers(nil))}
+		all = append(all, f.start(t, "back:0", handlers(fns{"Lobby.Enter": func(_ context.Context, s *session.Session, _ []byte) error {
+			return s.RPC("Room.Enter", nil)
+		}}), nano.WithRouting(nano.RouteLeastSessions())))
+		for i := range 3 {
+			name := fmt.Sprint(i + 1)
+			all = append(all, f.start(t, "back:"+name, handlers(fns{"Room.Enter": func(_ context.Context, s *session.Session, _ []byte) error {
+				return s.Push("at", []byte(name))
+			}})))
+		}
+		meet(t, all...)
+		at := map[string][]*nanotest.Client{}
+		enter := func() {
+			c := all[1].tcp.Client(t)
+			c.Ready()
+			for range 2 { // sticky, and counted once
+				c.Notify("Lobby.Enter", nil)
+				c.Message()
+			}
+			c.Notify("Lobby.Enter", nil)
+			name := string(c.Message().Data)
+			at[name] = append(at[name], c)
+		}
+		for range 9 {
+			enter()
+		}
+		for _, c := range at["2"] {
+			c.Close()
+		}
+		synctest.Wait()
+		for range 3 {
+			enter()
+		}
+		if len(at["1"]) != 3 || len(at["2"]) != 6 || len(at["3"]) != 3 {
+			t.Errorf("players went to %d, %d and %d", len(at["1"]), len(at["2"]), len(at["3"]))
+		}
+	})
+}
+
 // The application's function sees the members that run the service, and what goes wrong in it costs one message.
 func TestClusterRouteFunction(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fabric) {
@@ -157,6 +200,60 @@ func TestClusterRouterBind(t *testing.T) {
 		}
 		synctest.Wait()
 		call1(t, c, "Room.Name", "", home)
+	})
+}
+
+// What Router().Find says holds now: a node that has left, or cannot be reached, is not in it, on gates and on backends, for
+// sessions that have said nothing since. An application that asks where a player's room is would wait for a dead node.
+func TestClusterRouterFindsNoDeadNode(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		g, all := rooms(t, f)
+		var inLobby *session.Session
+		lobby := f.start(t, "back:0", handlers(fns{"Lobby.Enter": func(_ context.Context, s *session.Session, _ []byte) error {
+			inLobby = s
+			return errors.Join(s.RPC("Room.Name", nil), s.Response(nil))
+		}}))
+		meet(t, append(all, lobby)...)
+		c := g.tcp.Client(t)
+		c.Beats = true
+		c.Ready(acceptErrors)
+		c.Call("Lobby.Enter", nil)
+		synctest.Wait()
+		routers := map[string]*session.Router{"gate": g.Session(g.opened()[0]).Router(), "backend": inLobby.Router()}
+		expect := func(when, want string) {
+			t.Helper()
+			synctest.Wait()
+			for where, r := range routers {
+				if addr, ok := r.Find("Room"); addr != want || ok != (want != "") {
+					t.Errorf("%s: on the %s the room is at %q, want %q", when, where, addr, want)
+				}
+			}
+		}
+		move := func(addr string) {
+			for _, r := range routers {
+				r.Bind("Room", addr)
+			}
+		}
+		move("back:1")
+		expect("at first", "back:1")
+		f.kill("back:1")
+		time.Sleep(time.Second)
+		expect("the node has crashed", "")
+		f.revive("back:1")
+		time.Sleep(2 * time.Second)
+		expect("it can be reached again", "back:1")
+		move("back:2")
+		expect("moved", "back:2")
+		for _, n := range all {
+			if n.addr == "back:2" {
+				n.stop(t)
+			}
+		}
+		expect("the node has left", "")
+		move("nowhere:1")
+		expect("bound to nowhere", "")
+		move(masterAddr)
+		expect("bound to a node that does not run the service", "")
 	})
 }
 

@@ -146,6 +146,29 @@ func TestClusterBackendKnowsTheSession(t *testing.T) {
 	})
 }
 
+// A backend asks which gate a player came by: to count them, or to send them to the gate that is nearer.
+func TestClusterGateOf(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		gateOf := func(_ context.Context, s *session.Session, _ []byte) error {
+			return s.Response(fmt.Appendf(nil, "%q", nano.GateOf(s)))
+		}
+		m := f.start(t, masterAddr, handlers(nil))
+		g := f.start(t, "gate:1", handlers(fns{"A.GateOf": gateOf}))
+		b := f.start(t, "back:1", handlers(fns{"Back.GateOf": gateOf}))
+		meet(t, m, g, b)
+		c, local := g.tcp.Client(t), b.tcp.Client(t)
+		c.Ready()
+		local.Ready()
+		call1(t, c, "A.GateOf", "", `""`)
+		call1(t, c, "Back.GateOf", "", `"gate:1"`)
+		call1(t, local, "Back.GateOf", "", `""`)
+		call1(t, local, "A.GateOf", "", `"back:1"`)
+		if got, err := nano.Call[string](m.Context(t.Context()), "Back.GateOf", nil); err != nil || *got != "" {
+			t.Errorf("a call between nodes: %v", err)
+		}
+	})
+}
+
 // A backend ends a session: what it pushed before is there first, and the session ends everywhere, once.
 func TestClusterBackendEndsTheSession(t *testing.T) {
 	for _, how := range []string{"Back.Kick", "Back.Close", "client"} {

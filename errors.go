@@ -46,6 +46,10 @@ func Route(ctx context.Context) string {
 	return route
 }
 
+// GateOf returns the service address of the gate that a session's client is connected to. It is "" for a client of this node,
+// and for a session without a client, such as that of a call between nodes (Call, Notify).
+func GateOf(s *session.Session) string { return cluster.GateOf(s) }
+
 // SessionOf returns the session whose message a handler's context belongs to, or nil.
 func SessionOf(ctx context.Context) *session.Session {
 	s, _, _, _ := dispatch.CallOf(ctx)

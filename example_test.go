@@ -88,6 +88,28 @@ func Example_handle() {
 	_ = nano.New(":3250", nano.WithComponents(comps))
 }
 
+// Any client can name any route. What only other nodes may call is registered as that: a whole component, or a function.
+func Example_nodesOnly() {
+	comps := &component.Components{}
+	comps.Register(&CardTable{players: nano.NewGroup("table 1")})
+	component.Handle(comps, "Bank.Pay", func(ctx context.Context, _ *session.Session, req *Payment) (*Receipt, error) {
+		return &Receipt{Balance: 100 - req.Amount}, nil
+	}, component.WithNodesOnly())
+	component.HandleNotify(comps, "Shop.Buy", func(ctx context.Context, s *session.Session, _ *struct{}) error {
+		receipt, err := nano.Call[Receipt](ctx, "Bank.Pay", &Payment{UID: s.UID(), Amount: 5}) // in the name of the node
+		if err != nil {
+			return err
+		}
+		return s.Response(receipt)
+	})
+	_ = nano.New("10.0.0.7:3300", nano.WithComponents(comps), nano.WithAdvertiseAddr("10.0.0.1:3300"))
+}
+
+type (
+	Payment struct{ UID, Amount int64 }
+	Receipt struct{ Balance int64 }
+)
+
 // A handler that answers later keeps the id of its request.
 func ExampleMessageID() {
 	var app *nano.App

@@ -47,7 +47,7 @@ func RouteRandom() cluster.Routing { return cluster.RouteRandom() }
 // RouteRoundRobin takes the nodes in turn.
 func RouteRoundRobin() cluster.Routing { return cluster.RouteRoundRobin() }
 
-// RouteLeastSessions chooses the node that has the fewest sessions of this gate.
+// RouteLeastSessions chooses the node to which this one has sent the fewest of the sessions that are there now.
 func RouteLeastSessions() cluster.Routing { return cluster.RouteLeastSessions() }
 
 // RouteHash sends sessions with the same key to the same node, from every gate; nil: by uid.

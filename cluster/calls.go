@@ -24,6 +24,9 @@ import (
 // addCall adds a message to a batch of handler calls.
 type addCall = func(p dispatch.Peer, v codec.View, m dispatch.Meter, cost int)
 
+// maxWait is how long a call of another node is believed to wait.
+const maxWait = 30 * 24 * time.Hour
+
 // DefaultCallTimeout is the deadline of a call whose context has none.
 const DefaultCallTimeout = 5 * time.Second
 
@@ -35,11 +38,14 @@ type pending struct {
 	err  error
 }
 
-func (c *pending) end(data []byte, err error) {
+// end reports whether it was the end, and not too late.
+func (c *pending) end(data []byte, err error) (first bool) {
 	c.once.Do(func() {
 		c.data, c.err = data, err
+		first = true
 		close(c.done)
 	})
+	return first
 }
 
 // caller is who handlers answer when another node, or code outside any session, has called: the network side of a
@@ -50,8 +56,114 @@ type caller struct {
 	from     string // the node that calls; "" for this one
 	epoch    uint64
 	mid      uint64
-	call     *pending // of this node's own call
-	answered atomic.Bool
+	call     *pending  // of this node's own call
+	deadline time.Time // until when it waits; zero: it does not
+	state    atomic.Uint32
+
+	mu     sync.Mutex
+	ctx    context.Context // of its handler, once that has begun
+	cancel context.CancelFunc
+	left   bool // it does not wait any more
+}
+
+// What has happened to a caller's call.
+const (
+	callAnswered = 1 << iota
+	callReturned // the handler has
+
+	callOver = callAnswered | callReturned
+)
+
+// Begin makes the context of the handler, which has the caller's deadline.
+func (c *caller) Begin() (ctx context.Context, returned func()) {
+	if c.deadline.IsZero() {
+		return c.sess.Context(), func() {}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ctx, c.cancel = context.WithDeadline(context.Background(), c.deadline)
+	if c.left {
+		c.cancel()
+	}
+	return c.ctx, func() { c.note(callReturned) }
+}
+
+// note notes what has happened. A handler may answer and go on, or return and answer later: its context ends after both.
+func (c *caller) note(what uint32) (first bool) {
+	was := c.state.Or(what)
+	if was != callOver && was|what == callOver {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.cancel != nil {
+			c.cancel()
+		}
+	}
+	return was&what == 0
+}
+
+// giveUp notes that nobody waits for the call any more.
+func (c *caller) giveUp() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.left = true
+	if c.cancel != nil {
+		c.cancel()
+	}
+}
+
+// serves are the calls of another node that have no reply.
+type serves struct {
+	running map[uint64]*caller // by id
+	sweep   int                // at how many to forget those that are over their time: some handlers never answer
+}
+
+// serve notes a call of the node.
+func (p *peer) serve(c *caller, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone {
+		return
+	}
+	if p.running == nil {
+		p.running = make(map[uint64]*caller)
+	}
+	if len(p.running) >= p.sweep {
+		for id, c := range p.running {
+			if c.deadline.Before(now) {
+				delete(p.running, id)
+			}
+		}
+		p.sweep = max(64, 2*len(p.running))
+	}
+	p.running[c.mid] = c
+}
+
+// abandon ends the calls of a node that is gone, and takes no more.
+func (p *peer) abandon() {
+	p.mu.Lock()
+	p.gone = true
+	running := p.running
+	p.running = nil
+	p.mu.Unlock()
+	for _, c := range running {
+		c.giveUp()
+	}
+}
+
+// takeOver takes the calls of the node over from the way to it that was before.
+func (p *peer) takeOver(old *peer) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	p.serves, old.serves = old.serves, serves{}
+}
+
+// served forgets a call of the node, and returns it if it was known.
+func (p *peer) served(id uint64) *caller {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.running[id]
+	delete(p.running, id)
+	return c
 }
 
 func (n *Node) newCaller(from *origin, mid uint64, call *pending) *caller {
@@ -64,8 +176,17 @@ func (n *Node) newCaller(from *origin, mid uint64, call *pending) *caller {
 	return c
 }
 
-// takeCall takes a call of another node. Its first eight data bytes are the time that the caller still waits.
+// takeCall takes a call of another node, or that it does not wait any more. The first eight data bytes of a call are the
+// time that the caller still waits.
 func (n *Node) takeCall(from *origin, f *link.Frame, add addCall) {
+	if f.Kind == link.Call && f.Flags&flagOff != 0 {
+		if p := n.peer(from.addr); p != nil && p.epoch == from.epoch {
+			if c := p.served(f.ID); c != nil {
+				c.giveUp()
+			}
+		}
+		return
+	}
 	c := n.newCaller(from, f.ID, nil)
 	v := codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}
 	if f.Kind == link.Call {
@@ -76,9 +197,17 @@ func (n *Node) takeCall(from *origin, f *link.Frame, add addCall) {
 			return
 		}
 		v.Data = f.Data[8:]
+		now := time.Now()
+		c.deadline = now.Add(time.Duration(min(binary.BigEndian.Uint64(f.Data), uint64(maxWait))))
+		if p := n.peer(from.addr); p != nil && p.epoch == from.epoch {
+			p.serve(c, now)
+		}
 	}
 	add(c, v, n.meterOf(from), costOf(f))
 }
+
+// OfNode says that no client has sent the call.
+func (c *caller) OfNode() {}
 
 // Sent says that another node has sent the call here.
 func (c *caller) Sent() {}
@@ -137,7 +266,7 @@ func (c *caller) Fail(mid uint64, payload any) {
 func (c *caller) FailWith(mid uint64, err error) { c.Fail(mid, dispatch.DefaultShape(err)) }
 
 func (c *caller) reply(data []byte, flags byte) error {
-	if !c.answered.CompareAndSwap(false, true) {
+	if !c.note(callAnswered) {
 		return nil // a call has one outcome
 	}
 	if c.call != nil {
@@ -152,6 +281,7 @@ func (c *caller) reply(data []byte, flags byte) error {
 	if p == nil || p.epoch != c.epoch {
 		return fmt.Errorf("%w: the calling node %s is gone", ErrBrokenPipe, c.from)
 	}
+	p.served(c.mid)
 	return p.send(&link.Frame{Kind: link.Reply, Flags: flags, ID: c.mid, Data: data})
 }
 
@@ -188,9 +318,10 @@ func serviceOf(route string) (string, error) {
 }
 
 // Call calls the handler of route, on this node or one of those that run it, waits for its reply and unmarshals it
-// into reply (a *[]byte takes it as it is; nil throws it away). Its errors: the handler's as a *component.Error;
-// "unavailable" when the node dies; "not_found" when nobody serves the route; ctx's own. Without a deadline in ctx
-// it is DefaultCallTimeout. A handler on the node's scheduler may call it: others run while it waits.
+// into reply (a *[]byte takes it as it is; nil throws it away). The handler's context ends when ctx does. Its errors: the
+// handler's as a *component.Error; "unavailable" when the node dies; "not_found" when nobody serves the route; ctx's own.
+// Without a deadline in ctx it is DefaultCallTimeout. A handler, a task or a timer may call it: its scheduler runs others
+// while it waits.
 func (n *Node) Call(ctx context.Context, route string, v, reply any) error {
 	if !n.ready.Load() {
 		return component.Errorf(component.CodeUnavailable, "the node has not started")
@@ -207,8 +338,10 @@ func (n *Node) Call(ctx context.Context, route string, v, reply any) error {
 	c := &pending{done: make(chan struct{})}
 	var p *peer
 	var id uint64
+	var local *caller
 	if n.table.Has(route) {
-		local := n.newCaller(nil, 1, c)
+		local = n.newCaller(nil, 1, c)
+		local.deadline, _ = ctx.Deadline()
 		if err := n.table.Schedule(local, codec.View{Type: codec.Request, ID: 1, Route: []byte(route), Data: data}); err != nil {
 			return err
 		}
@@ -224,7 +357,7 @@ func (n *Node) Call(ctx context.Context, route string, v, reply any) error {
 			return err
 		}
 	}
-	dispatch.Await(ctx, n.sched, func() {
+	dispatch.Await(ctx, func() {
 		select {
 		case <-c.done:
 		case <-ctx.Done():
@@ -235,7 +368,14 @@ func (n *Node) Call(ctx context.Context, route string, v, reply any) error {
 		delete(p.calls, id)
 		p.mu.Unlock()
 	}
-	c.end(nil, fmt.Errorf("call %s: %w", route, context.Cause(ctx)))
+	if c.end(nil, fmt.Errorf("call %s: %w", route, context.Cause(ctx))) && errors.Is(ctx.Err(), context.Canceled) {
+		// Who was called knows the deadline, but not this.
+		if local != nil {
+			local.giveUp()
+		} else {
+			_ = p.send(&link.Frame{Kind: link.Call, Flags: flagOff, ID: id}) // a node that cannot be reached does without
+		}
+	}
 	if c.err != nil {
 		return c.err
 	}

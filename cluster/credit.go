@@ -170,6 +170,7 @@ func (n *Node) renewLocked() {
 			continue
 		}
 		n.log.Warn("the queue to a node has overflowed: it is told everything anew", "peer", p.addr)
+		q.takeOver(p)
 		n.setPeer(p.addr, q)
 		p.lost.Store(true)
 		n.tellAllBound(q)

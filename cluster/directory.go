@@ -206,5 +206,17 @@ func (n *Node) each(uid int64, v any, here func(*session.Session, []byte) error,
 	return errors.Join(errs...)
 }
 
-// bindTime is the time of a Bind, by which the policy tells older from newer.
-func bindTime() uint64 { return uint64(time.Now().UnixNano()) }
+// bindTime is the time of a Bind, by which the policy tells older from newer. It is later than that of any other login of
+// the user that is known here, whatever the clock of its gate says.
+func (n *Node) bindTime(uid int64) uint64 {
+	now := uint64(time.Now().UnixNano())
+	for _, s := range n.users.Of(uid) {
+		now = max(now, n.users.Since(s)+1)
+	}
+	n.directory.mu.RLock()
+	defer n.directory.mu.RUnlock()
+	for _, since := range n.directory.users[uid] {
+		now = max(now, since+1)
+	}
+	return now
+}

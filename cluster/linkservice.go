@@ -222,6 +222,7 @@ func (n *Node) takeMessage(from *origin, f *link.Frame, add addCall) {
 	if f.Kind == link.Request {
 		v.Type, v.ID = codec.Request, f.ID
 	}
+	r.settle(f.Route)
 	var m dispatch.Meter = r
 	if len(f.Text) > 0 { // a backend sends it, in the session's name
 		m = n.meterOf(from)
@@ -302,11 +303,10 @@ func (n *Node) takeHold(from *origin, f *link.Frame) {
 		return
 	}
 	_, s := n.client(f.Session)
-	if s == nil || !n.upstreamOf(s).holds(p) {
+	if s == nil || !n.upstreamOf(s).holds(n, p, s) {
 		_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: f.Session})
 		return
 	}
-	_ = p.send(n.opening(s))
 	if n.users.Session(s.ID()) != s { // it ended in between: who told of its end may not have known of p
 		n.endUpstream(s)
 	}

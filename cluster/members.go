@@ -143,6 +143,7 @@ func (n *Node) partWith(m member.Member, p *peer) {
 	}
 	if p != nil {
 		p.fail(errPeerGone)
+		p.abandon()
 		n.failRequests(p, true)
 	}
 	n.forget(m.Addr, m.Epoch)

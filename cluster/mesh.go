@@ -113,7 +113,10 @@ func (n *Node) leaveCluster(ctx context.Context, running bool) (err error) {
 	n.closeGate("", 0, true)
 	var all sync.WaitGroup
 	for _, p := range *n.peers.Load() {
-		all.Go(func() { p.close(ctx) })
+		all.Go(func() {
+			p.close(ctx)
+			p.abandon()
+		})
 	}
 	all.Wait()
 	return errors.Join(err, n.closeMesh(ctx))

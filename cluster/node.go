@@ -170,7 +170,7 @@ func (n *Node) prepare() (names []string, err error) {
 		if n.ServiceAddr == "" {
 			return nil, errNoAddress
 		}
-		forward = n.forward
+		forward, cfg.Reaches = n.forward, n.reaches
 	}
 	n.table, err = dispatch.New(dispatch.Config{
 		Services:     services,

@@ -32,7 +32,7 @@ type peer struct {
 
 	turn     uint64        // counts this node's ways to others: a later one to the same process knows nothing of the earlier
 	starts   atomic.Uint32 // how often the node has forgotten what it was told
-	sessions atomic.Int64  // how many of this gate's sessions it knows
+	sessions atomic.Int64  // how many sessions it knows from here
 	lost     atomic.Bool   // it is gone or cannot be reached, and its requests were failed
 	listed   atomic.Bool   // the hub will call Flush
 	meters
@@ -42,6 +42,8 @@ type peer struct {
 	hurry func()              // not nil: the link is being drained; ends that
 	calls map[uint64]*pending // calls in flight, by id
 	ids   atomic.Uint64
+
+	serves // under mu, too
 }
 
 var errPeerGone = errors.New("the node is gone")
@@ -49,7 +51,7 @@ var errPeerGone = errors.New("the node is gone")
 // Frame flags.
 const (
 	flagError = 1 << iota // of Response and Reply
-	flagOff               // of Bound: not any more
+	flagOff               // of Bound: not any more; of Call: nobody waits for it any more
 	flagHold              // of SessionOpened, to a gate: the sender has the session, and is to be told of its end
 	flagVouch             // of SessionOpened: the sender is a backend, and Route is the session's gate
 )

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/gob"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -39,11 +38,15 @@ type remote struct {
 	sess *session.Session
 
 	mu     sync.Mutex
-	values []byte           // as the gate has forwarded them
-	told   map[*peer]uint32 // backends that were told of the session from here, as of which start of their link
+	uid    int64             // as the gate knows it, or has been asked to
+	asked  bool              // the gate has not answered that
+	late   int               // changes that wait for their turn, see take
+	values []byte            // as the gate has forwarded them
+	told   map[uint64]uint32 // ways (peer.turn) to backends that were told of the session from here, as of which start of their link
+	ended  bool
 
+	turn     atomic.Pointer[func()] // makes the changes that wait, nil if none does
 	addr     atomic.Pointer[net.Addr]
-	uid      atomic.Int64 // as the gate knows it
 	spent    atomic.Int64 // see Spent
 	mid      atomic.Uint64
 	answered atomic.Uint64
@@ -77,7 +80,7 @@ func (n *Node) closeRemote(key remoteKey) {
 	delete(n.remotes.all, key)
 	n.remotes.mu.Unlock()
 	if r != nil {
-		n.sched.PushTask(func() { n.life.Close(r.sess) })
+		r.end()
 	}
 }
 
@@ -94,8 +97,21 @@ func (n *Node) closeGate(addr string, epoch uint64, all bool) {
 	}
 	n.remotes.mu.Unlock()
 	for _, r := range gone {
-		n.sched.PushTask(func() { n.life.Close(r.sess) })
+		r.end()
 	}
+}
+
+// end ends the session, after the messages that came before.
+func (r *remote) end() {
+	r.mu.Lock()
+	for _, p := range *r.node.peers.Load() {
+		if _, ok := r.told[p.turn]; ok {
+			p.sessions.Add(-1)
+		}
+	}
+	r.told, r.ended = nil, true
+	r.mu.Unlock()
+	r.node.sched.PushTask(func() { r.node.life.Close(r.sess) })
 }
 
 // Session returns the session.
@@ -239,6 +255,9 @@ type nodeAddr string
 func (nodeAddr) Network() string  { return "tcp" }
 func (a nodeAddr) String() string { return string(a) }
 
+// Reaches tells which other nodes can serve the session.
+func (r *remote) Reaches(service, addr string) bool { return r.node.reaches(service, addr) }
+
 // Outlet returns the gate's link, to which a group gives one push for many sessions.
 func (r *remote) Outlet() any {
 	p, err := r.gate()
@@ -250,23 +269,31 @@ func (r *remote) Outlet() any {
 
 // BindUID tells the gate, which keeps the register, unless that is where it comes from.
 func (r *remote) BindUID(_ *session.Session, uid int64) error {
-	if r.uid.Load() == uid {
+	r.mu.Lock()
+	same := r.uid == uid
+	r.mu.Unlock()
+	if same {
 		return nil
 	}
 	if r.node.BindPolicy == BindRefuseNew && (r.node.directory.elsewhere(uid, r.key) || len(r.node.users.Of(uid)) > 0) {
 		return session.ErrUIDTaken
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if err := r.send(&link.Frame{Kind: link.Bind, UID: uid}); err != nil {
 		return err
 	}
-	r.uid.Store(uid)
+	r.uid, r.asked = uid, true
 	return nil
 }
 
 // UnbindUID tells the gate that the session is nobody's.
 func (r *remote) UnbindUID(_ *session.Session, uid int64) {
-	if r.uid.CompareAndSwap(uid, 0) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.uid == uid {
 		_ = r.send(&link.Frame{Kind: link.Bind}) // with the gate gone there is nothing to unbind
+		r.uid, r.asked = 0, true
 	}
 }
 
@@ -276,13 +303,16 @@ func (r *remote) introduce(p *peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	start := p.starts.Load()
-	if at, ok := r.told[p]; ok && at == start {
+	at, known := r.told[p.turn]
+	if known && at == start {
 		return
 	}
-	if r.told == nil {
-		r.told = make(map[*peer]uint32, 1)
+	if !known && !r.ended {
+		r.noteLocked(p)
 	}
-	r.told[p] = start
+	if r.told != nil {
+		r.told[p.turn] = start
+	}
 	f := &link.Frame{Kind: link.SessionOpened, Flags: flagVouch, Session: r.key.id, UID: r.sess.UID(), Route: []byte(r.key.gate), Data: r.values}
 	if a := r.addr.Load(); a != nil {
 		f.Text = []byte((*a).String())
@@ -290,13 +320,22 @@ func (r *remote) introduce(p *peer) {
 	_ = p.send(f) // if that fails, so does the message
 }
 
-// take takes over what the gate says of the session.
-func (r *remote) take(f *link.Frame) {
-	if len(f.Data) > 0 {
-		r.mu.Lock()
-		r.values = bytes.Clone(f.Data)
-		r.mu.Unlock()
+// noteLocked counts p among those that were told, and forgets those that are gone.
+func (r *remote) noteLocked(p *peer) {
+	told := make(map[uint64]uint32, len(r.told)+1)
+	for _, q := range *r.node.peers.Load() {
+		if at, ok := r.told[q.turn]; ok {
+			told[q.turn] = at
+		}
 	}
+	r.told = told
+	p.sessions.Add(1)
+}
+
+// take takes over what the gate says of the session: at once, as the messages that follow know it, filters and components
+// with a scheduler of their own among them. Only another user, or none after one, waits for its turn on the node's
+// scheduler, or on that of the first message after it: what the first user has sent before runs as theirs.
+func (r *remote) take(f *link.Frame) {
 	if len(f.Text) > 0 {
 		var a net.Addr = nodeAddr(f.Text)
 		if ap, err := netip.ParseAddrPort(string(f.Text)); err == nil {
@@ -309,43 +348,117 @@ func (r *remote) take(f *link.Frame) {
 		r.node.log.Warn("forwarded values cannot be read", "session", r.key.id, "gate", r.key.gate, "err", err)
 	}
 	uid := f.UID
-	r.uid.Store(uid)
-	r.node.sched.PushTask(func() {
+	r.mu.Lock()
+	if len(f.Data) > 0 {
+		r.values = bytes.Clone(f.Data)
+	}
+	// A gate that introduces the session has not seen yet what it was asked, and will answer that.
+	stale := r.asked && f.Kind != link.SessionChanged && uid != r.uid
+	if !stale {
+		r.uid, r.asked = uid, false
+	}
+	was, bound := r.sess.UID(), false
+	change := func() {
+		if !stale && uid == 0 {
+			r.sess.Adopt(0)
+		}
 		for k, v := range values {
 			r.sess.Set(k, v)
 		}
-		switch {
-		case uid > 0 && uid == r.uid.Load():
-			err := r.sess.Bind(uid)
-			if err != nil && !errors.Is(err, session.ErrClosed) {
-				r.node.log.Warn("a session is bound on its gate but not here", "session", r.key.id, "uid", uid, "err", err)
-			}
-		case uid == 0 && r.uid.Load() == 0 && r.sess.UID() != 0:
-			r.sess.Clear()
+		bound = !stale && uid > 0 && r.sess.Adopt(uid)
+	}
+	tell := func() {
+		if bound && r.sess.UID() == uid {
+			r.node.life.Bound(r.sess)
 		}
+	}
+	if r.late == 0 && (stale || was == 0 || was == uid) {
+		r.mu.Unlock()
+		if change(); bound {
+			r.node.sched.PushTask(tell)
+		}
+		return
+	}
+	before := r.turn.Load()
+	turn := sync.OnceFunc(func() {
+		if before != nil {
+			(*before)()
+		}
+		r.mu.Lock()
+		stale = stale || r.asked // a handler has bound it meanwhile
+		r.mu.Unlock()
+		change()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.late--; r.late == 0 {
+			r.turn.Store(nil)
+		}
+	})
+	r.late++
+	r.turn.Store(&turn)
+	r.mu.Unlock()
+	r.node.sched.PushTask(func() {
+		turn()
+		tell()
 	})
 }
 
-// encodeValues packs the values of a session that the application has chosen to forward.
-func encodeValues(s *session.Session, keys []string) ([]byte, error) {
-	values := make(map[string]any, len(keys))
-	for _, k := range keys {
+// settle has the changes that wait made before the call of a message.
+func (r *remote) settle(route []byte) {
+	if turn := r.turn.Load(); turn != nil {
+		r.node.table.Before(r, route, *turn)
+	}
+}
+
+// forwarded packs the values of a session that the application has chosen to forward. One that cannot be packed is left
+// out.
+func (n *Node) forwarded(s *session.Session) []byte {
+	values := make(map[string]any, len(n.Forwarded))
+	for _, k := range n.Forwarded {
 		if s.HasKey(k) {
 			values[k] = s.Value(k)
 		}
 	}
+	b, err := encodeValues(values)
+	if err == nil {
+		return b
+	}
+	for k, v := range values {
+		if _, err := encodeValues(map[string]any{k: v}); err != nil {
+			n.log.Warn("a session value cannot be forwarded: use types that encoding/gob knows", "session", s.ID(), "key", k, "err", err)
+			delete(values, k)
+		}
+	}
+	b, _ = encodeValues(values) // what could be packed alone can be packed together
+	return b
+}
+
+// encodeValues packs values; what is of the application's in that may panic.
+func encodeValues(values map[string]any) (packed []byte, err error) {
 	if len(values) == 0 {
 		return nil, nil
 	}
+	defer func() {
+		if v := recover(); v != nil {
+			packed, err = nil, fmt.Errorf("encoding panicked: %v", v)
+		}
+	}()
 	var b bytes.Buffer
-	err := gob.NewEncoder(&b).Encode(values)
-	return b.Bytes(), err
+	if err := gob.NewEncoder(&b).Encode(values); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 func decodeValues(b []byte) (values map[string]any, err error) {
 	if len(b) == 0 {
 		return nil, nil
 	}
+	defer func() {
+		if v := recover(); v != nil {
+			values, err = nil, fmt.Errorf("decoding panicked: %v", v)
+		}
+	}()
 	err = gob.NewDecoder(bytes.NewReader(b)).Decode(&values)
 	return values, err
 }

@@ -1,9 +1,12 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,14 +22,14 @@ import (
 )
 
 // Routing chooses the node that serves a session for a service, at the first message: the session stays with it.
-// candidates are the nodes that run the service and take sessions, by address, at least one; load says how many
-// sessions of this gate a node has. The result is an index. It is called from any goroutine.
+// candidates are the nodes that run the service and take sessions, by address, at least one. The result is an index. It
+// is called from any goroutine.
 type Routing func(service string, s *session.Session, candidates []Candidate) int
 
 // Candidate is a node that could be chosen.
 type Candidate struct {
 	Addr, Label string
-	Sessions    int64 // of this gate's sessions, how many the node knows
+	Sessions    int64 // how many sessions the choosing node, a gate or a backend that calls by RPC, has sent there
 }
 
 // RouteRandom chooses any node. It is the default, as in v0.5.
@@ -47,7 +50,7 @@ func RouteRoundRobin() Routing {
 	}
 }
 
-// RouteLeastSessions chooses the node that has the fewest of this gate's sessions.
+// RouteLeastSessions chooses the node to which this one has sent the fewest of the sessions that are there now.
 func RouteLeastSessions() Routing {
 	return func(_ string, _ *session.Session, c []Candidate) int {
 		best := 0
@@ -95,15 +98,24 @@ func mix(x uint64) uint64 {
 type upstream struct {
 	mu       sync.Mutex
 	known    map[*peer]uint32 // who knows it, as of which start of its link
-	requests map[uint64]*peer // in flight
-	failed   map[uint64]bool  // answered with an error although the answer may come yet
+	requests map[uint64]inFlight
+	asked    uint64          // counts requests
+	failed   map[uint64]bool // answered with an error although the answer may come yet: the latest
+	failed0  map[uint64]bool // and those before them
 	closed   bool
 	sent     map[*peer]int // bytes of messages that have not left the node's queue
 	full     chan struct{} // not nil: the client is not read; to be closed
 }
 
-// maxTracked is how many unanswered requests of one session are remembered to fail them when their node dies.
-const maxTracked = 4096
+// inFlight is a request that has no answer yet.
+type inFlight struct {
+	at  *peer
+	seq uint64 // the older, the smaller
+}
+
+// maxTracked is how many requests of one session may have no answer. Of more the oldest are failed, a quarter at a time:
+// handlers that sometimes do not answer must not use up what a long session has.
+const maxTracked = 16384
 
 func (n *Node) upstreamOf(s *session.Session) *upstream {
 	if u, ok := n.upstreams.Load(s); ok {
@@ -131,7 +143,11 @@ func (n *Node) forward(from dispatch.Peer, m *codec.Message) error {
 	switch from := from.(type) {
 	case *gate.Conn:
 		u := n.upstreamOf(s)
-		if !u.enter(n, p, from, &f) {
+		known, old := u.enter(n, p, from, &f)
+		for _, mid := range old {
+			n.table.Fail(from, mid, "", component.Errorf(component.CodeExhausted, "%d later requests have no answer either", maxTracked*3/4))
+		}
+		if !known {
 			return session.ErrClosed
 		}
 		if n.users.Session(s.ID()) != s { // it ended in between: who is told of its end may not know it yet
@@ -162,13 +178,14 @@ func (n *Node) forward(from dispatch.Peer, m *codec.Message) error {
 	return component.Errorf(component.CodeInvalid, "route %q is on another node: use Call or Notify", m.Route)
 }
 
-// enter notes that p serves s, tells p of the session if it does not know it, and notes the request.
-func (u *upstream) enter(n *Node, p *peer, from *gate.Conn, f *link.Frame) bool {
+// enter notes that p serves s, tells p of the session if it does not know it, and notes the request. Where too many have
+// no answer it returns the oldest, to be failed if the client is told of that. It is false for a session that has ended.
+func (u *upstream) enter(n *Node, p *peer, from *gate.Conn, f *link.Frame) (ok bool, old []uint64) {
 	s := from.Session()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed || s.Closed() {
-		return false
+		return false, nil
 	}
 	start := p.starts.Load()
 	if at, known := u.known[p]; !known || at != start {
@@ -182,27 +199,44 @@ func (u *upstream) enter(n *Node, p *peer, from *gate.Conn, f *link.Frame) bool 
 	u.enterLocked(from, p, costOf(f))
 	if f.Kind == link.Request {
 		delete(u.failed, f.ID)
+		delete(u.failed0, f.ID)
 		if u.requests == nil {
-			u.requests = make(map[uint64]*peer)
+			u.requests = make(map[uint64]inFlight)
 		}
-		if len(u.requests) < maxTracked {
-			u.requests[f.ID] = p
+		if len(u.requests) >= maxTracked {
+			for _, mid := range u.oldestLocked(maxTracked / 4) {
+				if !from.SeesErrors() { // an old client takes an answer at any time
+					delete(u.requests, mid)
+				} else if u.failLocked(mid) {
+					old = append(old, mid)
+				}
+			}
 		}
+		u.asked++
+		u.requests[f.ID] = inFlight{p, u.asked}
 	}
-	return true
+	return true, old
 }
 
-// opening is the frame that introduces a session.
+// oldestLocked returns the n oldest requests in flight.
+func (u *upstream) oldestLocked(n int) []uint64 {
+	mids := slices.SortedFunc(maps.Keys(u.requests), func(a, b uint64) int {
+		return cmp.Compare(u.requests[a].seq, u.requests[b].seq)
+	})
+	return mids[:min(n, len(mids))]
+}
+
+// opening is the frame that introduces a session. It is made and sent under upstream.mu: what changes after it is told
+// after it.
 func (n *Node) opening(s *session.Session) *link.Frame {
-	f := &link.Frame{Kind: link.SessionOpened, Session: s.ID(), UID: s.UID()}
+	f := &link.Frame{Kind: link.SessionOpened, Session: s.ID(), UID: n.users.UID(s)}
+	if f.UID == 0 { // or it was replaced, and will be the user until it has closed
+		f.UID = s.UID()
+	}
 	if a := s.RemoteAddr(); a != nil {
 		f.Text = []byte(a.String())
 	}
-	values, err := encodeValues(s, n.Forwarded)
-	if err != nil {
-		n.log.Warn("session values cannot be forwarded: use types that encoding/gob knows", "session", s.ID(), "err", err)
-	}
-	f.Data = values
+	f.Data = n.forwarded(s)
 	return f
 }
 
@@ -211,8 +245,9 @@ func (u *upstream) answered(mid uint64) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.requests, mid)
-	late := u.failed[mid]
+	late := u.failed[mid] || u.failed0[mid]
 	delete(u.failed, mid)
+	delete(u.failed0, mid)
 	return !late
 }
 
@@ -225,18 +260,18 @@ func (u *upstream) fail(mid uint64) bool {
 
 func (u *upstream) failLocked(mid uint64) bool {
 	delete(u.requests, mid)
-	if u.failed[mid] {
+	if u.failed[mid] || u.failed0[mid] {
 		return false
 	}
 	if u.failed == nil || len(u.failed) >= maxTracked {
-		u.failed = make(map[uint64]bool)
+		u.failed, u.failed0 = make(map[uint64]bool), u.failed
 	}
 	u.failed[mid] = true
 	return true
 }
 
-// holds notes that p knows the session although it was not told by this gate.
-func (u *upstream) holds(p *peer) bool {
+// holds notes that p knows the session although it was not told by this gate, and tells it.
+func (u *upstream) holds(n *Node, p *peer, s *session.Session) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed {
@@ -246,6 +281,7 @@ func (u *upstream) holds(p *peer) bool {
 		p.sessions.Add(1)
 		u.known[p] = p.starts.Load()
 	}
+	_ = p.send(n.opening(s)) // a node that cannot be reached closes the session with its gate's link
 	return true
 }
 
@@ -268,7 +304,7 @@ func (u *upstream) end(id int64) (told map[*peer]uint32) {
 		_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: id})
 	}
 	told = u.known
-	u.known, u.requests, u.failed, u.sent = nil, nil, nil, nil
+	u.known, u.requests, u.failed, u.failed0, u.sent = nil, nil, nil, nil, nil
 	u.relaxLocked()
 	return told
 }
@@ -282,8 +318,8 @@ func (u *upstream) lost(p *peer, forget bool) (mids []uint64) {
 	}
 	delete(u.sent, p)
 	u.relaxLocked()
-	for mid, at := range u.requests {
-		if at == p && u.failLocked(mid) {
+	for mid, r := range u.requests {
+		if r.at == p && u.failLocked(mid) {
 			mids = append(mids, mid)
 		}
 	}
@@ -318,17 +354,20 @@ func (n *Node) requestFailed(id int64, mid uint64, addr string) {
 	}
 }
 
+// reaches tells whether a session may stay with the node at addr for a service. That it may be bound to this node itself is
+// the application's business.
+func (n *Node) reaches(service, addr string) bool {
+	return addr == n.ServiceAddr || n.others.Load().Keeps(addr, service)
+}
+
 // choose returns the way to the node that serves s for a service.
 func (n *Node) choose(service string, s *session.Session) (*peer, error) {
-	others := n.others.Load()
 	if addr, ok := s.Router().Find(service); ok {
-		if others.Keeps(addr, service) {
-			if p := n.peer(addr); p != nil {
-				return p, nil
-			}
+		if p := n.peer(addr); p != nil {
+			return p, nil
 		}
-		s.Router().Delete(service)
 	}
+	others := n.others.Load()
 	open := others.Open(service)
 	if len(open) == 0 {
 		if len(others.Running(service)) > 0 {

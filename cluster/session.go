@@ -51,7 +51,7 @@ func (n *Node) bind(s *session.Session, uid int64) error {
 	if n.BindPolicy == BindRefuseNew && n.directory.elsewhere(uid, remoteKey{}) {
 		return session.ErrUIDTaken
 	}
-	old, err := n.users.Bind(s, uid, bindTime())
+	old, err := n.users.Bind(s, uid, n.bindTime(uid))
 	if errors.Is(err, session.ErrClosed) {
 		// Its connection has ended, but handlers of what came before that still run. OnClosed comes after them and is
 		// to see the user, as it does in v0.5; nobody else is told.
@@ -83,6 +83,15 @@ func (n *Node) Session(id int64) *session.Session {
 		return nil
 	}
 	return n.users.Session(id)
+}
+
+// GateOf returns the service address of the gate that a session's client is connected to. It is "" for a client of this node,
+// and for a session without a client, such as that of a call between nodes.
+func GateOf(s *session.Session) string {
+	if r, ok := s.NetworkEntity().(*remote); ok {
+		return r.key.gate
+	}
+	return ""
 }
 
 // SessionsOf returns the sessions of user uid on this node.

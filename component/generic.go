@@ -81,5 +81,6 @@ func typedHandler[Req any]() *Handler {
 }
 
 func (cs *Components) handle(route string, h *Handler, opts []Option) {
+	h.NodesOnly = fold(opts).nodesOnly
 	cs.entries = append(cs.entries, entry{route: route, handler: h, opts: opts})
 }

@@ -23,6 +23,8 @@ type Handler struct {
 	// NeedsContext says that the function takes a context. Call may be given a
 	// nil one otherwise.
 	NeedsContext bool
+	// NodesOnly says that clients are refused, see [WithNodesOnly].
+	NodesOnly bool
 	// New returns a new argument for the serializer to fill: a value of Type,
 	// or nil if IsRawArg.
 	New func() any

@@ -8,6 +8,7 @@ type options struct {
 	nameFunc  func(string) string
 	schedName string
 	scheduler any
+	nodesOnly bool
 }
 
 func fold(opts []Option) options {
@@ -49,4 +50,13 @@ func WithSchedulerName(name string) Option {
 // default, also for nil, is the scheduler of the node.
 func WithScheduler(s any) Option {
 	return func(o *options) { o.scheduler = s }
+}
+
+// WithNodesOnly has the handlers serve other nodes only, and this one: they are
+// reached by nano.Call and Notify and their like, in the name of a node. What a
+// client sends is refused with [CodeRefused], be it connected here or behind a
+// gate, and so is Session.RPC, which speaks for the client. The default is that
+// clients can name any route. With a function it is about that function only.
+func WithNodesOnly() Option {
+	return func(o *options) { o.nodesOnly = true }
 }

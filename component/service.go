@@ -20,7 +20,8 @@ type Service struct {
 	SchedName string              // see [WithSchedulerName]
 	Scheduler any                 // see [WithScheduler]
 
-	nameFunc func(string) string
+	nameFunc  func(string) string
+	nodesOnly bool
 }
 
 // NewService returns the service of a component, without its handlers, which
@@ -34,6 +35,7 @@ func NewService(comp Component, opts []Option) *Service {
 		SchedName: o.schedName,
 		Scheduler: o.scheduler,
 		nameFunc:  o.nameFunc,
+		nodesOnly: o.nodesOnly,
 	}
 	if s.Name == "" {
 		s.Name = typeName(s.Type)
@@ -89,6 +91,7 @@ func (s *Service) ExtractHandler() error {
 			continue
 		}
 		h.bind(s.Receiver)
+		h.NodesOnly = s.nodesOnly
 		handlers[name] = h
 	}
 	if err := errors.Join(errs...); err != nil {

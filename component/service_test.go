@@ -352,3 +352,25 @@ func BenchmarkServices(b *testing.B) {
 		}
 	}
 }
+
+// What is for nodes is marked handler by handler: a function that is for clients may share its service.
+func TestNodesOnly(t *testing.T) {
+	cs := &component.Components{}
+	do := func(context.Context, *session.Session, []byte) error { return nil }
+	component.HandleRaw(cs, "Fine.Mine", do, component.WithNodesOnly())
+	component.HandleRaw(cs, "Fine.All", do)
+	cs.Register(&Fine{})
+	cs.Register(&Fine{}, component.WithName("Whole"), component.WithNodesOnly())
+	component.HandleRaw(cs, "Whole.All", do)
+	services, err := cs.Services()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range services {
+		for name, h := range s.Handlers {
+			if want := name == "Mine" || s.Name == "Whole" && name != "All"; h.NodesOnly != want {
+				t.Errorf("%s.%s is for nodes only: %v", s.Name, name, h.NodesOnly)
+			}
+		}
+	}
+}

@@ -90,7 +90,7 @@ func (s *Scheduler) yield() *awaiter {
 	if a.timer {
 		s.due.Store(true) // there may be more of them to fire
 	}
-	s.loopID.Store(0)
+	s.leaveTurn()
 	go s.loop()
 	return a
 }
@@ -119,7 +119,7 @@ func (s *Scheduler) regain(a *awaiter) {
 	s.unlockAndWake()
 
 	<-a.turn
-	s.loopID.Store(a.goroutine)
+	s.takeTurn(a.goroutine)
 	if a.timer {
 		s.mu.Lock()
 		s.executed--
@@ -133,5 +133,6 @@ func (s *Scheduler) regain(a *awaiter) {
 func (s *Scheduler) pass() {
 	a := s.heir
 	s.heir = nil
+	s.leaveTurn()
 	a.turn <- struct{}{}
 }

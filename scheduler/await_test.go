@@ -565,3 +565,50 @@ func TestAwaitEverythingAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// Code that finds its scheduler by Current gives up the turn that it has, not one that some other scheduler has: or the
+// calls of a component's timers would hold up the component that they wait for.
+func TestCurrent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s, other := started(t), started(t)
+		var seen []*Scheduler
+		look := func() { seen = append(seen, Current()) }
+		expect := func(what string, want ...*Scheduler) {
+			t.Helper()
+			synctest.Wait()
+			if !slices.Equal(seen, want) {
+				t.Errorf("%s: %p, want %p", what, seen, want)
+			}
+			seen = nil
+		}
+		look()
+		expect("a goroutine of no scheduler", nil)
+		s.PushTask(func() { look(); s.Await(look); look() })
+		expect("before, in and after Await", s, nil, s)
+		other.PushTask(look)
+		expect("another scheduler", other)
+		s.PushTask(func() {
+			ran := make(chan struct{})
+			other.PushTask(func() { look(); close(ran) })
+			<-ran
+			look()
+		})
+		expect("a task of a task", other, s)
+		s.NewAfterTimer(time.Millisecond, look)
+		time.Sleep(time.Second)
+		expect("a timer", s)
+		s.PushTask(func() { go look() })
+		expect("a goroutine of a task", nil)
+		s.PushTask(func() { defer look(); runtime.Goexit() })
+		s.PushTask(look)
+		expect("a goroutine that ends, and the next", s, s)
+		s.Close()
+		other.Close()
+		turns.Range(func(id, at any) bool {
+			if at == s || at == other {
+				t.Errorf("goroutine %v is still said to be a scheduler's", id)
+			}
+			return true
+		})
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"strings"
+	"sync"
 )
 
 // Labels of the loop's goroutine, and of those it starts, in profiles.
@@ -40,8 +41,31 @@ func (s *Scheduler) stack() string {
 	return ""
 }
 
+// turns holds, for each goroutine that runs a scheduler's loop now, the scheduler:
+// goroutines belong to the process, and so does this.
+var turns sync.Map // uint64: *Scheduler
+
+// Current returns the scheduler that runs its caller: of a handler, a task or a
+// timer, the one whose Await lets others run. It is nil on any other goroutine,
+// also in the function that Await was given.
+func Current() *Scheduler {
+	s, _ := turns.Load(goroutineID())
+	at, _ := s.(*Scheduler)
+	return at
+}
+
+// takeTurn notes that goroutine id is the loop from now on.
+func (s *Scheduler) takeTurn(id uint64) {
+	turns.Store(id, s)
+	s.loopID.Store(id)
+}
+
+// leaveTurn is called by the loop that is none any more.
+func (s *Scheduler) leaveTurn() { turns.Delete(s.loopID.Swap(0)) }
+
 // goroutineID returns the number of the calling goroutine. It is slow (a
-// microsecond) and only serves to tell whether Close is called from the inside.
+// microsecond) and only serves to tell whether Close or Await is called from the
+// inside.
 func goroutineID() uint64 {
 	var buf [64]byte
 	var id uint64

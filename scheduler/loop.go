@@ -79,10 +79,11 @@ func (s *Scheduler) loop() {
 		if !over {
 			// A call ended this goroutine (runtime.Goexit, as a failed test
 			// does). That costs the call, not the scheduler.
+			s.leaveTurn()
 			go s.loop()
 		}
 	}()
-	s.loopID.Store(goroutineID())
+	s.takeTurn(goroutineID())
 	pprof.SetGoroutineLabels(s.profile)
 
 	s.work()

@@ -238,7 +238,7 @@ func (s *Scheduler) leave() {
 	s.executed += uint64(len(s.batch))
 	s.batch, s.queue, s.names, s.size, s.pos = nil, nil, nil, 0, 0
 	s.mark(phaseIdle, 0)
-	s.loopID.Store(0)
+	s.leaveTurn()
 	done := s.done
 	s.mu.Unlock()
 	close(done)

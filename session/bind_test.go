@@ -233,3 +233,38 @@ func TestConcurrentUse(t *testing.T) {
 		t.Errorf("uid %d, register %v", s.UID(), u.byUID)
 	}
 }
+
+// What a backend is told of a session by its gate changes the session here, and asks and tells nobody but the groups:
+// the gate would be told its own news, for ever.
+func TestAdopt(t *testing.T) {
+	u, newSession := newRegister()
+	s := newSession()
+	w := &watcher{}
+	s.Observe(w)
+	l := session.NewLifetime()
+	hooks := 0
+	l.OnBound(func(*session.Session) { hooks++ })
+	s.SetLifetime(l)
+	s.Set("name", "Ann")
+	for _, step := range []struct {
+		uid     int64
+		changed bool
+	}{{7, true}, {7, false}, {8, true}, {0, true}, {0, false}, {9, true}} {
+		if changed := s.Adopt(step.uid); changed != step.changed || s.UID() != step.uid {
+			t.Errorf("Adopt(%d): %v, then the user is %d", step.uid, changed, s.UID())
+		}
+		if s.HasKey("name") != (step.uid > 0 && step.uid < 9) {
+			t.Errorf("after Adopt(%d) the session has a name: %v", step.uid, s.HasKey("name"))
+		}
+	}
+	if !slices.Equal(w.uids, []int64{7, 8, 0, 9}) {
+		t.Errorf("observers saw %v", w.uids)
+	}
+	if len(u.byUID) != 0 || hooks != 0 {
+		t.Errorf("the register was told of %v, and OnBound ran %d times", u.byUID, hooks)
+	}
+	l.Close(s)
+	if s.Adopt(0) || s.Adopt(10) || s.UID() != 9 {
+		t.Errorf("after its end the session is %d", s.UID())
+	}
+}

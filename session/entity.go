@@ -43,6 +43,14 @@ type Binder interface {
 	BindUID(s *Session, uid int64) error
 }
 
+// Reacher is an optional upgrade of a [NetworkEntity]: it knows which nodes can
+// serve the session. The session's [Router] finds no others.
+type Reacher interface {
+	// Reaches reports whether the node at address runs service and can be
+	// reached. It is asked for each message that is routed.
+	Reaches(service, address string) bool
+}
+
 // Unbinder is an optional upgrade of a [NetworkEntity] that is a [Binder]: it
 // wants to know when a session is a user no longer although it goes on.
 type Unbinder interface {

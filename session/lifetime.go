@@ -43,6 +43,8 @@ func (l *lifetime) OnBound(h LifetimeHandler) { l.add(&l.bound, h) }
 // its values and its groups still when the handler runs, and its context has
 // not ended yet; but it cannot be bound or join a group any more. A node runs
 // it on its scheduler, after the calls that were queued there before the end.
+// A component with a scheduler of its own may have calls of the session in that
+// one's queue: a task that the handler pushes there stands behind them.
 func (l *lifetime) OnClosed(h LifetimeHandler) { l.add(&l.closed, h) }
 
 // OnPanic sets what is called with the value and the stack of a panic in a

@@ -9,6 +9,7 @@ import "sync"
 type Router struct {
 	mu     sync.RWMutex
 	routes map[string]string // service to address
+	by     Reacher           // nil: all can be reached
 }
 
 // Bind makes the node at address serve the session for service.
@@ -22,12 +23,16 @@ func (r *Router) Bind(service, address string) {
 }
 
 // Find returns the address of the node that serves the session for service,
-// if one was bound.
+// if one was bound and is not gone, as far as is known here. One that comes
+// back before another was bound is found again.
 func (r *Router) Find(service string) (string, bool) {
 	r.mu.RLock()
-	defer r.mu.RUnlock()
 	address, ok := r.routes[service]
-	return address, ok
+	r.mu.RUnlock()
+	if !ok || r.by != nil && !r.by.Reaches(service, address) {
+		return "", false
+	}
+	return address, true
 }
 
 // Delete forgets the choice for service.

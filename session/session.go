@@ -76,7 +76,9 @@ func (s *Session) Router() *Router {
 	if r := s.route.Load(); r != nil {
 		return r
 	}
-	s.route.CompareAndSwap(nil, new(Router))
+	r := new(Router)
+	r.by, _ = s.entity.(Reacher)
+	s.route.CompareAndSwap(nil, r)
 	return s.route.Load()
 }
 

@@ -232,6 +232,34 @@ func TestRouter(t *testing.T) {
 	}
 }
 
+// near is an entity that reaches one node.
+type near struct {
+	*mock.NetworkEntity
+	service, address string
+}
+
+func (n *near) Reaches(service, address string) bool {
+	return service == n.service && address == n.address
+}
+
+// A choice of a node that is gone is none.
+func TestRouterFindsWhatCanBeReached(t *testing.T) {
+	e := &near{mock.NewNetworkEntity(), "Room", "10.0.0.1:80"}
+	r := session.New(e).Router()
+	r.Bind("Room", "10.0.0.1:80")
+	r.Bind("Chat", "10.0.0.1:80")
+	if addr, ok := r.Find("Room"); !ok || addr != "10.0.0.1:80" {
+		t.Errorf("found %q %v", addr, ok)
+	}
+	if addr, ok := r.Find("Chat"); ok || addr != "" {
+		t.Errorf("found %q, which does not run the service", addr)
+	}
+	e.address = "10.0.0.2:80"
+	if addr, ok := r.Find("Room"); ok || addr != "" {
+		t.Errorf("found %q, which is gone", addr)
+	}
+}
+
 // Sixty thousand idle players are sixty thousand of these.
 func TestSizeOfAnIdleSession(t *testing.T) {
 	if size := reflect.TypeFor[session.Session]().Size(); size > 96 {

@@ -181,12 +181,9 @@ func (c *Rooms) Leave(_ context.Context, s *session.Session, _ *Empty) (*Empty, 
 	return &Empty{}, nil
 }
 
-// Claim is called by a backend that has opened a room. If the room is here too, the gates have changed their mind
+// claim is called by a backend that has opened a room. If the room is here too, the gates have changed their mind
 // about it, because a backend has come or gone: it belongs to the other one now.
-func (c *Rooms) Claim(s *session.Session, claim *Claim) error {
-	if err := onlyNodes(s); err != nil {
-		return err
-	}
+func (c *Rooms) claim(_ context.Context, _ *session.Session, claim *Claim) error {
 	r := c.rooms[fold(claim.Room)]
 	if r == nil || claim.Addr == c.addr {
 		return nil
@@ -196,11 +193,8 @@ func (c *Rooms) Claim(s *session.Session, claim *Claim) error {
 	return nil
 }
 
-// Keep takes over what was said in a room that is here now, or will be.
-func (c *Rooms) Keep(s *session.Session, k *Keepsake) error {
-	if err := onlyNodes(s); err != nil {
-		return err
-	}
+// keep takes over what was said in a room that is here now, or will be.
+func (c *Rooms) keep(_ context.Context, _ *session.Session, k *Keepsake) error { //nolint:unparam // the form of a handler
 	if r := c.rooms[fold(k.Room)]; r != nil {
 		r.remember(k.Recent)
 		r.tell(pushRecent, Recent{r.recent})

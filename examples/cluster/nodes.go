@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -16,10 +17,20 @@ import (
 // reportEvery is how often each node tells the master's component how it is.
 func (c *config) reportEvery() time.Duration { return min(time.Second, c.heartbeat/4) }
 
-// common is what all nodes have in common.
-func common(conf config, service string, c component.Component) []nano.Option {
+// service makes a component the one whose routes begin with name.
+func service(name string, c component.Component, more ...component.Option) *component.Components {
 	components := &component.Components{}
-	components.Register(c, component.WithName(service), component.WithNameFunc(strings.ToLower))
+	components.Register(c, append(more, component.WithName(name), component.WithNameFunc(strings.ToLower))...)
+	return components
+}
+
+// forNodes adds a handler that only other nodes may call. Clients can name any route: what is not for them has to say so.
+func forNodes[T any](cs *component.Components, route string, fn func(context.Context, *session.Session, *T) error) {
+	component.HandleNotify(cs, route, fn, component.WithNodesOnly())
+}
+
+// common is what all nodes have in common.
+func common(conf config, components *component.Components) []nano.Option {
 	options := []nano.Option{
 		nano.WithComponents(components),
 		nano.WithSerializer(json.NewSerializer()),
@@ -41,7 +52,7 @@ func common(conf config, service string, c component.Component) []nano.Option {
 // is to count.
 func newMaster(conf config) (*nano.App, announcement, error) {
 	tally := newTally()
-	app := nano.New(conf.listen, append(common(conf, "tally", tally),
+	app := nano.New(conf.listen, append(common(conf, service("tally", tally, component.WithNodesOnly())),
 		nano.WithMaster(),
 		nano.WithUnregisterCallback(func(m cluster.Member) { tally.left(m.String()) }),
 	)...)
@@ -57,7 +68,10 @@ func newMaster(conf config) (*nano.App, announcement, error) {
 // newChat makes a backend: it runs rooms, and takes no clients either.
 func newChat(conf config) (*nano.App, announcement, error) {
 	chat := newRooms(conf.name, conf.listen)
-	app := nano.New(conf.listen, common(conf, "chat", chat)...)
+	components := service("chat", chat)
+	forNodes(components, "chat.claim", chat.claim)
+	forNodes(components, "chat.keep", chat.keep)
+	app := nano.New(conf.listen, common(conf, components)...)
 	chat.one = func(addr, route string, v any) { _ = app.NotifyNode(addr, route, v) }
 	chat.all = func(route string, v any) { _ = app.NotifyAll(route, v) }
 	chat.push = func(task func()) { app.Scheduler().PushTask(task) }
@@ -78,7 +92,9 @@ func newGate(conf config) (*nano.App, announcement, error) {
 		return nil, nil, err
 	}
 	gate := newGateway(conf.name)
-	options := append(common(conf, "gate", gate),
+	components := service("gate", gate)
+	forNodes(components, "gate.overview", gate.overview)
+	options := append(common(conf, components),
 		nano.WithRouting(nano.RouteHash(func(s *session.Session) string { return s.String("room") })),
 		nano.WithForwardedValues("gate"), // a backend sees this value of its sessions
 		nano.WithBindPolicy(nano.BindKickOld),

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/lonng/nano"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/session"
 )
@@ -53,7 +52,8 @@ const silentAfter = 2500 * time.Millisecond
 const announceEvery = 100 * time.Millisecond
 
 // Tally is the master's component: it counts users per gate, and rooms per backend. Nodes report to it by a Notify,
-// ask it by a Call, and it tells all gates of changes. Everything runs on the master's scheduler.
+// ask it by a Call, and it tells all gates of changes. Clients have no business here (component.WithNodesOnly). Everything
+// runs on the master's scheduler.
 type Tally struct {
 	component.Base
 
@@ -72,31 +72,16 @@ type counted struct {
 func newTally() *Tally { return &Tally{nodes: make(map[string]*counted)} }
 
 // Report takes a node's report.
-func (t *Tally) Report(s *session.Session, r *Report) error {
-	if err := onlyNodes(s); err != nil {
-		return err
-	}
+func (t *Tally) Report(_ *session.Session, r *Report) error {
 	t.count(r)
 	t.look(time.Now())
 	return nil
 }
 
 // Overview returns what is known of all nodes.
-func (t *Tally) Overview(_ context.Context, s *session.Session, _ *Empty) (*Overview, error) {
-	if err := onlyNodes(s); err != nil {
-		return nil, err
-	}
+func (t *Tally) Overview(context.Context, *session.Session, *Empty) (*Overview, error) { //nolint:unparam // the form of a handler
 	o := t.overview()
 	return &o, nil
-}
-
-// onlyNodes refuses clients. Every handler can be called by clients, as any route can be named in a message: what
-// only nodes may call has to say so. The session of a call between nodes is nobody's, and has no id.
-func onlyNodes(s *session.Session) error {
-	if s.ID() != 0 {
-		return nano.Errorf(component.CodeRefused, "this is for nodes only")
-	}
-	return nil
 }
 
 func (t *Tally) count(r *Report) {

@@ -18,6 +18,7 @@ var allowedGlobals = map[string]string{
 	"service.Connections":          "v0.5's name: the default instance",
 	"session.Lifetime":             "v0.5's name: the default instance",
 	"scheduler.std":                "the default instance behind v0.5's package functions",
+	"scheduler.turns":              "which scheduler each goroutine works for: goroutines are the process's, no node's",
 }
 
 // Two nodes in one process share nothing: with a mutable package variable, the second one's

@@ -47,12 +47,24 @@ func (c *call) Run() {
 	h := c.route.handler
 	c.peer.Enter(c.mid)
 	ctx := context.Background()
+	awaited := false
 	if h.NeedsContext {
-		ctx = &callContext{Context: s.Context(), table: c.table, route: c.route, peer: c.peer, session: s, mid: c.mid}
+		var p Awaited
+		if p, awaited = c.peer.(Awaited); awaited {
+			var returned func()
+			ctx, returned = p.Begin()
+			defer returned()
+		} else {
+			ctx = s.Context()
+		}
+		ctx = &callContext{Context: ctx, table: c.table, route: c.route, peer: c.peer, session: s, mid: c.mid}
 	}
 	reply, err := h.Call(ctx, s, c.arg, c.raw)
 	switch {
 	case err != nil:
+		if awaited && ctx.Err() != nil && errors.Is(err, ctx.Err()) { // nobody's fault here
+			err = component.Errorf(component.CodeDeadline, "nobody waits for the answer any more: %w", err)
+		}
 		c.table.fail(c.peer, c.mid, c.route.name, err)
 	case h.HasReply && reply != nil && c.mid != 0:
 		if err := c.peer.ResponseMid(c.mid, reply); err != nil {
@@ -106,34 +118,42 @@ func OwnerOf(ctx context.Context) any {
 	return nil
 }
 
-// Await calls wait. Called with a handler's context, on the goroutine of its scheduler, it lets that run other calls
-// meanwhile; after it the session's LastMid and Response are again those of this call. With any other context it is
-// otherwise's turn that is given away, if it runs the caller.
-func Await(ctx context.Context, otherwise *scheduler.Scheduler, wait func()) {
-	c, ok := ctx.Value(callKey{}).(*callContext)
-	if !ok {
-		otherwise.Await(wait)
+// Await calls wait. Called by what a scheduler runs, be it a handler, a task or a timer of any of them, it lets that
+// scheduler run other calls meanwhile; after it the LastMid and Response of the session of a handler, whose context ctx
+// is then, are again those of its call. A scheduler of the application's own cannot give turns away.
+func Await(ctx context.Context, wait func()) {
+	at := scheduler.Current()
+	if at == nil {
+		wait()
 		return
 	}
-	at := c.route.main
-	if c.route.sched == nil {
-		at, _ = c.session.Value(c.route.byName).(*scheduler.Scheduler)
-	}
-	if at == nil { // one of the application's own, which cannot give turns away
-		wait()
+	c, ok := ctx.Value(callKey{}).(*callContext)
+	if !ok || !c.runsOn(at) {
+		at.Await(wait)
 		return
 	}
 	p, ok := c.peer.(interface {
 		Answered() uint64
 		Return(mid, answered uint64)
 	})
-	if !ok || !at.HasTurn() { // not the handler itself, but a goroutine of its own
+	if !ok {
 		at.Await(wait)
 		return
 	}
 	answered := p.Answered()
 	at.Await(wait)
 	p.Return(c.mid, answered)
+}
+
+// runsOn tells whether the handler runs on s, if it is what s runs: a task may have the context of a handler that runs
+// elsewhere, or ran before.
+func (c *callContext) runsOn(s *scheduler.Scheduler) bool {
+	at := c.route.sched
+	if at == nil {
+		at, _ = c.session.Value(c.route.byName).(scheduler.LocalScheduler)
+	}
+	main, ok := at.(*scheduler.Scheduler)
+	return main == s || !ok // one of the application's own may run its calls on s
 }
 
 // CallOf returns what a handler's context knows of its call.
@@ -303,6 +323,10 @@ func (t *Table) elsewhere(p Peer, m *codec.Message) {
 // add makes the call and puts it where it will run.
 func (b *Batch) add(p Peer, r *route, mid uint64, data []byte) {
 	t := b.table
+	if err := r.check(p); err != nil {
+		t.fail(p, mid, r.name, err)
+		return
+	}
 	c, err := t.prepare(p, r, mid, data)
 	if err != nil {
 		t.fail(p, mid, r.name, err)
@@ -333,7 +357,10 @@ func (b *Batch) add(p Peer, r *route, mid uint64, data []byte) {
 
 // schedule gives a call to a scheduler of the application's. With an error the call is not given back: who
 // panicked may have kept it.
-func schedule(p Peer, r *route, c *call) (err error) {
+func schedule(p Peer, r *route, c *call) error { return place(p, r, c.Run) }
+
+// place gives a task to the scheduler of a route.
+func place(p Peer, r *route, task scheduler.Task) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("the scheduler of %s panicked: %v", r.name, v)
@@ -341,7 +368,7 @@ func schedule(p Peer, r *route, c *call) (err error) {
 	}()
 	local, err := r.local(p)
 	if err == nil {
-		local.Schedule(c.Run)
+		local.Schedule(task)
 	}
 	return err
 }
@@ -411,6 +438,9 @@ func (t *Table) Schedule(p Peer, v codec.View) error {
 	r := t.routes[string(v.Route)]
 	if r == nil {
 		return component.Errorf(component.CodeNotFound, "no handler for route %q", v.Route)
+	}
+	if err := r.check(p); err != nil {
+		return err
 	}
 	if v.Type == codec.Notify {
 		v.ID = 0

@@ -35,6 +35,16 @@ type Peer interface {
 // Sent is a Peer whose messages another node has sent here because this one is to handle them: they go nowhere else.
 type Sent interface{ Sent() }
 
+// OfNode is a Peer that is a node and no client.
+type OfNode interface{ OfNode() }
+
+// Awaited is a Peer that waits for its answer, and no longer than until some moment: a node that calls.
+type Awaited interface {
+	// Begin is called before a handler that takes a context. ctx ends when nobody waits any more; returned is to be called
+	// when the handler has returned.
+	Begin() (ctx context.Context, returned func())
+}
+
 // Failure is what a client that accepts errors is sent when its request failed, unless the application shapes
 // it otherwise. The names are those of the protocol.
 type Failure struct {
@@ -85,6 +95,17 @@ type route struct {
 	byName  string
 }
 
+// check refuses clients what is for nodes.
+func (r *route) check(p Peer) error {
+	if !r.handler.NodesOnly {
+		return nil
+	}
+	if _, ok := p.(OfNode); ok {
+		return nil
+	}
+	return component.Errorf(component.CodeRefused, "route %q is for nodes only", r.name)
+}
+
 // New makes a table and checks it.
 func New(cfg Config) (*Table, error) {
 	t := &Table{cfg: cfg, routes: make(map[string]*route)}
@@ -118,6 +139,18 @@ func New(cfg Config) (*Table, error) {
 		}
 	}
 	return t, errors.Join(errs...)
+}
+
+// Before has task run before the calls of a route that are added for p from now on, if they run elsewhere than on the
+// node's scheduler.
+func (t *Table) Before(p Peer, route []byte, task scheduler.Task) {
+	r := t.routes[string(route)]
+	if r == nil || r.main != nil && r.main == t.cfg.Scheduler {
+		return
+	}
+	if err := place(p, r, task); err != nil {
+		t.cfg.Log.Debug("a task was not placed before a call", "route", r.name, "err", err) // nor will the call be
+	}
 }
 
 // Has tells whether a handler of this node serves the route.

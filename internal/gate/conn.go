@@ -141,6 +141,11 @@ func (c *Conn) BindUID(s *session.Session, uid int64) error { return c.gate.cfg.
 // UnbindUID takes a session's user back.
 func (c *Conn) UnbindUID(s *session.Session, uid int64) { c.gate.cfg.Unbind(s, uid) }
 
+// Reaches tells which other nodes can serve the session.
+func (c *Conn) Reaches(service, addr string) bool {
+	return c.gate.cfg.Reaches == nil || c.gate.cfg.Reaches(service, addr)
+}
+
 // heartbeatFrame is the same for everybody.
 var heartbeatFrame = newFrame(codec.AppendPacket(nil, codec.Heartbeat, nil))
 

@@ -54,12 +54,13 @@ type Config struct {
 	Log        *slog.Logger
 
 	// NewSession makes the session of a new connection; Opened and Closed tell that it may be used and that it
-	// ended. Bind and Unbind keep the register of users. None may be nil.
+	// ended. Bind and Unbind keep the register of users. None of these may be nil.
 	NewSession func(e session.NetworkEntity) *session.Session
 	Opened     func(s *session.Session)
 	Closed     func(s *session.Session)
 	Bind       func(s *session.Session, uid int64) error
 	Unbind     func(s *session.Session, uid int64)
+	Reaches    func(service, addr string) bool // nil: there are no other nodes
 
 	CheckOrigin   func(r *http.Request) bool
 	Pages         http.Handler   // what is served beside the WebSocket; nil: nothing

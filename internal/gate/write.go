@@ -40,7 +40,7 @@ func (c *Conn) ResponseMid(mid uint64, v any) error {
 
 // Fail answers request mid with an error, if the client is to see errors and the request was not answered.
 func (c *Conn) Fail(mid uint64, payload any) {
-	if mid == 0 || c.answered.Load() == mid || !c.wantsErr && !c.gate.cfg.ErrorsToAll {
+	if mid == 0 || c.answered.Load() == mid || !c.SeesErrors() {
 		return
 	}
 	b, err := c.gate.serializeFailure(payload)
@@ -51,6 +51,9 @@ func (c *Conn) Fail(mid uint64, payload any) {
 		c.gate.cfg.Log.Debug("error response not sent", "session", c.sess.ID(), "mid", mid, "err", err)
 	}
 }
+
+// SeesErrors tells whether requests of the client that fail are answered. It is known from the handshake on.
+func (c *Conn) SeesErrors() bool { return c.wantsErr || c.gate.cfg.ErrorsToAll }
 
 // RPC sends a notify of this session to whichever node serves the route.
 func (c *Conn) RPC(route string, v any) error {

@@ -1,0 +1,56 @@
+package cluster
+
+import (
+	"testing"
+	"time"
+
+	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/internal/users"
+	"github.com/lonng/nano/mock"
+	"github.com/lonng/nano/session"
+)
+
+// The clock of one gate is ahead. A player signs in there, and later at another gate: the first login is the one that goes,
+// or both would stay and play on one account.
+func TestLoginsByClocksThatDiffer(t *testing.T) {
+	const uid, ahead = 7, 2 * time.Second
+	type end struct {
+		node *Node
+		sess *session.Session
+		net  *mock.NetworkEntity
+		told link.Frame
+	}
+	gateAt := func(addr string) *end {
+		n := &Node{ServiceAddr: addr, Options: Options{BindPolicy: BindKickOld}}
+		n.users = users.New(BindKickOld)
+		n.directory.users = make(map[int64]map[remoteKey]uint64)
+		e := &end{node: n, net: mock.NewNetworkEntity()}
+		e.sess = session.NewWithID(e.net, 1)
+		n.users.Add(e.sess)
+		return e
+	}
+	bound := func(e *end) {
+		e.told = link.Frame{Kind: link.Bound, Session: e.sess.ID(), UID: uid, ID: e.node.users.Since(e.sess)}
+	}
+	hear := func(by, from *end) {
+		by.node.directory.take(by.node, &origin{addr: from.node.ServiceAddr, epoch: 1}, &from.told)
+	}
+	one, two := gateAt("gate:1"), gateAt("gate:2")
+	if _, err := one.node.users.Bind(one.sess, uid, uint64(time.Now().Add(ahead).UnixNano())); err != nil {
+		t.Fatal(err)
+	}
+	bound(one)
+	hear(two, one)
+	if err := two.node.bind(two.sess, uid); err != nil {
+		t.Fatal(err)
+	}
+	bound(two)
+	hear(one, two)
+	if got, _ := one.net.Kicked(); got != users.KickReason {
+		t.Errorf("the first was kicked because of %q", got)
+	}
+	hear(two, one) // told again, as when a link comes back
+	if got, ok := two.net.Kicked(); ok {
+		t.Errorf("the second was kicked because of %q", got)
+	}
+}
