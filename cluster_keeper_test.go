@@ -274,8 +274,9 @@ func TestKeeper(t *testing.T) {
 		d1, _ := table.start(t, f, "back:1", handlers(names("1 anew")))
 		agree(t, time.Second, g, b2, d1)
 		nanotest.Until(t, "the newest process is asked", func() bool {
-			_, name := enter(t, g)
-			return name == "1 anew"
+			c := g.tcp.Client(t)
+			c.Ready(acceptErrors)
+			return string(c.Call("Room.Name", nil).Data) == "1 anew" // at first it cannot be reached
 		})
 		for id, n := range table.ids() {
 			if n != 1 {
