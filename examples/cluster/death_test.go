@@ -82,7 +82,7 @@ func TestABackendHangs(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.name, c.room = "guest", fmt.Sprint("guest ", i)
-		_ = c.call("gate.enter", EnterRequest{Room: c.room}, &EnterReply{}, time.Second)
+		_ = c.call("gate.enter", EnterRequest{}, &EnterReply{}, time.Second)
 		go func() { _ = c.call("chat.join", JoinRequest{Room: c.room, Name: c.name}, &JoinReply{}, time.Second) }()
 		time.Sleep(10 * time.Millisecond)
 		c.close()

@@ -2,18 +2,18 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"hash/fnv"
 	"time"
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/session"
 )
 
-// EnterRequest names the room that a client wants to be in, and says who it is. Who gives no name may be here more
-// than once.
+// EnterRequest says who a client is. Who gives no name may be here more than once.
 type EnterRequest struct {
-	Room string `json:"room"`
 	Name string `json:"name,omitempty"`
 }
 
@@ -25,6 +25,9 @@ type EnterReply struct {
 
 // Gateway is the gate's component. It signs people in, and notes which room a client wants, because the choice of the
 // backend depends on it.
+//
+// Clients do not choose the backend. If one could open a room elsewhere than where all gates look for it, there would be
+// two of it, and the claim of the second would send everybody in the first away (see Rooms.claim).
 type Gateway struct {
 	component.Base
 
@@ -47,13 +50,32 @@ func (g *Gateway) opened(s *session.Session) {
 
 func (g *Gateway) closed(*session.Session) { g.changed() } // it has left the group by itself
 
-// Enter signs the client in, and says which room its next messages to "chat" are about. They go to the backend that has
-// the room now: whatever backend the session was bound to before, it is not any more.
-func (g *Gateway) Enter(ctx context.Context, s *session.Session, req *EnterRequest) (*EnterReply, error) {
+// look sees each message of a client before it goes anywhere. It runs where the message was read, and its backend is
+// chosen right after: a request to join goes to the backend that has the room which it names, whatever the session was
+// bound to before. So do the session's messages to "chat" from then on.
+func (g *Gateway) look(s *session.Session, msg *pipeline.Message) error {
+	if msg.Route != "chat.join" {
+		return nil
+	}
+	var req JoinRequest
+	if err := json.Unmarshal(msg.Data, &req); err != nil {
+		return nano.Errorf(component.CodeInvalid, "this is no request to join: %w", err)
+	}
 	room, err := clean("the room's name", req.Room, maxName)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	req.Room = room
+	if msg.Data, err = json.Marshal(&req); err != nil { // what was understood here, and not what was written there
+		return err
+	}
+	s.Set("room", fold(room))
+	s.Router().Delete("chat")
+	return nil
+}
+
+// Enter signs the client in, and tells it how the cluster is.
+func (g *Gateway) Enter(ctx context.Context, s *session.Session, req *EnterRequest) (*EnterReply, error) {
 	if req.Name != "" {
 		name, err := clean("the name", req.Name, maxName)
 		if err != nil {
@@ -63,8 +85,6 @@ func (g *Gateway) Enter(ctx context.Context, s *session.Session, req *EnterReque
 			return nil, err
 		}
 	}
-	s.Set("room", fold(room))
-	s.Router().Delete("chat")
 	if g.last == nil { // this gate is new; the master tells it only of changes
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()

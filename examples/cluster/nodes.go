@@ -10,6 +10,7 @@ import (
 	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/examples/page"
+	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/serialize/json"
 	"github.com/lonng/nano/session"
 )
@@ -94,7 +95,10 @@ func newGate(conf config) (*nano.App, announcement, error) {
 	gate := newGateway(conf.name)
 	components := service("gate", gate)
 	forNodes(components, "gate.overview", gate.overview)
+	messages := pipeline.New()
+	messages.Inbound().PushBack(gate.look)
 	options := append(common(conf, components),
+		nano.WithPipeline(messages),
 		nano.WithRouting(nano.RouteHash(func(s *session.Session) string { return s.String("room") })),
 		nano.WithForwardedValues("gate"), // a backend sees this value of its sessions
 		nano.WithBindPolicy(nano.BindKickOld),

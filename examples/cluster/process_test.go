@@ -278,7 +278,7 @@ func (w *world) overview() (Overview, error) {
 	}
 	defer c.close()
 	var reply EnterReply
-	err = c.call("gate.enter", EnterRequest{Room: "x"}, &reply, 2*time.Second)
+	err = c.call("gate.enter", EnterRequest{}, &reply, 2*time.Second)
 	return reply.Overview, err
 }
 
@@ -442,7 +442,7 @@ func (c *client) join(within time.Duration) error {
 	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		c.moved.Store(false)
 		var entered EnterReply
-		err := c.call("gate.enter", EnterRequest{Room: c.room}, &entered, 2*time.Second)
+		err := c.call("gate.enter", EnterRequest{}, &entered, 2*time.Second)
 		if err == nil {
 			var reply JoinReply
 			if err = c.call("chat.join", JoinRequest{Room: c.room, Name: c.name}, &reply, time.Second); err == nil {

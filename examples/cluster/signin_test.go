@@ -55,7 +55,7 @@ func (w *world) enter(gate int, name string, signIn bool) *client {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(c.close)
-	enter := EnterRequest{Room: "room"}
+	enter := EnterRequest{}
 	if signIn {
 		enter.Name = name
 	}

@@ -32,7 +32,7 @@ async function attempt() {
   for (let tries = 0; me.name && client.state === "open" && !settled; tries++) {
     const { name, room } = me;
     try {
-      const { gate, overview } = await client.request("gate.enter", { room, name }, { timeout: 4000 });
+      const { gate, overview } = await client.request("gate.enter", { name }, { timeout: 4000 });
       map.at("gate", gate);
       map.draw(overview);
       const reply = await client.request("chat.join", { room, name }, { timeout: 2500 });
