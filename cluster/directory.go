@@ -111,18 +111,11 @@ func (n *Node) tellBound(s *session.Session, uid int64, off bool) {
 	}
 }
 
-// tellChanged tells the nodes that know a session what it carries now.
+// tellChanged tells the nodes that know a session whose it is now.
 func (n *Node) tellChanged(s *session.Session, uid int64) {
-	u, ok := n.upstreams.Load(s)
-	if !ok {
-		return
+	if u, ok := n.upstreams.Load(s); ok {
+		u.(*upstream).tellUser(uid)
 	}
-	changed := &link.Frame{Kind: link.SessionChanged, Session: s.ID()}
-	if uid != 0 {
-		changed = n.opening(s)
-		changed.Kind, changed.UID = link.SessionChanged, uid
-	}
-	u.(*upstream).tell(changed)
 }
 
 // tellAllBound tells a node all users of this gate.

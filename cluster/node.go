@@ -192,6 +192,9 @@ func (n *Node) prepare() (names []string, err error) {
 	cfg.Table, cfg.Log = n.table, n.log
 	cfg.NewSession, cfg.Opened, cfg.Closed = n.newSession, n.sessionOpened, n.sessionClosed
 	cfg.Bind, cfg.Unbind = n.bind, n.unbind
+	if len(n.Forwarded) > 0 {
+		cfg.ValueChanged = n.valueChanged
+	}
 	n.initMesh(cfg.Serializer)
 	if n.gate, err = gate.New(cfg); err != nil {
 		return nil, err

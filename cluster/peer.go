@@ -50,10 +50,11 @@ var errPeerGone = errors.New("the node is gone")
 
 // Frame flags.
 const (
-	flagError = 1 << iota // of Response and Reply
-	flagOff               // of Bound: not any more; of Call: nobody waits for it any more
-	flagHold              // of SessionOpened, to a gate: the sender has the session, and is to be told of its end
-	flagVouch             // of SessionOpened: the sender is a backend, and Route is the session's gate
+	flagError  = 1 << iota // of Response and Reply
+	flagOff                // of Bound: not any more; of Call: nobody waits for it any more
+	flagHold               // of SessionOpened, to a gate: the sender has the session, and is to be told of its end
+	flagVouch              // of SessionOpened: the sender is a backend, and Route is the session's gate
+	flagValues             // of SessionChanged: the values in Data have changed, and nothing else
 )
 
 // newPeer makes the way to m. It connects by itself and goes on trying.

@@ -1,8 +1,6 @@
 package cluster
 
 import (
-	"bytes"
-	"encoding/gob"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -41,7 +39,7 @@ type remote struct {
 	uid    int64             // as the gate knows it, or has been asked to
 	asked  bool              // the gate has not answered that
 	late   int               // changes that wait for their turn, see take
-	values []byte            // as the gate has forwarded them
+	values packed            // as the gate has forwarded them
 	told   map[uint64]uint32 // ways (peer.turn) to backends that were told of the session from here, as of which start of their link
 	ended  bool
 
@@ -293,7 +291,7 @@ func (r *remote) UnbindUID(_ *session.Session, uid int64) {
 	defer r.mu.Unlock()
 	if r.uid == uid {
 		_ = r.send(&link.Frame{Kind: link.Bind}) // with the gate gone there is nothing to unbind
-		r.uid, r.asked = 0, true
+		r.uid, r.asked, r.values = 0, true, nil
 	}
 }
 
@@ -313,7 +311,7 @@ func (r *remote) introduce(p *peer) {
 	if r.told != nil {
 		r.told[p.turn] = start
 	}
-	f := &link.Frame{Kind: link.SessionOpened, Flags: flagVouch, Session: r.key.id, UID: r.sess.UID(), Route: []byte(r.key.gate), Data: r.values}
+	f := &link.Frame{Kind: link.SessionOpened, Flags: flagVouch, Session: r.key.id, UID: r.sess.UID(), Route: []byte(r.key.gate), Data: r.values.encode()}
 	if a := r.addr.Load(); a != nil {
 		f.Text = []byte((*a).String())
 	}
@@ -343,17 +341,11 @@ func (r *remote) take(f *link.Frame) {
 		}
 		r.addr.Store(&a)
 	}
-	values, err := decodeValues(f.Data)
-	if err != nil {
-		r.node.log.Warn("forwarded values cannot be read", "session", r.key.id, "gate", r.key.gate, "err", err)
-	}
 	uid := f.UID
 	r.mu.Lock()
-	if len(f.Data) > 0 {
-		r.values = bytes.Clone(f.Data)
-	}
+	values := r.changesLocked(f)
 	// A gate that introduces the session has not seen yet what it was asked, and will answer that.
-	stale := r.asked && f.Kind != link.SessionChanged && uid != r.uid
+	stale := r.asked && f.Kind != link.SessionChanged && uid != r.uid || f.Flags&flagValues != 0
 	if !stale {
 		r.uid, r.asked = uid, false
 	}
@@ -362,9 +354,7 @@ func (r *remote) take(f *link.Frame) {
 		if !stale && uid == 0 {
 			r.sess.Adopt(0)
 		}
-		for k, v := range values {
-			r.sess.Set(k, v)
-		}
+		r.setValues(values)
 		bound = !stale && uid > 0 && r.sess.Adopt(uid)
 	}
 	tell := func() {
@@ -408,59 +398,6 @@ func (r *remote) settle(route []byte) {
 	if turn := r.turn.Load(); turn != nil {
 		r.node.table.Before(r, route, *turn)
 	}
-}
-
-// forwarded packs the values of a session that the application has chosen to forward. One that cannot be packed is left
-// out.
-func (n *Node) forwarded(s *session.Session) []byte {
-	values := make(map[string]any, len(n.Forwarded))
-	for _, k := range n.Forwarded {
-		if s.HasKey(k) {
-			values[k] = s.Value(k)
-		}
-	}
-	b, err := encodeValues(values)
-	if err == nil {
-		return b
-	}
-	for k, v := range values {
-		if _, err := encodeValues(map[string]any{k: v}); err != nil {
-			n.log.Warn("a session value cannot be forwarded: use types that encoding/gob knows", "session", s.ID(), "key", k, "err", err)
-			delete(values, k)
-		}
-	}
-	b, _ = encodeValues(values) // what could be packed alone can be packed together
-	return b
-}
-
-// encodeValues packs values; what is of the application's in that may panic.
-func encodeValues(values map[string]any) (packed []byte, err error) {
-	if len(values) == 0 {
-		return nil, nil
-	}
-	defer func() {
-		if v := recover(); v != nil {
-			packed, err = nil, fmt.Errorf("encoding panicked: %v", v)
-		}
-	}()
-	var b bytes.Buffer
-	if err := gob.NewEncoder(&b).Encode(values); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
-}
-
-func decodeValues(b []byte) (values map[string]any, err error) {
-	if len(b) == 0 {
-		return nil, nil
-	}
-	defer func() {
-		if v := recover(); v != nil {
-			values, err = nil, fmt.Errorf("decoding panicked: %v", v)
-		}
-	}()
-	err = gob.NewDecoder(bytes.NewReader(b)).Decode(&values)
-	return values, err
 }
 
 // serialize makes a payload of v with the node's serializer; bytes are one already.

@@ -96,6 +96,9 @@ func mix(x uint64) uint64 {
 
 // upstream is what a gate keeps for a client of which other nodes know.
 type upstream struct {
+	node *Node
+	sess *session.Session
+
 	mu       sync.Mutex
 	known    map[*peer]uint32 // who knows it, as of which start of its link
 	requests map[uint64]inFlight
@@ -103,8 +106,10 @@ type upstream struct {
 	failed   map[uint64]bool // answered with an error although the answer may come yet: the latest
 	failed0  map[uint64]bool // and those before them
 	closed   bool
-	sent     map[*peer]int // bytes of messages that have not left the node's queue
-	full     chan struct{} // not nil: the client is not read; to be closed
+	sent     map[*peer]int       // bytes of messages that have not left the node's queue
+	full     chan struct{}       // not nil: the client is not read; to be closed
+	dirty    map[string]struct{} // forwarded values that were changed, and nobody was told yet
+	listed   bool                // the hub will call Flush
 }
 
 // inFlight is a request that has no answer yet.
@@ -121,7 +126,7 @@ func (n *Node) upstreamOf(s *session.Session) *upstream {
 	if u, ok := n.upstreams.Load(s); ok {
 		return u.(*upstream)
 	}
-	u, _ := n.upstreams.LoadOrStore(s, &upstream{known: make(map[*peer]uint32)})
+	u, _ := n.upstreams.LoadOrStore(s, &upstream{node: n, sess: s, known: make(map[*peer]uint32)})
 	return u.(*upstream)
 }
 
@@ -187,6 +192,7 @@ func (u *upstream) enter(n *Node, p *peer, from *gate.Conn, f *link.Frame) (ok b
 	if u.closed || s.Closed() {
 		return false, nil
 	}
+	u.sendChangesLocked()
 	start := p.starts.Load()
 	if at, known := u.known[p]; !known || at != start {
 		if !known {
@@ -236,7 +242,7 @@ func (n *Node) opening(s *session.Session) *link.Frame {
 	if a := s.RemoteAddr(); a != nil {
 		f.Text = []byte(a.String())
 	}
-	f.Data = n.forwarded(s)
+	f.Data = n.forwarded(s).encode()
 	return f
 }
 
@@ -285,10 +291,23 @@ func (u *upstream) holds(n *Node, p *peer, s *session.Session) bool {
 	return true
 }
 
-// tell sends a frame about the session to all that know it.
-func (u *upstream) tell(f *link.Frame) {
+// tellUser tells all that know the session who it is. When it has become nobody's, it has no values but those that come
+// along.
+func (u *upstream) tellUser(uid int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	f := &link.Frame{Kind: link.SessionChanged, Session: u.sess.ID(), UID: uid}
+	if uid != 0 {
+		u.sendChangesLocked()
+	} else if len(u.known) > 0 {
+		clear(u.dirty)
+		f.Data = u.node.forwarded(u.sess).encode()
+	}
+	u.tellLocked(f)
+}
+
+// tellLocked sends a frame about the session to all that know it.
+func (u *upstream) tellLocked(f *link.Frame) {
 	for p := range u.known {
 		_ = p.send(f) // a node that cannot be reached closes the session with its gate's link
 	}
@@ -304,7 +323,7 @@ func (u *upstream) end(id int64) (told map[*peer]uint32) {
 		_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: id})
 	}
 	told = u.known
-	u.known, u.requests, u.failed, u.failed0, u.sent = nil, nil, nil, nil, nil
+	u.known, u.requests, u.failed, u.failed0, u.sent, u.dirty = nil, nil, nil, nil, nil, nil
 	u.relaxLocked()
 	return told
 }

@@ -104,10 +104,12 @@ func (s *Session) clear() (changed bool) {
 	s.bindMu.Lock()
 	defer s.bindMu.Unlock()
 	s.mu.Lock()
+	before := s.data
 	s.data = nil
 	old := s.uid.Load()
 	s.uid.Store(0)
 	s.mu.Unlock()
+	s.valuesChanged(before, nil)
 	if old == 0 {
 		return false
 	}

@@ -62,6 +62,14 @@ type Unbinder interface {
 	UnbindUID(s *Session, uid int64)
 }
 
+// ValueWatcher is an optional upgrade of a [NetworkEntity]: it wants to know when
+// values of the session change.
+type ValueWatcher interface {
+	// ValueChanged is called after the value of key was set, or removed: what it
+	// is now is for s to say. It must not call Bind or Clear of the same session.
+	ValueChanged(s *Session, key string)
+}
+
 var (
 	// ErrIllegalUID is returned by Bind for a uid below 1.
 	ErrIllegalUID = errors.New("session: illegal uid")

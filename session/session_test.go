@@ -2,9 +2,11 @@ package session_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"net"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/lonng/nano/mock"
@@ -287,5 +289,41 @@ func BenchmarkValue(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = s.String("room")
+	}
+}
+
+// told is an entity that wants to know of values.
+type told struct {
+	*mock.NetworkEntity
+	keys []string
+}
+
+func (e *told) ValueChanged(s *session.Session, key string) {
+	e.keys = append(e.keys, fmt.Sprintf("%s=%v", key, s.Value(key))) // it may ask the session
+}
+
+// A backend that is not told of a value plays on with the old one.
+func TestValueWatcher(t *testing.T) {
+	e := &told{NetworkEntity: mock.NewNetworkEntity()}
+	s := session.New(e)
+	for _, row := range []struct {
+		name   string
+		change func()
+		want   []string
+	}{
+		{"Set", func() { s.Set("a", 1) }, []string{"a=1"}},
+		{"Set again", func() { s.Set("a", 2) }, []string{"a=2"}},
+		{"Restore", func() { s.Restore(map[string]any{"b": 1, "c": 2}) }, []string{"a=<nil>", "b=1", "c=2"}},
+		{"Remove", func() { s.Remove("b") }, []string{"b=<nil>"}},
+		{"Clear", func() { s.Clear() }, []string{"c=<nil>"}},
+		{"Clear again", func() { s.Clear() }, nil},
+		{"Adopt", func() { s.Adopt(1); s.Adopt(0) }, nil}, // by the entity itself
+	} {
+		e.keys = nil
+		row.change()
+		slices.Sort(e.keys)
+		if !slices.Equal(e.keys, row.want) {
+			t.Errorf("%s: told of %v, want %v", row.name, e.keys, row.want)
+		}
 	}
 }

@@ -5,18 +5,24 @@ import "maps"
 // Set keeps value under key for as long as the session lives.
 func (s *Session) Set(key string, value any) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.data == nil {
 		s.data = make(map[string]any)
 	}
 	s.data[key] = value
+	s.mu.Unlock()
+	if w, ok := s.entity.(ValueWatcher); ok {
+		w.ValueChanged(s, key)
+	}
 }
 
 // Remove forgets the value of key.
 func (s *Session) Remove(key string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.data, key)
+	s.mu.Unlock()
+	if w, ok := s.entity.(ValueWatcher); ok {
+		w.ValueChanged(s, key)
+	}
 }
 
 // HasKey reports whether there is a value under key, be it nil.
@@ -49,10 +55,28 @@ func (s *Session) State() map[string]any {
 
 // Restore replaces all values by a copy of data; nil leaves none.
 func (s *Session) Restore(data map[string]any) {
-	data = maps.Clone(data)
+	now := maps.Clone(data)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.data = data
+	before := s.data
+	s.data = now
+	s.mu.Unlock()
+	s.valuesChanged(before, data)
+}
+
+// valuesChanged tells who wants to know that all values were replaced.
+func (s *Session) valuesChanged(before, now map[string]any) {
+	w, ok := s.entity.(ValueWatcher)
+	if !ok {
+		return
+	}
+	for key := range before {
+		w.ValueChanged(s, key)
+	}
+	for key := range now {
+		if _, told := before[key]; !told {
+			w.ValueChanged(s, key)
+		}
+	}
 }
 
 func typed[T any](s *Session, key string) T {

@@ -141,6 +141,13 @@ func (c *Conn) BindUID(s *session.Session, uid int64) error { return c.gate.cfg.
 // UnbindUID takes a session's user back.
 func (c *Conn) UnbindUID(s *session.Session, uid int64) { c.gate.cfg.Unbind(s, uid) }
 
+// ValueChanged tells the node that a value of the session is another one now.
+func (c *Conn) ValueChanged(s *session.Session, key string) {
+	if f := c.gate.cfg.ValueChanged; f != nil {
+		f(s, key)
+	}
+}
+
 // Reaches tells which other nodes can serve the session.
 func (c *Conn) Reaches(service, addr string) bool {
 	return c.gate.cfg.Reaches == nil || c.gate.cfg.Reaches(service, addr)

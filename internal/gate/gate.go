@@ -61,6 +61,8 @@ type Config struct {
 	Bind       func(s *session.Session, uid int64) error
 	Unbind     func(s *session.Session, uid int64)
 	Reaches    func(service, addr string) bool // nil: there are no other nodes
+	// ValueChanged is told of each value of a session that was set or removed. nil: nobody needs to know.
+	ValueChanged func(s *session.Session, key string)
 
 	CheckOrigin   func(r *http.Request) bool
 	Pages         http.Handler   // what is served beside the WebSocket; nil: nothing

@@ -1,0 +1,211 @@
+package nano_test
+
+import (
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/lonng/nano"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/pipeline"
+	"github.com/lonng/nano/session"
+)
+
+// values is a backend's service that says what it knows of a session, and sets a value of its own.
+func values(name string) *component.Components {
+	return handlers(fns{
+		name + ".Get": func(_ context.Context, s *session.Session, _ []byte) error {
+			return s.Response(fmt.Appendf(nil, "%v %v %v", s.Value("name"), s.Value("level"), s.Value("own")))
+		},
+		name + ".Set": func(_ context.Context, s *session.Session, data []byte) error {
+			s.Set("name", string(data))
+			s.Set("own", "kept")
+			return s.Response([]byte("ok"))
+		},
+	})
+}
+
+// A player is given a level, or a name, or loses one, while they play: every backend that has them knows it before their
+// next message. They would play on as who they were until they sign in again.
+func TestClusterForwardsChanges(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		change func(s *session.Session)
+		want   string
+	}{
+		{"set", func(s *session.Session) { s.Set("level", 4) }, "Ann 4 kept"},
+		{"set to nil", func(s *session.Session) { s.Set("level", nil) }, "Ann <nil> kept"},
+		{"set twice", func(s *session.Session) { s.Set("level", 4); s.Set("level", 5) }, "Ann 5 kept"},
+		{"removed", func(s *session.Session) { s.Remove("name") }, "<nil> 3 kept"},
+		{"restored", func(s *session.Session) { s.Restore(map[string]any{"level": 7, "own": "of the gate"}) }, "<nil> 7 kept"},
+		{"cleared, without a user", func(s *session.Session) { s.Clear() }, "<nil> <nil> kept"},
+		{"cleared, and set again", func(s *session.Session) { _ = s.Bind(9); s.Clear(); s.Set("level", 1) }, "<nil> 1 <nil>"},
+		{"of a type that cannot be packed", func(s *session.Session) { s.Set("level", unpackable(nil)) }, "Ann <nil> kept"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, f *fabric) {
+				m := f.start(t, masterAddr, handlers(nil))
+				g := f.start(t, "gate:1", handlers(fns{"A.Change": func(_ context.Context, s *session.Session, _ []byte) error {
+					row.change(s)
+					return s.Response([]byte("ok"))
+				}}), nano.WithForwardedValues("name", "level"))
+				b1, b2 := f.start(t, "back:1", values("One")), f.start(t, "back:2", values("Two"))
+				meet(t, m, g, b1, b2)
+				c := g.tcp.Client(t)
+				c.Ready(acceptErrors)
+				synctest.Wait()
+				s := g.Session(g.opened()[0])
+				s.Set("name", "Ann")
+				s.Set("level", 3)
+				for _, back := range []string{"One", "Two"} {
+					call1(t, c, back+".Get", "", "Ann 3 <nil>")
+					call1(t, c, back+".Set", "Ann", "ok")
+				}
+				call1(t, c, "A.Change", "", "ok")
+				for _, back := range []string{"One", "Two"} {
+					call1(t, c, back+".Get", "", row.want)
+				}
+			})
+		})
+	}
+}
+
+// A filter of the gate notes something of each message: the backend's handler finds just that, in its order.
+func TestClusterForwardsChangesInOrder(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		m := f.start(t, masterAddr, handlers(nil))
+		p := pipeline.New()
+		p.Inbound().PushBack(func(s *session.Session, m *pipeline.Message) error {
+			s.Set("level", string(m.Data))
+			return nil
+		})
+		g := f.start(t, "gate:1", handlers(nil), nano.WithForwardedValues("level"), nano.WithPipeline(p))
+		var seen []string
+		cs := new(component.Components)
+		component.HandleRaw(cs, "Back.Say", func(context.Context, *session.Session, []byte) error { return nil })
+		q := pipeline.New()
+		q.Inbound().PushBack(func(s *session.Session, m *pipeline.Message) error {
+			if got := s.Value("level"); got != string(m.Data) {
+				t.Errorf("message %s came with %v", m.Data, got)
+			}
+			seen = append(seen, string(m.Data))
+			return nil
+		})
+		b := f.start(t, "back:1", cs, nano.WithPipeline(q))
+		meet(t, m, g, b)
+		c := g.tcp.Client(t)
+		c.Ready()
+		var want []string
+		for i := range 50 {
+			c.Notify("Back.Say", fmt.Append(nil, i))
+			want = append(want, fmt.Sprint(i))
+		}
+		synctest.Wait()
+		if !slices.Equal(seen, want) {
+			t.Errorf("seen %v", seen)
+		}
+	})
+}
+
+// What a handler sets many times goes over the link once, and what is not forwarded not at all: a position that is set
+// with each step would fill the links.
+func TestClusterForwardsChangesTogether(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		m := f.start(t, masterAddr, handlers(nil))
+		g := f.start(t, "gate:1", handlers(fns{"A.Walk": func(_ context.Context, s *session.Session, data []byte) error {
+			for i := range 100 {
+				s.Set(string(data), i)
+				s.Set("name", "of "+string(data))
+			}
+			return s.Response([]byte("ok"))
+		}}), nano.WithForwardedValues("name", "level"))
+		b := f.start(t, "back:1", values("One"))
+		meet(t, m, g, b)
+		c := g.tcp.Client(t)
+		c.Ready(acceptErrors)
+		call1(t, c, "A.Walk", "level", "ok")
+		synctest.Wait()
+		if n := f.sent("SessionChanged"); n != 0 {
+			t.Errorf("%d changes were sent of a session that nobody knows", n)
+		}
+		call1(t, c, "One.Get", "", "of level 99 <nil>")
+		call1(t, c, "A.Walk", "level", "ok")
+		synctest.Wait()
+		if n := f.sent("SessionChanged"); n != 1 {
+			t.Errorf("the changes of one handler were sent %d times", n)
+		}
+		g.Session(g.opened()[0]).Set("own", 1)
+		synctest.Wait()
+		if n := f.sent("SessionChanged"); n != 1 {
+			t.Error("a change of a value that is not forwarded was sent")
+		}
+	})
+}
+
+// What a backend has set itself stays when the gate changes something else: another value, or the user.
+func TestClusterChangesLeaveTheRest(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		m := f.start(t, masterAddr, handlers(nil))
+		g := f.start(t, "gate:1", handlers(signIn()), nano.WithForwardedValues("name", "level"))
+		b := f.start(t, "back:1", values("One"))
+		meet(t, m, g, b)
+		c := g.tcp.Client(t)
+		c.Ready(acceptErrors)
+		synctest.Wait()
+		s := g.Session(g.opened()[0])
+		s.Set("name", "Ann")
+		call1(t, c, "One.Set", "Captain Ann", "ok")
+		s.Set("level", 3)
+		call1(t, c, "One.Get", "", "Captain Ann 3 kept")
+		bind(t, c, "7", "<nil>")
+		bind(t, c, "8", "<nil>")
+		call1(t, c, "One.Get", "", "Captain Ann 3 kept")
+		s.Set("name", "Ben")
+		call1(t, c, "One.Get", "", "Ben 3 kept")
+	})
+}
+
+// unreadable stands for a type that the gate has registered and the backend has not.
+type unreadable struct{ panics bool }
+
+func (u unreadable) GobEncode() ([]byte, error) { return fmt.Append(nil, u.panics), nil }
+
+func (u *unreadable) GobDecode(b []byte) error {
+	if string(b) == "true" {
+		panic("secret")
+	}
+	return errors.New("not here")
+}
+
+// Of a session's forwarded values a backend cannot read one: it knows the others, and not what the one was before.
+func TestClusterReadsWhatItCan(t *testing.T) {
+	gob.Register(unreadable{})
+	for _, bad := range []unreadable{{panics: false}, {panics: true}} {
+		t.Run(fmt.Sprintf("panics: %v", bad.panics), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, f *fabric) {
+				m := f.start(t, masterAddr, handlers(nil))
+				g := f.start(t, "gate:1", handlers(nil), nano.WithForwardedValues("name", "level"))
+				b := f.start(t, "back:1", values("One"))
+				meet(t, m, g, b)
+				c := g.tcp.Client(t)
+				c.Ready(acceptErrors)
+				synctest.Wait()
+				s := g.Session(g.opened()[0])
+				s.Set("name", "Ann")
+				s.Set("level", bad)
+				call1(t, c, "One.Get", "", "Ann <nil> <nil>")
+				s.Set("level", 3)
+				call1(t, c, "One.Get", "", "Ann 3 <nil>")
+				s.Set("level", bad)
+				call1(t, c, "One.Get", "", "Ann <nil> <nil>")
+				if got := b.log.Lines("key=level"); len(got) != 2 {
+					t.Errorf("logged: %q", got)
+				}
+			})
+		})
+	}
+}
