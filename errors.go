@@ -34,7 +34,7 @@ func Errorf(code, format string, a ...any) *Error { return component.Errorf(code
 func Refuse(code int, reason string) error { return &cluster.Refusal{Code: code, Reason: reason} }
 
 // MessageID returns the id of the request that a handler's context belongs to, 0 for a notify: what a handler that
-// answers later passes to Session.ResponseMID. The context must be the handler's, or made from it.
+// answers later passes to Session.ResponseMID, or to Session.FailMID with an error. The context must be the handler's, or made from it.
 func MessageID(ctx context.Context) uint64 {
 	_, _, mid, _ := dispatch.CallOf(ctx)
 	return mid

@@ -126,6 +126,23 @@ func ExampleMessageID() {
 	app = nano.New(":3250", nano.WithComponents(comps), nano.WithSerializer(jsonpayload.NewSerializer()))
 }
 
+// A handler that answers later says what went wrong, as one that returns an error does.
+func ExampleError_later() {
+	var app *nano.App
+	comps := &component.Components{}
+	component.HandleNotify(comps, "Match.Find", func(ctx context.Context, s *session.Session, _ *struct{}) error {
+		mid := nano.MessageID(ctx)
+		app.Scheduler().NewAfterTimer(30*time.Second, func() {
+			err := nano.Errorf("no_match", "nobody of your strength is here; try again later")
+			if err := s.FailMID(mid, err); err != nil {
+				slog.Debug("nobody waits for the match", "err", err)
+			}
+		})
+		return nil
+	})
+	app = nano.New(":3250", nano.WithComponents(comps))
+}
+
 // A validator lets in who has a ticket, tells the client who it is, and refuses all others with a reason.
 func ExampleWithHandshake() {
 	tickets := map[string]int64{"a ticket": 7}

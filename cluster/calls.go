@@ -248,6 +248,15 @@ func (c *caller) ResponseMid(mid uint64, v any) error {
 	return c.reply(data, 0)
 }
 
+// FailMid answers the call as if its handler had returned err.
+func (c *caller) FailMid(mid uint64, err error) error {
+	if c.mid == 0 || mid != c.mid {
+		return ErrSessionOnNotify
+	}
+	c.node.table.Fail(c, mid, "", err)
+	return nil
+}
+
 // Fail answers the call with an error.
 func (c *caller) Fail(mid uint64, payload any) {
 	if mid == 0 {

@@ -214,9 +214,24 @@ func (r *remote) ResponseMid(mid uint64, v any) error {
 	return nil
 }
 
+// FailMid answers request mid as if its handler had returned err.
+func (r *remote) FailMid(mid uint64, err error) error {
+	if mid == 0 {
+		return ErrSessionOnNotify
+	}
+	if _, err := r.gate(); err != nil {
+		return err
+	}
+	r.node.table.Fail(r, mid, "", err)
+	return nil
+}
+
 // Fail answers request mid with an error, which the gate gives to clients that accept it.
 func (r *remote) Fail(mid uint64, payload any) {
 	if mid == 0 || r.answered.Load() == mid {
+		return
+	}
+	if mid == r.mid.Load() && r.answered.Swap(mid) == mid { // its handler may return an error just now, too
 		return
 	}
 	data, err := r.node.serialize(payload)

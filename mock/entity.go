@@ -28,6 +28,12 @@ type Responded struct {
 	Value any
 }
 
+// Failed is one response that is an error.
+type Failed struct {
+	MID uint64
+	Err error
+}
+
 // Called is one RPC.
 type Called struct {
 	Route string
@@ -42,6 +48,7 @@ type NetworkEntity struct {
 	mid       *uint64 // nil: 1
 	pushes    []Pushed
 	responses []Responded
+	failures  []Failed
 	calls     []Called
 	done      chan struct{} // made on demand
 	closed    bool
@@ -121,6 +128,20 @@ func (n *NetworkEntity) respondLocked(mid uint64, v any) error {
 	return nil
 }
 
+// FailMid records an error that the message with the id mid is answered with.
+func (n *NetworkEntity) FailMid(mid uint64, err error) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return fmt.Errorf("failure of %d: %w", mid, ErrClosed)
+	}
+	if mid == 0 {
+		return ErrNotify
+	}
+	n.failures = append(n.failures, Failed{MID: mid, Err: err})
+	return nil
+}
+
 // Close ends the session. It may be called again.
 func (n *NetworkEntity) Close() error {
 	n.mu.Lock()
@@ -191,6 +212,14 @@ func (n *NetworkEntity) Responses() []Responded {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.responses)
+}
+
+// Failures returns all responses so far that are errors, in order. What a
+// handler returns is not among them: a test has that itself.
+func (n *NetworkEntity) Failures() []Failed {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.failures)
 }
 
 // Calls returns all RPCs so far, in order.

@@ -9,6 +9,8 @@ import (
 	"github.com/lonng/nano/mock"
 )
 
+var errFull = errors.New("full")
+
 func TestRecords(t *testing.T) {
 	for name, e := range map[string]*mock.NetworkEntity{"made": mock.NewNetworkEntity(), "zero": {}} {
 		t.Run(name, func(t *testing.T) {
@@ -41,6 +43,10 @@ func TestRecords(t *testing.T) {
 			}
 			if e.FindResponseByMID(7) != "d" || e.FindResponseByMID(9) != "c" || e.LastResponse() != "d" {
 				t.Errorf("%v, %v, %v", e.FindResponseByMID(7), e.FindResponseByMID(9), e.LastResponse())
+			}
+			_ = e.FailMid(8, errFull)
+			if got := e.Failures(); !slices.Equal(got, []mock.Failed{{8, errFull}}) || !errors.Is(e.FailMid(0, errFull), mock.ErrNotify) {
+				t.Errorf("failures %v", got)
 			}
 			if got := e.Calls(); !slices.Equal(got, []mock.Called{{"Stats.Add", 4}}) {
 				t.Errorf("calls %v", got)

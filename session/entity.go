@@ -33,6 +33,14 @@ type Kicker interface {
 	Kick(reason string) error
 }
 
+// Failer is an optional upgrade of a [NetworkEntity]: it can answer a request
+// with an error.
+type Failer interface {
+	// FailMid answers the request with the id mid as if its handler had
+	// returned err.
+	FailMid(mid uint64, err error) error
+}
+
 // Binder is an optional upgrade of a [NetworkEntity]: who keeps the register
 // of users, and so may refuse one.
 type Binder interface {

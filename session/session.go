@@ -1,6 +1,8 @@
 package session
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -125,14 +127,38 @@ func (s *Session) Response(v any) error {
 }
 
 // ResponseMID answers the request that had the id mid (see
-// [Session.LastMid]), at any time and in any order. It fails as
-// [Session.Response] does.
+// [Session.LastMid]), at any time and in any order; [Session.FailMID] does so
+// with an error. It fails as [Session.Response] does.
 func (s *Session) ResponseMID(mid uint64, v any) error {
 	if s.entity == nil {
 		return ErrNoEntity
 	}
 	return s.entity.ResponseMid(mid, v)
 }
+
+// FailMID answers the request that had the id mid (see [Session.LastMid]) with
+// an error, at any time: it is logged, counted and given to the client as if
+// the handler had returned it. So clients that do not accept errors are sent
+// nothing, and a request that its handler has answered before it returned gets
+// no second answer; who answers later does so once, with this or with
+// [Session.ResponseMID]. On a node it fails with cluster.ErrBrokenPipe after
+// the end and with cluster.ErrSessionOnNotify if the message wants no answer.
+// What shapes errors is not told the route.
+func (s *Session) FailMID(mid uint64, err error) error {
+	if err == nil {
+		err = errNoError
+	}
+	switch e := s.entity.(type) {
+	case nil:
+		return ErrNoEntity
+	case Failer:
+		return e.FailMid(mid, err)
+	default:
+		return fmt.Errorf("session: FailMID: %w", errors.ErrUnsupported)
+	}
+}
+
+var errNoError = errors.New("session: FailMID without an error")
 
 // Close ends the session: what was queued for the client goes out first, then
 // the connection is closed and the OnClosed handlers run. It does not wait for

@@ -17,6 +17,7 @@ import (
 var (
 	_ session.NetworkEntity = (*mock.NetworkEntity)(nil)
 	_ session.Kicker        = (*mock.NetworkEntity)(nil)
+	_ session.Failer        = (*mock.NetworkEntity)(nil)
 )
 
 func TestIDs(t *testing.T) {
@@ -94,6 +95,22 @@ func TestKick(t *testing.T) {
 	}
 }
 
+// What carries a session may be of v0.5, which knows of no errors.
+func TestFailMID(t *testing.T) {
+	e := mock.NewNetworkEntity()
+	full := errors.New("full")
+	s := session.New(e)
+	if err := errors.Join(s.FailMID(3, full), s.FailMID(4, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.Failures(); len(got) != 2 || got[0] != (mock.Failed{MID: 3, Err: full}) || got[1].Err == nil {
+		t.Errorf("failures %v", got)
+	}
+	if err := session.New(&closeOnly{}).FailMID(3, full); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("an entity that cannot: %v", err)
+	}
+}
+
 // Tests of applications make sessions without any network.
 func TestWithoutEntity(t *testing.T) {
 	s := session.New(nil)
@@ -103,6 +120,7 @@ func TestWithoutEntity(t *testing.T) {
 		"Response":    s.Response(nil),
 		"ResponseMID": s.ResponseMID(1, nil),
 		"Kick":        s.Kick("x"),
+		"FailMID":     s.FailMID(1, nil),
 	} {
 		if !errors.Is(err, session.ErrNoEntity) {
 			t.Errorf("%s: %v, want ErrNoEntity", name, err)

@@ -38,9 +38,24 @@ func (c *Conn) ResponseMid(mid uint64, v any) error {
 	return err
 }
 
+// FailMid answers request mid as if its handler had returned err.
+func (c *Conn) FailMid(mid uint64, err error) error {
+	if mid == 0 {
+		return ErrSessionOnNotify
+	}
+	if c.sess.Closed() {
+		return ErrBrokenPipe
+	}
+	c.gate.cfg.Table.Fail(c, mid, "", err)
+	return nil
+}
+
 // Fail answers request mid with an error, if the client is to see errors and the request was not answered.
 func (c *Conn) Fail(mid uint64, payload any) {
-	if mid == 0 || c.answered.Load() == mid || !c.SeesErrors() {
+	if mid == 0 || !c.SeesErrors() || c.answered.Load() == mid {
+		return
+	}
+	if mid == c.mid.Load() && c.answered.Swap(mid) == mid { // its handler may return an error just now, too
 		return
 	}
 	b, err := c.gate.serializeFailure(payload)
