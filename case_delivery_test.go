@@ -569,7 +569,7 @@ func TestCase14OneOutcome(t *testing.T) {
 		{"A.NotOut", "", "internal", "internal error", false},
 		{"A.Bad", "", "internal", "internal error", false},
 		{"A.BadReply", "", "internal", "internal error", false},
-		{"Room.Say", "", "internal", "internal error", false},
+		{"Room.Say", "", "not_found", "the session has no scheduler for Room", false},
 		{"A.Twice", "", "", "", true},
 		{"A.TwicePanic", "", "", "", true},
 	}

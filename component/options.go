@@ -39,7 +39,8 @@ func WithNameFunc(fn func(string) string) Option {
 // WithSchedulerName has the handlers run on a scheduler that each session
 // brings: the scheduler.LocalScheduler that the application has put into the
 // session under name (Session.Set). A message of a session without one fails,
-// as in v0.5. The default, also for "", is not to look. Where the scheduler is
+// as in v0.5, with [CodeNotFound]; one for a scheduler that was closed with
+// [CodeUnavailable]. The default, also for "", is not to look. Where the scheduler is
 // the same for all sessions [WithScheduler] is simpler.
 func WithSchedulerName(name string) Option {
 	return func(o *options) { o.schedName = name }

@@ -378,10 +378,15 @@ func (r *route) local(p Peer) (scheduler.LocalScheduler, error) {
 	if r.sched != nil {
 		return r.sched, nil
 	}
-	if l, ok := p.Session().Value(r.byName).(scheduler.LocalScheduler); ok {
+	switch l := p.Session().Value(r.byName).(type) {
+	case scheduler.LocalScheduler:
 		return l, nil
+	case nil: // a client may send anything at any time: before it is in a room, say
+		return nil, fmt.Errorf("session value %q is not set, which WithSchedulerName asks for: %w", r.byName,
+			component.Errorf(component.CodeNotFound, "the session has no scheduler for %s", r.service()))
+	default:
+		return nil, fmt.Errorf("session value %q is a %T and no scheduler.LocalScheduler, which WithSchedulerName asks for", r.byName, l)
 	}
-	return nil, fmt.Errorf("session value %q holds no scheduler.LocalScheduler, which WithSchedulerName asks for", r.byName)
 }
 
 // prepare makes the call with its argument. data is borrowed.
@@ -466,12 +471,20 @@ func (b *Batch) hand() {
 	if err != nil {
 		for _, j := range b.jobs {
 			c := j.(*call)
-			b.table.fail(c.peer, c.mid, c.route.name, component.Errorf(component.CodeUnavailable, "the node is shutting down: %w", err))
+			b.table.fail(c.peer, c.mid, c.route.name, b.table.closed(c.route, b.sched, err))
 			c.free()
 		}
 	}
 	clear(b.jobs)
 	b.jobs = b.jobs[:0]
+}
+
+// closed is the error for a call that its scheduler has not taken. A room's may end at any time.
+func (t *Table) closed(r *route, by *scheduler.Scheduler, err error) error {
+	if by == t.cfg.Scheduler {
+		return component.Errorf(component.CodeUnavailable, "the node is shutting down: %w", err)
+	}
+	return fmt.Errorf("%w: %w", component.Errorf(component.CodeUnavailable, "the scheduler of %s is closed", r.service()), err)
 }
 
 // Hand hands over the calls that were added so far: what is pushed to a scheduler after it comes after them.

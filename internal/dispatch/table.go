@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 
 	"github.com/lonng/nano/codec"
@@ -94,6 +95,9 @@ type route struct {
 	main    *scheduler.Scheduler     // sched, when batches can be submitted to it
 	byName  string
 }
+
+// service is the route without the handler's name.
+func (r *route) service() string { return r.name[:max(strings.LastIndexByte(r.name, '.'), 0)] }
 
 // check refuses clients what is for nodes.
 func (r *route) check(p Peer) error {

@@ -93,7 +93,7 @@ func TestWithSchedulerName(t *testing.T) {
 		{"another", two, two.run, ""},
 		{"ours", ours, func() { ours.Start(); ours.Close() }, ""},
 		{"ours, closed", closed, nil, component.CodeUnavailable},
-		{"none", nil, nil, component.CodeInternal},
+		{"none", nil, nil, component.CodeNotFound},
 		{"of another type", "room 7", nil, component.CodeInternal},
 		{"one that panics", &local{panic: true}, nil, component.CodeInternal},
 		{"a nil pointer of ours", (*scheduler.Scheduler)(nil), nil, component.CodeInternal},
@@ -106,8 +106,16 @@ func TestWithSchedulerName(t *testing.T) {
 			b.add(request(7, "Room.Say", ""))
 			b.finish()
 			if c.code != "" {
-				if f := b.peer.failure(t, 7); f.Code != c.code || len(b.peer.Responses()) != 0 {
+				f := b.peer.failure(t, 7)
+				if f.Code != c.code || len(b.peer.Responses()) != 0 {
 					t.Errorf("the client is told %+v, answers %+v", f, b.peer.Responses())
+				}
+				// Clients send what they like before they are in a room, and after its end: they would fill the log.
+				if loud := b.log.Has("ERROR", "message failed"); loud != (c.code == component.CodeInternal) {
+					t.Errorf("logged as an error: %v", loud)
+				}
+				if strings.Contains(f.Error, "shutting down") || c.code != component.CodeInternal && !strings.Contains(f.Error, "scheduler") {
+					t.Errorf("the client is told %q", f.Error)
 				}
 				return
 			}
