@@ -39,7 +39,7 @@ func Call[Resp any](ctx context.Context, route string, req any) (*Resp, error) {
 }
 
 // Notify has the handler of a route called, on this node or on one that runs the service, without waiting. ctx is a
-// handler's, or made by App.Context.
+// handler's, or made by App.Context. v is the caller's again when it returns: bytes are copied, all else is serialized.
 func Notify(ctx context.Context, route string, v any) error {
 	n, err := nodeOf(ctx)
 	if err != nil {
@@ -66,7 +66,8 @@ func (a *App) Context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, nodeKey{}, a.node)
 }
 
-// Notify has the handler of a route called, on this node or on one that runs the service, without waiting.
+// Notify has the handler of a route called, on this node or on one that runs the service, without waiting. v is the
+// caller's again when it returns, also of NotifyAll, NotifyNode and PushTo: bytes are copied, all else is serialized.
 func (a *App) Notify(route string, v any) error { return a.node.Notify(route, v) }
 
 // NotifyAll has the handler of a route called on every node that runs the service, this one among them.

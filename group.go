@@ -304,7 +304,7 @@ func (c *Group) isClosed() bool {
 	return c.m.closed
 }
 
-// Broadcast pushes v to all members. It is encoded once. Whoever can be reached is; the errors of the others are
+// Broadcast pushes v to all members. It is encoded once, and is the caller's again when Broadcast returns. Whoever can be reached is; the errors of the others are
 // joined. ErrClosedGroup.
 func (c *Group) Broadcast(route string, v any) error {
 	if c.isClosed() {
@@ -313,7 +313,8 @@ func (c *Group) Broadcast(route string, v any) error {
 	return multicast(route, v, c.snapshot())
 }
 
-// Multicast pushes v to the members that filter lets through. It is encoded once. Whoever can be reached is; the
+// Multicast pushes v to the members that filter lets through. It is encoded once, and is the caller's again when Multicast
+// returns. Whoever can be reached is; the
 // errors of the others are joined. ErrClosedGroup.
 func (c *Group) Multicast(route string, v any, filter SessionFilter) error {
 	if c.isClosed() {

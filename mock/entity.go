@@ -41,7 +41,8 @@ type Called struct {
 }
 
 // NetworkEntity is a session.NetworkEntity that records what is sent. Its
-// methods may be called from any goroutine. The zero value is ready, like what
+// methods may be called from any goroutine. It copies bytes, as a node does;
+// other values, which a node would serialize, it keeps as they are. The zero value is ready, like what
 // [NewNetworkEntity] returns.
 type NetworkEntity struct {
 	mu        sync.Mutex
@@ -59,6 +60,14 @@ type NetworkEntity struct {
 // NewNetworkEntity returns an entity that is handling a request with the id 1.
 func NewNetworkEntity() *NetworkEntity { return new(NetworkEntity) }
 
+// own returns v, copied if it is bytes: they are the caller's again.
+func own(v any) any {
+	if b, ok := v.([]byte); ok {
+		return slices.Clone(b)
+	}
+	return v
+}
+
 // Push records a push.
 func (n *NetworkEntity) Push(route string, v any) error {
 	n.mu.Lock()
@@ -66,7 +75,7 @@ func (n *NetworkEntity) Push(route string, v any) error {
 	if n.closed {
 		return fmt.Errorf("push %s: %w", route, ErrClosed)
 	}
-	n.pushes = append(n.pushes, Pushed{Route: route, Value: v})
+	n.pushes = append(n.pushes, Pushed{Route: route, Value: own(v)})
 	return nil
 }
 
@@ -77,7 +86,7 @@ func (n *NetworkEntity) RPC(route string, v any) error {
 	if n.closed {
 		return fmt.Errorf("rpc %s: %w", route, ErrClosed)
 	}
-	n.calls = append(n.calls, Called{Route: route, Value: v})
+	n.calls = append(n.calls, Called{Route: route, Value: own(v)})
 	return nil
 }
 
@@ -124,7 +133,7 @@ func (n *NetworkEntity) respondLocked(mid uint64, v any) error {
 	if mid == 0 {
 		return ErrNotify
 	}
-	n.responses = append(n.responses, Responded{MID: mid, Value: v})
+	n.responses = append(n.responses, Responded{MID: mid, Value: own(v)})
 	return nil
 }
 

@@ -55,6 +55,21 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// A handler that fills one buffer again and again is right on a node, and so it has to be here.
+func TestBytesAreCopied(t *testing.T) {
+	e := mock.NewNetworkEntity()
+	b := []byte("one")
+	_ = e.Push("r", b)
+	_ = e.Response(b)
+	_ = e.RPC("Stats.Add", b)
+	copy(b, "two")
+	for what, v := range map[string]any{"push": e.Pushes()[0].Value, "response": e.LastResponse(), "call": e.Calls()[0].Value} {
+		if got, _ := v.([]byte); string(got) != "one" {
+			t.Errorf("the %s is %q", what, got)
+		}
+	}
+}
+
 // Two pushes under one route: the later one is what the client shows.
 func TestLatestPushOfARoute(t *testing.T) {
 	e := mock.NewNetworkEntity()

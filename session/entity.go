@@ -7,7 +7,8 @@ import (
 
 // NetworkEntity is what carries a session: the connection on a gate, the way
 // back to that gate on a backend, a recorder in a test. Its methods may be
-// called from any goroutine and do not wait for the network.
+// called from any goroutine and do not wait for the network. What they are
+// given to send is the caller's again when they return: they copy bytes.
 type NetworkEntity interface {
 	// Push sends v to the client under route.
 	Push(route string, v any) error

@@ -94,7 +94,8 @@ func (s *Session) LastMid() uint64 {
 }
 
 // Push sends v to the client under route; bytes go as they are, all else
-// through the node's serializer. It does not wait for the client. On a node it
+// through the node's serializer. Both is done, and bytes are copied, before it
+// returns: v is the caller's again then. It does not wait for the client. On a node it
 // fails with cluster.ErrBrokenPipe after the end, with cluster.ErrBufferExceed
 // if the client has not read what was queued before, and with what the
 // serializer, the codec or an outbound filter says.
@@ -106,7 +107,8 @@ func (s *Session) Push(route string, v any) error {
 }
 
 // RPC calls the handler of route, here or on another node, in the name of this
-// session and without an answer. It does not wait for the handler. A route that
+// session and without an answer. It does not wait for the handler, and v is the
+// caller's again when it returns, as after [Session.Push]. A route that
 // nobody serves is an error, a component.Error with the code "not_found".
 func (s *Session) RPC(route string, v any) error {
 	if s.entity == nil {
@@ -117,7 +119,7 @@ func (s *Session) RPC(route string, v any) error {
 
 // Response answers the request that is handled just now. It is for the
 // handler's own goroutine, before the handler returns; see
-// [Session.ResponseMID] for later. It fails as [Session.Push] does, and on a
+// [Session.ResponseMID] for later. It treats v, and fails, as [Session.Push] does, and on a
 // node with cluster.ErrSessionOnNotify if the message wants no answer.
 func (s *Session) Response(v any) error {
 	if s.entity == nil {
