@@ -30,10 +30,20 @@
 //
 // A lost connection ends the client unless [WithReconnect] was given: a new
 // connection is a new session on the server, and only the application knows
-// what it takes to be somebody again. With it, handlers stay, requests in
-// flight fail with [ErrLost] (whether the server has run them is not known),
-// requests made meanwhile wait, at most for [WithAwayWait], and the function of
-// [WithSetup] signs in before they go on.
+// what it takes to be somebody again. With it, the client comes back after
+// whatever happens to a connection, and after the node's own kicks, which are for
+// its shutdown and for a slow consumer. A refused handshake and any other kick
+// are the end; for kicks [Reconnect] lets the application decide. Handlers stay,
+// requests in flight fail with [ErrLost] (whether the server has run them is not
+// known), requests made meanwhile wait, at most for [WithAwayWait], and the
+// function of [WithSetup] signs in before they go on.
+//
+// # What the server says
+//
+// The handshake's answer ([Client.Info]) says how large packets may be: what is
+// larger fails at the call, for sent it would end the connection. It says under
+// which version the server's dictionary of routes can be kept; on reconnection,
+// and with [WithDictionary], it is sent again only if it has changed.
 //
 // # Cost
 //

@@ -17,10 +17,17 @@ const (
 	keepMax   = 64 << 10 // bytes of a buffer that is kept for reuse
 )
 
+// keptDict is a dictionary under the version that the server gave it. The zero value is none.
+type keptDict struct {
+	version string
+	dict    *codec.Dictionary
+}
+
 // link is one connection, from its handshake on.
 type link struct {
 	t     transport
 	dict  *codec.Dictionary
+	kept  keptDict // what the hello names; after the handshake what the next one may name
 	info  Info
 	ready chan struct{} // closed when the setup of a reconnection has returned; nil if there is none
 

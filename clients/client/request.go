@@ -119,7 +119,7 @@ func (c *Client) send(ctx context.Context, t codec.Type, route string, payload [
 		id = c.id + 1
 	}
 	err := c.sendLocked(l, func(b []byte) ([]byte, error) {
-		return codec.AppendData(b, t, id, route, payload, 0, l.dict, c.cfg.maxSent)
+		return codec.AppendData(b, t, id, route, payload, 0, l.dict, l.info.MaxPacket)
 	})
 	if err != nil || t != codec.Request {
 		return nil, 0, err
