@@ -58,6 +58,7 @@ func (rn *Runner) Run(ctx context.Context) (*Report, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	r := &run{plan: p, begin: time.Now(), connects: newStats()}
+	begin := r.spent()
 	r.opts = append([]client.Option{
 		client.WithName("nano-bots", "1"),
 		client.WithConnectTimeout(time.Duration(p.Timeout)),
@@ -74,15 +75,14 @@ func (rn *Runner) Run(ctx context.Context) (*Report, error) {
 
 	r.ramp(ctx)
 	r.pending.Wait()
-	steady := time.Now()
-	before := r.counts()
+	before := r.spent()
 	r.wait(ctx)
-	load, after := time.Since(steady), r.counts()
+	after := r.spent()
 	stop()
 	r.bots.Wait()
 	close(over)
 	<-watched
-	return r.report(load, before, after), nil
+	return r.report(begin, before, after), nil
 }
 
 // ramp starts the bots.
