@@ -237,7 +237,7 @@ func (c *Client) Close() error {
 	c.mu.Unlock()
 	if first {
 		c.cancel()
-		failAll(failed, ErrClosed)
+		c.failAll(failed, ErrClosed)
 	}
 	if finish {
 		c.finish(ErrClosed)
@@ -356,7 +356,7 @@ func (c *Client) down(l *link, cause error) (_ error, again, ended bool) { //nol
 		c.changedLocked()
 	}
 	c.mu.Unlock()
-	failAll(failed, fmt.Errorf("%w: %w", ErrLost, cause))
+	c.failAll(failed, fmt.Errorf("%w: %w", ErrLost, cause))
 	if ended {
 		c.settle()
 		c.mu.Lock()

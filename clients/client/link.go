@@ -68,9 +68,31 @@ func (c *Client) sendLocked(l *link, add func(dst []byte) ([]byte, error)) error
 	}
 	*l.out = b
 	c.countOut(b[before:])
+	if before == 0 && !l.writing && len(c.pending) == 0 {
+		l.writeNowLocked()
+	}
 	c.writeLocked(l)
 	return nil
 }
+
+// writeNowLocked writes what the socket takes at once. A lone message needs no goroutine then; one of many is better
+// off waiting for it, and going out with the others.
+func (l *link) writeNowLocked() {
+	t, ok := l.t.(interface{ writeNow(b []byte) int })
+	if !ok || l.dead {
+		return
+	}
+	rest := (*l.out)[t.writeNow(*l.out):]
+	if len(rest) > 0 {
+		*l.out = append((*l.out)[:0], rest...)
+		return
+	}
+	putBuffer(l.out)
+	l.out = nil
+}
+
+// roomLocked tells whether more may be queued.
+func (l *link) roomLocked() bool { return l.out == nil || len(*l.out) < maxQueued }
 
 // countOut counts and traces one packet.
 func (c *Client) countOut(packet []byte) {
@@ -84,7 +106,7 @@ func (c *Client) countOut(packet []byte) {
 // writeLocked has somebody write. The goroutine lives as long as there is something to write, so that nobody who sends
 // waits for the network, and what is sent meanwhile goes out in one write.
 func (c *Client) writeLocked(l *link) {
-	if !l.writing && !l.dead {
+	if !l.writing && !l.dead && (l.out != nil || l.closing) {
 		l.writing = true
 		c.wg.Add(1)
 		go c.write(l)
