@@ -160,6 +160,9 @@ func TestFiveThousandConnections(t *testing.T) {
 			var text strings.Builder
 			_ = rep.Text(&text)
 			t.Logf("the node's processor time is %.1f s\n%s", f.CPU.Seconds(), &text)
+			if rep.Cost.CPU > 3*f.CPU.Seconds() { // it is about as much; see the README
+				t.Errorf("the bots have taken %.1f s of processor time, the node %.1f s", rep.Cost.CPU, f.CPU.Seconds())
+			}
 			if rep.Cost.CPU <= 0 || rep.Cost.CPUPerMessage <= 0 || rep.Cost.Memory == 0 || rep.Cost.PerConnection == 0 {
 				t.Errorf("the bots' own cost is %+v", rep.Cost)
 			}

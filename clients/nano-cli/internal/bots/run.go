@@ -35,6 +35,7 @@ type run struct {
 	opts  []client.Option
 	begin time.Time
 
+	pacers   []*pacer
 	connects *stats
 	failures failures
 
@@ -57,6 +58,9 @@ func (rn *Runner) Run(ctx context.Context) (*Report, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	r := &run{plan: p, begin: time.Now(), connects: newStats()}
+	var end func()
+	r.pacers, end = newPacers()
+	defer end()
 	begin := r.spent()
 	r.opts = append([]client.Option{
 		client.WithName("nano-bots", "1"),
@@ -206,10 +210,10 @@ func (r *run) work(ctx context.Context, c *client.Client, i int) {
 				going.Go(func() { r.notifier(ctx, c, t, i, n) })
 				continue
 			}
-			w := &worker{run: r, c: c, task: t, bot: i, n: n}
+			w := &worker{run: r, c: c, task: t, bot: i, n: n, pacer: anyOf(r.pacers), place: -1, ended: going.Done}
 			workers = append(workers, w)
 			going.Add(1)
-			w.start(going.Done)
+			w.start()
 		}
 	}
 	select {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,8 +17,8 @@ const retryAfter = time.Millisecond
 // came while the one before was not answered yet is measured from there: a server that stalls is not measured once but as
 // often as it would have been asked.
 //
-// It has no goroutine. A timer has it send what is due, and the client's reader tells the answer, so that thousands of
-// bots cost little beside the server that they load.
+// It has no goroutine. A pacer has it send what is due, and the client's reader tells the answer: thousands of bots run
+// beside the server that they load, and should leave the machine to it.
 type worker struct {
 	run  *run
 	c    *client.Client
@@ -27,76 +26,48 @@ type worker struct {
 	bot  int
 	n    *atomic.Int64 // of the messages of all the bot's workers for the task
 
-	// What stands here belongs to whoever handles the worker: the timer, the reader, and start before both.
+	pacer *pacer
+	ended func() // called once, when nothing of the worker goes on any more
+
+	// What stands here belongs to whoever handles the worker: the pacer, the reader, and start before both.
 	due   time.Time
 	late  bool      // the one before was not answered when it was due
 	begin time.Time // from when on what is in flight is measured
 	data  []byte    // what is to be sent again; nil: the next
 
-	mu      sync.Mutex
-	timer   *time.Timer
-	waiting bool // for the timer
+	// What stands here is guarded by pacer.mu.
+	wakeAt  time.Time
+	place   int // in the pacer's queue; -1: not there
 	stopped bool
-	ended   func()
 }
 
-// start begins. ended is called once, when nothing of the worker goes on any more after stop.
-func (w *worker) start(ended func()) {
-	w.ended = ended
-	w.due = time.Now()
+// start begins.
+func (w *worker) start() {
 	var first time.Duration
 	if w.task.interval > 0 {
 		first = rand.N(w.task.interval) // so that bots do not step together
-		w.due = w.due.Add(first)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.waiting = true
-	w.timer = time.AfterFunc(first, w.wake)
+	w.due = time.Now().Add(first)
+	w.sleep(first)
 }
 
 // stop has it send no more. What is in flight is waited for.
 func (w *worker) stop() {
-	w.mu.Lock()
-	w.stopped = true
-	idle := w.waiting && w.timer.Stop()
-	w.mu.Unlock()
-	if idle {
+	if w.pacer.stop(w) {
 		w.ended()
 	}
 }
 
-// wake sends what is due.
-func (w *worker) wake() {
-	w.mu.Lock()
-	w.waiting = false
-	w.mu.Unlock()
-	w.send()
-}
-
-// sleep has the timer go on in d.
+// sleep goes on in d.
 func (w *worker) sleep(d time.Duration) {
-	w.mu.Lock()
-	over := w.stopped
-	if !over {
-		w.waiting = true
-		w.timer.Reset(d)
-	}
-	w.mu.Unlock()
-	if over {
+	if !w.pacer.sleep(w, d) {
 		w.ended()
 	}
-}
-
-func (w *worker) over() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.stopped
 }
 
 // send sends the next request, or sleeps until it can.
 func (w *worker) send() {
-	if w.over() {
+	if w.pacer.isStopped(w) {
 		w.ended()
 		return
 	}
