@@ -50,7 +50,7 @@
 // A connection with nothing to do holds one goroutine, which reads, and its
 // read buffer. There is no ticker, and no timer a request: the server's silence
 // is a deadline on the connection, requests without a deadline of their own
-// share one timer.
+// share one timer. [Client.Start] needs no goroutine for each request in flight.
 //
 // What it does not do: no compression of what is sent, no HTTP proxies (bring a
 // dial function, [WithDialer]), no resuming of a session.
