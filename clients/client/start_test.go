@@ -71,6 +71,7 @@ func TestStart(t *testing.T) {
 		}
 		p = s.accept()
 		p.welcome(silent)
+		synctest.Wait()
 		if err := start("a.last", nil); err != nil {
 			t.Error(err)
 		}
