@@ -195,7 +195,7 @@ func (c *Rooms) claim(_ context.Context, _ *session.Session, claim *Claim) error
 }
 
 // keep takes over what was said in a room that is here now, or will be.
-func (c *Rooms) keep(_ context.Context, _ *session.Session, k *Keepsake) error { //nolint:unparam // the form of a handler
+func (c *Rooms) keep(_ context.Context, _ *session.Session, k *Keepsake) error {
 	if r := c.rooms[rules.Fold(k.Room)]; r != nil {
 		r.remember(k.Recent)
 		r.tell(pushRecent, Recent{r.recent})
