@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -276,7 +277,7 @@ func (x *Explainer) webSocket(s *side, data []byte) {
 		for line := range strings.SplitSeq(head, "\r\n") {
 			x.note(line)
 		}
-		if status, ok := strings.CutPrefix(head, "HTTP/1.1 "); s.name == "server" && (!ok || !strings.HasPrefix(status, fmt.Sprint(http.StatusSwitchingProtocols))) {
+		if status, ok := strings.CutPrefix(head, "HTTP/1.1 "); s.name == "server" && (!ok || !strings.HasPrefix(status, strconv.Itoa(http.StatusSwitchingProtocols))) {
 			x.note("no WebSocket: what follows is not shown")
 			s.over, s.raw = true, nil
 			return
