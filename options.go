@@ -132,7 +132,7 @@ func WithErrorShape(fn func(s *session.Session, route string, err error) any) Op
 }
 
 // WithMaxPacket sets how many bytes the body of a client's packet may have, at most 16,777,215; also what a gzip payload
-// may unpack to. Default: 65,536.
+// may unpack to. Clients that send sys.accept are told in the handshake's answer. Default: 65,536.
 func WithMaxPacket(bytes int) Option {
 	return func(o *cluster.Options) { o.MaxPacket = bytes }
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lonng/nano/codec"
 )
 
 // closeWait is how long Close waits for the server to take what is queued and to close its side.
@@ -58,6 +60,14 @@ type Info struct {
 	Accepted   []string      // of "error", "gzip" and "batch", what the server uses
 	Sys, User  json.RawMessage
 	Routes     int // size of the dictionary
+	MaxPacket  int // bytes that the body of a packet may have that is sent
+}
+
+// Dictionary is a server's routes and the codes that stand for them, under the version that the server gave it. As
+// JSON it can be stored.
+type Dictionary struct {
+	Version string            `json:"version"`
+	Routes  map[string]uint16 `json:"routes"`
 }
 
 // Client is one session with a server, or with reconnection one after the other. All its methods may be called from
@@ -82,6 +92,7 @@ type Client struct {
 	ever       bool  // has been online
 	link       *link // the connection, from its handshake until its reader has stopped
 	info       Info
+	kept       keptDict      // of the last handshake whose dictionary had a version
 	gate       chan struct{} // closed when state changes; nil: nobody waits
 	id         uint64        // of the last request
 	pending    map[uint64]*call
@@ -128,6 +139,12 @@ func New(url string, opts ...Option) *Client {
 	var err error
 	if c.to, err = parseTarget(url); err != nil && c.cfg.err == nil {
 		c.cfg.err = err
+	}
+	if c.kept.version = c.cfg.dictionary.Version; c.kept.version != "" {
+		var err error
+		if c.kept.dict, err = codec.NewDictionary(c.cfg.dictionary.Routes); err != nil && c.cfg.err == nil {
+			c.cfg.err = fmt.Errorf("client: WithDictionary: %w", err)
+		}
 	}
 	return c
 }
@@ -183,7 +200,8 @@ func (c *Client) Connect(ctx context.Context) error {
 		l.t.close()
 		return ErrClosed
 	}
-	c.link, c.info, c.running = l, l.info, true
+	c.running = true
+	c.takeLocked(l)
 	if c.cfg.setup == nil {
 		err = c.onlineLocked(l)
 	}
@@ -219,7 +237,7 @@ func (c *Client) Close() error {
 	c.mu.Unlock()
 	if first {
 		c.cancel()
-		failAll(failed, ErrClosed)
+		c.failAll(failed, ErrClosed)
 	}
 	if finish {
 		c.finish(ErrClosed)
@@ -255,6 +273,17 @@ func (c *Client) Info() Info {
 	return c.info
 }
 
+// Dictionary returns the server's dictionary if it has given one with a version, which nodes of this framework do: to be
+// given to other clients of the same servers with [WithDictionary]. Without, the Version is empty.
+func (c *Client) Dictionary() Dictionary {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kept.version == "" {
+		return Dictionary{}
+	}
+	return Dictionary{c.kept.version, c.kept.dict.Map()}
+}
+
 // Stats returns the figures of this moment.
 func (c *Client) Stats() Stats {
 	s := &c.stats
@@ -284,6 +313,9 @@ func (c *Client) run(l *link, ran chan<- struct{}) {
 	}
 	c.finish(cause)
 }
+
+// takeLocked makes l, whose handshake is over, the client's link.
+func (c *Client) takeLocked(l *link) { c.link, c.info, c.kept = l, l.info, l.kept }
 
 // onlineLocked makes l the connection that everybody may use.
 func (c *Client) onlineLocked(l *link) error {
@@ -324,7 +356,7 @@ func (c *Client) down(l *link, cause error) (_ error, again, ended bool) { //nol
 		c.changedLocked()
 	}
 	c.mu.Unlock()
-	failAll(failed, fmt.Errorf("%w: %w", ErrLost, cause))
+	c.failAll(failed, fmt.Errorf("%w: %w", ErrLost, cause))
 	if ended {
 		c.settle()
 		c.mu.Lock()

@@ -30,17 +30,27 @@
 //
 // A lost connection ends the client unless [WithReconnect] was given: a new
 // connection is a new session on the server, and only the application knows
-// what it takes to be somebody again. With it, handlers stay, requests in
-// flight fail with [ErrLost] (whether the server has run them is not known),
-// requests made meanwhile wait, at most for [WithAwayWait], and the function of
-// [WithSetup] signs in before they go on.
+// what it takes to be somebody again. With it, the client comes back after
+// whatever happens to a connection, and after the node's own kicks, which are for
+// its shutdown and for a slow consumer. A refused handshake and any other kick
+// are the end; for kicks [Reconnect] lets the application decide. Handlers stay,
+// requests in flight fail with [ErrLost] (whether the server has run them is not
+// known), requests made meanwhile wait, at most for [WithAwayWait], and the
+// function of [WithSetup] signs in before they go on.
+//
+// # What the server says
+//
+// The handshake's answer ([Client.Info]) says how large packets may be: what is
+// larger fails at the call, for sent it would end the connection. It says under
+// which version the server's dictionary of routes can be kept; on reconnection,
+// and with [WithDictionary], it is sent again only if it has changed.
 //
 // # Cost
 //
 // A connection with nothing to do holds one goroutine, which reads, and its
 // read buffer. There is no ticker, and no timer a request: the server's silence
 // is a deadline on the connection, requests without a deadline of their own
-// share one timer.
+// share one timer. [Client.Start] needs no goroutine for each request in flight.
 //
 // What it does not do: no compression of what is sent, no HTTP proxies (bring a
 // dial function, [WithDialer]), no resuming of a session.

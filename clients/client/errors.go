@@ -21,6 +21,8 @@ var (
 	ErrLost = errors.New("client: connection lost")
 	// ErrAway: there was no connection, and none came within the time of WithAwayWait.
 	ErrAway = errors.New("client: away")
+	// ErrBusy: too much waits to be written, and Start does not wait.
+	ErrBusy = errors.New("client: busy")
 	// ErrTimeout: no answer within the time of WithRequestTimeout. It is a context.DeadlineExceeded too.
 	ErrTimeout = fmt.Errorf("client: no answer in time: %w", context.DeadlineExceeded)
 	// ErrSilent: nothing came from the server for two of its heartbeat intervals.

@@ -17,10 +17,17 @@ const (
 	keepMax   = 64 << 10 // bytes of a buffer that is kept for reuse
 )
 
+// keptDict is a dictionary under the version that the server gave it. The zero value is none.
+type keptDict struct {
+	version string
+	dict    *codec.Dictionary
+}
+
 // link is one connection, from its handshake on.
 type link struct {
 	t     transport
 	dict  *codec.Dictionary
+	kept  keptDict // what the hello names; after the handshake what the next one may name
 	info  Info
 	ready chan struct{} // closed when the setup of a reconnection has returned; nil if there is none
 
@@ -61,9 +68,31 @@ func (c *Client) sendLocked(l *link, add func(dst []byte) ([]byte, error)) error
 	}
 	*l.out = b
 	c.countOut(b[before:])
+	if before == 0 && !l.writing && len(c.pending) == 0 {
+		l.writeNowLocked()
+	}
 	c.writeLocked(l)
 	return nil
 }
+
+// writeNowLocked writes what the socket takes at once. A lone message needs no goroutine then; one of many is better
+// off waiting for it, and going out with the others.
+func (l *link) writeNowLocked() {
+	t, ok := l.t.(interface{ writeNow(b []byte) int })
+	if !ok || l.dead {
+		return
+	}
+	rest := (*l.out)[t.writeNow(*l.out):]
+	if len(rest) > 0 {
+		*l.out = append((*l.out)[:0], rest...)
+		return
+	}
+	putBuffer(l.out)
+	l.out = nil
+}
+
+// roomLocked tells whether more may be queued.
+func (l *link) roomLocked() bool { return l.out == nil || len(*l.out) < maxQueued }
 
 // countOut counts and traces one packet.
 func (c *Client) countOut(packet []byte) {
@@ -77,7 +106,7 @@ func (c *Client) countOut(packet []byte) {
 // writeLocked has somebody write. The goroutine lives as long as there is something to write, so that nobody who sends
 // waits for the network, and what is sent meanwhile goes out in one write.
 func (c *Client) writeLocked(l *link) {
-	if !l.writing && !l.dead {
+	if !l.writing && !l.dead && (l.out != nil || l.closing) {
 		l.writing = true
 		c.wg.Add(1)
 		go c.write(l)

@@ -58,7 +58,10 @@ func (c *Client) open(ctx context.Context) (*link, error) {
 			return nil, fmt.Errorf("client: user data of the handshake: %w", err)
 		}
 	}
-	hello, err := c.hello(user)
+	c.mu.Lock()
+	kept := c.kept
+	c.mu.Unlock()
+	hello, err := c.hello(user, kept.version)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +95,7 @@ func (c *Client) open(ctx context.Context) (*link, error) {
 		release()
 		return nil, fmt.Errorf("client: connect to %s: %w", c.to.url, errorOf(ctx, err))
 	}
-	l := &link{t: t}
+	l := &link{t: t, kept: kept}
 	l.dec.Init(c.cfg.maxReceived)
 	err = c.handshake(l, hello)
 	if !release() && err == nil {
@@ -150,16 +153,17 @@ func (c *Client) transport(ctx context.Context, dial DialFunc) (transport, error
 }
 
 // hello is the handshake's packet.
-func (c *Client) hello(user any) ([]byte, error) {
+func (c *Client) hello(user any, dictVersion string) ([]byte, error) {
 	type sys struct {
-		Type    string   `json:"type"`
-		Version string   `json:"version"`
-		Accept  []string `json:"accept"`
+		Type        string   `json:"type"`
+		Version     string   `json:"version"`
+		Accept      []string `json:"accept"`
+		DictVersion string   `json:"dictVersion,omitempty"`
 	}
 	body, err := json.Marshal(struct {
 		Sys  sys `json:"sys"`
 		User any `json:"user,omitempty"`
-	}{sys{c.cfg.name, c.cfg.version, c.cfg.accept}, user})
+	}{sys{c.cfg.name, c.cfg.version, c.cfg.accept, dictVersion}, user})
 	if err != nil {
 		return nil, fmt.Errorf("client: user data of the handshake: %w", err)
 	}
@@ -191,6 +195,9 @@ func (c *Client) handshake(l *link, hello []byte) error {
 	if err := l.welcome(p.Body); err != nil {
 		return err
 	}
+	if c.cfg.maxSent > 0 {
+		l.info.MaxPacket = c.cfg.maxSent
+	}
 	ack := codec.AppendPacket(nil, codec.HandshakeAck, nil)
 	c.countOut(ack)
 	if err := l.t.write(ack, deadline); err != nil {
@@ -221,13 +228,18 @@ func (l *link) welcome(body []byte) error {
 		ServerTime float64
 		Dict       map[string]uint16
 		Accepted   []string
+		// Of this framework's nodes; other servers may mean something else by them.
+		DictVersion, MaxPacket any
 	}
 	if len(said.Sys) > 0 {
 		if err := json.Unmarshal(said.Sys, &sys); err != nil {
 			return fmt.Errorf("%w: the handshake's answer: %w", ErrProtocol, err)
 		}
 	}
-	l.info = Info{Accepted: sys.Accepted, Sys: said.Sys, User: said.User, Routes: len(sys.Dict)}
+	l.info = Info{Accepted: sys.Accepted, Sys: said.Sys, User: said.User, MaxPacket: codec.DefaultMaxPacket}
+	if n, ok := sys.MaxPacket.(float64); ok && n >= 1 {
+		l.info.MaxPacket = int(min(n, codec.MaxPacket))
+	}
 	if sys.Heartbeat > 0 {
 		l.info.Heartbeat = maxHeartbeat
 		if sys.Heartbeat < maxHeartbeat.Seconds() {
@@ -237,12 +249,20 @@ func (l *link) welcome(body []byte) error {
 	if sys.ServerTime > 0 && sys.ServerTime < 1<<40 {
 		l.info.ServerTime = time.Unix(int64(sys.ServerTime), 0)
 	}
+	version, _ := sys.DictVersion.(string)
 	if len(sys.Dict) > 0 {
 		dict, err := codec.NewDictionary(sys.Dict)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrProtocol, err)
 		}
 		l.dict = dict
+	} else if version != "" && version == l.kept.version { // it need not come again
+		l.dict = l.kept.dict
+	}
+	l.info.Routes = l.dict.Len()
+	l.kept = keptDict{}
+	if version != "" && l.dict != nil {
+		l.kept = keptDict{version, l.dict}
 	}
 	return nil
 }

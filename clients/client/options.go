@@ -33,9 +33,11 @@ type config struct {
 
 	connectTimeout, requestTimeout, writeTimeout, awayWait time.Duration
 
-	maxSent, maxReceived int
-	pushQueue            int64
-	pushDrop             bool
+	maxSent     int // 0: what the server says
+	maxReceived int
+	pushQueue   int64
+	pushDrop    bool
+	dictionary  Dictionary
 
 	reconnect *Reconnect
 	setup     func(context.Context, *Client) error
@@ -56,7 +58,6 @@ func makeConfig(opts []Option) config {
 		requestTimeout: 15 * time.Second,
 		writeTimeout:   10 * time.Second,
 		awayWait:       5 * time.Second,
-		maxSent:        codec.DefaultMaxPacket,
 		maxReceived:    codec.MaxPacket,
 		pushQueue:      4 << 20,
 	}
@@ -164,7 +165,8 @@ func WithWriteTimeout(d time.Duration) Option {
 	}
 }
 
-// WithMaxPacket sets how many bytes the body of a packet may have that is sent; the server's limit. Default: 65,536.
+// WithMaxPacket sets how many bytes the body of a packet may have that is sent; a server that gets more ends the
+// connection. Default: what the server says in the handshake; 65,536 if it says nothing, and for the handshake itself.
 func WithMaxPacket(bytes int) Option {
 	return func(c *config) {
 		if bytes <= 0 || bytes > codec.MaxPacket {
@@ -174,6 +176,10 @@ func WithMaxPacket(bytes int) Option {
 		c.maxSent = bytes
 	}
 }
+
+// WithDictionary gives the client what another one, perhaps of a program that ran before, has had from the server: see
+// [Client.Dictionary]. A server whose dictionary is still the same need not send it. Default: none.
+func WithDictionary(d Dictionary) Option { return func(c *config) { c.dictionary = d } }
 
 // WithMaxReceived sets how many bytes the body of a packet may have that comes, and what a packed payload may unpack
 // to. Memory is taken as bytes come. Default: 16,777,215, the most there can be.

@@ -8,10 +8,12 @@ import (
 	"time"
 )
 
-// shutdownReason is the reason with which a node kicks everybody when it is shut down.
-const shutdownReason = "server shutdown"
+// ownReason tells whether a node kicks for this reason by itself: because it is being shut down, or because the client
+// does not read fast enough. All others are the application's. The client for browsers has the same rule.
+func ownReason(reason string) bool { return reason == "server shutdown" || reason == "slow consumer" }
 
-// Reconnect says how a client comes back. The wait before an attempt is a random time between half and all of a delay
+// Reconnect says how a client comes back. It does after whatever happens to a connection, but a refused handshake is the
+// end, and so is a kick for a reason that AfterKick does not name. The wait before an attempt is a random time between half and all of a delay
 // that begins with Min and doubles up to Max, so that those whom one server has lost do not come back all at once. It
 // begins anew after a connection that has lasted for longer than Max.
 type Reconnect struct {
@@ -21,8 +23,8 @@ type Reconnect struct {
 	Attempts int
 	// Within is for how long after the loss of a connection attempts begin; 0: no limit.
 	Within time.Duration
-	// AfterKick says for which reasons of a kick to come back. Default: only when the node that kicked is being shut
-	// down. Other kicks mean that the server does not want this session, and coming back would be a fight.
+	// AfterKick says for which reasons of a kick to come back. Default: for the node's own, "server shutdown" and "slow
+	// consumer". Other kicks mean that the application does not want this session, and coming back would be a fight.
 	AfterKick func(reason string) bool
 }
 
@@ -40,7 +42,7 @@ func (r Reconnect) checked() (Reconnect, error) {
 		return r, fmt.Errorf("the Max %v is less than the Min %v", r.Max, r.Min)
 	}
 	if r.AfterKick == nil {
-		r.AfterKick = func(reason string) bool { return reason == shutdownReason }
+		r.AfterKick = ownReason
 	}
 	return r, nil
 }
@@ -52,7 +54,7 @@ func (r *Reconnect) final(err error) bool {
 		return !r.AfterKick(kick.Reason)
 	}
 	var refused *RefusedError
-	return errors.As(err, &refused) && refused.Code == 501 // the client will not grow younger
+	return errors.As(err, &refused) // what was refused once is refused again: a bad token does not grow better
 }
 
 // lostAfter notes that l is lost, for the limits. Only run calls it.
@@ -111,7 +113,7 @@ func (c *Client) adopt(l *link) error {
 	if c.closing {
 		return ErrClosed
 	}
-	c.link, c.info = l, l.info
+	c.takeLocked(l)
 	if c.cfg.setup == nil {
 		return c.onlineLocked(l)
 	}

@@ -135,6 +135,8 @@ func TestWhileAway(t *testing.T) {
 	})
 }
 
+// A client that stays away after the node's own kicks loses its player to a deployment or a slow moment; one that comes
+// back after the application's is in a fight with whoever has signed in elsewhere.
 func TestWhichEndsAreFinal(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -143,6 +145,8 @@ func TestWhichEndsAreFinal(t *testing.T) {
 	}{
 		{"closed", func(p *peer) { _ = p.nc.Close() }, true},
 		{"server shutdown", func(p *peer) { p.kick("server shutdown") }, true},
+		{"slow consumer", func(p *peer) { p.kick("slow consumer") }, true},
+		{"kicked without a reason", func(p *peer) { p.kick("") }, false},
 		{"banned", func(p *peer) { p.kick("banned") }, false},
 		{"broken", func(p *peer) { p.write([]byte{9}) }, true},
 	} {
@@ -161,19 +165,39 @@ func TestWhichEndsAreFinal(t *testing.T) {
 	}
 }
 
+// A client whose token is not good any more must not hammer the server with it, whatever code it is refused with.
 func TestRefusedOnReturn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t)
-		c, p := s.connect(silent, client.WithReconnect(fast))
-		_ = p.nc.Close()
-		s.accept().welcome(`{"code":500}`) // perhaps its database is not up yet
-		s.accept().welcome(`{"code":501}`) // this will not get better
-		<-c.Done()
-		var r *client.RefusedError
-		if !errors.As(c.Err(), &r) || r.Code != 501 {
-			t.Errorf("ended with %v", c.Err())
-		}
-	})
+	for _, code := range []int{401, 500, 501} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t)
+			c, p := s.connect(silent, client.WithReconnect(fast))
+			_ = p.nc.Close()
+			s.accept().welcome(fmt.Sprintf(`{"code":%d}`, code))
+			<-c.Done()
+			var r *client.RefusedError
+			if !errors.As(c.Err(), &r) || r.Code != code {
+				t.Errorf("ended with %v", c.Err())
+			}
+		})
+	}
+}
+
+// The application's word on kicks counts, the node's own included.
+func TestAfterKick(t *testing.T) {
+	for reason, again := range map[string]bool{"nap": true, "server shutdown": false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t)
+			r := fast
+			r.AfterKick = func(reason string) bool { return reason == "nap" }
+			c, p := s.connect(silent, client.WithReconnect(r))
+			p.kick(reason)
+			time.Sleep(time.Minute)
+			if got := len(s.conns) > 0; got != again {
+				t.Errorf("%s: came back: %v", reason, got)
+			}
+			_ = c.Close()
+		})
+	}
 }
 
 // After a reconnection nobody may play before the client is signed in again.

@@ -22,6 +22,9 @@ type call struct {
 	err     error
 	expires time.Time // zero: its context bounds it
 	next    *call     // in the list
+
+	route string // of Start: fn is called, and done is not used
+	fn    func(data []byte, err error)
 }
 
 // maxFree is how many calls a client keeps for reuse.
@@ -66,6 +69,43 @@ func Call[Resp any](ctx context.Context, c *Client, route string, req any) (*Res
 		return nil, err
 	}
 	return reply, nil
+}
+
+// Start sends v to a route and does not wait for the answer: fn is called once with the answer's payload, which is
+// borrowed for the call, or with the error that Request would return. It is for programs with very many requests, as it
+// needs no goroutine for each: fn runs on the one that reads, or on that of whoever ends the connection, and must be quick
+// and must not wait for anything of this client. The time is that of [WithRequestTimeout].
+//
+// Start itself never waits either. If it returns an error, fn is not called: ErrBusy if too much waits to be written,
+// ErrAway or one of those of Request.
+func (c *Client) Start(route string, v any, fn func(data []byte, err error)) error {
+	payload, err := c.encode(v)
+	if err == nil {
+		err = c.start(route, payload, fn)
+	}
+	if err != nil {
+		return fmt.Errorf("client: request %s: %w", route, err)
+	}
+	return nil
+}
+
+func (c *Client) start(route string, payload []byte, fn func(data []byte, err error)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.readyLocked(context.Background()); err != nil {
+		return err
+	}
+	if c.link == nil || c.link.dead || !c.link.online {
+		return c.awayLocked()
+	}
+	if !c.link.roomLocked() {
+		return ErrBusy
+	}
+	k, _, err := c.sendRequestLocked(route, payload, true)
+	if err == nil {
+		k.route, k.fn = route, fn
+	}
+	return err
 }
 
 // Notify sends v to a route that does not answer, and returns when it is queued. What happens to it after that shows
@@ -113,15 +153,17 @@ func (c *Client) send(ctx context.Context, t codec.Type, route string, payload [
 	if err := c.awaitLocked(ctx); err != nil {
 		return nil, 0, err
 	}
-	l := c.link
-	var id uint64
 	if t == codec.Request {
-		id = c.id + 1
+		_, bounded := ctx.Deadline()
+		return c.sendRequestLocked(route, payload, !bounded)
 	}
-	err := c.sendLocked(l, func(b []byte) ([]byte, error) {
-		return codec.AppendData(b, t, id, route, payload, 0, l.dict, c.cfg.maxSent)
-	})
-	if err != nil || t != codec.Request {
+	return nil, 0, c.sendMessageLocked(t, 0, route, payload)
+}
+
+// sendRequestLocked queues a request on the link, which takes it. A timed one has the time of WithRequestTimeout.
+func (c *Client) sendRequestLocked(route string, payload []byte, timed bool) (*call, uint64, error) {
+	id := c.id + 1
+	if err := c.sendMessageLocked(codec.Request, id, route, payload); err != nil {
 		return nil, 0, err
 	}
 	c.id = id
@@ -130,11 +172,38 @@ func (c *Client) send(ctx context.Context, t codec.Type, route string, payload [
 		c.pending = make(map[uint64]*call)
 	}
 	c.pending[id] = k
-	if _, bounded := ctx.Deadline(); !bounded && c.cfg.requestTimeout > 0 {
+	if timed && c.cfg.requestTimeout > 0 {
 		k.expires = time.Now().Add(c.cfg.requestTimeout)
 		c.armLocked(c.cfg.requestTimeout)
 	}
 	return k, id, nil
+}
+
+func (c *Client) sendMessageLocked(t codec.Type, id uint64, route string, payload []byte) error {
+	l := c.link
+	return c.sendLocked(l, func(b []byte) ([]byte, error) {
+		return codec.AppendData(b, t, id, route, payload, 0, l.dict, l.info.MaxPacket)
+	})
+}
+
+// readyLocked returns why no connection takes a message that is sent with ctx, nor will, without waiting for one.
+func (c *Client) readyLocked(ctx context.Context) error {
+	switch {
+	case c.closing:
+		return ErrClosed
+	case c.finished:
+		if errors.Is(c.err, ErrClosed) {
+			return c.err
+		}
+		return fmt.Errorf("%w: %w", ErrClosed, c.err)
+	case c.link.usableForLocked(ctx):
+		return nil
+	case !c.running:
+		return ErrNotConnected
+	case c.setupOverLocked(ctx):
+		return ErrLost
+	}
+	return nil
 }
 
 // awaitLocked waits until c.link takes a message that is sent with ctx. The lock is open meanwhile.
@@ -143,26 +212,18 @@ func (c *Client) awaitLocked(ctx context.Context) error {
 	for {
 		var wake chan struct{}
 		var away <-chan time.Time
+		if err := c.readyLocked(ctx); err != nil {
+			return err
+		}
 		switch {
-		case c.closing:
-			return ErrClosed
-		case c.finished:
-			if errors.Is(c.err, ErrClosed) {
-				return c.err
-			}
-			return fmt.Errorf("%w: %w", ErrClosed, c.err)
 		case c.link.usableForLocked(ctx):
-			if c.link.out == nil || len(*c.link.out) < maxQueued {
+			if c.link.roomLocked() {
 				return nil
 			}
 			if c.link.space == nil {
 				c.link.space = make(chan struct{})
 			}
 			wake = c.link.space
-		case !c.running:
-			return ErrNotConnected
-		case c.setupOverLocked(ctx):
-			return ErrLost
 		default:
 			if c.cfg.awayWait == 0 {
 				return c.awayLocked()
@@ -219,9 +280,46 @@ func (c *Client) answer(v codec.View) {
 	if k == nil { // given up
 		return
 	}
-	k.data = append(k.data[:0], v.Data...)
 	k.failed, k.packed = v.Err, v.Gzip
-	k.done <- struct{}{}
+	if k.fn == nil {
+		k.data = append(k.data[:0], v.Data...)
+		k.done <- struct{}{}
+		return
+	}
+	c.callback(k, v.Data, nil)
+}
+
+// callback calls the function of Start. A panic in it is logged and costs this call only.
+func (c *Client) callback(k *call, data []byte, err error) {
+	route := k.route
+	defer func() {
+		if v := recover(); v != nil {
+			c.logPanic("answer to "+route, v)
+		}
+	}()
+	if err == nil {
+		data, err = c.outcome(k, data)
+	}
+	if err != nil {
+		data, err = nil, fmt.Errorf("client: request %s: %w", route, err)
+	}
+	fn := k.fn
+	c.recycle(k)
+	fn(data, err)
+}
+
+// outcome reads the payload that a call has got.
+func (c *Client) outcome(k *call, data []byte) ([]byte, error) {
+	if k.packed {
+		var err error
+		if data, err = unpack(data, c.cfg.maxReceived); err != nil {
+			return nil, err
+		}
+	}
+	if k.failed {
+		return nil, failure(data, c.cfg.serializer)
+	}
+	return data, nil
 }
 
 // result reads what a call has got.
@@ -229,15 +327,9 @@ func (c *Client) result(k *call, reply any) error {
 	if k.err != nil {
 		return k.err
 	}
-	data := k.data
-	if k.packed {
-		var err error
-		if data, err = unpack(data, c.cfg.maxReceived); err != nil {
-			return err
-		}
-	}
-	if k.failed {
-		return failure(data, c.cfg.serializer)
+	data, err := c.outcome(k, k.data)
+	if err != nil {
+		return err
 	}
 	if err := c.decode(data, reply); err != nil {
 		return fmt.Errorf("decode the answer into %T: %w", reply, err)
@@ -268,7 +360,7 @@ func (c *Client) recycle(k *call) {
 	if cap(k.data) > readBuffer {
 		k.data = nil
 	}
-	k.err, k.failed, k.packed, k.expires = nil, false, false, time.Time{}
+	k.err, k.failed, k.packed, k.expires, k.fn = nil, false, false, time.Time{}, nil
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.frees < maxFree {
@@ -287,8 +379,12 @@ func (c *Client) takePendingLocked() []*call {
 	return all
 }
 
-func failAll(all []*call, err error) {
+func (c *Client) failAll(all []*call, err error) {
 	for _, k := range all {
+		if k.fn != nil {
+			c.callback(k, nil, err)
+			continue
+		}
 		k.err = err
 		k.done <- struct{}{}
 	}
@@ -311,6 +407,8 @@ func (c *Client) armLocked(d time.Duration) {
 // sweep ends the requests whose time is over.
 func (c *Client) sweep() {
 	defer c.wg.Done()
+	var late []*call
+	defer func() { c.failAll(late, ErrTimeout) }()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.armed = false
@@ -321,8 +419,7 @@ func (c *Client) sweep() {
 		case k.expires.IsZero():
 		case !now.Before(k.expires):
 			delete(c.pending, id)
-			k.err = ErrTimeout
-			k.done <- struct{}{}
+			late = append(late, k)
 		case earliest.IsZero() || k.expires.Before(earliest):
 			earliest = k.expires
 		}

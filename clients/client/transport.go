@@ -32,9 +32,20 @@ const readBuffer = 4 << 10
 type stream struct {
 	nc  net.Conn
 	buf []byte
+	now *rawWriter // nil: there is only nc
 }
 
-func newStream(nc net.Conn) *stream { return &stream{nc: nc, buf: make([]byte, readBuffer)} }
+func newStream(nc net.Conn) *stream {
+	return &stream{nc: nc, buf: make([]byte, readBuffer), now: newRawWriter(nc)}
+}
+
+// writeNow writes what can be written without waiting, and returns how much that was. Nobody else writes meanwhile.
+func (s *stream) writeNow(b []byte) int {
+	if s.now == nil {
+		return 0
+	}
+	return s.now.write(b)
+}
 
 func (s *stream) read() ([]byte, error) {
 	for range 100 { // a read may return nothing, but not for ever

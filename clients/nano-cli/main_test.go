@@ -40,7 +40,11 @@ func TestCommands(t *testing.T) {
 
 		{"decode arguments", []string{"decode", "0300", "0000"}, "", 0, "type 3: heartbeat", ""},
 		{"decode standard input", []string{"decode"}, "03 00 00 00\n", 0, "type 3: heartbeat", ""},
-		{"decode a capture", []string{"decode", "-f", capture}, "", 0, "packet 2: kick", ""},
+		{"decode a stream", []string{"decode", "-f", capture}, "", 0, "packet 2: kick", ""},
+		{"decode a capture of tcpdump", []string{"decode", "-f", "internal/decode/testdata/session.pcap", "-p", "3251"}, "", 0, "server, packet 6: kick", ""},
+		{"decode a capture without the port", []string{"decode", "-f", "internal/decode/testdata/session.pcap", "-p", "80"}, "", 1, "", "no TCP connection to port 80"},
+		{"decode a capture as a message", []string{"decode", "-m", "-f", "internal/decode/testdata/session.pcap"}, "", 2, "", "not one message"},
+		{"decode with a bad port", []string{"decode", "-p", "70000", "00"}, "", 2, "", "--port 70000"},
 		{"decode a message", []string{"decode", "-m", "-d", "onSay=7", "07 0007 31"}, "", 0, `route, code 7: "onSay"`, ""},
 		{"decode what is wrong", []string{"decode", "03000000 09"}, "", 1, "packet 1: heartbeat", "byte 4: no such packet type: 9"},
 		{"decode no hex", []string{"decode", "03 0x"}, "", 2, "", "character 5"},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/examples/rules"
 	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
@@ -32,7 +33,7 @@ func newGateway(name string) *Gateway {
 // welcome prepares a session on any node that it comes to, before its first message is handled: it brings what limits
 // it, and the scheduler of its messages to the service "room" is the node's, as it is in no room.
 func welcome(s *session.Session, sched *scheduler.Scheduler) {
-	s.Set(keyMay, new(bucket))
+	s.Set(keyMay, new(rules.Bucket))
 	s.Set(keyScheduler, sched)
 }
 
@@ -53,7 +54,7 @@ func (g *Gateway) look(s *session.Session, msg *pipeline.Message) error {
 	if err := json.Unmarshal(msg.Data, &req); err != nil {
 		return nano.Errorf(component.CodeInvalid, "this is no request to join: %w", err)
 	}
-	room, err := clean("the room's name", req.Room)
+	room, err := rules.Name("the room's name", req.Room, maxName)
 	if err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func (g *Gateway) look(s *session.Session, msg *pipeline.Message) error {
 		return err
 	}
 	_ = g.lobby.Leave(s)
-	s.Set(keyWanted, fold(room))
+	s.Set(keyWanted, rules.Fold(room))
 	s.Router().Delete("arena")
 	s.Router().Delete("room")
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/examples/arena/sim"
+	"github.com/lonng/nano/examples/rules"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
 )
@@ -51,11 +52,11 @@ func newHall(name, addr string, fill int) *Hall {
 
 // Join gives the client a place in a room, which is opened if need be. Who is in another room leaves it.
 func (h *Hall) Join(ctx context.Context, s *session.Session, req *JoinRequest) (*JoinReply, error) {
-	title, err := clean("the room's name", req.Room)
+	title, err := rules.Name("the room's name", req.Room, maxName)
 	if err != nil {
 		return nil, err
 	}
-	name, err := clean("the name", req.Name)
+	name, err := rules.Name("the name", req.Name, maxName)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func (h *Hall) Join(ctx context.Context, s *session.Session, req *JoinRequest) (
 		return nil, err
 	}
 	defer done()
-	if old := h.where[s]; old != nil && old.key != fold(title) {
+	if old := h.where[s]; old != nil && old.key != rules.Fold(title) {
 		if err := h.depart(ctx, s, old); err != nil {
 			return nil, err
 		}
@@ -180,7 +181,7 @@ func (h *Hall) gone(s *session.Session) {
 
 // open returns a room, which it makes if there is none.
 func (h *Hall) open(title string) (*entry, error) {
-	key := fold(title)
+	key := rules.Fold(title)
 	if e := h.rooms[key]; e != nil {
 		return e, nil
 	}
@@ -236,7 +237,7 @@ func (h *Hall) Claim(s *session.Session, claim *Claim) error {
 	if err := onlyNodes(s); err != nil {
 		return err
 	}
-	if e := h.rooms[fold(claim.Room)]; e != nil && claim.Addr != h.addr {
+	if e := h.rooms[rules.Fold(claim.Room)]; e != nil && claim.Addr != h.addr {
 		h.move(e)
 	}
 	return nil
@@ -274,10 +275,10 @@ func (h *Hall) list() []Listed {
 	return all
 }
 
-// allowed tells whether a session may ask for one thing more. Each session brings its own bucket, see welcome.
+// allowed tells whether a session may ask for one thing more. Each session brings its own rules.Bucket, see welcome.
 func allowed(s *session.Session) bool {
-	b, _ := s.Value(keyMay).(*bucket)
-	return b == nil || b.take(time.Now(), callBurst, callEvery)
+	b, _ := s.Value(keyMay).(*rules.Bucket)
+	return b == nil || b.Take(time.Now(), callBurst, callEvery)
 }
 
 // onlyNodes refuses clients. Every handler can be called by clients, as any route can be named in a message: what

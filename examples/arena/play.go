@@ -15,7 +15,7 @@ const (
 	keyWanted    = "wanted"    // the room that it wants to be in: what its backend is chosen by
 	keyScheduler = "scheduler" // what runs its messages to the service "room"
 	keyRoom      = "room"      // *room that it is in
-	keyMay       = "may"       // *bucket of what it may ask for outside of rooms
+	keyMay       = "may"       // *rules.Bucket of what it may ask for outside of rooms
 )
 
 // Play is what people do in a room. Its handlers run on the room's scheduler: it is registered with

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/examples/arena/sim"
+	"github.com/lonng/nano/examples/rules"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
 )
@@ -325,7 +326,7 @@ func (r *room) unlike(name string) string {
 	for n := 2; ; n++ {
 		found := false
 		for _, s := range r.seats {
-			found = found || s != nil && fold(s.name) == fold(try)
+			found = found || s != nil && rules.Fold(s.name) == rules.Fold(try)
 		}
 		if !found {
 			return try

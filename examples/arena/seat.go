@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/lonng/nano/examples/arena/sim"
+	"github.com/lonng/nano/examples/rules"
 	"github.com/lonng/nano/session"
 )
 
@@ -16,7 +17,7 @@ type seat struct {
 	away    int              // ticks for which the person has been away
 
 	inputs  inbox
-	may     bucket
+	may     rules.Bucket
 	refused int
 }
 
@@ -32,7 +33,7 @@ func (s *seat) input(w *sim.World, me int) sim.Input {
 
 // allow tells whether the client may send one message more, and that it is to be taken out if it sends and sends.
 func (s *seat) allow(now time.Time) (ok, flood bool) {
-	if s.may.take(now, playBurst, playEvery) {
+	if s.may.Take(now, playBurst, playEvery) {
 		return true, false
 	}
 	s.refused++

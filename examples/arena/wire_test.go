@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"strings"
 	"testing"
 
 	"github.com/lonng/nano/examples/arena/sim"
@@ -101,35 +100,6 @@ func TestSnapshotRoundTrip(t *testing.T) {
 	}
 	if len(states) != 5 || pickups == 0 {
 		t.Errorf("not everything has come up: %v, %d pick-ups", states, pickups)
-	}
-}
-
-// Names stand on everybody's screen.
-func TestClean(t *testing.T) {
-	for _, c := range []struct {
-		name, in, want string
-		ok             bool
-	}{
-		{"as it is", "Ada", "Ada", true},
-		{"blanks", "  Ada   L.\t", "Ada L.", true},
-		{"emoji", "👩‍🚀 Ada", "👩‍🚀 Ada", true},
-		{"empty", "", "", false},
-		{"nothing but blanks", " \n ", "", false},
-		{"nothing to be seen", "\u200d\u200d", "", false},
-		{"invisible letters", "\u3164\u3164", "", false},
-		{"a control character", "a\x00b", "", false},
-		{"text that runs backwards", "a\u202eb", "", false},
-		{"not UTF-8", "a\xff", "", false},
-		{"sixteen", strings.Repeat("ä", 16), strings.Repeat("ä", 16), true},
-		{"seventeen", strings.Repeat("ä", 17), "", false},
-		{"very long", strings.Repeat("x", 1<<20), "", false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			got, err := clean("the name", c.in)
-			if (err == nil) != c.ok || got != c.want {
-				t.Errorf("%q, %v; want %q", got, err, c.want)
-			}
-		})
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/examples/rules"
 	"github.com/lonng/nano/session"
 )
 
@@ -118,7 +119,7 @@ func NewChat() *Chat {
 	first := newRoom(lobby)
 	first.lasting = true
 	return &Chat{
-		rooms:   map[string]*room{fold(lobby): first},
+		rooms:   map[string]*room{rules.Fold(lobby): first},
 		names:   make(map[string]*member),
 		visitor: nano.NewGroup("everybody"),
 	}
@@ -130,14 +131,14 @@ func (c *Chat) Enter(_ context.Context, s *session.Session, req *EnterRequest) (
 	if err != nil {
 		return nil, err
 	}
-	name, err := cleanName("the name", req.Name)
+	name, err := rules.Name("the name", req.Name, maxName)
 	if err != nil {
 		return nil, err
 	}
 	if m.name != "" {
 		return nil, nano.Errorf(component.CodeExists, "you are here as %s already", m.name)
 	}
-	old := c.names[fold(name)]
+	old := c.names[rules.Fold(name)]
 	if old != nil && subtle.ConstantTimeCompare([]byte(old.key), []byte(req.Key)) != 1 {
 		return nil, nano.Errorf(component.CodeExists, "the name %s is taken", name)
 	}
@@ -145,7 +146,7 @@ func (c *Chat) Enter(_ context.Context, s *session.Session, req *EnterRequest) (
 		return nil, err
 	}
 	m.name, m.key = name, rand.Text()
-	c.names[fold(name)] = m
+	c.names[rules.Fold(name)] = m
 	if old != nil {
 		m.name, m.key = old.name, old.key
 		c.move(old, m)
@@ -163,11 +164,11 @@ func (c *Chat) Join(_ context.Context, s *session.Session, req *RoomRequest) (*J
 	if err != nil {
 		return nil, err
 	}
-	name, err := cleanName("the room's name", req.Room)
+	name, err := rules.Name("the room's name", req.Room, maxName)
 	if err != nil {
 		return nil, err
 	}
-	r := c.rooms[fold(name)]
+	r := c.rooms[rules.Fold(name)]
 	if r == nil || !slices.Contains(m.rooms, r) {
 		if len(m.rooms) >= maxJoined {
 			return nil, nano.Errorf(component.CodeExhausted, "you are in %d rooms, which is the limit; leave one first", maxJoined)
@@ -191,7 +192,7 @@ func (c *Chat) Leave(_ context.Context, s *session.Session, req *RoomRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	if r := c.rooms[fold(req.Room)]; r != nil {
+	if r := c.rooms[rules.Fold(req.Room)]; r != nil {
 		c.depart(r, m)
 	}
 	return &Empty{}, nil
@@ -207,7 +208,7 @@ func (c *Chat) Say(_ context.Context, s *session.Session, req *SayRequest) (*Say
 	if err != nil {
 		return nil, err
 	}
-	text, err := cleanText(req.Text)
+	text, err := rules.Text("the message", req.Text, maxText)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +216,7 @@ func (c *Chat) Say(_ context.Context, s *session.Session, req *SayRequest) (*Say
 		return nil, nano.Errorf(component.CodeInvalid, "ref has more than %d bytes", maxRef)
 	}
 	now := time.Now()
-	if !m.talk.take(now, talkBurst, talkEvery) {
+	if !m.talk.Take(now, talkBurst, talkEvery) {
 		return nil, c.refuse(m, "you are writing faster than people can read; wait a moment")
 	}
 	m.typed = time.Time{}
@@ -246,8 +247,8 @@ func (c *Chat) gone(s *session.Session) {
 		for _, r := range slices.Clone(m.rooms) {
 			c.depart(r, m)
 		}
-		if c.names[fold(m.name)] == m { // and not the same person on a newer connection
-			delete(c.names, fold(m.name))
+		if c.names[rules.Fold(m.name)] == m { // and not the same person on a newer connection
+			delete(c.names, rules.Fold(m.name))
 		}
 		_ = c.visitor.Leave(s) // it leaves by itself, too
 	}
@@ -260,7 +261,7 @@ func (c *Chat) caller(s *session.Session) (*member, error) {
 		m = &member{session: s}
 		s.Set("member", m)
 	}
-	if !m.calls.take(time.Now(), callBurst, callEvery) {
+	if !m.calls.Take(time.Now(), callBurst, callEvery) {
 		return nil, c.refuse(m, "too many requests; wait a moment")
 	}
 	return m, nil
@@ -277,7 +278,7 @@ func (c *Chat) named(s *session.Session) (*member, error) {
 
 // seat returns the room of that name if m is in it.
 func (c *Chat) seat(m *member, name string) (*room, error) {
-	r := c.rooms[fold(name)]
+	r := c.rooms[rules.Fold(name)]
 	if r == nil || !slices.Contains(m.rooms, r) {
 		return nil, nano.Errorf(component.CodeNotFound, "you are not in that room")
 	}
@@ -286,7 +287,7 @@ func (c *Chat) seat(m *member, name string) (*room, error) {
 
 // refuse returns the error for one request too many, and kicks who does not stop.
 func (c *Chat) refuse(m *member, why string) error {
-	if !m.refused.take(time.Now(), refuseBurst, refuseEvery) {
+	if !m.refused.Take(time.Now(), refuseBurst, refuseEvery) {
 		if err := m.session.Kick(kickFlood); err != nil {
 			slog.Debug("kick", "name", m.name, "err", err)
 		}
@@ -309,7 +310,7 @@ func (c *Chat) open(name string) (*room, error) {
 		c.close(oldest)
 	}
 	r := newRoom(name)
-	c.rooms[fold(name)] = r
+	c.rooms[rules.Fold(name)] = r
 	return r, nil
 }
 
@@ -324,7 +325,7 @@ func (c *Chat) depart(r *room, m *member) {
 }
 
 func (c *Chat) close(r *room) {
-	delete(c.rooms, fold(r.name))
+	delete(c.rooms, rules.Fold(r.name))
 	_ = r.group.Close() // only fails when it is closed already
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/examples/rules"
 	"github.com/lonng/nano/session"
 )
 
@@ -35,7 +36,7 @@ type member struct {
 	key     string  // the secret by which the same person takes the name over on a new connection
 	rooms   []*room // in the order of joining
 
-	calls, talk, refused bucket
+	calls, talk, refused rules.Bucket
 	typed                time.Time // the last time that the others were told of it
 }
 

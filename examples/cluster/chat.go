@@ -9,6 +9,7 @@ import (
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/examples/rules"
 	"github.com/lonng/nano/session"
 )
 
@@ -121,18 +122,18 @@ func newRooms(name, addr string) *Rooms {
 // Join gives the client a place in a room, which is opened if need be. Who is in another room of this backend
 // leaves it.
 func (c *Rooms) Join(_ context.Context, s *session.Session, req *JoinRequest) (*JoinReply, error) {
-	title, err := clean("the room's name", req.Room, maxName)
+	title, err := rules.Name("the room's name", req.Room, maxName)
 	if err != nil {
 		return nil, err
 	}
-	name, err := clean("the name", req.Name, maxName)
+	name, err := rules.Name("the name", req.Name, maxName)
 	if err != nil {
 		return nil, err
 	}
 	if c.ending {
 		return nil, nano.Errorf(component.CodeUnavailable, "%s is shutting down; try again", c.name)
 	}
-	r := c.rooms[fold(title)]
+	r := c.rooms[rules.Fold(title)]
 	if p := personOf(s); p == nil || p.room != r || p.Name != name {
 		c.leave(s)
 		if r == nil {
@@ -156,11 +157,11 @@ func (c *Rooms) Say(_ context.Context, s *session.Session, req *SayRequest) (*Sa
 	if err != nil {
 		return nil, err
 	}
-	text, err := clean("the message", req.Text, maxText)
+	text, err := rules.Text("the message", req.Text, maxText)
 	if err != nil {
 		return nil, err
 	}
-	if !p.may.take(time.Now()) {
+	if !p.may.Take(time.Now(), talkBurst, talkEvery) {
 		return nil, nano.Errorf(component.CodeExhausted, "you are writing faster than people can read; wait a moment")
 	}
 	return &SayReply{N: p.room.say(p, text)}, nil
@@ -184,7 +185,7 @@ func (c *Rooms) Leave(_ context.Context, s *session.Session, _ *Empty) (*Empty, 
 // claim is called by a backend that has opened a room. If the room is here too, the gates have changed their mind
 // about it, because a backend has come or gone: it belongs to the other one now.
 func (c *Rooms) claim(_ context.Context, _ *session.Session, claim *Claim) error {
-	r := c.rooms[fold(claim.Room)]
+	r := c.rooms[rules.Fold(claim.Room)]
 	if r == nil || claim.Addr == c.addr {
 		return nil
 	}
@@ -194,12 +195,12 @@ func (c *Rooms) claim(_ context.Context, _ *session.Session, claim *Claim) error
 }
 
 // keep takes over what was said in a room that is here now, or will be.
-func (c *Rooms) keep(_ context.Context, _ *session.Session, k *Keepsake) error { //nolint:unparam // the form of a handler
-	if r := c.rooms[fold(k.Room)]; r != nil {
+func (c *Rooms) keep(_ context.Context, _ *session.Session, k *Keepsake) error {
+	if r := c.rooms[rules.Fold(k.Room)]; r != nil {
 		r.remember(k.Recent)
 		r.tell(pushRecent, Recent{r.recent})
 	} else if len(c.kept) < maxRooms {
-		c.kept[fold(k.Room)] = k.Recent
+		c.kept[rules.Fold(k.Room)] = k.Recent
 	}
 	return nil
 }
@@ -254,9 +255,9 @@ func (c *Rooms) open(title string) (*room, error) {
 		return nil, nano.Errorf(component.CodeExhausted, "there are %d rooms here, which is the limit", maxRooms)
 	}
 	r := newRoom(title)
-	r.remember(c.kept[fold(title)])
-	delete(c.kept, fold(title))
-	c.rooms[fold(title)] = r
+	r.remember(c.kept[rules.Fold(title)])
+	delete(c.kept, rules.Fold(title))
+	c.rooms[rules.Fold(title)] = r
 	c.all("chat.claim", &Claim{Room: title, Addr: c.addr})
 	return r, nil
 }
@@ -276,7 +277,7 @@ func (c *Rooms) dropOne() bool {
 func (c *Rooms) closeRoom(r *room) {
 	r.moved()
 	r.clear()
-	delete(c.rooms, fold(r.title))
+	delete(c.rooms, rules.Fold(r.title))
 	c.deserted()
 }
 

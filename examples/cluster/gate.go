@@ -8,6 +8,7 @@ import (
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/examples/rules"
 	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/session"
 )
@@ -61,7 +62,7 @@ func (g *Gateway) look(s *session.Session, msg *pipeline.Message) error {
 	if err := json.Unmarshal(msg.Data, &req); err != nil {
 		return nano.Errorf(component.CodeInvalid, "this is no request to join: %w", err)
 	}
-	room, err := clean("the room's name", req.Room, maxName)
+	room, err := rules.Name("the room's name", req.Room, maxName)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func (g *Gateway) look(s *session.Session, msg *pipeline.Message) error {
 	if msg.Data, err = json.Marshal(&req); err != nil { // what was understood here, and not what was written there
 		return err
 	}
-	s.Set("room", fold(room))
+	s.Set("room", rules.Fold(room))
 	s.Router().Delete("chat")
 	return nil
 }
@@ -77,7 +78,7 @@ func (g *Gateway) look(s *session.Session, msg *pipeline.Message) error {
 // Enter signs the client in, and tells it how the cluster is.
 func (g *Gateway) Enter(ctx context.Context, s *session.Session, req *EnterRequest) (*EnterReply, error) {
 	if req.Name != "" {
-		name, err := clean("the name", req.Name, maxName)
+		name, err := rules.Name("the name", req.Name, maxName)
 		if err != nil {
 			return nil, err
 		}
@@ -101,7 +102,7 @@ func (g *Gateway) Enter(ctx context.Context, s *session.Session, req *EnterReque
 // it before is kicked, at whichever gate that is (see nano.BindKickOld).
 func userOf(name string) int64 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(fold(name)))
+	_, _ = h.Write([]byte(rules.Fold(name)))
 	return int64(h.Sum64()>>1 | 1) // a user's id is above 0
 }
 

@@ -3,13 +3,11 @@ package main
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/examples/rules"
 	"github.com/lonng/nano/session"
 )
 
@@ -38,7 +36,7 @@ type person struct {
 	Person
 	room *room
 	came int64
-	may  allowance
+	may  rules.Bucket
 }
 
 func newRoom(title string) *room {
@@ -90,7 +88,7 @@ func (r *room) leave(s *session.Session, p *person) {
 // holds tells whether somebody of that name has a seat.
 func (r *room) holds(name string) bool {
 	for _, p := range r.seats {
-		if fold(p.Name) == fold(name) {
+		if rules.Fold(p.Name) == rules.Fold(name) {
 			return true
 		}
 	}
@@ -145,43 +143,4 @@ func (r *room) people() []Person {
 		list[i] = p.Person
 	}
 	return list
-}
-
-// clean returns a text as it is shown, or says what is wrong with it.
-func clean(what, text string, most int) (string, error) {
-	text = strings.TrimSpace(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' {
-			return -1
-		}
-		return r
-	}, text))
-	if most <= maxName {
-		text = strings.Join(strings.Fields(text), " ")
-	}
-	if text == "" {
-		return "", nano.Errorf(component.CodeInvalid, "%s is empty", what)
-	}
-	if n := utf8.RuneCountInString(text); n > most {
-		return "", nano.Errorf(component.CodeInvalid, "%s has %d characters; at most %d are allowed", what, n, most)
-	}
-	return text, nil
-}
-
-// fold returns what the names of one room share.
-func fold(name string) string { return strings.ToLower(strings.Join(strings.Fields(name), " ")) }
-
-// allowance limits how often something is done: a burst at once, and then once in a while.
-type allowance struct {
-	used float64
-	at   time.Time
-}
-
-func (a *allowance) take(now time.Time) bool {
-	a.used = max(0, a.used-float64(now.Sub(a.at))/float64(talkEvery))
-	a.at = now
-	if a.used+1 > talkBurst {
-		return false
-	}
-	a.used++
-	return true
 }

@@ -2,6 +2,8 @@ package gate
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +32,7 @@ type Handshake struct {
 	// Request is the HTTP request that was upgraded, with its headers and cookies; nil on TCP.
 	Request *http.Request
 	// Sys is added to the "sys" part of the answer. Keys that the protocol uses (heartbeat, servertime, dict,
-	// accepted) are not overwritten.
+	// dictVersion, maxPacket, accepted) are not overwritten.
 	Sys map[string]any
 	// User is the "user" part of the answer; left out if nil.
 	User any
@@ -54,9 +56,18 @@ const (
 
 // answer is the part of the handshake's answer that is the same for all.
 type answer struct {
-	heartbeat int64 // seconds, rounded up, at least 1: clients in use fail on 0 and on fractions
-	dict      json.RawMessage
-	usual     atomic.Pointer[usualAnswer]
+	heartbeat   int64 // seconds, rounded up, at least 1: clients in use fail on 0 and on fractions
+	maxPacket   int
+	dict        json.RawMessage
+	dictVersion string // the same on all nodes with this dictionary
+	usual       atomic.Pointer[usualAnswer]
+}
+
+// greeting is what a client's handshake says to the node. The zero value is that of a client of old.
+type greeting struct {
+	newer       bool     // it has sent sys.accept: it can be told more than v0.5 told
+	accepted    []string // what will be used of that
+	dictVersion string   // of the dictionary that it has kept; empty if none
 }
 
 // usualAnswer is what every client gets that asks for nothing, in one second.
@@ -67,22 +78,24 @@ type usualAnswer struct {
 
 func (a *answer) init(cfg *Config) error {
 	a.heartbeat = max(1, int64(math.Ceil(cfg.Heartbeat.Seconds())))
+	a.maxPacket = cfg.MaxPacket
 	if cfg.Dictionary.Len() == 0 {
 		return nil
 	}
-	b, err := json.Marshal(cfg.Dictionary.Map())
-	a.dict = b
+	b, err := json.Marshal(cfg.Dictionary.Map()) // keys are sorted
+	sum := sha256.Sum256(b)
+	a.dict, a.dictVersion = b, hex.EncodeToString(sum[:8])
 	return err
 }
 
 // make returns the answer for one client.
-func (a *answer) make(h *Handshake, accepted []string) (*frame, error) {
-	special := len(accepted) > 0 || len(h.Sys) > 0 || h.User != nil
+func (a *answer) make(h *Handshake, said greeting) (*frame, error) {
+	special := said.newer || len(h.Sys) > 0 || h.User != nil
 	now := time.Now().Unix()
 	if u := a.usual.Load(); !special && u != nil && u.second == now {
 		return u.frame, nil
 	}
-	p, err := a.packet(h, accepted)
+	p, err := a.packet(h, said)
 	if err != nil {
 		return nil, err
 	}
@@ -94,20 +107,27 @@ func (a *answer) make(h *Handshake, accepted []string) (*frame, error) {
 }
 
 // packet encodes the answer for one client.
-func (a *answer) packet(h *Handshake, accepted []string) ([]byte, error) {
-	sys := make(map[string]any, len(h.Sys)+4)
+func (a *answer) packet(h *Handshake, said greeting) ([]byte, error) {
+	sys := make(map[string]any, len(h.Sys)+6)
 	for k, v := range h.Sys {
 		sys[k] = v
 	}
+	for _, own := range []string{"dict", "dictVersion", "maxPacket", "accepted"} {
+		delete(sys, own)
+	}
 	sys["heartbeat"] = a.heartbeat
 	sys["servertime"] = time.Now().Unix()
-	delete(sys, "dict")
-	delete(sys, "accepted")
-	if a.dict != nil {
+	if said.newer && a.maxPacket > 0 {
+		sys["maxPacket"] = a.maxPacket
+	}
+	if said.newer && a.dict != nil {
+		sys["dictVersion"] = a.dictVersion
+	}
+	if a.dict != nil && said.dictVersion != a.dictVersion { // else the client has it already
 		sys["dict"] = a.dict
 	}
-	if len(accepted) > 0 {
-		sys["accepted"] = accepted
+	if len(said.accepted) > 0 {
+		sys["accepted"] = said.accepted
 	}
 	all := map[string]any{"code": handshakeOK, "sys": sys}
 	if h.User != nil {
@@ -124,7 +144,7 @@ func (a *answer) packet(h *Handshake, accepted []string) ([]byte, error) {
 func (c *Conn) shakeHands(body []byte) error {
 	h := &Handshake{Payload: body, Request: c.request}
 	if phase(c.phase.Load()) != waiting {
-		f, err := c.gate.shake.make(h, nil)
+		f, err := c.gate.shake.make(h, greeting{})
 		if err != nil {
 			return err
 		}
@@ -133,11 +153,11 @@ func (c *Conn) shakeHands(body []byte) error {
 		}
 		return nil
 	}
-	accepted := c.accept(body)
+	said := c.greeted(body)
 	err := c.validate(h)
 	var f *frame
 	if err == nil {
-		f, err = c.gate.shake.make(h, accepted)
+		f, err = c.gate.shake.make(h, said)
 	}
 	if err != nil {
 		c.refuse(err)
@@ -153,24 +173,27 @@ func (c *Conn) shakeHands(body []byte) error {
 	return nil
 }
 
-// accept takes over what the client says that it understands, and returns what will be used.
-func (c *Conn) accept(body []byte) (used []string) {
+// greeted takes over what the client says that it understands.
+func (c *Conn) greeted(body []byte) (g greeting) {
 	var said struct {
 		Sys struct {
-			Accept []string `json:"accept"`
+			Accept      []string `json:"accept"`
+			DictVersion any      `json:"dictVersion"`
 		} `json:"sys"`
 	}
 	if !bytes.Contains(body, []byte(`"accept"`)) { // most say nothing, and need not be parsed
-		return nil
+		return g
 	}
-	if json.Unmarshal(body, &said) != nil { // no JSON: a client of the application's own, that says nothing
-		return nil
+	if json.Unmarshal(body, &said) != nil || said.Sys.Accept == nil { // a client of the application's own, that says nothing
+		return g
 	}
+	g.newer = true
+	g.dictVersion, _ = said.Sys.DictVersion.(string) // clients may keep those of other servers, which can be numbers
 	has := func(word string, can bool) bool {
 		if !can || !slices.Contains(said.Sys.Accept, word) {
 			return false
 		}
-		used = append(used, word)
+		g.accepted = append(g.accepted, word)
 		return true
 	}
 	cfg := &c.gate.cfg
@@ -179,7 +202,7 @@ func (c *Conn) accept(body []byte) (used []string) {
 	c.wantsErr = has(acceptError, true)
 	c.wantsGzip = has(acceptGzip, cfg.GzipMin > 0)
 	c.merges = has(acceptBatch, c.websocket && cfg.WriteDelay > 0 && !c.queuedLocked()) // what is queued is framed already
-	return used
+	return g
 }
 
 // validate calls the application's validator; a panic there refuses this client only.

@@ -24,11 +24,12 @@ func TestHandshakeAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const version = "3191a5c748a5b599" // the same on every node and in every release: clients keep dictionaries under it
 	for _, row := range []struct {
 		name   string
 		change func(*Config)
-		body   string
-		want   string // TIME stands for the time
+		body   string // VERSION stands for the dictionary's
+		want   string // and TIME for the time
 	}{
 		{"plain", nil, `{}`, `{"code":200,"sys":{"heartbeat":1,"servertime":TIME}}`},
 		{"empty body", nil, ``, `{"code":200,"sys":{"heartbeat":1,"servertime":TIME}}`},
@@ -42,13 +43,27 @@ func TestHandshakeAnswer(t *testing.T) {
 		{"dictionary", func(c *Config) { c.Dictionary = dict }, `{}`,
 			`{"code":200,"sys":{"heartbeat":1,"servertime":TIME,"dict":{"T.Echo":1,"onIt":2}}}`},
 		{"accept what there is", func(c *Config) { c.GzipMin, c.WriteDelay = 10, time.Millisecond }, `{"sys":{"accept":["batch","what","error","gzip"]}}`,
-			`{"code":200,"sys":{"heartbeat":1,"servertime":TIME,"accepted":["error","gzip","batch"]}}`},
+			`{"code":200,"sys":{"heartbeat":1,"servertime":TIME,"maxPacket":65536,"accepted":["error","gzip","batch"]}}`},
 		{"accept what is not on", nil, `{"sys":{"accept":["batch","error","gzip"]}}`,
-			`{"code":200,"sys":{"heartbeat":1,"servertime":TIME,"accepted":["error"]}}`},
-		{"accept nothing known", nil, `{"sys":{"accept":["resume"]}}`, `{"code":200,"sys":{"heartbeat":1,"servertime":TIME}}`},
+			`{"code":200,"sys":{"heartbeat":1,"servertime":TIME,"maxPacket":65536,"accepted":["error"]}}`},
+		{"accept nothing known", nil, `{"sys":{"accept":["resume"]}}`, `{"code":200,"sys":{"heartbeat":1,"servertime":TIME,"maxPacket":65536}}`},
+		{"accept nothing", func(c *Config) { c.MaxPacket = 1000 }, `{"sys":{"accept":[]}}`,
+			`{"code":200,"sys":{"heartbeat":1,"servertime":TIME,"maxPacket":1000}}`},
+		{"dictionary, to a newer client", func(c *Config) { c.Dictionary = dict }, `{"sys":{"accept":["error"]}}`,
+			`{"code":200,"sys":{"heartbeat":1,"servertime":TIME,"maxPacket":65536,"dict":{"T.Echo":1,"onIt":2},"dictVersion":"VERSION","accepted":["error"]}}`},
+		{"dictionary that the client has", func(c *Config) { c.Dictionary = dict }, `{"sys":{"accept":[],"dictVersion":"VERSION"}}`,
+			`{"code":200,"sys":{"heartbeat":1,"servertime":TIME,"maxPacket":65536,"dictVersion":"VERSION"}}`},
+		{"dictionary that the client has in another version", func(c *Config) { c.Dictionary = dict }, `{"sys":{"accept":[],"dictVersion":"0123456789abcdef"}}`,
+			`{"code":200,"sys":{"heartbeat":1,"servertime":TIME,"maxPacket":65536,"dict":{"T.Echo":1,"onIt":2},"dictVersion":"VERSION"}}`},
+		{"dictionary of another server, by number", func(c *Config) { c.Dictionary = dict }, `{"sys":{"accept":["error"],"dictVersion":3}}`,
+			`{"code":200,"sys":{"heartbeat":1,"servertime":TIME,"maxPacket":65536,"dict":{"T.Echo":1,"onIt":2},"dictVersion":"VERSION","accepted":["error"]}}`},
+		{"dictionary of another server, and none here", nil, `{"sys":{"accept":[],"dictVersion":"VERSION"}}`,
+			`{"code":200,"sys":{"heartbeat":1,"servertime":TIME,"maxPacket":65536}}`},
+		{"version without accept", func(c *Config) { c.Dictionary = dict }, `{"sys":{"dictVersion":"VERSION"}}`,
+			`{"code":200,"sys":{"heartbeat":1,"servertime":TIME,"dict":{"T.Echo":1,"onIt":2}}}`},
 		{"additions", func(c *Config) {
 			c.Handshake = func(_ *session.Session, h *Handshake) error {
-				h.Sys = map[string]any{"shard": 3, "heartbeat": 0, "servertime": "x", "dict": "x", "accepted": "x"}
+				h.Sys = map[string]any{"shard": 3, "heartbeat": 0, "servertime": "x", "dict": "x", "accepted": "x", "dictVersion": "x", "maxPacket": "x"}
 				h.User = map[string]string{"name": "ann"}
 				return nil
 			}
@@ -78,8 +93,8 @@ func TestHandshakeAnswer(t *testing.T) {
 					w := newWorld(t, change...)
 					time.Sleep(42 * time.Second)
 					c := w.dial(t, websocket)
-					a := c.Handshake(row.body)
-					want := strings.ReplaceAll(row.want, "TIME", fmt.Sprint(time.Now().Unix()))
+					a := c.Handshake(strings.ReplaceAll(row.body, "VERSION", version))
+					want := strings.NewReplacer("TIME", fmt.Sprint(time.Now().Unix()), "VERSION", version).Replace(row.want)
 					if !websocket { // merged messages are for WebSockets
 						want = strings.ReplaceAll(want, `,"batch"`, "")
 					}

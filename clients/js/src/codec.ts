@@ -1,28 +1,32 @@
 // Packets and messages: the bytes of the protocol, without a connection.
 import { NanoError } from "./errors.js";
 
-export const HANDSHAKE = 1;
-export const HANDSHAKE_ACK = 2;
-export const HEARTBEAT = 3;
-export const DATA = 4;
-export const KICK = 5;
+// What numbers mean on the wire. As enums they are written as numbers into what is built, which keeps that small.
+export const enum Wire {
+  HANDSHAKE = 1,
+  HANDSHAKE_ACK = 2,
+  HEARTBEAT = 3,
+  DATA = 4,
+  KICK = 5,
+
+  REQUEST = 0,
+  NOTIFY = 1,
+  RESPONSE = 2,
+  PUSH = 3,
+
+  COMPRESSED = 1,
+  GZIP = 16,
+  ERROR = 32,
+}
 
 /** Types of packets. */
-export const Packet = { Handshake: HANDSHAKE, HandshakeAck: HANDSHAKE_ACK, Heartbeat: HEARTBEAT, Data: DATA, Kick: KICK } as const;
+export const Packet = { Handshake: 1, HandshakeAck: 2, Heartbeat: 3, Data: 4, Kick: 5 } as const;
 export type PacketType = (typeof Packet)[keyof typeof Packet];
 
-export const REQUEST = 0;
-export const NOTIFY = 1;
-export const RESPONSE = 2;
-export const PUSH = 3;
-
 /** Types of messages. */
-export const Type = { Request: REQUEST, Notify: NOTIFY, Response: RESPONSE, Push: PUSH } as const;
+export const Type = { Request: 0, Notify: 1, Response: 2, Push: 3 } as const;
 export type MessageType = (typeof Type)[keyof typeof Type];
 
-const COMPRESSED = 1;
-const GZIP = 16;
-const ERROR = 32;
 const EMPTY = new Uint8Array(0);
 
 const encoder = new TextEncoder();
@@ -33,9 +37,17 @@ export const toUTF8 = (text: string): Uint8Array => encoder.encode(text);
 /** UTF-8 to text. */
 export const fromUTF8 = (bytes: Uint8Array): string => decoder.decode(bytes);
 
+/** JSON to a value; what is none gives the other one. */
+export const parseOr = (bytes: Uint8Array, other: unknown): unknown => {
+  try {
+    return JSON.parse(fromUTF8(bytes));
+  } catch {
+    return other;
+  }
+};
+
 /** The bytes of whatever holds bytes; a copy only of an array of numbers. */
 export function toBytes(data: ArrayBufferLike | ArrayBufferView | ArrayLike<number>): Uint8Array {
-  if (data instanceof Uint8Array) return data;
   if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   return new Uint8Array(data as ArrayBuffer);
 }
@@ -49,10 +61,15 @@ function concat(a: ArrayLike<number>, b: Uint8Array): Uint8Array {
 
 const broken = (message: string) => new NanoError("protocol", message);
 
+/** Gives the bytes back, if they are not too many for what they are. */
+export const fit = (bytes: Uint8Array, limit = 0xffffff, what = "packet"): Uint8Array => {
+  if (bytes.length > limit) throw new NanoError("invalid_argument", `${what} too long: ${bytes.length} bytes of at most ${limit}`);
+  return bytes;
+};
+
 /** Makes one packet: the type, the length of the body in three bytes, the body. */
 export function encodePacket(type: PacketType, body: Uint8Array = EMPTY): Uint8Array {
-  const n = body.length;
-  if (n > 0xffffff) throw new NanoError("invalid_argument", `packet too long: ${n} bytes`);
+  const n = fit(body).length;
   return concat([type, n >> 16, n >> 8, n], body);
 }
 
@@ -69,7 +86,7 @@ export class PacketDecoder {
     try {
       while (data.length > 3) {
         const [type, high, middle, low] = data as unknown as [PacketType, number, number, number];
-        if (type < HANDSHAKE || type > KICK) throw broken(`unknown type ${type} of a packet`);
+        if (type < Wire.HANDSHAKE || type > Wire.KICK) throw broken(`unknown type ${type} of a packet`);
         const end = 4 + ((high << 16) | (middle << 8) | low);
         if (end > data.length) break;
         const body = data.subarray(4, end);
@@ -110,7 +127,7 @@ export class Dictionary {
   }
 }
 
-const hasId = (type: number) => type === REQUEST || type === RESPONSE;
+const hasId = (type: number) => type === Wire.REQUEST || type === Wire.RESPONSE;
 
 /** The parts of a message as they are on the wire: a route may be a number of the dictionary. */
 export interface RawMessage extends Omit<Message, "route"> {
@@ -125,13 +142,12 @@ export function encodeRaw(type: number, id: number | bigint, route: string | num
     for (; rest > 127n; rest >>= 7n) head.push(Number(rest & 127n) | 128);
     head.push(Number(rest));
   }
-  if (type !== RESPONSE) {
+  if (type !== Wire.RESPONSE) {
     if (typeof route === "number") {
-      head[0]! |= COMPRESSED;
+      head[0]! |= Wire.COMPRESSED;
       head.push(route >> 8, route & 255);
     } else {
-      const name = toUTF8(route);
-      if (name.length > 255) throw new NanoError("invalid_argument", `route too long: ${name.length} bytes`);
+      const name = fit(toUTF8(route), 255, "route");
       head.push(name.length, ...name);
     }
   }
@@ -147,7 +163,7 @@ export function decodeRaw(body: Uint8Array): RawMessage {
   };
   const flag = next();
   const type = (flag >> 1) & 7;
-  if (type > PUSH) throw broken(`unknown type ${type} of a message`);
+  if (type > Wire.PUSH) throw broken(`unknown type ${type} of a message`);
   let id: number | bigint = 0;
   if (hasId(type)) {
     let big = 0n;
@@ -160,8 +176,8 @@ export function decodeRaw(body: Uint8Array): RawMessage {
     if (!Number.isSafeInteger(id)) id = BigInt.asUintN(64, big);
   }
   let route: string | number = "";
-  if (type !== RESPONSE) {
-    if (flag & COMPRESSED) {
+  if (type !== Wire.RESPONSE) {
+    if (flag & Wire.COMPRESSED) {
       route = (next() << 8) | next();
     } else {
       const end = next() + at;
@@ -175,8 +191,8 @@ export function decodeRaw(body: Uint8Array): RawMessage {
     id,
     route,
     data: body.subarray(at),
-    error: !!(flag & ERROR),
-    gzip: !!(flag & GZIP),
+    error: !!(flag & Wire.ERROR),
+    gzip: !!(flag & Wire.GZIP),
   };
 }
 
@@ -185,7 +201,7 @@ export function encodeMessage(
   { type, id = 0, route = "", data = EMPTY, error, gzip }: Pick<Message, "type"> & Partial<Message>,
   dictionary?: Dictionary,
 ): Uint8Array {
-  const flags = (error ? ERROR : 0) | (gzip ? GZIP : 0);
+  const flags = (error ? Wire.ERROR : 0) | (gzip ? Wire.GZIP : 0);
   return encodeRaw(type, id, dictionary?.codes.get(route) ?? route, data, flags);
 }
 

@@ -1,4 +1,4 @@
-import { type Message, NOTIFY, PUSH, REQUEST, RESPONSE, encodeRaw, fromUTF8 } from "./codec.js";
+import { type Message, Wire, encodeRaw, parseOr } from "./codec.js";
 import { Emitter } from "./emitter.js";
 import { NanoError, asNanoError, report } from "./errors.js";
 import { type Line, type LineOptions, type Settle, type State, createLine } from "./line.js";
@@ -102,23 +102,23 @@ export class Connection<R extends Routes = Routes> {
   constructor(url: string | URL, options: ConnectOptions = {}) {
     this._timeout = options.timeout ?? 10_000;
     this._serializer = options.serializer ?? json;
+    const changed = (state: State, error: NanoError | undefined, retryAt: number, again = false) =>
+      this._tell("state", { state, reason: error ? error.message || error.code : "", retryAt, again, ...(error && { error }) });
     this._line = createLine(
       String(url),
       options,
       {
         _open: (answer, again) => {
           this.handshake = answer;
-          this._tell("state", { state: "open", reason: "", retryAt: 0, again });
+          changed("open", undefined, 0, again);
         },
         _message: (message) => {
-          if (message.type === RESPONSE) this._line._settle(Number(message.id), undefined, message);
-          else if (message.type === PUSH) this._pushes.emit(message.route, message.data);
+          if (message.type === Wire.RESPONSE) this._line._settle(Number(message.id), undefined, message);
+          else if (message.type === Wire.PUSH) this._pushes._emit(message.route, message.data);
         },
         _ioError: () => {}, // its end follows, and says as much
-        _error: (err) => this._tell("error", err),
-        _changed: (state, error, retryAt) => {
-          this._tell("state", { state, reason: error ? error.message || error.code : "", retryAt, again: false, ...(error && { error }) });
-        },
+        _error: (err, settled) => settled || this._tell("error", err),
+        _changed: changed,
       },
     );
   }
@@ -163,7 +163,7 @@ export class Connection<R extends Routes = Routes> {
 
   /** Calls the listener at each such event. The result takes it back. */
   on<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): () => void {
-    return this._events.add(event, listener);
+    return this._events._add(event, listener);
   }
 
   /** Calls the handler with the payload of each push to the route. The result takes it back. */
@@ -178,7 +178,7 @@ export class Connection<R extends Routes = Routes> {
       }
       handler(value, route);
     };
-    return this._pushes.add(route, receive, options.once);
+    return this._pushes._add(route, receive, options.once);
   }
 
   /**
@@ -191,7 +191,6 @@ export class Connection<R extends Routes = Routes> {
   ): Promise<Pair<Requests<R>[K]>["response"]> {
     const { timeout = this._timeout, signal, serializer = this._serializer } = options;
     return new Promise((resolve, reject) => {
-      let id = 0;
       let timer: ReturnType<typeof setTimeout> | undefined;
       const fail = (code: string, message: string, details?: unknown) => this._line._settle(id, new NanoError(code, message, details));
       const abort = () => fail("canceled", "canceled", signal!.reason);
@@ -206,12 +205,8 @@ export class Connection<R extends Routes = Routes> {
           reject(asNanoError(cause));
         }
       };
-      try {
-        if (signal?.aborted) throw new NanoError("canceled", "canceled", signal.reason);
-        id = this._post(REQUEST, route, serializer.encode(value, route, "request"), settle);
-      } catch (err) {
-        return reject(asNanoError(err, "invalid_argument"));
-      }
+      if (signal?.aborted) throw new NanoError("canceled", "canceled", signal.reason);
+      const id = this._post(Wire.REQUEST, route, value, serializer, settle);
       if (timeout > 0 && timeout < 2 ** 31) timer = setTimeout(() => fail("deadline_exceeded", `no answer in ${timeout} ms`), timeout);
       signal?.addEventListener("abort", abort);
     });
@@ -219,30 +214,26 @@ export class Connection<R extends Routes = Routes> {
 
   /** Sends without waiting for anything. Throws a NanoError if it cannot be sent and cannot wait either. */
   notify<K extends Name<Notifies<R>>>(route: K, ...[value, options = {}]: Args<Notifies<R>[K], NotifyOptions>): void {
+    this._post(Wire.NOTIFY, route, value, options.serializer);
+  }
+
+  private _post(type: 0 | 1, route: string, value: unknown, serializer = this._serializer, settle?: Settle): number {
     try {
-      this._post(NOTIFY, route, (options.serializer ?? this._serializer).encode(value, route, "notify"));
+      const data = serializer.encode(value, route, type ? "notify" : "request");
+      return this._line._post((id) => (dictionary) => encodeRaw(type, id, dictionary.codes.get(route) ?? route, data), settle);
     } catch (err) {
       throw asNanoError(err, "invalid_argument");
     }
   }
 
-  private _post(type: 0 | 1, route: string, data: Uint8Array, settle?: Settle): number {
-    return this._line._post((id) => (dictionary) => encodeRaw(type, id, dictionary.codes.get(route) ?? route, data), settle);
-  }
-
   private _tell<E extends keyof Events>(event: E, detail: Events[E]): void {
-    if (!this._events.emit(event, detail) && event === "error") report(detail);
+    if (!this._events._emit(event, detail) && event === "error") report(detail);
   }
 }
 
 /** What a server says of a request that failed: `{"code", "error"}`, unless the application gave it another shape. */
 function serverError(data: Uint8Array): NanoError {
-  let said: unknown = data;
-  try {
-    said = JSON.parse(fromUTF8(data));
-  } catch {
-    // another shape; who knows it finds it in the details
-  }
+  const said = parseOr(data, data); // who knows another shape finds it in the details
   const { code = "internal", error = "failed" } = (said ?? {}) as { code?: unknown; error?: unknown };
   return new NanoError(String(code), String(error), said);
 }

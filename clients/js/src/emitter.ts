@@ -13,7 +13,7 @@ export class Emitter {
   private _entries = new Map<string, Set<Entry>>();
 
   /** Adds a listener; the result takes it back. */
-  add(name: string, listener: Listener, once = false): () => void {
+  _add(name: string, listener: Listener, once = false): () => void {
     let entries = this._entries.get(name);
     if (!entries) this._entries.set(name, (entries = new Set()));
     const entry = { _listener: listener, _once: once };
@@ -22,7 +22,7 @@ export class Emitter {
   }
 
   /** Takes back a listener, all of a name, or all. */
-  remove(name?: string, listener?: Listener): void {
+  _remove(name?: string, listener?: Listener): void {
     if (name === undefined) this._entries.clear();
     else if (!listener) this._entries.delete(name);
     else
@@ -31,12 +31,12 @@ export class Emitter {
       }
   }
 
-  listeners(name: string): Listener[] {
+  _listeners(name: string): Listener[] {
     return [...(this._entries.get(name) ?? [])].map((entry) => entry._listener);
   }
 
   /** Calls the listeners of this moment, in order; false if there is none. */
-  emit(name: string, ...args: unknown[]): boolean {
+  _emit(name: string, ...args: unknown[]): boolean {
     const entries = this._entries.get(name);
     if (!entries) return false;
     for (const entry of [...entries]) {

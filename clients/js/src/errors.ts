@@ -40,7 +40,5 @@ export function guard(call: () => unknown): void {
 
 /** Tells the page, or the console, of an error that nobody handled. The connection goes on. */
 export function report(err: unknown): void {
-  const tell = (globalThis as { reportError?: (err: unknown) => void }).reportError;
-  if (tell) tell(err);
-  else console.error(err);
+  ((globalThis as { reportError?: (err: unknown) => void }).reportError ?? console.error)(err);
 }

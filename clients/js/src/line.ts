@@ -1,9 +1,10 @@
-import { DATA, Dictionary, type Message } from "./codec.js";
+import { Dictionary, type Message, Wire, fit, toUTF8 } from "./codec.js";
 import { NanoError, asNanoError } from "./errors.js";
 import { type Handshake, type Link, type VersionedDictionary, type WebSocketConstructor, openLink } from "./link.js";
 import { platformWebSocket } from "#platform";
 
 declare const __VERSION__: string;
+const LIMIT = 65536; // of servers that say nothing
 
 /**
  * - `connecting`: a connection is being made
@@ -45,6 +46,11 @@ export interface LineOptions {
   queue?: number;
   /** What to ask the server for. Default: `["error", "gzip", "batch"]`. Never `gzip` where it cannot be unpacked. */
   accept?: string[];
+  /**
+   * Bytes that the body of a packet may have that is sent; a server that gets more ends the connection. Default: what the
+   * server says in the handshake; 65536 if it says nothing, and for the handshake itself.
+   */
+  maxPacket?: number;
   /** A dictionary kept from an earlier connection (`connection.dictionary`); for servers that give it a version. */
   dictionary?: VersionedDictionary | undefined;
   /** A WebSocket class, where there is none or another is wanted. */
@@ -56,9 +62,9 @@ export interface LineOwner {
   /** The handshake is over. What is posted now goes before what waited. */
   _open(answer: Handshake, again: boolean): void;
   _message(message: Message, raw: Uint8Array): void;
-  _ioError(event: unknown): void;
-  /** A message cannot be read, or one that waited cannot be sent. */
-  _error(err: NanoError): void;
+  _ioError: (event: unknown) => void;
+  /** A message cannot be read, or one that waited cannot be sent. Settled: it was a request's, which has ended with it. */
+  _error(err: NanoError, settled: boolean): void;
   _changed(state: State, err: NanoError | undefined, retryAt: number): void;
 }
 
@@ -95,6 +101,7 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
   let requests = 0;
   let notifies = 0;
   let dictionary: Dictionary;
+  let limit = options.maxPacket; // of a body; what waits for the first handshake is measured after it
   let wanted = false;
   let again = false; // there was a connection before
   let tried = 0;
@@ -104,8 +111,7 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
 
   const change = (state: State, err?: NanoError, retryAt = 0) => {
     line._state = state;
-    const { addEventListener: add, removeEventListener: remove } = globalThis as Partial<typeof globalThis>;
-    (state === "waiting" ? add : remove)?.("online", online);
+    (globalThis as Partial<typeof globalThis>)[state === "waiting" ? "addEventListener" : "removeEventListener"]?.("online", online);
     const closed = state === "closed";
     if (closed) queue.clear();
     if (err) {
@@ -121,10 +127,11 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
     const sys = {
       type: "js-websocket",
       version: __VERSION__,
-      accept: accept.filter((word) => word !== "gzip" || typeof DecompressionStream === "function"),
+      accept: accept.filter((word) => word !== "gzip" || (globalThis as { DecompressionStream?: unknown }).DecompressionStream),
       dictVersion: line._kept?.version,
     };
-    return { sys, user: (await (typeof user === "function" ? user() : user)) ?? {} };
+    const body = { sys, user: (await (typeof user === "function" ? user() : user)) ?? {} };
+    return fit(toUTF8(JSON.stringify(body)), limit ?? LIMIT);
   };
 
   const dial = () => {
@@ -134,17 +141,21 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
       const url = new URL(address, (globalThis as { location?: Location }).location?.href);
       url.protocol = url.protocol.replace("http", "ws");
       const socket = new (options.WebSocket ?? platformWebSocket())(url.href);
-      line._link = openLink(socket, hello, { _timeout: options.handshakeTimeout ?? 10_000, _raw: raw, _kept: line._kept }, { ...owner, _open: opened, _down: lost });
+      line._link = openLink(socket, hello, { _timeout: options.handshakeTimeout ?? 10_000, _raw: raw, _kept: line._kept }, { ...owner, _open: opened, _error: failed, _down: lost });
     } catch (err) {
       return change("closed", asNanoError(err, "invalid_argument"));
     }
     change("connecting");
   };
 
+  // Whoever waits for what could not be read, or sent, is told.
+  const failed = (err: NanoError, id?: number | bigint) => owner._error(err, line._settle(Number(id), err));
+
   const opened = (answer: Handshake, dict: Dictionary, kept: VersionedDictionary | undefined) => {
     const link = line._link!;
     dictionary = dict;
     line._kept = kept;
+    limit = options.maxPacket ?? (answer.sys.maxPacket || LIMIT);
     timer = setTimeout(() => (tried = 0), steadyAfter);
     line._state = "open";
     owner._open(answer, again);
@@ -153,10 +164,9 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
       if (line._link !== link) return; // the owner has closed it, or sending did
       queue.delete(id);
       try {
-        link._send(DATA, make(dictionary));
+        link._send(Wire.DATA, fit(make(dictionary), limit));
       } catch (err) {
-        const failure = asNanoError(err, "invalid_argument");
-        if (!line._settle(id, failure)) owner._error(failure);
+        failed(asNanoError(err, "invalid_argument"), id);
       }
     }
   };
@@ -191,11 +201,11 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
       const id = settle ? ++requests : --notifies;
       const made = make(settle ? id : 0);
       if (line._state === "open") {
-        line._link!._send(DATA, made(dictionary));
+        line._link!._send(Wire.DATA, fit(made(dictionary), limit));
       } else {
         if (line._state === "closed" || !room) throw new NanoError("unavailable", "not connected");
         if (queue.size >= room) throw new NanoError("resource_exhausted", "too many messages wait");
-        made(new Dictionary()); // what cannot be sent is told now, not when the connection is back
+        fit(made(new Dictionary()), limit); // what cannot be sent is told now, not when the connection is back
         queue.set(id, made);
       }
       if (settle) pending.set(id, settle);

@@ -1,4 +1,4 @@
-import { DATA, Dictionary, HANDSHAKE, HANDSHAKE_ACK, HEARTBEAT, KICK, type Message, PacketDecoder, type PacketType, decodeMessage, encodePacket, fromUTF8, toBytes, toUTF8 } from "./codec.js";
+import { Dictionary, type Message, PacketDecoder, type PacketType, Wire, decodeMessage, encodePacket, fromUTF8, parseOr, toBytes, toUTF8 } from "./codec.js";
 import { NanoError, asNanoError } from "./errors.js";
 
 /** What is used of a WebSocket: that of browsers, of Node, or of a package such as `ws`. */
@@ -28,7 +28,10 @@ export interface Handshake {
     /** Seconds since 1970, by the server's clock. */
     servertime?: number;
     dict?: Record<string, number>;
+    /** Names the dictionary; one that the client has kept under it is not sent again. */
     dictVersion?: string | number;
+    /** Bytes that the body of a packet to the server may have. */
+    maxPacket?: number;
     /** What was asked for and will be used: `error`, `gzip`, `batch`. */
     accepted?: string[];
     [key: string]: unknown;
@@ -61,14 +64,12 @@ export interface LinkOwner {
   _open(answer: Handshake, dictionary: Dictionary, kept: VersionedDictionary | undefined): void;
   _message(message: Message, raw: Uint8Array): void;
   /** The socket complains; _down follows. */
-  _ioError(event: unknown): void;
-  /** A message cannot be read; the connection goes on. */
-  _error(err: NanoError): void;
+  _ioError: (event: unknown) => void;
+  /** A message cannot be read; the connection goes on. The id is a response's, if so much could be read. */
+  _error(err: NanoError, id?: number | bigint): void;
   /** It ended, for this reason. */
   _down(err: NanoError): void;
 }
-
-const parse = (body: Uint8Array): unknown => (body.length ? JSON.parse(fromUTF8(body)) : {});
 
 type Job = () => void | Promise<void>;
 
@@ -86,7 +87,7 @@ export interface Link {
 }
 
 /** Shakes hands on a new socket, with what hello makes, and answers heartbeats. */
-export function openLink(socket: WebSocketLike, hello: () => Promise<unknown>, options: LinkOptions, owner: LinkOwner): Link {
+export function openLink(socket: WebSocketLike, hello: () => Promise<Uint8Array>, options: LinkOptions, owner: LinkOwner): Link {
   const packets = new PacketDecoder();
   const inbox: Job[] = []; // what came and was not handled yet
   let dictionary = new Dictionary();
@@ -133,28 +134,21 @@ export function openLink(socket: WebSocketLike, hello: () => Promise<unknown>, o
   // late, the tab was asleep, or timers are held back in it: what arrived meanwhile has yet to be handled, so the server
   // gets one more look.
   const watch = (silence: number) => {
-    let again = false;
-    const look = (wait: number) => {
+    const look = (wait: number, again?: boolean) => {
       const due = Date.now() + wait;
       timer = setTimeout(() => {
         const now = Date.now();
         const left = heard + silence - now;
-        if (left > 0) {
-          again = false;
-          look(Math.min(left, silence));
-        } else if (now - due > 1000 && !again) {
-          again = true;
-          look(2000);
-        } else {
-          unavailable(SILENT);
-        }
+        if (left > 0) look(Math.min(left, silence));
+        else if (now - due > 1000 && !again) look(2000, true);
+        else unavailable(SILENT);
       }, wait);
     };
     look(silence);
   };
 
   const shakeHands = (body: Uint8Array) => {
-    const answer = parse(body) as Handshake;
+    const answer = JSON.parse(fromUTF8(body)) as Handshake;
     const { dict, dictVersion, heartbeat } = (answer.sys ??= {});
     if (answer.code !== 200) {
       return end(new NanoError("refused", answer.reason || `refused with code ${answer.code}`, answer));
@@ -162,7 +156,7 @@ export function openLink(socket: WebSocketLike, hello: () => Promise<unknown>, o
     // The server need not send a dictionary that the client has kept.
     const routes = dict ?? (dictVersion === options._kept?.version ? options._kept?.routes : undefined);
     dictionary = new Dictionary(routes);
-    send(HANDSHAKE_ACK);
+    send(Wire.HANDSHAKE_ACK);
     clearTimeout(timer);
     if (heartbeat! > 0) watch(Math.min(heartbeat! * 2500, 2 ** 31 - 1)); // no timer is longer
     ready = true;
@@ -170,38 +164,34 @@ export function openLink(socket: WebSocketLike, hello: () => Promise<unknown>, o
   };
 
   const open = async (body: Uint8Array) => {
+    let message;
     try {
-      const message = options._raw ? undefined : decodeMessage(body, dictionary);
+      message = options._raw ? undefined : decodeMessage(body, dictionary);
       if (message?.gzip) message.data = await gunzip(message.data);
       if (!over) owner._message(message!, body);
     } catch (err) {
-      if (!over) owner._error(asNanoError(err));
+      if (!over) owner._error(asNanoError(err), message?.id);
     }
   };
 
   const kicked = (body: Uint8Array) => {
-    let said: { reason?: string } | null = {};
-    try {
-      said = parse(body) as { reason?: string } | null;
-    } catch {
-      // no JSON: it says nothing
-    }
+    const said = parseOr(body, {}) as { reason?: string } | null;
     end(new NanoError("kicked", said?.reason ?? "", said));
   };
 
   const receive = (type: PacketType, body: Uint8Array): void | Promise<void> => {
     // Beats are answered, and none are sent on our own time: what arrives is handled in a hidden tab too, where timers
     // are held back.
-    if (type === HEARTBEAT) send(HEARTBEAT);
-    else if (type === HANDSHAKE && !ready) shakeHands(body);
-    else if (type === DATA && ready) return open(body);
-    else if (type === KICK) kicked(body);
+    if (type === Wire.HEARTBEAT) send(Wire.HEARTBEAT);
+    else if (type === Wire.HANDSHAKE && !ready) shakeHands(body);
+    else if (type === Wire.DATA && ready) return open(body);
+    else if (type === Wire.KICK) kicked(body);
   };
 
   socket.binaryType = "arraybuffer";
   socket.onopen = () => {
     hello()
-      .then((body) => send(HANDSHAKE, toUTF8(JSON.stringify(body))))
+      .then((body) => send(Wire.HANDSHAKE, body))
       .catch((err) => failed(err, "unavailable")); // who it is could not be found out
   };
   socket.onmessage = ({ data }) => {
@@ -214,7 +204,7 @@ export function openLink(socket: WebSocketLike, hello: () => Promise<unknown>, o
       void handle(() => failed(err));
     }
   };
-  socket.onerror = (event) => owner._ioError(event);
+  socket.onerror = owner._ioError;
   socket.onclose = (event) => {
     void handle(() => unavailable(event.reason || (ready ? "connection lost" : "cannot connect"), event));
   };

@@ -22,6 +22,7 @@ export class NodeWebSocket implements WebSocketLike {
   private _request: http.ClientRequest;
   private _buffer: Buffer = Buffer.alloc(0);
   private _fragments: Buffer[] = [];
+  private _size = 0; // of them together
   private _text = false;
   private _closing = false;
   private _done = false;
@@ -124,7 +125,9 @@ export class NodeWebSocket implements WebSocketLike {
         if (op) {
           this._text = op === 1;
           this._fragments = [];
+          this._size = 0;
         }
+        if ((this._size += payload.length) > LARGEST) return this._fail("the server breaks the WebSocket protocol");
         this._fragments.push(payload);
         if (!final) return;
         const whole = Buffer.concat(this._fragments);

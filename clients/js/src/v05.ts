@@ -1,5 +1,5 @@
 // The face that pages written for nano v0.5 use: one object, callbacks, events.
-import { NOTIFY, REQUEST, encodeRaw, toBytes } from "./codec.js";
+import { Wire, encodeRaw, toBytes } from "./codec.js";
 import { Emitter, type Listener } from "./emitter.js";
 import { NanoError, guard } from "./errors.js";
 import { type Line, type Settle, createLine } from "./line.js";
@@ -87,7 +87,7 @@ export function createNano(): Nano {
       },
       {
         _open: (answer, again) => {
-          if (again) events.emit("reconnect");
+          if (again) events._emit("reconnect");
           guard(() => given.handshakeCallback?.(answer.user));
           guard(() => callback?.(mine._link?._socket));
         },
@@ -97,21 +97,21 @@ export function createNano(): Nano {
             ? decode(raw)
             : { id: Number(message.id), route: message.route, body: json.decode(message.data, message.route, "push") };
           if (decoded?.id) mine._settle(decoded.id, undefined, decoded.body);
-          else if (decoded?.route) events.emit(decoded.route, decoded.body);
+          else if (decoded?.route) events._emit(decoded.route, decoded.body);
         },
-        _ioError: (event) => events.emit("io-error", event),
-        _error: (err) => events.emit("error", err),
+        _ioError: (event) => events._emit("io-error", event),
+        _error: (err) => events._emit("error", err),
         _changed: (_, err) => {
           if (!err || mine !== line) return;
           const { code, message, details } = err;
-          if (message === SILENT) events.emit("heartbeat timeout");
-          if (code === "kicked") events.emit("onKick", details);
-          else if (code !== "unavailable") events.emit("error", err);
+          if (message === SILENT) events._emit("heartbeat timeout");
+          if (code === "kicked") events._emit("onKick", details);
+          else if (code !== "unavailable") events._emit("error", err);
           const event = (code === "unavailable" && details) || { type: "close", code: 1000, reason: message, wasClean: true };
           // Not within disconnect(): a page may do more before it expects to hear of it.
           void Promise.resolve().then(() => {
-            events.emit("close", event);
-            events.emit("disconnect", event);
+            events._emit("close", event);
+            events._emit("disconnect", event);
           });
         },
       },
@@ -127,19 +127,19 @@ export function createNano(): Nano {
       const data = encode ? undefined : json.encode(msg, route, "request");
       line._post((id) => {
         const body = encode && toBytes(encode(id, route, msg));
-        return (dictionary) => body ?? encodeRaw(id ? REQUEST : NOTIFY, id, dictionary.codes.get(route) ?? route, data!);
+        return (dictionary) => body ?? encodeRaw(id ? Wire.REQUEST : Wire.NOTIFY, id, dictionary.codes.get(route) ?? route, data!);
       }, settle);
     } catch (err) {
-      events.emit("error", err);
+      events._emit("error", err);
     }
   };
 
   const on = (event: string, listener: Listener) => {
-    events.add(event, listener);
+    events._add(event, listener);
     return nano;
   };
   const off = (event?: string, listener?: Listener) => {
-    events.remove(event, listener);
+    events._remove(event, listener);
     return nano;
   };
 
@@ -150,25 +150,22 @@ export function createNano(): Nano {
       msg ||= {};
       route ||= msg.route;
       if (!route) return;
-      post(route, msg, (err, body) => {
-        if (!err) guard(() => callback?.(body));
-        else if (err.code === "invalid_argument") events.emit("error", err);
-      });
+      post(route, msg, (err, body) => err || guard(() => callback?.(body))); // of errors, those that matter are events
     },
     notify: (route, msg) => post(route, msg || {}),
     disconnect: () => line?._close("disconnected"),
     on,
     once(event, listener) {
-      events.add(event, listener, true);
+      events._add(event, listener, true);
       return nano;
     },
     off,
     emit(event, ...args) {
-      events.emit(event, ...args);
+      events._emit(event, ...args);
       return nano;
     },
-    listeners: (event) => events.listeners(event),
-    hasListeners: (event) => events.listeners(event).length > 0,
+    listeners: (event) => events._listeners(event),
+    hasListeners: (event) => events._listeners(event).length > 0,
     addEventListener: on,
     removeListener: off,
     removeAllListeners: off,

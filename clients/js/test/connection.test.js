@@ -128,6 +128,47 @@ test("the queue has a bound, and what cannot be sent is told at once", async () 
   assert.equal(net.last().messages().length, 0);
 });
 
+test("what is too long for the server fails at the call, and is never sent", async () => {
+  // Sent, it would end the connection, and with it the requests of everybody else.
+  const big = (n) => new Uint8Array(n);
+  for (const [options, sys, limit] of [
+    [{}, {}, 65536],
+    [{}, { maxPacket: 0 }, 65536],
+    [{}, { maxPacket: 1000 }, 1000],
+    [{}, { maxPacket: 200_000 }, 200_000],
+    [{ maxPacket: 500 }, { maxPacket: 1000 }, 500],
+  ]) {
+    const connection = await opened(options, sys);
+    const socket = net.last();
+    connection.notify("a", big(limit - 3));
+    assert.throws(() => connection.notify("a", big(limit - 2)), { code: "invalid_argument", message: `packet too long: ${limit + 1} bytes of at most ${limit}` });
+    await fails(connection.request("a", big(limit - 3)), "invalid_argument");
+    assert.deepEqual(socket.messages().map(({ data }) => data.length), [limit - 3]);
+    assert.equal(connection.state, "open");
+    await socket.lose();
+    assert.throws(() => connection.notify("a", big(limit - 2)), { code: "invalid_argument" }, "known from the connection before");
+    connection.close();
+  }
+  // Before the first handshake only the server knows its limit.
+  const early = dial();
+  const errors = [];
+  early.on("error", (err) => errors.push(err.code));
+  const [fine, long] = [early.request("a", big(70_000)), fails(early.request("a", big(100_000)), "invalid_argument")];
+  early.notify("a", big(100_000));
+  await net.last().open({ maxPacket: 80_000 });
+  await long;
+  assert.deepEqual(errors, ["invalid_argument"]);
+  assert.equal(net.last().messages().length, 1);
+  await net.last().receive(net.last().message({ type: Type.Response, id: 1, data: 1 }));
+  assert.equal(await fine, 1);
+  // The handshake itself.
+  const hello = dial({ user: "x".repeat(66_000), reconnect: false });
+  net.last().onopen();
+  await settle();
+  assert.equal(hello.seen.at(-1).error.code, "invalid_argument");
+  assert.equal(net.last().sent.length, 0);
+});
+
 test("timeouts and signals end a request, and take it out of the queue", async () => {
   const connection = dial({ timeout: 1000 });
   const slow = fails(connection.request("slow"), "deadline_exceeded", "no answer in 1000 ms");
@@ -280,6 +321,21 @@ test("a refused handshake is the end, and says why", async () => {
   await Promise.all([waiting, ready]);
 });
 
+test("a refusal is the end on return too, whatever its code: it must not hammer the server with a bad token", async () => {
+  for (const code of [401, 500, 501]) {
+    const connection = await opened();
+    await net.last().lose();
+    await later(400);
+    net.last().onopen();
+    await settle();
+    await net.last().receive(encodePacket(Packet.Handshake, json({ code })));
+    assert.equal(connection.state, "closed");
+    const made = net.sockets.length;
+    await later(3_600_000);
+    assert.equal(net.sockets.length, made);
+  }
+});
+
 test("heartbeats are answered, silence is noticed", async () => {
   const connection = await opened({ reconnect: false }, { heartbeat: 2 });
   const socket = net.last();
@@ -409,6 +465,22 @@ test("what is packed wrongly, or cannot be read, is told and harms nothing else"
   await socket.receive(Buffer.from([9, 0, 0, 0])); // but from here on nothing can be read
   assert.equal(connection.state, "waiting");
   assert.equal(connection.seen.at(-1).error.code, "protocol");
+});
+
+test("an answer that cannot be read ends its request, which may have no timeout", async () => {
+  const connection = await opened({ timeout: 0 });
+  const socket = net.last();
+  const errors = [];
+  connection.on("error", (err) => errors.push(err));
+  const [packed, unreadable, fine] = [fails(connection.request("a"), "protocol"), fails(connection.request("b"), "protocol"), connection.request("c")];
+  void socket.receive(
+    socket.message({ type: Type.Response, id: 1, data: Buffer.from("no gzip"), gzip: true }),
+    socket.message({ type: Type.Response, id: 2, data: gzipSync("{"), gzip: true }),
+    socket.message({ type: Type.Response, id: 3, data: gzipSync("3"), gzip: true }),
+  );
+  await Promise.all([packed, unreadable]);
+  assert.equal(await fine, 3);
+  assert.deepEqual(errors, [], "the callers were told");
 });
 
 test("an error that nobody listens to is reported, a handler's own too", async () => {

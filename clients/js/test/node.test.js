@@ -1,4 +1,5 @@
-// Both faces against a real node, from Node.
+// Both faces against a real node, from Node: with the package's own WebSocket, and once more with the one that Node has
+// from version 22 on, and version 20 behind --experimental-websocket.
 import assert from "node:assert/strict";
 import path from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
@@ -6,6 +7,9 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Int64ValueSchema, StringValueSchema } from "@bufbuild/protobuf/wkt";
 import { NanoError, Protocol, bytes, connect, createNano } from "nano-websocket-client";
 import { build, heard, pushes, root, run, start, states, until } from "./helper.js";
+
+const switches = process.execArgv.filter((arg) => arg.includes("experimental-websocket"));
+const native = switches.includes("--experimental-websocket");
 
 let built;
 before(async () => {
@@ -25,6 +29,24 @@ const serve = async (...args) => {
 };
 afterEach(async () => {
   for (const end of open.splice(0).reverse()) await end();
+});
+
+test("the WebSocket is Node's where it has one", async () => {
+  const { WebSocket } = globalThis;
+  assert.equal(typeof WebSocket, native ? "function" : "undefined");
+  let made = 0;
+  if (native) {
+    globalThis.WebSocket = class extends WebSocket {
+      constructor(...args) {
+        super(...args);
+        made++;
+      }
+    };
+    open.push(() => (globalThis.WebSocket = WebSocket));
+  }
+  const c = enter(connect((await serve()).ws));
+  assert.deepEqual(await c.request("test.echo", { text: "hi" }), { text: "hi" });
+  assert.equal(made, native ? 1 : 0);
 });
 
 describe("the modern face", { timeout: 60_000 }, () => {
@@ -117,6 +139,55 @@ describe("the modern face", { timeout: 60_000 }, () => {
     assert.equal(seen.filter(({ state, again }) => state === "open" && again).length, 2);
   });
 
+  test("what is too long for the node fails by itself; its limit comes with the handshake", async () => {
+    for (const [args, limit] of [
+      [[], 65536],
+      [["-max-packet", "1000"], 1000],
+      [["-max-packet", "300000"], 300_000],
+    ]) {
+      const server = await serve(...args);
+      const c = enter(connect(server.ws));
+      await c.ready();
+      assert.equal(c.handshake.sys.maxPacket, limit);
+      const beside = c.request("test.echo", { text: "still here" });
+      await assert.rejects(c.request("test.raw", new Uint8Array(limit), { serializer: bytes }), { code: "invalid_argument" });
+      assert.throws(() => c.notify("test.say", { text: "x".repeat(limit) }), { code: "invalid_argument" });
+      assert.equal((await c.request("test.raw", new Uint8Array(limit - 20), { serializer: bytes })).length, limit - 20);
+      assert.deepEqual(await beside, { text: "still here" });
+      assert.equal(c.state, "open");
+      await server.kill();
+      c.close();
+    }
+  });
+
+  test("the dictionary is kept by the version that the node gives it", async () => {
+    const server = await serve();
+    const c = enter(connect(server.ws, { reconnect: { min: 20, max: 200 } }));
+    const use = async (connection, sent) => {
+      assert.deepEqual(await connection.request("test.echo", { text: "hi" }), { text: "hi" });
+      const tick = pushes(connection, "tick");
+      await connection.request("test.push", { route: "tick", count: 1, size: 3 });
+      assert.equal((await tick)[0].text, "xxx");
+      assert.equal(!!connection.handshake.sys.dict, sent);
+      assert.ok(connection.dictionary.routes["test.echo"]);
+    };
+    await use(c, true);
+    for (const [args, sent] of [
+      [[], false], // the same dictionary in another process
+      [["-swapped"], true],
+    ]) {
+      const waiting = until(c, "waiting");
+      await server.stop();
+      await waiting;
+      const back = await serve("-addr", server.host, ...args);
+      server.stop = back.stop;
+      await until(c, "open");
+      await use(c, sent);
+    }
+    await use(enter(connect(server.ws, { dictionary: c.dictionary })), false);
+    await use(enter(connect(server.ws, { accept: [] })), true);
+  });
+
   test("kicked, refused, closed by the server, nobody there", async () => {
     const server = await serve();
     const kicked = enter(connect(server.ws));
@@ -133,8 +204,8 @@ describe("the modern face", { timeout: 60_000 }, () => {
     assert.equal((await until(cut, "closed")).error.code, "unavailable");
 
     for (const url of [`ws://127.0.0.1:1/nano`, `${server.url}/nothing-here`]) {
-      const nobody = enter(connect(url, { reconnect: false }));
-      await assert.rejects(nobody.ready(), { code: "unavailable" });
+      const nobody = enter(connect(url, { reconnect: false, handshakeTimeout: 0x7fffffff })); // told at once, not after a timeout
+      await assert.rejects(nobody.ready(), { code: "unavailable", message: "cannot connect" });
     }
   });
 
@@ -178,7 +249,7 @@ describe("the modern face", { timeout: 60_000 }, () => {
       const c = connect(${JSON.stringify(server.ws)}, { reconnect: false });
       console.log((await c.request("test.echo", { text: "secret" })).text);
       c.close();`;
-    const args = ["--input-type=module", "-e", program];
+    const args = [...switches, "--input-type=module", "-e", program];
     const { stdout } = await run(process.execPath, args, { cwd: root, env: { ...process.env, NODE_EXTRA_CA_CERTS: cert } });
     assert.equal(stdout, "secret\n"); // and the process ends by itself
     await assert.rejects(run(process.execPath, args, { cwd: root }), /cannot connect|certificate/);
@@ -297,6 +368,30 @@ describe("v0.5's face", { timeout: 60_000 }, () => {
       ["onKick", "bye"],
       ["close", "bye"],
     ]);
+  });
+
+  test("what is too long, and an answer that cannot be read, are errors; the connection stays", async () => {
+    const server = await serve("-errors");
+    const nano = enter();
+    await init(nano, server);
+    const errors = [];
+    nano.on("error", (err) => errors.push(err.code));
+    nano.request("test.echo", { text: "x".repeat(70_000) }, assert.fail);
+    nano.notify("test.say", { text: "x".repeat(70_000) });
+    const unread = heard(nano, "error");
+    nano.request("test.raw", Uint8Array.of(1, 2, 3), assert.fail); // its push cannot be read either
+    await unread;
+    assert.deepEqual(await new Promise((resolve) => nano.request("test.echo", { text: "hi" }, resolve)), { text: "hi" });
+    assert.deepEqual(errors, ["invalid_argument", "invalid_argument", "protocol", "protocol"]);
+    // What waited for the connection and turns out to be too long.
+    const late = enter();
+    const told = [];
+    late.on("error", (err) => told.push(err.code));
+    const done = init(late, server);
+    late.request("test.echo", { text: "x".repeat(70_000) }, assert.fail);
+    await done;
+    assert.deepEqual(await new Promise((resolve) => late.request("test.echo", { text: "hi" }, resolve)), { text: "hi" });
+    assert.deepEqual(told, ["invalid_argument"]);
   });
 
   test("errors of the handshake, and nobody there", async () => {

@@ -20,33 +20,25 @@ function guard(call) {
   }
 }
 function report(err) {
-  const tell = globalThis.reportError;
-  if (tell) tell(err);
-  else console.error(err);
+  (globalThis.reportError ?? console.error)(err);
 }
 
 // src/codec.ts
-var HANDSHAKE = 1;
-var HANDSHAKE_ACK = 2;
-var HEARTBEAT = 3;
-var DATA = 4;
-var KICK = 5;
-var Packet = { Handshake: HANDSHAKE, HandshakeAck: HANDSHAKE_ACK, Heartbeat: HEARTBEAT, Data: DATA, Kick: KICK };
-var REQUEST = 0;
-var NOTIFY = 1;
-var RESPONSE = 2;
-var PUSH = 3;
-var Type = { Request: REQUEST, Notify: NOTIFY, Response: RESPONSE, Push: PUSH };
-var COMPRESSED = 1;
-var GZIP = 16;
-var ERROR = 32;
+var Packet = { Handshake: 1, HandshakeAck: 2, Heartbeat: 3, Data: 4, Kick: 5 };
+var Type = { Request: 0, Notify: 1, Response: 2, Push: 3 };
 var EMPTY = new Uint8Array(0);
 var encoder = new TextEncoder();
 var decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 var toUTF8 = (text) => encoder.encode(text);
 var fromUTF8 = (bytes2) => decoder.decode(bytes2);
+var parseOr = (bytes2, other) => {
+  try {
+    return JSON.parse(fromUTF8(bytes2));
+  } catch {
+    return other;
+  }
+};
 function toBytes(data) {
-  if (data instanceof Uint8Array) return data;
   if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   return new Uint8Array(data);
 }
@@ -57,9 +49,12 @@ function concat(a, b) {
   return both;
 }
 var broken = (message) => new NanoError("protocol", message);
+var fit = (bytes2, limit = 16777215, what = "packet") => {
+  if (bytes2.length > limit) throw new NanoError("invalid_argument", `${what} too long: ${bytes2.length} bytes of at most ${limit}`);
+  return bytes2;
+};
 function encodePacket(type, body = EMPTY) {
-  const n = body.length;
-  if (n > 16777215) throw new NanoError("invalid_argument", `packet too long: ${n} bytes`);
+  const n = fit(body).length;
   return concat([type, n >> 16, n >> 8, n], body);
 }
 var PacketDecoder = class {
@@ -76,7 +71,7 @@ var PacketDecoder = class {
     try {
       while (data.length > 3) {
         const [type, high, middle, low] = data;
-        if (type < HANDSHAKE || type > KICK) throw broken(`unknown type ${type} of a packet`);
+        if (type < 1 /* HANDSHAKE */ || type > 5 /* KICK */) throw broken(`unknown type ${type} of a packet`);
         const end = 4 + (high << 16 | middle << 8 | low);
         if (end > data.length) break;
         const body = data.subarray(4, end);
@@ -94,7 +89,7 @@ var Dictionary = class {
     this.routes = new Map([...this.codes].map(([route, code]) => [code, route]));
   }
 };
-var hasId = (type) => type === REQUEST || type === RESPONSE;
+var hasId = (type) => type === 0 /* REQUEST */ || type === 2 /* RESPONSE */;
 function encodeRaw(type, id, route, data, flags) {
   const head = [flags | type << 1];
   if (hasId(type)) {
@@ -102,13 +97,12 @@ function encodeRaw(type, id, route, data, flags) {
     for (; rest > 127n; rest >>= 7n) head.push(Number(rest & 127n) | 128);
     head.push(Number(rest));
   }
-  if (type !== RESPONSE) {
+  if (type !== 2 /* RESPONSE */) {
     if (typeof route === "number") {
-      head[0] |= COMPRESSED;
+      head[0] |= 1 /* COMPRESSED */;
       head.push(route >> 8, route & 255);
     } else {
-      const name = toUTF8(route);
-      if (name.length > 255) throw new NanoError("invalid_argument", `route too long: ${name.length} bytes`);
+      const name = fit(toUTF8(route), 255, "route");
       head.push(name.length, ...name);
     }
   }
@@ -122,7 +116,7 @@ function decodeRaw(body) {
   };
   const flag = next();
   const type = flag >> 1 & 7;
-  if (type > PUSH) throw broken(`unknown type ${type} of a message`);
+  if (type > 3 /* PUSH */) throw broken(`unknown type ${type} of a message`);
   let id = 0;
   if (hasId(type)) {
     let big = 0n;
@@ -135,8 +129,8 @@ function decodeRaw(body) {
     if (!Number.isSafeInteger(id)) id = BigInt.asUintN(64, big);
   }
   let route = "";
-  if (type !== RESPONSE) {
-    if (flag & COMPRESSED) {
+  if (type !== 2 /* RESPONSE */) {
+    if (flag & 1 /* COMPRESSED */) {
       route = next() << 8 | next();
     } else {
       const end = next() + at;
@@ -150,12 +144,12 @@ function decodeRaw(body) {
     id,
     route,
     data: body.subarray(at),
-    error: !!(flag & ERROR),
-    gzip: !!(flag & GZIP)
+    error: !!(flag & 32 /* ERROR */),
+    gzip: !!(flag & 16 /* GZIP */)
   };
 }
 function encodeMessage({ type, id = 0, route = "", data = EMPTY, error, gzip }, dictionary) {
-  const flags = (error ? ERROR : 0) | (gzip ? GZIP : 0);
+  const flags = (error ? 32 /* ERROR */ : 0) | (gzip ? 16 /* GZIP */ : 0);
   return encodeRaw(type, id, dictionary?.codes.get(route) ?? route, data, flags);
 }
 function decodeMessage(body, dictionary) {
@@ -174,7 +168,7 @@ var Emitter = class {
     this._entries = /* @__PURE__ */ new Map();
   }
   /** Adds a listener; the result takes it back. */
-  add(name, listener, once = false) {
+  _add(name, listener, once = false) {
     let entries = this._entries.get(name);
     if (!entries) this._entries.set(name, entries = /* @__PURE__ */ new Set());
     const entry = { _listener: listener, _once: once };
@@ -182,7 +176,7 @@ var Emitter = class {
     return () => this._drop(name, entry);
   }
   /** Takes back a listener, all of a name, or all. */
-  remove(name, listener) {
+  _remove(name, listener) {
     if (name === void 0) this._entries.clear();
     else if (!listener) this._entries.delete(name);
     else
@@ -190,11 +184,11 @@ var Emitter = class {
         if (entry._listener === listener) return this._drop(name, entry);
       }
   }
-  listeners(name) {
+  _listeners(name) {
     return [...this._entries.get(name) ?? []].map((entry) => entry._listener);
   }
   /** Calls the listeners of this moment, in order; false if there is none. */
-  emit(name, ...args) {
+  _emit(name, ...args) {
     const entries = this._entries.get(name);
     if (!entries) return false;
     for (const entry of [...entries]) {
@@ -212,7 +206,6 @@ var Emitter = class {
 
 // src/link.ts
 var SILENT = "the server is silent";
-var parse = (body) => body.length ? JSON.parse(fromUTF8(body)) : {};
 var gunzip = async (data) => {
   const stream = new Response(data).body.pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
@@ -256,65 +249,55 @@ function openLink(socket, hello, options, owner) {
     working = false;
   };
   const watch = (silence) => {
-    let again = false;
-    const look = (wait) => {
+    const look = (wait, again) => {
       const due = Date.now() + wait;
       timer = setTimeout(() => {
         const now = Date.now();
         const left = heard + silence - now;
-        if (left > 0) {
-          again = false;
-          look(Math.min(left, silence));
-        } else if (now - due > 1e3 && !again) {
-          again = true;
-          look(2e3);
-        } else {
-          unavailable(SILENT);
-        }
+        if (left > 0) look(Math.min(left, silence));
+        else if (now - due > 1e3 && !again) look(2e3, true);
+        else unavailable(SILENT);
       }, wait);
     };
     look(silence);
   };
   const shakeHands = (body) => {
-    const answer = parse(body);
+    const answer = JSON.parse(fromUTF8(body));
     const { dict, dictVersion, heartbeat } = answer.sys ?? (answer.sys = {});
     if (answer.code !== 200) {
       return end(new NanoError("refused", answer.reason || `refused with code ${answer.code}`, answer));
     }
     const routes = dict ?? (dictVersion === options._kept?.version ? options._kept?.routes : void 0);
     dictionary = new Dictionary(routes);
-    send(HANDSHAKE_ACK);
+    send(2 /* HANDSHAKE_ACK */);
     clearTimeout(timer);
     if (heartbeat > 0) watch(Math.min(heartbeat * 2500, 2 ** 31 - 1));
     ready = true;
     owner._open(answer, dictionary, routes && dictVersion !== void 0 ? { version: dictVersion, routes } : void 0);
   };
   const open = async (body) => {
+    let message;
     try {
-      const message = options._raw ? void 0 : decodeMessage(body, dictionary);
+      message = options._raw ? void 0 : decodeMessage(body, dictionary);
       if (message?.gzip) message.data = await gunzip(message.data);
       if (!over) owner._message(message, body);
     } catch (err) {
-      if (!over) owner._error(asNanoError(err));
+      if (!over) owner._error(asNanoError(err), message?.id);
     }
   };
   const kicked = (body) => {
-    let said = {};
-    try {
-      said = parse(body);
-    } catch {
-    }
+    const said = parseOr(body, {});
     end(new NanoError("kicked", said?.reason ?? "", said));
   };
   const receive = (type, body) => {
-    if (type === HEARTBEAT) send(HEARTBEAT);
-    else if (type === HANDSHAKE && !ready) shakeHands(body);
-    else if (type === DATA && ready) return open(body);
-    else if (type === KICK) kicked(body);
+    if (type === 3 /* HEARTBEAT */) send(3 /* HEARTBEAT */);
+    else if (type === 1 /* HANDSHAKE */ && !ready) shakeHands(body);
+    else if (type === 4 /* DATA */ && ready) return open(body);
+    else if (type === 5 /* KICK */) kicked(body);
   };
   socket.binaryType = "arraybuffer";
   socket.onopen = () => {
-    hello().then((body) => send(HANDSHAKE, toUTF8(JSON.stringify(body)))).catch((err) => failed(err, "unavailable"));
+    hello().then((body) => send(1 /* HANDSHAKE */, body)).catch((err) => failed(err, "unavailable"));
   };
   socket.onmessage = ({ data }) => {
     heard = Date.now();
@@ -326,7 +309,7 @@ function openLink(socket, hello, options, owner) {
       void handle(() => failed(err));
     }
   };
-  socket.onerror = (event) => owner._ioError(event);
+  socket.onerror = owner._ioError;
   socket.onclose = (event) => {
     void handle(() => unavailable(event.reason || (ready ? "connection lost" : "cannot connect"), event));
   };
@@ -338,6 +321,7 @@ function openLink(socket, hello, options, owner) {
 var platformWebSocket = () => globalThis.WebSocket;
 
 // src/line.ts
+var LIMIT = 65536;
 function createLine(address2, options, owner, raw) {
   const { user, reconnect = true, queue: room = 100, accept = ["error", "gzip", "batch"] } = options;
   const { min = 400, max = 15e3, attempts = Infinity, steadyAfter = 5e3, afterKick = ownReason } = reconnect === true ? {} : reconnect || {};
@@ -346,6 +330,7 @@ function createLine(address2, options, owner, raw) {
   let requests = 0;
   let notifies = 0;
   let dictionary;
+  let limit = options.maxPacket;
   let wanted = false;
   let again = false;
   let tried = 0;
@@ -353,8 +338,7 @@ function createLine(address2, options, owner, raw) {
   const online = () => line._open();
   const change = (state, err, retryAt = 0) => {
     line._state = state;
-    const { addEventListener: add, removeEventListener: remove } = globalThis;
-    (state === "waiting" ? add : remove)?.("online", online);
+    globalThis[state === "waiting" ? "addEventListener" : "removeEventListener"]?.("online", online);
     const closed = state === "closed";
     if (closed) queue.clear();
     if (err) {
@@ -369,10 +353,11 @@ function createLine(address2, options, owner, raw) {
     const sys = {
       type: "js-websocket",
       version: "0.6.0",
-      accept: accept.filter((word) => word !== "gzip" || typeof DecompressionStream === "function"),
+      accept: accept.filter((word) => word !== "gzip" || globalThis.DecompressionStream),
       dictVersion: line._kept?.version
     };
-    return { sys, user: await (typeof user === "function" ? user() : user) ?? {} };
+    const body = { sys, user: await (typeof user === "function" ? user() : user) ?? {} };
+    return fit(toUTF8(JSON.stringify(body)), limit ?? LIMIT);
   };
   const dial = () => {
     clearTimeout(timer);
@@ -381,16 +366,18 @@ function createLine(address2, options, owner, raw) {
       const url = new URL(address2, globalThis.location?.href);
       url.protocol = url.protocol.replace("http", "ws");
       const socket = new (options.WebSocket ?? platformWebSocket())(url.href);
-      line._link = openLink(socket, hello, { _timeout: options.handshakeTimeout ?? 1e4, _raw: raw, _kept: line._kept }, { ...owner, _open: opened, _down: lost });
+      line._link = openLink(socket, hello, { _timeout: options.handshakeTimeout ?? 1e4, _raw: raw, _kept: line._kept }, { ...owner, _open: opened, _error: failed, _down: lost });
     } catch (err) {
       return change("closed", asNanoError(err, "invalid_argument"));
     }
     change("connecting");
   };
+  const failed = (err, id) => owner._error(err, line._settle(Number(id), err));
   const opened = (answer, dict, kept) => {
     const link = line._link;
     dictionary = dict;
     line._kept = kept;
+    limit = options.maxPacket ?? (answer.sys.maxPacket || LIMIT);
     timer = setTimeout(() => tried = 0, steadyAfter);
     line._state = "open";
     owner._open(answer, again);
@@ -399,10 +386,9 @@ function createLine(address2, options, owner, raw) {
       if (line._link !== link) return;
       queue.delete(id);
       try {
-        link._send(DATA, make(dictionary));
+        link._send(4 /* DATA */, fit(make(dictionary), limit));
       } catch (err) {
-        const failure = asNanoError(err, "invalid_argument");
-        if (!line._settle(id, failure)) owner._error(failure);
+        failed(asNanoError(err, "invalid_argument"), id);
       }
     }
   };
@@ -434,11 +420,11 @@ function createLine(address2, options, owner, raw) {
       const id = settle ? ++requests : --notifies;
       const made = make(settle ? id : 0);
       if (line._state === "open") {
-        line._link._send(DATA, made(dictionary));
+        line._link._send(4 /* DATA */, fit(made(dictionary), limit));
       } else {
         if (line._state === "closed" || !room) throw new NanoError("unavailable", "not connected");
         if (queue.size >= room) throw new NanoError("resource_exhausted", "too many messages wait");
-        made(new Dictionary());
+        fit(made(new Dictionary()), limit);
         queue.set(id, made);
       }
       if (settle) pending.set(id, settle);
@@ -494,7 +480,7 @@ function createNano() {
       },
       {
         _open: (answer, again) => {
-          if (again) events.emit("reconnect");
+          if (again) events._emit("reconnect");
           guard(() => given.handshakeCallback?.(answer.user));
           guard(() => callback?.(mine._link?._socket));
         },
@@ -502,20 +488,20 @@ function createNano() {
           const { decode } = given;
           const decoded = decode ? decode(raw) : { id: Number(message.id), route: message.route, body: json.decode(message.data, message.route, "push") };
           if (decoded?.id) mine._settle(decoded.id, void 0, decoded.body);
-          else if (decoded?.route) events.emit(decoded.route, decoded.body);
+          else if (decoded?.route) events._emit(decoded.route, decoded.body);
         },
-        _ioError: (event) => events.emit("io-error", event),
-        _error: (err) => events.emit("error", err),
+        _ioError: (event) => events._emit("io-error", event),
+        _error: (err) => events._emit("error", err),
         _changed: (_, err) => {
           if (!err || mine !== line) return;
           const { code, message, details } = err;
-          if (message === SILENT) events.emit("heartbeat timeout");
-          if (code === "kicked") events.emit("onKick", details);
-          else if (code !== "unavailable") events.emit("error", err);
+          if (message === SILENT) events._emit("heartbeat timeout");
+          if (code === "kicked") events._emit("onKick", details);
+          else if (code !== "unavailable") events._emit("error", err);
           const event = code === "unavailable" && details || { type: "close", code: 1e3, reason: message, wasClean: true };
           void Promise.resolve().then(() => {
-            events.emit("close", event);
-            events.emit("disconnect", event);
+            events._emit("close", event);
+            events._emit("disconnect", event);
           });
         }
       },
@@ -530,18 +516,18 @@ function createNano() {
       const data = encode ? void 0 : json.encode(msg, route, "request");
       line._post((id) => {
         const body = encode && toBytes(encode(id, route, msg));
-        return (dictionary) => body ?? encodeRaw(id ? REQUEST : NOTIFY, id, dictionary.codes.get(route) ?? route, data);
+        return (dictionary) => body ?? encodeRaw(id ? 0 /* REQUEST */ : 1 /* NOTIFY */, id, dictionary.codes.get(route) ?? route, data);
       }, settle);
     } catch (err) {
-      events.emit("error", err);
+      events._emit("error", err);
     }
   };
   const on = (event, listener) => {
-    events.add(event, listener);
+    events._add(event, listener);
     return nano2;
   };
   const off = (event, listener) => {
-    events.remove(event, listener);
+    events._remove(event, listener);
     return nano2;
   };
   const nano2 = {
@@ -551,25 +537,22 @@ function createNano() {
       msg || (msg = {});
       route || (route = msg.route);
       if (!route) return;
-      post(route, msg, (err, body) => {
-        if (!err) guard(() => callback?.(body));
-        else if (err.code === "invalid_argument") events.emit("error", err);
-      });
+      post(route, msg, (err, body) => err || guard(() => callback?.(body)));
     },
     notify: (route, msg) => post(route, msg || {}),
     disconnect: () => line?._close("disconnected"),
     on,
     once(event, listener) {
-      events.add(event, listener, true);
+      events._add(event, listener, true);
       return nano2;
     },
     off,
     emit(event, ...args) {
-      events.emit(event, ...args);
+      events._emit(event, ...args);
       return nano2;
     },
-    listeners: (event) => events.listeners(event),
-    hasListeners: (event) => events.listeners(event).length > 0,
+    listeners: (event) => events._listeners(event),
+    hasListeners: (event) => events._listeners(event).length > 0,
     addEventListener: on,
     removeListener: off,
     removeAllListeners: off,
@@ -586,25 +569,24 @@ var Connection = class {
     this._pushes = new Emitter();
     this._timeout = options.timeout ?? 1e4;
     this._serializer = options.serializer ?? json;
+    const changed = (state, error, retryAt, again = false) => this._tell("state", { state, reason: error ? error.message || error.code : "", retryAt, again, ...error && { error } });
     this._line = createLine(
       String(url),
       options,
       {
         _open: (answer, again) => {
           this.handshake = answer;
-          this._tell("state", { state: "open", reason: "", retryAt: 0, again });
+          changed("open", void 0, 0, again);
         },
         _message: (message) => {
-          if (message.type === RESPONSE) this._line._settle(Number(message.id), void 0, message);
-          else if (message.type === PUSH) this._pushes.emit(message.route, message.data);
+          if (message.type === 2 /* RESPONSE */) this._line._settle(Number(message.id), void 0, message);
+          else if (message.type === 3 /* PUSH */) this._pushes._emit(message.route, message.data);
         },
         _ioError: () => {
         },
         // its end follows, and says as much
-        _error: (err) => this._tell("error", err),
-        _changed: (state, error, retryAt) => {
-          this._tell("state", { state, reason: error ? error.message || error.code : "", retryAt, again: false, ...error && { error } });
-        }
+        _error: (err, settled) => settled || this._tell("error", err),
+        _changed: changed
       }
     );
   }
@@ -642,7 +624,7 @@ var Connection = class {
   }
   /** Calls the listener at each such event. The result takes it back. */
   on(event, listener) {
-    return this._events.add(event, listener);
+    return this._events._add(event, listener);
   }
   /** Calls the handler with the payload of each push to the route. The result takes it back. */
   onPush(route, handler, options = {}) {
@@ -656,7 +638,7 @@ var Connection = class {
       }
       handler(value, route);
     };
-    return this._pushes.add(route, receive, options.once);
+    return this._pushes._add(route, receive, options.once);
   }
   /**
    * Sends and resolves to the answer. Rejects with a NanoError: the server's, or that of what happened on the way; after
@@ -665,7 +647,6 @@ var Connection = class {
   request(route, ...[value, options = {}]) {
     const { timeout = this._timeout, signal, serializer = this._serializer } = options;
     return new Promise((resolve, reject) => {
-      let id = 0;
       let timer;
       const fail = (code, message, details) => this._line._settle(id, new NanoError(code, message, details));
       const abort = () => fail("canceled", "canceled", signal.reason);
@@ -680,37 +661,30 @@ var Connection = class {
           reject(asNanoError(cause));
         }
       };
-      try {
-        if (signal?.aborted) throw new NanoError("canceled", "canceled", signal.reason);
-        id = this._post(REQUEST, route, serializer.encode(value, route, "request"), settle);
-      } catch (err) {
-        return reject(asNanoError(err, "invalid_argument"));
-      }
+      if (signal?.aborted) throw new NanoError("canceled", "canceled", signal.reason);
+      const id = this._post(0 /* REQUEST */, route, value, serializer, settle);
       if (timeout > 0 && timeout < 2 ** 31) timer = setTimeout(() => fail("deadline_exceeded", `no answer in ${timeout} ms`), timeout);
       signal?.addEventListener("abort", abort);
     });
   }
   /** Sends without waiting for anything. Throws a NanoError if it cannot be sent and cannot wait either. */
   notify(route, ...[value, options = {}]) {
+    this._post(1 /* NOTIFY */, route, value, options.serializer);
+  }
+  _post(type, route, value, serializer = this._serializer, settle) {
     try {
-      this._post(NOTIFY, route, (options.serializer ?? this._serializer).encode(value, route, "notify"));
+      const data = serializer.encode(value, route, type ? "notify" : "request");
+      return this._line._post((id) => (dictionary) => encodeRaw(type, id, dictionary.codes.get(route) ?? route, data), settle);
     } catch (err) {
       throw asNanoError(err, "invalid_argument");
     }
   }
-  _post(type, route, data, settle) {
-    return this._line._post((id) => (dictionary) => encodeRaw(type, id, dictionary.codes.get(route) ?? route, data), settle);
-  }
   _tell(event, detail) {
-    if (!this._events.emit(event, detail) && event === "error") report(detail);
+    if (!this._events._emit(event, detail) && event === "error") report(detail);
   }
 };
 function serverError(data) {
-  let said = data;
-  try {
-    said = JSON.parse(fromUTF8(data));
-  } catch {
-  }
+  const said = parseOr(data, data);
   const { code = "internal", error = "failed" } = said ?? {};
   return new NanoError(String(code), String(error), said);
 }

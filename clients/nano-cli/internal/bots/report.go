@@ -28,6 +28,7 @@ type Report struct {
 	BytesOut    uint64        `json:"bytes_out"`
 	Latency     Latency       `json:"latency"` // of the requests of all steps
 	Connect     Latency       `json:"connect"`
+	Cost        Cost          `json:"cost"`     // of the bots themselves
 	Steps       []StepReport  `json:"steps"`    // setup, then steps
 	Failures    uint64        `json:"failures"` // all that Errors lists
 	Errors      []ErrorCount  `json:"errors"`
@@ -86,13 +87,15 @@ type Bucket struct {
 	Count int64   `json:"count"`
 }
 
-func (r *run) report(load time.Duration, before, after [2]uint64) *Report {
+func (r *run) report(begin, before, after spent) *Report {
+	load := after.at.Sub(before.at)
 	rep := &Report{
 		URL: r.URL, Seconds: math.Round(load.Seconds()*1000) / 1000,
 		Connections: ConnCounts{r.Connections, r.tried.Load(), r.connected.Load(), r.lost.Load()},
 		Pushes:      r.pushes.Load(), BytesIn: r.bytesIn.Load(), BytesOut: r.bytesOut.Load(),
 		PacketsIn: r.packetsIn.Load(), PacketsOut: r.packetsOut.Load(),
 		Connect:  latency(r.connects.histogram()),
+		Cost:     r.cost(begin, before, after, r.spent()),
 		Failures: r.failures.n.Load(), Errors: []ErrorCount{},
 		all: newHistogram(),
 	}
@@ -104,8 +107,8 @@ func (r *run) report(load time.Duration, before, after [2]uint64) *Report {
 	}
 	rep.Latency = latency(rep.all)
 	if load > 0 {
-		rep.Requests.Rate = float64(after[0]-before[0]) / load.Seconds()
-		rep.Notifies.Rate = float64(after[1]-before[1]) / load.Seconds()
+		rep.Requests.Rate = float64(after.answers-before.answers) / load.Seconds()
+		rep.Notifies.Rate = float64(after.sends-before.sends) / load.Seconds()
 	}
 	r.failures.mu.Lock()
 	for _, e := range r.failures.all {
@@ -217,6 +220,8 @@ func (rep *Report) Text(w io.Writer) error {
 	p("notifies     %s sent, %s failed, %.1f/s\n", grouped(rep.Notifies.Sent), grouped(rep.Notifies.Failed), rep.Notifies.Rate)
 	p("pushes       %s\n", grouped(rep.Pushes))
 	p("bytes        %s in, %s out\n", grouped(rep.BytesIn), grouped(rep.BytesOut))
+	p("own cost     %.1f s of processor time, %.1f µs a message; %.1f MB of memory, %.1f KB a connection\n",
+		rep.Cost.CPU, rep.Cost.CPUPerMessage, float64(rep.Cost.Memory)/1e6, float64(rep.Cost.PerConnection)/1e3)
 
 	p("\n%-24s %10s %9s %9s %9s %9s %9s %9s\n", "latency", "count", "min", "p50", "p90", "p99", "p99.9", "max")
 	row := func(name string, l *Latency) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +35,7 @@ type run struct {
 	opts  []client.Option
 	begin time.Time
 
+	pacers   []*pacer
 	connects *stats
 	failures failures
 
@@ -58,6 +58,10 @@ func (rn *Runner) Run(ctx context.Context) (*Report, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	r := &run{plan: p, begin: time.Now(), connects: newStats()}
+	var end func()
+	r.pacers, end = newPacers()
+	defer end()
+	begin := r.spent()
 	r.opts = append([]client.Option{
 		client.WithName("nano-bots", "1"),
 		client.WithConnectTimeout(time.Duration(p.Timeout)),
@@ -74,15 +78,14 @@ func (rn *Runner) Run(ctx context.Context) (*Report, error) {
 
 	r.ramp(ctx)
 	r.pending.Wait()
-	steady := time.Now()
-	before := r.counts()
+	before := r.spent()
 	r.wait(ctx)
-	load, after := time.Since(steady), r.counts()
+	after := r.spent()
 	stop()
 	r.bots.Wait()
 	close(over)
 	<-watched
-	return r.report(load, before, after), nil
+	return r.report(begin, before, after), nil
 }
 
 // ramp starts the bots.
@@ -198,11 +201,19 @@ func (r *run) prepare(ctx context.Context, c *client.Client, i int) bool {
 func (r *run) work(ctx context.Context, c *client.Client, i int) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var workers sync.WaitGroup
+	var going sync.WaitGroup
+	var workers []*worker
 	for _, t := range r.steps {
-		var n atomic.Int64
+		n := new(atomic.Int64)
 		for range t.workers {
-			workers.Go(func() { r.worker(ctx, c, t, i, &n) })
+			if !t.request {
+				going.Go(func() { r.notifier(ctx, c, t, i, n) })
+				continue
+			}
+			w := &worker{run: r, c: c, task: t, bot: i, n: n, pacer: anyOf(r.pacers), place: -1, ended: going.Done}
+			workers = append(workers, w)
+			going.Add(1)
+			w.start()
 		}
 	}
 	select {
@@ -212,37 +223,10 @@ func (r *run) work(ctx context.Context, c *client.Client, i int) {
 	case <-ctx.Done():
 	}
 	cancel()
-	workers.Wait()
-}
-
-// worker sends one step again and again. With a rate, each message has its time, and one whose time came while the
-// one before was not answered yet is measured from there: a server that stalls is not measured once but as often as
-// it would have been asked.
-func (r *run) worker(ctx context.Context, c *client.Client, t *task, i int, n *atomic.Int64) {
-	due := time.Now()
-	if t.interval > 0 {
-		due = due.Add(rand.N(t.interval)) // so that bots do not step together
+	for _, w := range workers {
+		w.stop()
 	}
-	for {
-		begin := time.Now()
-		if t.interval > 0 {
-			if late := begin.After(due); late {
-				begin = due
-			} else {
-				if !sleepUntil(ctx, due) {
-					return
-				}
-				begin = time.Now()
-			}
-			due = due.Add(t.interval)
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		if !r.send(c, t, i, int(n.Add(1)-1), begin) && c.State() == client.Closed {
-			return
-		}
-	}
+	going.Wait()
 }
 
 // send sends one message, waits for the answer of a request, and counts.
@@ -258,6 +242,11 @@ func (r *run) send(c *client.Client, t *task, i, n int, begin time.Time) bool {
 	} else {
 		err = c.Notify(context.Background(), t.route, data)
 	}
+	return r.count(t, i, begin, err)
+}
+
+// count counts what came of a message, and returns whether all is well.
+func (r *run) count(t *task, i int, begin time.Time, err error) bool {
 	switch {
 	case err == nil:
 		t.stats.sent.Add(1)

@@ -19,12 +19,19 @@ const maxUnpacked = 1 << 20
 
 // Error is something wrong in the bytes.
 type Error struct {
-	Offset int // of the byte that is wrong, from the start of the input
+	Where  string // in a capture: connection and side; else empty
+	Offset int    // of the byte that is wrong, from the start of the input or, in a capture, of what the side has sent
 	Reason string
 }
 
 // Error says where and what.
-func (e *Error) Error() string { return fmt.Sprintf("byte %d: %s", e.Offset, e.Reason) }
+func (e *Error) Error() string {
+	where := ""
+	if e.Where != "" {
+		where = e.Where + ", "
+	}
+	return fmt.Sprintf("%sbyte %d: %s", where, e.Offset, e.Reason)
+}
 
 // Explainer writes explanations. The zero value needs Out. It belongs to one goroutine.
 type Explainer struct {
@@ -38,49 +45,92 @@ type Explainer struct {
 
 	failed []error
 	werr   error
+	where  string                       // in a capture
+	known  map[string]*codec.Dictionary // by the version under which a server gave them
+}
+
+// flow is a stream of packets that comes piece by piece.
+type flow struct {
+	name   string // before the number of a packet
+	n, at  int    // packets, and bytes of them
+	rest   []byte // of a packet that is not complete
+	broken bool   // nothing can be told any more
 }
 
 // Packets explains a stream of packets. The error joins an *Error for each thing that is wrong.
 func (x *Explainer) Packets(data []byte) error {
 	x.failed, x.werr = nil, nil
 	if len(data) == 0 {
-		return &Error{0, "there is nothing to decode"}
+		return &Error{Reason: "there is nothing to decode"}
 	}
+	f := flow{name: "packet"}
+	x.feed(&f, data)
+	x.finish(&f)
+	return x.end()
+}
+
+// feed explains the packets that are complete with data.
+func (x *Explainer) feed(f *flow, data []byte) {
+	f.rest = append(f.rest, data...)
+	for len(f.rest) > 0 && !f.broken && x.packet(f, false) {
+	}
+}
+
+// finish explains what is left: a packet that is cut off.
+func (x *Explainer) finish(f *flow) {
+	if len(f.rest) > 0 && !f.broken {
+		x.packet(f, true)
+	}
+}
+
+// packet explains the next packet. False: it is not complete, and not the last.
+func (x *Explainer) packet(f *flow, last bool) bool {
 	limit := x.MaxBody
 	if limit <= 0 {
 		limit = codec.MaxPacket
 	}
-	at := 0
-	for n := 1; at < len(data); n++ {
-		head := data[at:]
-		t := codec.PacketType(head[0])
-		if !t.Valid() {
-			x.printf("packet %d\n", n)
-			x.fail(at, head, fmt.Sprintf("no such packet type: %d; there are 1 to 5", head[0]))
-			break
+	at, head := f.at, f.rest
+	t := codec.PacketType(head[0])
+	size := 0
+	if t.Valid() {
+		complete := len(head) >= codec.HeadLength
+		if complete {
+			size = int(binary.BigEndian.Uint32(head) & codec.MaxPacket)
+			complete = size > limit || len(head)-codec.HeadLength >= size
 		}
-		if len(head) < codec.HeadLength {
-			x.printf("packet %d: %s\n", n, packetName(t))
-			x.fail(at, head, fmt.Sprintf("cut off inside the head: it has 4 bytes, here are %d", len(head)))
-			break
+		if !complete && !last {
+			return false
 		}
-		size := int(binary.BigEndian.Uint32(head) & codec.MaxPacket)
-		x.printf("packet %d: %s, body of %s\n", n, packetName(t), count(size))
-		x.line(at, head[:1], fmt.Sprintf("type %d: %s", t, packetName(t)))
-		if size > limit {
-			x.fail(at+1, head[1:4], fmt.Sprintf("body of %s, the limit is %d", count(size), limit))
-			break
-		}
-		x.line(at+1, head[1:4], "length of the body: "+count(size))
-		if len(head)-codec.HeadLength < size {
-			x.fail(at+codec.HeadLength, head[codec.HeadLength:],
-				fmt.Sprintf("cut off inside the body: %s announced, here are %d", count(size), len(head)-codec.HeadLength))
-			break
-		}
-		x.body(at+codec.HeadLength, t, head[codec.HeadLength:codec.HeadLength+size])
-		at += codec.HeadLength + size
 	}
-	return x.end()
+	f.n++
+	f.broken = true // unless all is well to its end
+	if !t.Valid() {
+		x.printf("%s %d\n", f.name, f.n)
+		x.fail(at, head, fmt.Sprintf("no such packet type: %d; there are 1 to 5", head[0]))
+		return true
+	}
+	if len(head) < codec.HeadLength {
+		x.printf("%s %d: %s\n", f.name, f.n, packetName(t))
+		x.fail(at, head, fmt.Sprintf("cut off inside the head: it has 4 bytes, here are %d", len(head)))
+		return true
+	}
+	x.printf("%s %d: %s, body of %s\n", f.name, f.n, packetName(t), count(size))
+	x.line(at, head[:1], fmt.Sprintf("type %d: %s", t, packetName(t)))
+	if size > limit {
+		x.fail(at+1, head[1:4], fmt.Sprintf("body of %s, the limit is %d", count(size), limit))
+		return true
+	}
+	x.line(at+1, head[1:4], "length of the body: "+count(size))
+	if len(head)-codec.HeadLength < size {
+		x.fail(at+codec.HeadLength, head[codec.HeadLength:],
+			fmt.Sprintf("cut off inside the body: %s announced, here are %d", count(size), len(head)-codec.HeadLength))
+		return true
+	}
+	x.body(at+codec.HeadLength, t, head[codec.HeadLength:codec.HeadLength+size])
+	f.at += codec.HeadLength + size
+	f.rest = head[codec.HeadLength+size:]
+	f.broken = false
+	return true
 }
 
 // Message explains one message, the body of a data packet. The error joins an *Error for each thing that is wrong.
@@ -105,21 +155,36 @@ func (x *Explainer) body(at int, t codec.PacketType, body []byte) {
 		x.message(at, body)
 	case codec.Handshake:
 		x.json(at, body, "handshake")
-		if routes, err := routesOf(body); err == nil && bytes.Contains(body, []byte(`"dict"`)) {
-			dict, err := codec.NewDictionary(routes)
-			if err != nil {
-				x.fail(at, nil, err.Error())
-				return
-			}
-			x.Dictionary = dict
-			x.note(fmt.Sprintf("its dictionary of %d routes is used from here on", dict.Len()))
-		}
+		x.dictionary(at, body)
 	case codec.Kick:
 		x.json(at, body, "reason")
 	default:
 		if len(body) > 0 {
 			x.dump(at, body, "a body that means nothing here")
 		}
+	}
+}
+
+// dictionary takes over what a handshake says of routes. A server leaves out what the client has had from it before.
+func (x *Explainer) dictionary(at int, body []byte) {
+	version := versionOf(body)
+	if routes, err := routesOf(body); err == nil && bytes.Contains(body, []byte(`"dict"`)) {
+		dict, err := codec.NewDictionary(routes)
+		if err != nil {
+			x.fail(at, nil, err.Error())
+			return
+		}
+		x.Dictionary = dict
+		if version != "" {
+			if x.known == nil {
+				x.known = make(map[string]*codec.Dictionary)
+			}
+			x.known[version] = dict
+		}
+		x.note(fmt.Sprintf("its dictionary of %d routes is used from here on", dict.Len()))
+	} else if dict := x.known[version]; dict != nil && bytes.Contains(body, []byte(`"code"`)) {
+		x.Dictionary = dict
+		x.note(fmt.Sprintf("the dictionary %s of %d routes, which came before, is used from here on", version, dict.Len()))
 	}
 }
 

@@ -212,9 +212,10 @@ func TestInput(t *testing.T) {
 		{"half a byte", "030", "hex", "", "character 3"},
 		{"not hex", "03zz", "auto", "", "character 3: 'z'"},
 		{"no such format", "03", "octal", "", "octal"},
+		{"no capture", "03000000", "pcap", "", "no capture"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := decode.Input([]byte(c.in), c.format)
+			got, _, err := decode.Input([]byte(c.in), c.format)
 			if c.err == "" && (err != nil || hex.EncodeToString(got) != c.want) {
 				t.Errorf("got %x, %v", got, err)
 			}

@@ -45,22 +45,32 @@ func Hex(text string) ([]byte, error) {
 	return out, nil
 }
 
-// Input reads data in one of the formats "hex", "raw", and "auto", which is hex if nothing but hex stands there.
-func Input(data []byte, format string) ([]byte, error) {
+// Input reads data in one of the formats "hex", "raw", "pcap", which is a capture of either kind, and "auto", which is a
+// capture if it begins like one, and else hex if nothing but hex stands there.
+func Input(data []byte, format string) (b []byte, capture bool, err error) {
 	switch format {
 	case "raw":
-		return data, nil
-	case "hex":
-		return Hex(string(data))
-	case "auto":
-		if b, err := Hex(string(data)); err == nil {
-			return b, nil
-		} else if printable(data) {
-			return nil, fmt.Errorf("%w (bytes that happen to be text are read with --format raw)", err)
+		return data, false, nil
+	case "pcap":
+		if !IsCapture(data) {
+			return nil, false, errors.New("it is no capture: it begins neither like pcap nor like pcapng")
 		}
-		return data, nil
+		return data, true, nil
+	case "hex":
+		b, err = Hex(string(data))
+		return b, false, err
+	case "auto":
+		if IsCapture(data) {
+			return data, true, nil
+		}
+		if b, err = Hex(string(data)); err == nil {
+			return b, false, nil
+		} else if printable(data) {
+			return nil, false, fmt.Errorf("%w (bytes that happen to be text are read with --format raw)", err)
+		}
+		return data, false, nil
 	}
-	return nil, fmt.Errorf("format %q is none of auto, hex, raw", format)
+	return nil, false, fmt.Errorf("format %q is none of auto, hex, raw, pcap", format)
 }
 
 func printable(data []byte) bool {
@@ -100,6 +110,20 @@ func Dictionary(args []string) (*codec.Dictionary, error) {
 		all[a[:i]] = uint16(code)
 	}
 	return codec.NewDictionary(all)
+}
+
+// versionOf reads the version of a dictionary from a handshake's answer; empty if there is none.
+func versionOf(data []byte) string {
+	var answer struct {
+		Sys struct {
+			DictVersion any `json:"dictVersion"`
+		} `json:"sys"`
+	}
+	if json.Unmarshal(data, &answer) != nil {
+		return ""
+	}
+	version, _ := answer.Sys.DictVersion.(string)
+	return version
 }
 
 // routesOf reads a dictionary by itself or as a part of a handshake.

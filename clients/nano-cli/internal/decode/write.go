@@ -60,7 +60,7 @@ func (x *Explainer) value(b []byte) {
 
 // fail shows what is wrong, at the bytes that are.
 func (x *Explainer) fail(at int, b []byte, reason string) {
-	x.failed = append(x.failed, &Error{at, reason})
+	x.failed = append(x.failed, &Error{x.where, at, reason})
 	if len(b) > perLine {
 		x.line(at, b[:perLine], "<<< error: "+reason)
 		x.rest(at+perLine, b[perLine:])

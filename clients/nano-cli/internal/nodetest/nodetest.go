@@ -54,15 +54,20 @@ func (r *Room) Never(*session.Session, *Text) error { return nil }
 // Leave kicks the session.
 func (r *Room) Leave(s *session.Session, m *Text) error { return s.Kick(m.Text) }
 
-// Start runs a node on a port of its own until the test ends.
-func Start(t testing.TB, opts ...nano.Option) *nano.App {
-	t.Helper()
+// New makes a node on a port of its own.
+func New(opts ...nano.Option) *nano.App {
 	comps := &component.Components{}
 	comps.Register(&Room{group: nano.NewGroup("room")})
-	app := nano.New("127.0.0.1:0", append([]nano.Option{
+	return nano.New("127.0.0.1:0", append([]nano.Option{
 		nano.WithComponents(comps), nano.WithSerializer(json.NewSerializer()),
 		nano.WithSlog(slog.New(slog.DiscardHandler)),
 	}, opts...)...)
+}
+
+// Start runs a node until the test ends.
+func Start(t testing.TB, opts ...nano.Option) *nano.App {
+	t.Helper()
+	app := New(opts...)
 	if err := app.Start(); err != nil {
 		t.Fatal(err)
 	}

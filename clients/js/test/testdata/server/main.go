@@ -36,7 +36,9 @@ func run() error {
 	plain := flag.Bool("plain", false, "a node without dictionary, gzip and merged packets")
 	errors := flag.Bool("errors", false, "error responses to all clients")
 	cert := flag.String("cert", "", "serve with TLS, and write the certificate to this file")
-	heartbeat := flag.Duration("heartbeat", time.Second, "interval of heartbeats")
+	heartbeat := flag.Duration("heartbeat", 10*time.Second, "interval of heartbeats; long, as machines that test are busy")
+	maxPacket := flag.Int("max-packet", 0, "limit of a packet's body; 0 is the default")
+	swapped := flag.Bool("swapped", false, "another dictionary")
 	flag.Parse()
 
 	listener, err := net.Listen("tcp", *addr)
@@ -61,9 +63,16 @@ func run() error {
 		nano.WithErrorResponses(*errors),
 		nano.WithSignals(),
 	}
+	if *maxPacket > 0 {
+		options = append(options, nano.WithMaxPacket(*maxPacket))
+	}
 	if !*plain {
+		dictionary := map[string]uint16{"test.echo": 1, "tick": 258, "onLast": 65535}
+		if *swapped {
+			dictionary["test.echo"], dictionary["tick"] = dictionary["tick"], dictionary["test.echo"]
+		}
 		options = append(options,
-			nano.WithDictionary(map[string]uint16{"test.echo": 1, "tick": 258, "onLast": 65535}),
+			nano.WithDictionary(dictionary),
 			nano.WithGzip(256),
 			nano.WithWriteDelay(5*time.Millisecond))
 	}

@@ -1,0 +1,12 @@
+//go:build !unix
+
+package client
+
+import "net"
+
+// rawWriter is not to be had here.
+type rawWriter struct{}
+
+func newRawWriter(net.Conn) *rawWriter { return nil }
+
+func (*rawWriter) write([]byte) int { return 0 }

@@ -1,0 +1,125 @@
+package bots
+
+import (
+	"container/heap"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// pacer wakes workers when they are due: one goroutine for very many of them. A timer each would need a goroutine for
+// each message.
+type pacer struct {
+	mu    sync.Mutex
+	queue queue
+	wake  chan struct{} // there is one that is due before all others
+}
+
+// newPacers returns one for each processor, and what ends them. Workers that wait then are forgotten.
+func newPacers() (all []*pacer, end func()) {
+	over := make(chan struct{})
+	var running sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		p := &pacer{wake: make(chan struct{}, 1)}
+		all = append(all, p)
+		running.Go(func() { p.run(over) })
+	}
+	return all, func() {
+		close(over)
+		running.Wait()
+	}
+}
+
+func (p *pacer) run(over <-chan struct{}) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		p.mu.Lock()
+		wait := time.Hour
+		var due *worker
+		if len(p.queue) > 0 {
+			if wait = time.Until(p.queue[0].wakeAt); wait <= 0 {
+				due = heap.Pop(&p.queue).(*worker)
+			}
+		}
+		p.mu.Unlock()
+		if due != nil {
+			due.send()
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-timer.C:
+		case <-p.wake:
+		case <-over:
+			return
+		}
+	}
+}
+
+// sleep has w.send called in d; false: w was stopped.
+func (p *pacer) sleep(w *worker, d time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.stopped {
+		return false
+	}
+	w.wakeAt = time.Now().Add(d)
+	heap.Push(&p.queue, w)
+	if w.place == 0 {
+		select {
+		case p.wake <- struct{}{}:
+		default:
+		}
+	}
+	return true
+}
+
+// stop has w sleep no more, and tells whether it did.
+func (p *pacer) stop(w *worker) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w.stopped = true
+	if w.place < 0 {
+		return false
+	}
+	heap.Remove(&p.queue, w.place)
+	return true
+}
+
+func (p *pacer) isStopped(w *worker) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return w.stopped
+}
+
+func anyOf(all []*pacer) *pacer { return all[rand.IntN(len(all))] }
+
+// queue is a heap of workers, those that are due first before the others.
+type queue []*worker
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].wakeAt.Before(q[j].wakeAt) }
+
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+
+// Push is heap's.
+func (q *queue) Push(x any) {
+	w := x.(*worker)
+	w.place = len(*q)
+	*q = append(*q, w)
+}
+
+// Pop is heap's.
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	w := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	w.place = -1
+	return w
+}
