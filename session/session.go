@@ -94,11 +94,11 @@ func (s *Session) LastMid() uint64 {
 }
 
 // Push sends v to the client under route; bytes go as they are, all else
-// through the node's serializer. Both is done, and bytes are copied, before it
-// returns: v is the caller's again then. It does not wait for the client. On a node it
-// fails with cluster.ErrBrokenPipe after the end, with cluster.ErrBufferExceed
-// if the client has not read what was queued before, and with what the
-// serializer, the codec or an outbound filter says.
+// through the node's serializer. When it returns, bytes have been copied and all
+// else is serialized: v is the caller's again. It does not wait for the client.
+// On a node it fails with cluster.ErrBrokenPipe after the end, with
+// cluster.ErrBufferExceed if the client has not read what was queued before,
+// and with what the serializer, the codec or an outbound filter says.
 func (s *Session) Push(route string, v any) error {
 	if s.entity == nil {
 		return ErrNoEntity
@@ -119,8 +119,9 @@ func (s *Session) RPC(route string, v any) error {
 
 // Response answers the request that is handled just now. It is for the
 // handler's own goroutine, before the handler returns; see
-// [Session.ResponseMID] for later. It treats v, and fails, as [Session.Push] does, and on a
-// node with cluster.ErrSessionOnNotify if the message wants no answer.
+// [Session.ResponseMID] for later. It treats v, and fails, as [Session.Push]
+// does, and on a node with cluster.ErrSessionOnNotify if the message wants no
+// answer.
 func (s *Session) Response(v any) error {
 	if s.entity == nil {
 		return ErrNoEntity

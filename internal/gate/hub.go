@@ -13,8 +13,8 @@ const inline = 4
 // share is how many connections one who flushes takes at a time.
 const share = 8
 
-// Flusher has output that Flush writes, or has written. Flush must not block. Connections are ones, and links to
-// other nodes.
+// Flusher has output that Flush writes, or has written. Flush must not block. Connections are ones, links to other
+// nodes, and sessions of whose values other nodes are to be told.
 type Flusher interface{ Flush() }
 
 // hub knows the connections that have output and sees that each is flushed once, by whoever is free.
