@@ -32,9 +32,9 @@ func payloads(t *testing.T, f *fabric, gated, filtered bool) {
 		p.Outbound().PushBack(func(*session.Session, *pipeline.Message) error { return nil })
 		opts = append(opts, nano.WithPipeline(p))
 	}
-	var heard []string
+	var heard told // by two nodes
 	hear := func(_ context.Context, s *session.Session, data []byte) error {
-		heard = append(heard, string(data))
+		heard.add(string(data))
 		return s.Response(data)
 	}
 	var app *node
@@ -49,7 +49,7 @@ func payloads(t *testing.T, f *fabric, gated, filtered bool) {
 	}
 	m := f.start(t, masterAddr, handlers(nil))
 	g := f.start(t, "gate:1", handlers(fns{"Gate.Hear": func(_ context.Context, _ *session.Session, data []byte) error {
-		heard = append(heard, string(data))
+		heard.add(string(data))
 		return nil
 	}, "A.Bind": signIn()["A.Bind"]}), opts...)
 	b := f.start(t, "back:1", handlers(fns{
@@ -97,8 +97,8 @@ func payloads(t *testing.T, f *fabric, gated, filtered bool) {
 	if msg := c.Response(id); string(msg.Data) != "resp " {
 		t.Errorf("answered: %v %q", msg, msg.Data)
 	}
-	slices.Sort(heard)
-	if want := []string{"cast ", "rpc h", "rpc t"}; !slices.Equal(heard, want) {
-		t.Errorf("other handlers have heard %q", heard)
+	others := slices.Sorted(slices.Values(heard.list()))
+	if want := []string{"cast ", "rpc h", "rpc t"}; !slices.Equal(others, want) {
+		t.Errorf("other handlers have heard %q", others)
 	}
 }
