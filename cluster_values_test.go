@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -208,4 +209,71 @@ func TestClusterReadsWhatItCan(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Values are set by several goroutines while the player plays: in the end the backend knows what the gate knows.
+func TestClusterForwardsTheLastOfManyChanges(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		m := f.start(t, masterAddr, handlers(nil))
+		g := f.start(t, "gate:1", handlers(nil), nano.WithForwardedValues("name", "level"))
+		b := f.start(t, "back:1", values("One"))
+		meet(t, m, g, b)
+		c := g.tcp.Client(t)
+		c.Ready(acceptErrors)
+		synctest.Wait()
+		s := g.Session(g.opened()[0])
+		var wg sync.WaitGroup
+		for i := range 4 {
+			wg.Go(func() {
+				for n := range 100 {
+					s.Set("level", 100*i+n)
+					if n%10 == i {
+						s.Restore(map[string]any{"name": n})
+					}
+				}
+			})
+		}
+		for range 50 {
+			c.Call("One.Get", nil)
+		}
+		wg.Wait()
+		call1(t, c, "One.Get", "", fmt.Sprintf("%v %v <nil>", s.Value("name"), s.Value("level")))
+	})
+}
+
+// A backend sends a message in a player's name to another, which does not know them: it is told the values as they are
+// now, and not as they were when the first backend came to know the player.
+func TestClusterForwardsChangesByABackend(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		var seen []string
+		see := fns{"Two.See": func(_ context.Context, s *session.Session, _ []byte) error {
+			seen = append(seen, fmt.Sprintf("%v %v", s.Value("name"), s.Value("level")))
+			return nil
+		}}
+		m := f.start(t, masterAddr, handlers(nil))
+		g := f.start(t, "gate:1", handlers(nil), nano.WithForwardedValues("name", "level"))
+		b1 := f.start(t, "back:1", handlers(fns{"One.Pass": func(_ context.Context, s *session.Session, _ []byte) error {
+			return errors.Join(s.RPC("Two.See", nil), s.Response([]byte("ok")))
+		}, "One.Get": func(_ context.Context, s *session.Session, _ []byte) error { return s.Response([]byte("ok")) }}))
+		b2 := f.start(t, "back:2", handlers(see))
+		meet(t, m, g, b1, b2)
+		c := g.tcp.Client(t)
+		c.Ready(acceptErrors)
+		synctest.Wait()
+		s := g.Session(g.opened()[0])
+		s.Set("name", "Ann")
+		s.Set("level", 3)
+		call1(t, c, "One.Get", "", "ok")
+		s.Set("name", "Ben")
+		s.Remove("level")
+		call1(t, c, "One.Pass", "", "ok")
+		synctest.Wait()
+		s.Set("level", 4) // the gate has heard of the second backend, and tells it, too
+		synctest.Wait()
+		call1(t, c, "One.Pass", "", "ok")
+		synctest.Wait()
+		if want := []string{"Ben <nil>", "Ben 4"}; !slices.Equal(seen, want) {
+			t.Errorf("seen %q, want %q", seen, want)
+		}
+	})
 }

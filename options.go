@@ -125,8 +125,8 @@ func WithErrorResponses(all bool) Option {
 }
 
 // WithErrorShape makes the payload of error responses. Default: {"code","error"} of a component.Error, and
-// code "internal" without the text for all others. fn runs where the request failed: on the scheduler or on a
-// connection's goroutine.
+// code "internal" without the text for all others. fn runs where the request failed: on the scheduler, on a
+// connection's goroutine, or on that of who calls Session.FailMID, where route is "".
 func WithErrorShape(fn func(s *session.Session, route string, err error) any) Option {
 	return func(o *cluster.Options) { o.ErrorShape = fn }
 }
