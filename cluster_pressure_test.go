@@ -98,15 +98,15 @@ type Stuck struct {
 func (c *Stuck) Do(*session.Session, []byte) error { <-c.release; return nil }
 
 // stuckNode starts a backend with a component that is stuck on a scheduler of its own, which takes two calls.
-func stuckNode(t *testing.T, f *fabric) (b *node, release chan struct{}) {
+func stuckNode(t *testing.T, f *fabric, opts ...nano.Option) (b *node, release chan struct{}) {
 	t.Helper()
-	own := scheduler.New(scheduler.WithLimit(2))
+	own := scheduler.New(scheduler.WithLimit(2), scheduler.WithSlow(0, nil))
 	own.Start()
 	t.Cleanup(own.Close)
 	c := &Stuck{release: make(chan struct{})}
 	cs := handlers(backend(nil))
 	cs.Register(c, component.WithName("Stuck"), component.WithScheduler(own))
-	return f.start(t, "back:1", cs), c.release
+	return f.start(t, "back:1", cs, opts...), c.release
 }
 
 // One component that stands still is no reason for the node's others to do so, nor for its own clients to miss heartbeats.
@@ -254,6 +254,7 @@ func TestClusterOverflowOfALink(t *testing.T) {
 		}
 		f.thaw("back:1")
 		nanotest.Until(t, "the backend knows who is online", func() bool { return fmt.Sprint(b.OnlineUIDs()) == "[7]" })
+		time.Sleep(time.Second) // until the small queue is empty: the backend has acknowledged what it was told
 		if m := c.Call("Back.Who", nil); !strings.HasPrefix(string(m.Data), "7 ") {
 			t.Errorf("the backend takes the client for %q", m.Data)
 		}

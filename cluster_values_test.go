@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -275,5 +276,72 @@ func TestClusterForwardsChangesByABackend(t *testing.T) {
 		if want := []string{"Ben <nil>", "Ben 4"}; !slices.Equal(seen, want) {
 			t.Errorf("seen %q, want %q", seen, want)
 		}
+	})
+}
+
+// A value that is too large for a link costs itself, and not who the session is.
+func TestClusterLargeValue(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		m := f.start(t, masterAddr, handlers(nil))
+		g := f.start(t, "gate:1", handlers(fns{
+			"Gate.Enter": func(_ context.Context, s *session.Session, _ []byte) error {
+				if err := s.Bind(7); err != nil {
+					return err
+				}
+				s.Set("secret", strings.Repeat("x", 30<<20))
+				s.Set("name", "Ada")
+				return s.Response([]byte("ok"))
+			},
+		}), nano.WithForwardedValues("name", "secret"))
+		b := f.start(t, "back:1", handlers(backend(nil)))
+		meet(t, m, g, b)
+		c := g.tcp.Client(t)
+		c.Ready(acceptErrors)
+		call1(t, c, "Gate.Enter", "", "ok")
+		if got := string(c.Call("Back.Who", nil).Data); !strings.HasPrefix(got, "7 Ada <nil> ") {
+			t.Errorf("the backend knows the client as %q", got)
+		}
+		if len(g.log.Lines("too large")) == 0 {
+			t.Error("the gate's log does not say what was not forwarded")
+		}
+		c.Close()
+	})
+}
+
+// A handler that goes on changing a map which it has set as a forwarded value must not race with the one who sends it: Go
+// ends a process for that. (The race detector sees it.)
+func TestClusterValueIsChangedOn(t *testing.T) {
+	gob.Register(map[string]int{})
+	inBubble(t, func(t *testing.T, f *fabric) {
+		m := f.start(t, masterAddr, handlers(nil))
+		g := f.start(t, "gate:1", handlers(fns{
+			"Gate.Work": func(_ context.Context, s *session.Session, _ []byte) error {
+				bag := map[string]int{}
+				for i := range 500 {
+					bag["coins"] = i
+					s.Set("bag", bag)
+					bag["coins"]++
+				}
+				return s.Response([]byte("ok"))
+			},
+		}), nano.WithForwardedValues("bag"))
+		b := f.start(t, "back:1", handlers(backend(fns{
+			"Back.Bag": func(_ context.Context, s *session.Session, _ []byte) error {
+				return s.Response(fmt.Append(nil, s.Value("bag")))
+			},
+		})))
+		meet(t, m, g, b)
+		c := g.tcp.Client(t)
+		c.Ready(acceptErrors)
+		call1(t, c, "Back.Echo", "x", "x")
+		id := c.Request("Gate.Work", nil)
+		if err := c.SendRaw(packets(500, "Back.Echo", 0)); err != nil {
+			t.Error(err)
+		}
+		if r := c.Response(id); string(r.Data) != "ok" {
+			t.Errorf("got %q", r.Data)
+		}
+		call1(t, c, "Back.Bag", "", "map[coins:499]") // as it was when it was set last
+		c.Close()
 	})
 }

@@ -56,7 +56,8 @@ func RouteHash(key func(s *session.Session) string) cluster.Routing { return clu
 // WithForwardedValues chooses the session values, by key, that a gate sends along to the nodes which serve the session: all of
 // them before its first message there, and later each that is set or removed at the gate, before the session's next message or
 // at the end of the handler. What a node has set itself under such a key stays until the gate's application changes that key, or
-// clears the session. They must be of types that encoding/gob knows on both sides; one that is not is missing on the other node, and
+// clears the session. A value is packed when it is set: what is changed in place later has to be set again. It may have 1 MiB,
+// and all of a session's 8 MiB, packed. They must be of types that encoding/gob knows on both sides; one that is not is missing on the other node, and
 // the log says so. Default: none.
 func WithForwardedValues(keys ...string) Option {
 	return func(o *cluster.Options) { o.Forwarded = append(slices.Clip(o.Forwarded), keys...) }

@@ -193,7 +193,7 @@ func (n *Node) takeCall(from *origin, f *link.Frame, add addCall) {
 		v.Type, v.ID = codec.Request, f.ID
 		if len(f.Data) < 8 {
 			c.Fail(f.ID, dispatch.DefaultShape(component.Errorf(component.CodeInvalid, "the call has no deadline")))
-			n.meterOf(from).Spent(costOf(f))
+			from.Spent(costOf(f))
 			return
 		}
 		v.Data = f.Data[8:]
@@ -203,7 +203,7 @@ func (n *Node) takeCall(from *origin, f *link.Frame, add addCall) {
 			p.serve(c, now)
 		}
 	}
-	add(c, v, n.meterOf(from), costOf(f))
+	add(c, v, from, costOf(f))
 }
 
 // OfNode says that no client has sent the call.

@@ -6,7 +6,7 @@ import (
 )
 
 // linkVersion is the version of the Link service that this node offers.
-const linkVersion = 1
+const linkVersion = 2
 
 func toInfo(m member.Member) *clusterpb.MemberInfo {
 	return &clusterpb.MemberInfo{

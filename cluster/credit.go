@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/internal/member"
@@ -25,8 +24,8 @@ func costOf(f *link.Frame) int { return messageCost + len(f.Route) + len(f.Data)
 
 // enterLocked counts a message that goes to p, and has the reader wait if there are many.
 func (u *upstream) enterLocked(from *gate.Conn, p *peer, cost int) {
-	if p.link == nil {
-		return // a node of the 0.5 series tells of nothing; its lanes are bounded
+	if !p.counts() {
+		return // the lanes to a node of the 0.5 series are bounded
 	}
 	if u.sent == nil {
 		u.sent = make(map[*peer]int, 1)
@@ -75,8 +74,15 @@ func (r *remote) Spent(cost int) {
 	}
 }
 
-// Spent tells the node that its calls have left the queue.
-func (p *peer) Spent(cost int) {
+// Spent tells the node that its calls have left the queue. The way to it may be another one by then.
+func (o *origin) Spent(cost int) {
+	if o.node == nil {
+		return // of unary calls, which nobody counts
+	}
+	p := o.node.peer(o.addr)
+	if p == nil || p.epoch != o.epoch || !p.counts() {
+		return
+	}
 	if n := p.spent.Add(int64(cost)); n >= nodeWindow/16 {
 		if n = p.spent.Swap(0); n > 0 {
 			_ = p.send(&link.Frame{Kind: link.Credit, ID: uint64(n)})
@@ -84,22 +90,23 @@ func (p *peer) Spent(cost int) {
 	}
 }
 
-// unmetered is the meter of what nobody counts.
-type unmetered struct{}
+// countsFrom is the version of the link from which on nodes send credit.
+const countsFrom = 2
 
-func (unmetered) Spent(int) {}
+// counts tells whether the node tells what has left its queue: what is sent to others is not counted.
+func (p *peer) counts() bool { return p.version >= countsFrom }
 
-// meterOf is the meter of what a node sends in its own name.
-func (n *Node) meterOf(from *origin) dispatch.Meter {
-	if p := n.peer(from.addr); p != nil && p.epoch == from.epoch && p.link != nil {
-		return p
-	}
-	return unmetered{}
+// unanswered notes that the node will say nothing more about what it was asked and sent so far: a link has ended in a way
+// by which answers and credit are lost.
+func (n *Node) unanswered(p *peer) {
+	p.owed.Store(0)
+	p.fail(errPeerGone)
+	n.failRequests(p, false)
 }
 
 // admit counts a message that this node sends to p in its own name.
 func (p *peer) admit(cost int) error {
-	if p.link == nil || p.owed.Add(int64(cost)) <= nodeWindow {
+	if !p.counts() || p.owed.Add(int64(cost)) <= nodeWindow {
 		return nil
 	}
 	p.credit(cost)
@@ -123,7 +130,7 @@ func (p *peer) post(f *link.Frame, send func(*link.Frame) error) error {
 		return err
 	}
 	err := send(f)
-	if err != nil && p.link != nil {
+	if err != nil && p.counts() {
 		p.credit(cost)
 	}
 	return err
@@ -164,13 +171,14 @@ func (n *Node) renewLocked() {
 		if !p.overflow.Load() || n.members.leaving {
 			continue
 		}
-		q, err := n.newPeer(member.Member{Addr: p.addr, Epoch: p.epoch, Link: linkVersion})
+		q, err := n.newPeer(member.Member{Addr: p.addr, Epoch: p.epoch, Link: p.version})
 		if err != nil {
 			n.log.Error("cannot connect to a node", "peer", p.addr, "err", err)
 			continue
 		}
 		n.log.Warn("the queue to a node has overflowed: it is told everything anew", "peer", p.addr)
 		q.takeOver(p)
+		q.lost.Store(p.lost.Load())
 		n.setPeer(p.addr, q)
 		p.lost.Store(true)
 		n.tellAllBound(q)

@@ -88,6 +88,7 @@ func (n *Node) inlet(ctx context.Context, from *origin, cancel context.CancelCau
 	rs.mu.Unlock()
 	if retire {
 		n.retire(key, old)
+		n.unanswered(p)
 	}
 	select {
 	case <-in.ready:
@@ -194,7 +195,6 @@ func (n *Node) forget(addr string, epoch uint64) {
 	n.retire(key, in)
 	if p := n.peer(addr); p != nil && p.epoch == epoch {
 		// It is back already, and answers to what it was asked may have been on the link's way.
-		p.fail(errPeerGone)
-		n.failRequests(p, false)
+		n.unanswered(p)
 	}
 }

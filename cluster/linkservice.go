@@ -28,6 +28,7 @@ type linkService struct {
 
 // origin is the node whose frames are handled, with what each batch needs anew. It belongs to one stream.
 type origin struct {
+	node  *Node
 	addr  string
 	epoch uint64
 	turn  uint64 // which of its links to this node it is, see inlet
@@ -43,6 +44,7 @@ func (l *linkService) Carry(s grpc.BidiStreamingServer[clusterpb.Batch, clusterp
 	if err != nil {
 		return err
 	}
+	from.node = l.node
 	if err := l.node.introduced(s.Context(), from); err != nil {
 		return err
 	}
@@ -194,15 +196,15 @@ func (n *Node) takeMessage(from *origin, f *link.Frame, add addCall) {
 	}
 	if string(f.Text) == n.ServiceAddr { // a backend has called in the name of a session of this gate's
 		if c, _ := n.client(f.Session); c != nil {
-			add(c, codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}, n.meterOf(from), costOf(f))
+			add(c, codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}, from, costOf(f))
 		} else {
-			n.meterOf(from).Spent(costOf(f))
+			from.Spent(costOf(f))
 		}
 		return
 	}
 	key, ok := n.keyOf(from, f)
 	if !ok {
-		n.meterOf(from).Spent(costOf(f))
+		from.Spent(costOf(f))
 		n.log.Warn("a message came from a session behind a gate that is not known", "peer", from.addr, "gate", string(f.Text))
 		return
 	}
@@ -225,7 +227,7 @@ func (n *Node) takeMessage(from *origin, f *link.Frame, add addCall) {
 	r.settle(f.Route)
 	var m dispatch.Meter = r
 	if len(f.Text) > 0 { // a backend sends it, in the session's name
-		m = n.meterOf(from)
+		m = from
 	}
 	add(r, v, m, costOf(f))
 }

@@ -184,9 +184,7 @@ func (n *Node) background(fn func()) {
 func (n *Node) linkUp(p *peer, fresh bool) {
 	if fresh { // it has forgotten what it was told, and will not answer
 		p.starts.Add(1)
-		p.owed.Store(0)
-		p.fail(errPeerGone)
-		n.failRequests(p, false)
+		n.unanswered(p)
 		n.tellAllBound(p)
 	}
 	n.change(func(m *member.Peers) []member.Effect { return m.LinkUp(p.addr, p.epoch) })

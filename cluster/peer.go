@@ -23,12 +23,13 @@ import (
 
 // peer is the way to one process of another node: a link if it has that, unary calls else.
 type peer struct {
-	node  *Node
-	addr  string
-	epoch uint64
-	conn  *grpc.ClientConn
-	link  *link.Sender // nil: unary
-	unary *unary       // nil: link
+	node    *Node
+	addr    string
+	epoch   uint64
+	version uint32 // of its link; 0: it has none
+	conn    *grpc.ClientConn
+	link    *link.Sender // nil: unary
+	unary   *unary       // nil: link
 
 	turn     uint64        // counts this node's ways to others: a later one to the same process knows nothing of the earlier
 	starts   atomic.Uint32 // how often the node has forgotten what it was told
@@ -63,7 +64,7 @@ func (n *Node) newPeer(m member.Member) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{node: n, addr: m.Addr, epoch: m.Epoch, turn: n.ways.Add(1), conn: conn, calls: make(map[uint64]*pending)}
+	p := &peer{node: n, addr: m.Addr, epoch: m.Epoch, version: m.Link, turn: n.ways.Add(1), conn: conn, calls: make(map[uint64]*pending)}
 	if m.Link == 0 {
 		p.unary = newUnary(p)
 		return p, nil

@@ -108,6 +108,7 @@ type upstream struct {
 	closed   bool
 	sent     map[*peer]int       // bytes of messages that have not left the node's queue
 	full     chan struct{}       // not nil: the client is not read; to be closed
+	values   packed              // those that are forwarded, as they are now
 	dirty    map[string]struct{} // forwarded values that were changed, and nobody was told yet
 	listed   bool                // the hub will call Flush
 }
@@ -200,7 +201,7 @@ func (u *upstream) enter(n *Node, p *peer, from *gate.Conn, f *link.Frame) (ok b
 		}
 		u.known[p] = start
 		delete(u.sent, p)
-		_ = p.send(n.opening(s)) // if that fails, so does the message
+		_ = p.send(u.openingLocked()) // if that fails, so does the message
 	}
 	u.enterLocked(from, p, costOf(f))
 	if f.Kind == link.Request {
@@ -232,9 +233,10 @@ func (u *upstream) oldestLocked(n int) []uint64 {
 	return mids[:min(n, len(mids))]
 }
 
-// opening is the frame that introduces a session. It is made and sent under upstream.mu: what changes after it is told
+// openingLocked is the frame that introduces a session. It is made and sent under the lock: what changes after it is told
 // after it.
-func (n *Node) opening(s *session.Session) *link.Frame {
+func (u *upstream) openingLocked() *link.Frame {
+	n, s := u.node, u.sess
 	f := &link.Frame{Kind: link.SessionOpened, Session: s.ID(), UID: n.users.UID(s)}
 	if f.UID == 0 { // or it was replaced, and will be the user until it has closed
 		f.UID = s.UID()
@@ -242,7 +244,7 @@ func (n *Node) opening(s *session.Session) *link.Frame {
 	if a := s.RemoteAddr(); a != nil {
 		f.Text = []byte(a.String())
 	}
-	f.Data = n.forwarded(s).encode()
+	f.Data = u.values.encode()
 	return f
 }
 
@@ -287,7 +289,7 @@ func (u *upstream) holds(n *Node, p *peer, s *session.Session) bool {
 		p.sessions.Add(1)
 		u.known[p] = p.starts.Load()
 	}
-	_ = p.send(n.opening(s)) // a node that cannot be reached closes the session with its gate's link
+	_ = p.send(u.openingLocked()) // a node that cannot be reached closes the session with its gate's link
 	return true
 }
 
@@ -301,7 +303,7 @@ func (u *upstream) tellUser(uid int64) {
 		u.sendChangesLocked()
 	} else if len(u.known) > 0 {
 		clear(u.dirty)
-		f.Data = u.node.forwarded(u.sess).encode()
+		f.Data = u.values.encode()
 	}
 	u.tellLocked(f)
 }
@@ -323,7 +325,7 @@ func (u *upstream) end(id int64) (told map[*peer]uint32) {
 		_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: id})
 	}
 	told = u.known
-	u.known, u.requests, u.failed, u.failed0, u.sent, u.dirty = nil, nil, nil, nil, nil, nil
+	u.known, u.requests, u.failed, u.failed0, u.sent, u.values, u.dirty = nil, nil, nil, nil, nil, nil, nil
 	u.relaxLocked()
 	return told
 }

@@ -14,19 +14,11 @@ import (
 // cannot read costs only itself. An empty one is no value.
 type packed map[string][]byte
 
-// forwarded packs the values of a session that the application has chosen to forward.
-func (n *Node) forwarded(s *session.Session) packed {
-	if len(n.Forwarded) == 0 {
-		return nil
-	}
-	values := make(packed, len(n.Forwarded))
-	for _, k := range n.Forwarded {
-		if b := n.packValue(s, k); len(b) > 0 {
-			values[k] = b
-		}
-	}
-	return values
-}
+// What may be forwarded of one session: it goes in one frame.
+const (
+	maxValue  = 1 << 20 // bytes of one value
+	maxValues = 8 << 20 // and of all
+)
 
 // packValue packs one value, to nothing if there is none, or none that can be packed.
 func (n *Node) packValue(s *session.Session, key string) []byte {
@@ -41,21 +33,47 @@ func (n *Node) packValue(s *session.Session, key string) []byte {
 	return b
 }
 
-// valueChanged notes that a value of one of this gate's sessions was set or removed. Who knows the session is told before
-// its next message, or at the end of the batch of handlers that runs: once, however often it was set until then.
+// valueChanged notes that a value of one of this gate's sessions was set or removed. It is packed here, on the goroutine
+// that has set it: a handler may go on working with what it has set. Who knows the session is told before its next message,
+// or at the end of the batch of handlers that runs: once, however often it was set until then.
 func (n *Node) valueChanged(s *session.Session, key string) {
 	if !slices.Contains(n.Forwarded, key) {
 		return
 	}
-	v, ok := n.upstreams.Load(s)
-	if !ok {
-		return // nobody knows the session: who comes to know it is told all values
+	n.upstreamOf(s).setValue(key)
+	if n.users.Session(s.ID()) != s { // it has ended, and nobody else forgets what was just made
+		n.endUpstream(s)
 	}
-	u := v.(*upstream)
+}
+
+// setValue takes over what the session's value is now: of two changes at once the later one is told last.
+func (u *upstream) setValue(key string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if len(u.known) == 0 {
+	if u.closed {
 		return
+	}
+	b := u.node.packValue(u.sess, key)
+	total := len(b)
+	for k, other := range u.values {
+		if k != key {
+			total += len(other)
+		}
+	}
+	if len(b) > maxValue || total > maxValues {
+		u.node.log.Warn("a session value cannot be forwarded: it is too large", "session", u.sess.ID(), "key", key, "bytes", len(b), "all", total)
+		b = nil
+	}
+	if len(b) == 0 {
+		delete(u.values, key)
+	} else {
+		if u.values == nil {
+			u.values = make(packed, 1)
+		}
+		u.values[key] = b
+	}
+	if len(u.known) == 0 {
+		return // who comes to know the session is told all values
 	}
 	if u.dirty == nil {
 		u.dirty = make(map[string]struct{})
@@ -63,7 +81,7 @@ func (n *Node) valueChanged(s *session.Session, key string) {
 	u.dirty[key] = struct{}{}
 	if !u.listed {
 		u.listed = true
-		n.gate.Dirty(u)
+		u.node.gate.Dirty(u)
 	}
 }
 
@@ -75,15 +93,14 @@ func (u *upstream) Flush() {
 	u.sendChangesLocked()
 }
 
-// sendChangesLocked tells all that know the session which values have changed. They are read here: of two changes at once
-// the later one is told last.
+// sendChangesLocked tells all that know the session which values have changed.
 func (u *upstream) sendChangesLocked() {
 	if len(u.dirty) == 0 {
 		return
 	}
 	values := make(packed, len(u.dirty))
 	for k := range u.dirty {
-		values[k] = u.node.packValue(u.sess, k)
+		values[k] = u.values[k]
 	}
 	clear(u.dirty)
 	u.tellLocked(&link.Frame{Kind: link.SessionChanged, Flags: flagValues, Session: u.sess.ID(), Data: values.encode()})

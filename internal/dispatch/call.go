@@ -195,11 +195,13 @@ func (t *Table) BeginMetered() *Batch {
 // AddMetered is Add for a message that was counted: m is told of its cost when it leaves the queue, which may be at once.
 func (b *Batch) AddMetered(p Peer, v codec.View, m Meter, cost int) {
 	b.meter, b.cost = m, cost
+	defer func() { // also of code of the application's that panics
+		if b.meter != nil { // there was no call for it
+			b.meter = nil
+			m.Spent(cost)
+		}
+	}()
 	b.Add(p, v)
-	if b.meter != nil { // there was no call for it
-		b.meter = nil
-		m.Spent(cost)
-	}
 }
 
 // Add prepares the call that message v asks for. v is borrowed; nothing of it is kept. A message that cannot be
@@ -332,8 +334,6 @@ func (b *Batch) add(p Peer, r *route, mid uint64, data []byte) {
 		t.fail(p, mid, r.name, err)
 		return
 	}
-	meter := b.meter
-	c.meter, c.cost, b.meter = meter, b.cost, nil
 	main := r.main
 	if r.sched == nil { // a session's own is one of ours, most often
 		main, _ = p.Session().Value(r.byName).(*scheduler.Scheduler)
@@ -343,14 +343,13 @@ func (b *Batch) add(p Peer, r *route, mid uint64, data []byte) {
 			b.hand()
 			b.sched = main
 		}
+		c.meter, c.cost, b.meter = b.meter, b.cost, nil
 		b.jobs = append(b.jobs, c)
 		return
 	}
 	b.hand()
+	// The meter does not go along: an application's scheduler may drop what it is given, and nobody would hear of it.
 	if err := schedule(p, r, c); err != nil {
-		if meter != nil { // the call's own may be in use
-			meter.Spent(b.cost)
-		}
 		t.fail(p, mid, r.name, err)
 	}
 }
