@@ -420,8 +420,10 @@ func fromHandler() bool {
 		frames := runtime.CallersFrames(pcs[:n])
 		for {
 			f, more := frames.Next()
-			if strings.HasSuffix(f.Function, "/client.(*Client).dispatch") || strings.HasSuffix(f.Function, "/client.(*Client).setup") {
-				return true
+			for _, caller := range []string{"dispatch", "setup", "callback"} {
+				if strings.HasSuffix(f.Function, "/client.(*Client)."+caller) {
+					return true
+				}
 			}
 			if !more {
 				break

@@ -11,10 +11,16 @@ import (
 // pacer wakes workers when they are due: one goroutine for very many of them. A timer each would need a goroutine for
 // each message.
 type pacer struct {
-	mu    sync.Mutex
-	queue queue
-	wake  chan struct{} // there is one that is due before all others
+	mu     sync.Mutex
+	queue  queue
+	sleeps time.Time     // until then; it looks by itself after that
+	wake   chan struct{} // there is one that is due before
+	dueNow []*worker     // of run
 }
+
+// tick is how long a pacer sleeps at least: to be woken for each message costs more than to send it. What is sent is
+// measured from when it is sent.
+const tick = time.Millisecond
 
 // newPacers returns one for each processor, and what ends them. Workers that wait then are forgotten.
 func newPacers() (all []*pacer, end func()) {
@@ -35,20 +41,24 @@ func (p *pacer) run(over <-chan struct{}) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		p.mu.Lock()
+		now := time.Now()
 		wait := time.Hour
-		var due *worker
-		if len(p.queue) > 0 {
-			if wait = time.Until(p.queue[0].wakeAt); wait <= 0 {
-				due = heap.Pop(&p.queue).(*worker)
+		p.mu.Lock()
+		for len(p.queue) > 0 {
+			if wait = p.queue[0].wakeAt.Sub(now); wait > 0 {
+				break
 			}
+			p.dueNow = append(p.dueNow, heap.Pop(&p.queue).(*worker))
+			wait = time.Hour
 		}
+		p.sleeps = now.Add(max(wait, tick))
 		p.mu.Unlock()
-		if due != nil {
-			due.send()
-			continue
+		for i, w := range p.dueNow {
+			p.dueNow[i] = nil
+			w.send()
 		}
-		timer.Reset(wait)
+		p.dueNow = p.dueNow[:0]
+		timer.Reset(time.Until(p.sleeps))
 		select {
 		case <-timer.C:
 		case <-p.wake:
@@ -67,7 +77,7 @@ func (p *pacer) sleep(w *worker, d time.Duration) bool {
 	}
 	w.wakeAt = time.Now().Add(d)
 	heap.Push(&p.queue, w)
-	if w.place == 0 {
+	if w.wakeAt.Before(p.sleeps.Add(-tick)) {
 		select {
 		case p.wake <- struct{}{}:
 		default:

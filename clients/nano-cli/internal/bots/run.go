@@ -61,12 +61,15 @@ func (rn *Runner) Run(ctx context.Context) (*Report, error) {
 	var end func()
 	r.pacers, end = newPacers()
 	defer end()
+	loop := client.NewLoop(0) // the workers' answers and the pushes wait for nothing
+	defer loop.Close()
 	begin := r.spent()
 	r.opts = append([]client.Option{
 		client.WithName("nano-bots", "1"),
 		client.WithConnectTimeout(time.Duration(p.Timeout)),
 		client.WithRequestTimeout(time.Duration(p.Timeout)),
 		client.WithSlog(slog.New(slog.DiscardHandler)),
+		client.WithLoop(loop),
 	}, rn.Options...)
 
 	watched := make(chan struct{})
