@@ -3,7 +3,6 @@ package bots
 import (
 	"container/heap"
 	"math/rand/v2"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -11,9 +10,10 @@ import (
 // pacer wakes workers when they are due: one goroutine for very many of them. A timer each would need a goroutine for
 // each message.
 type pacer struct {
+	epoch  time.Time // from when on times are counted
 	mu     sync.Mutex
 	queue  queue
-	sleeps time.Time     // until then; it looks by itself after that
+	sleeps time.Duration // until then; it looks by itself after that
 	wake   chan struct{} // there is one that is due before
 	dueNow []*worker     // of run
 }
@@ -22,12 +22,12 @@ type pacer struct {
 // measured from when it is sent.
 const tick = time.Millisecond
 
-// newPacers returns one for each processor, and what ends them. Workers that wait then are forgotten.
-func newPacers() (all []*pacer, end func()) {
+// newPacers returns n, and what ends them. Workers that wait then are forgotten.
+func newPacers(n int) (all []*pacer, end func()) {
 	over := make(chan struct{})
 	var running sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		p := &pacer{wake: make(chan struct{}, 1)}
+	for range n {
+		p := &pacer{epoch: time.Now(), wake: make(chan struct{}, 1)}
 		all = append(all, p)
 		running.Go(func() { p.run(over) })
 	}
@@ -41,24 +41,24 @@ func (p *pacer) run(over <-chan struct{}) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		now := time.Now()
+		now := time.Since(p.epoch)
 		wait := time.Hour
 		p.mu.Lock()
 		for len(p.queue) > 0 {
-			if wait = p.queue[0].wakeAt.Sub(now); wait > 0 {
+			if wait = p.queue[0].at - now; wait > 0 {
 				break
 			}
 			p.dueNow = append(p.dueNow, heap.Pop(&p.queue).(*worker))
 			wait = time.Hour
 		}
-		p.sleeps = now.Add(max(wait, tick))
+		p.sleeps = now + max(wait, tick)
 		p.mu.Unlock()
 		for i, w := range p.dueNow {
 			p.dueNow[i] = nil
 			w.send()
 		}
 		p.dueNow = p.dueNow[:0]
-		timer.Reset(time.Until(p.sleeps))
+		timer.Reset(p.sleeps - time.Since(p.epoch))
 		select {
 		case <-timer.C:
 		case <-p.wake:
@@ -75,9 +75,9 @@ func (p *pacer) sleep(w *worker, d time.Duration) bool {
 	if w.stopped {
 		return false
 	}
-	w.wakeAt = time.Now().Add(d)
+	w.wakeAt = time.Since(p.epoch) + d
 	heap.Push(&p.queue, w)
-	if w.wakeAt.Before(p.sleeps.Add(-tick)) {
+	if w.wakeAt < p.sleeps-tick {
 		select {
 		case p.wake <- struct{}{}:
 		default:
@@ -106,29 +106,35 @@ func (p *pacer) isStopped(w *worker) bool {
 
 func anyOf(all []*pacer) *pacer { return all[rand.IntN(len(all))] }
 
-// queue is a heap of workers, those that are due first before the others.
-type queue []*worker
+// queue is a heap of workers, those that are due first before the others. The times lie in it: there are thousands of
+// workers, and to look into each that is passed takes longer than all else.
+type queue []entry
+
+type entry struct {
+	at time.Duration // since pacer.epoch
+	w  *worker
+}
 
 func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].wakeAt.Before(q[j].wakeAt) }
+func (q queue) Less(i, j int) bool { return q[i].at < q[j].at }
 
 func (q queue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
-	q[i].place, q[j].place = i, j
+	q[i].w.place, q[j].w.place = i, j
 }
 
 // Push is heap's.
 func (q *queue) Push(x any) {
 	w := x.(*worker)
 	w.place = len(*q)
-	*q = append(*q, w)
+	*q = append(*q, entry{w.wakeAt, w})
 }
 
 // Pop is heap's.
 func (q *queue) Pop() any {
 	last := len(*q) - 1
-	w := (*q)[last]
-	(*q)[last] = nil
+	w := (*q)[last].w
+	(*q)[last] = entry{}
 	*q = (*q)[:last]
 	w.place = -1
 	return w

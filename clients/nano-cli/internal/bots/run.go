@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,9 +60,11 @@ func (rn *Runner) Run(ctx context.Context) (*Report, error) {
 	defer stop()
 	r := &run{plan: p, begin: time.Now(), connects: newStats()}
 	var end func()
-	r.pacers, end = newPacers()
+	defer fewProcessors()()
+	n := max(1, runtime.GOMAXPROCS(0)/2) // what these do is quick; with fewer, each finds more to do when it is woken
+	r.pacers, end = newPacers(n)
 	defer end()
-	loop := client.NewLoop(0) // the workers' answers and the pushes wait for nothing
+	loop := client.NewLoop(n) // the workers' answers and the pushes wait for nothing
 	defer loop.Close()
 	begin := r.spent()
 	r.opts = append([]client.Option{
