@@ -1,7 +1,6 @@
 package bots
 
 import (
-	"container/heap"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -48,7 +47,10 @@ func (p *pacer) run(over <-chan struct{}) {
 			if wait = p.queue[0].at - now; wait > 0 {
 				break
 			}
-			p.dueNow = append(p.dueNow, heap.Pop(&p.queue).(*worker))
+			if w := p.queue.pop(); w.waits {
+				w.waits = false
+				p.dueNow = append(p.dueNow, w)
+			}
 			wait = time.Hour
 		}
 		p.sleeps = now + max(wait, tick)
@@ -75,9 +77,10 @@ func (p *pacer) sleep(w *worker, d time.Duration) bool {
 	if w.stopped {
 		return false
 	}
-	w.wakeAt = time.Since(p.epoch) + d
-	heap.Push(&p.queue, w)
-	if w.wakeAt < p.sleeps-tick {
+	at := time.Since(p.epoch) + d
+	w.waits = true
+	p.queue.push(entry{at, w})
+	if at < p.sleeps-tick {
 		select {
 		case p.wake <- struct{}{}:
 		default:
@@ -90,12 +93,9 @@ func (p *pacer) sleep(w *worker, d time.Duration) bool {
 func (p *pacer) stop(w *worker) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w.stopped = true
-	if w.place < 0 {
-		return false
-	}
-	heap.Remove(&p.queue, w.place)
-	return true
+	waits := w.waits
+	w.stopped, w.waits = true, false // it stays in the queue until then, and is passed over
+	return waits
 }
 
 func (p *pacer) isStopped(w *worker) bool {
@@ -115,27 +115,42 @@ type entry struct {
 	w  *worker
 }
 
-func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].at < q[j].at }
-
-func (q queue) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].w.place, q[j].w.place = i, j
+func (q *queue) push(e entry) {
+	h := append(*q, e)
+	*q = h
+	i := len(h) - 1
+	for i > 0 {
+		up := (i - 1) / 2
+		if h[up].at <= e.at {
+			break
+		}
+		h[i] = h[up]
+		i = up
+	}
+	h[i] = e
 }
 
-// Push is heap's.
-func (q *queue) Push(x any) {
-	w := x.(*worker)
-	w.place = len(*q)
-	*q = append(*q, entry{w.wakeAt, w})
-}
-
-// Pop is heap's.
-func (q *queue) Pop() any {
-	last := len(*q) - 1
-	w := (*q)[last].w
-	(*q)[last] = entry{}
-	*q = (*q)[:last]
-	w.place = -1
-	return w
+// pop takes the first one; there is one.
+func (q *queue) pop() *worker {
+	h := *q
+	first, last := h[0].w, len(h)-1
+	e := h[last]
+	h[last] = entry{}
+	h = h[:last]
+	*q = h
+	i := 0
+	for next := 1; next < last; next = 2*i + 1 {
+		if next+1 < last && h[next+1].at < h[next].at {
+			next++
+		}
+		if e.at <= h[next].at {
+			break
+		}
+		h[i] = h[next]
+		i = next
+	}
+	if last > 0 {
+		h[i] = e
+	}
+	return first
 }

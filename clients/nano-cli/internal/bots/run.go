@@ -216,7 +216,7 @@ func (r *run) work(ctx context.Context, c *client.Client, i int) {
 				going.Go(func() { r.notifier(ctx, c, t, i, n) })
 				continue
 			}
-			w := &worker{run: r, c: c, task: t, bot: i, n: n, pacer: anyOf(r.pacers), place: -1, ended: going.Done}
+			w := &worker{run: r, c: c, task: t, bot: i, n: n, pacer: anyOf(r.pacers), ended: going.Done}
 			workers = append(workers, w)
 			going.Add(1)
 			w.start()

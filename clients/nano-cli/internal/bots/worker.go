@@ -38,8 +38,7 @@ type worker struct {
 	data  []byte    // what is to be sent again; nil: the next
 
 	// What stands here is guarded by pacer.mu.
-	wakeAt  time.Duration // since the pacer's epoch
-	place   int           // in the pacer's queue; -1: not there
+	waits   bool // in the pacer's queue
 	stopped bool
 }
 
