@@ -135,12 +135,24 @@ func TestLoopOfMany(t *testing.T) {
 	}
 }
 
-// Close by what runs on the loop must not wait for the loop, or all its clients stand still for ever.
-func TestLoopCloseInside(t *testing.T) {
+// Close by what runs on the loop must not wait for the loop, or all its clients stand still for ever; nor for the reader
+// of a client without one.
+func TestCloseInside(t *testing.T) {
+	for name, n := range map[string]int{"a loop": 1, "no loop": 0} {
+		t.Run(name, func(t *testing.T) {
+			loop := client.WithLoop(nil)
+			if n > 0 {
+				loop = withLoop(t, n)
+			}
+			closeInside(t, loop)
+		})
+	}
+}
+
+func closeInside(t *testing.T, loop client.Option) {
 	nanotest.Leaks(t)
 	app, _ := startNode(t, "127.0.0.1:0")
 	url := "tcp://" + app.Addr().String()
-	loop := withLoop(t, 1)
 	for _, where := range []string{"answer", "push", "answer of another"} {
 		c, other := dial(t, url, loop), dial(t, url, loop)
 		client.On(c, "onSay", func(*text) { _ = c.Close() })
