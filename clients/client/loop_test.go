@@ -253,17 +253,15 @@ func TestLoopGathers(t *testing.T) {
 		answers = append(answers, encode(t, &codec.Message{Type: codec.Response, ID: p.request("a.b").ID}, nil)...)
 	}
 	p.write(answers)
-	got := p.request("a.c") // has read what there is
-	for range n - 1 {
-		next, ok, err := p.dec.Next()
-		if !ok || err != nil {
-			if runtime.GOOS == "linux" {
-				t.Fatalf("only up to request %d has come at once: %v", got.ID, err)
-			}
-			return
-		}
-		_ = next
+	p.request("a.c") // has read what there is, up to 512 bytes
+	together := 1
+	for ok := true; ok; together++ {
+		_, ok, _ = p.dec.Next()
 	}
+	if together--; together != n && runtime.GOOS == "linux" {
+		t.Errorf("%d of %d have come together", together, n)
+	}
+	_ = p.nc.Close() // so that the client's Close need not wait for it
 }
 
 // A server that does not read must cost neither data nor the other clients of the loop.
@@ -295,7 +293,7 @@ func TestLoopBlockedWrites(t *testing.T) {
 			t.Fatalf("request %d is %d with %d bytes", i+1, m.ID, len(m.Data))
 		}
 	}
-	p.drain()
+	_ = p.nc.Close() // so that the client's Close need not wait for it
 
 	closed := client.New(url, quiet(), loop)
 	p = s.join(closed, silent)
