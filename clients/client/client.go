@@ -220,7 +220,8 @@ func (c *Client) Connect(ctx context.Context) error {
 // Close ends the client and waits for everything of it. What was sent before is flushed, requests in flight fail with
 // ErrClosed, handlers that run come to their end and are not called again, but the state handler is for the last time.
 // A server that takes nothing more holds it up for 2 seconds at most. It can be called any number of times and returns
-// nil. Called by a handler or the setup, of whichever client, it does not wait; Done tells when all is over.
+// nil. Called by a handler, a function of Start or the setup, of whichever client, it does not wait; Done tells when all
+// is over.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	first := !c.closing
@@ -412,7 +413,7 @@ func (c *Client) changedLocked() {
 	}
 }
 
-// fromHandler tells whether the caller runs inside of a handler or setup of some client.
+// fromHandler tells whether the caller runs inside of a handler, a function of Start or a setup of some client.
 func fromHandler() bool {
 	pcs := make([]uintptr, 64)
 	for skip := 2; ; skip += len(pcs) {
@@ -420,8 +421,10 @@ func fromHandler() bool {
 		frames := runtime.CallersFrames(pcs[:n])
 		for {
 			f, more := frames.Next()
-			if strings.HasSuffix(f.Function, "/client.(*Client).dispatch") || strings.HasSuffix(f.Function, "/client.(*Client).setup") {
-				return true
+			for _, caller := range []string{"dispatch", "setup", "callback"} {
+				if strings.HasSuffix(f.Function, "/client.(*Client)."+caller) {
+					return true
+				}
 			}
 			if !more {
 				break

@@ -30,10 +30,13 @@ type link struct {
 	kept  keptDict // what the hello names; after the handshake what the next one may name
 	info  Info
 	ready chan struct{} // closed when the setup of a reconnection has returned; nil if there is none
+	loop  bool          // a loop reads
 
 	// What stands here belongs to the reader.
-	dec   codec.Decoder
-	armed time.Time // when the deadline of reading was set
+	dec       codec.Decoder
+	armed     time.Time // when the deadline of reading was set
+	owing     bool      // in a loop's turn: the reader is to call dispatch
+	gathering bool      // in a loop's turn: corked was set
 
 	// What stands here is guarded by Client.mu.
 	online  bool // everybody may use it, unless dead
@@ -41,6 +44,7 @@ type link struct {
 	cause   error // why, if dead
 	closing bool  // nothing is sent any more; the connection ends when out is written
 	writing bool  // a goroutine writes
+	corked  bool  // what is sent waits for the end of a loop's turn
 	out     *[]byte
 	space   chan struct{} // closed when out was taken or the link has died; nil: nobody waits
 	since   time.Time     // when it went online
@@ -68,7 +72,10 @@ func (c *Client) sendLocked(l *link, add func(dst []byte) ([]byte, error)) error
 	}
 	*l.out = b
 	c.countOut(b[before:])
-	if before == 0 && !l.writing && len(c.pending) == 0 {
+	if l.corked {
+		return nil
+	}
+	if before == 0 && !l.writing && (l.loop || len(c.pending) == 0) {
 		l.writeNowLocked()
 	}
 	c.writeLocked(l)
@@ -178,6 +185,9 @@ func (c *Client) fail(l *link, cause error) {
 
 // read handles what comes on l until its end, and returns the reason.
 func (c *Client) read(l *link) error {
+	if t, ok := l.t.(looped); ok {
+		return t.serve(c, l)
+	}
 	for {
 		p, err := c.next(l)
 		if err != nil {
@@ -192,16 +202,9 @@ func (c *Client) read(l *link) error {
 // next returns the next packet. Its body is borrowed until the call after.
 func (c *Client) next(l *link) (codec.Packet, error) {
 	for {
-		p, ok, err := l.dec.Next()
-		switch {
-		case err != nil:
-			return p, fmt.Errorf("%w: %w", ErrProtocol, err)
-		case ok:
-			c.stats.packetsIn.Add(1)
-			if c.cfg.trace != nil {
-				c.cfg.trace(false, p)
-			}
-			return p, nil
+		p, ok, err := c.decoded(l)
+		if ok || err != nil {
+			return p, err
 		}
 		l.watchSilence()
 		data, err := l.t.read()
@@ -211,6 +214,21 @@ func (c *Client) next(l *link) (codec.Packet, error) {
 		c.stats.bytesIn.Add(uint64(len(data)))
 		l.dec.Feed(data)
 	}
+}
+
+// decoded returns the next packet of what was read, if there is a whole one.
+func (c *Client) decoded(l *link) (codec.Packet, bool, error) {
+	p, ok, err := l.dec.Next()
+	if err != nil {
+		return p, false, fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
+	if ok {
+		c.stats.packetsIn.Add(1)
+		if c.cfg.trace != nil {
+			c.cfg.trace(false, p)
+		}
+	}
+	return p, ok, nil
 }
 
 // watchSilence moves the deadline of reading on, but not on each read: a server is found silent two intervals to two
@@ -255,7 +273,7 @@ func (c *Client) receive(l *link, p codec.Packet) error {
 		}
 		switch v.Type {
 		case codec.Response:
-			c.answer(v)
+			c.answer(l, v)
 		case codec.Push:
 			return c.push(l, v)
 		}

@@ -105,6 +105,9 @@ func (c *Client) open(ctx context.Context) (*link, error) {
 		t.close()
 		return nil, errorOf(ctx, err)
 	}
+	if t := c.cfg.loop.take(l.t); t != nil {
+		l.t, l.loop = t, true
+	}
 	return l, nil
 }
 

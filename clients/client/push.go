@@ -175,6 +175,9 @@ func (c *Client) push(l *link, v codec.View) error {
 	b := q.openLocked()
 	it.off, it.len = len(b.data), len(v.Data)
 	b.data = append(b.data, v.Data...)
+	if l.loop && !q.running { // the loop has them handled at the end of its turn
+		q.running, l.owing = true, true
+	}
 	c.putLocked(it)
 	q.mu.Unlock()
 	return nil

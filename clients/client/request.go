@@ -272,10 +272,13 @@ func (c *Client) awayLocked() error {
 }
 
 // answer gives a response to whoever waits for it.
-func (c *Client) answer(v codec.View) {
+func (c *Client) answer(l *link, v codec.View) {
 	c.mu.Lock()
 	k := c.pending[v.ID]
 	delete(c.pending, v.ID)
+	if l.loop && k != nil && k.fn != nil {
+		l.corkLocked()
+	}
 	c.mu.Unlock()
 	if k == nil { // given up
 		return

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -160,7 +161,11 @@ func TestFiveThousandConnections(t *testing.T) {
 			var text strings.Builder
 			_ = rep.Text(&text)
 			t.Logf("the node's processor time is %.1f s\n%s", f.CPU.Seconds(), &text)
-			if rep.Cost.CPU > 3*f.CPU.Seconds() { // it is about as much; see the README
+			limit := 3.0 // of WebSockets it is about as much; see the README
+			if scheme == "tcp" && runtime.GOOS == "linux" {
+				limit = 2 // less, in a loop
+			}
+			if rep.Cost.CPU > limit*f.CPU.Seconds() {
 				t.Errorf("the bots have taken %.1f s of processor time, the node %.1f s", rep.Cost.CPU, f.CPU.Seconds())
 			}
 			if rep.Cost.CPU <= 0 || rep.Cost.CPUPerMessage <= 0 || rep.Cost.Memory == 0 || rep.Cost.PerConnection == 0 {

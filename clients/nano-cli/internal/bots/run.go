@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,14 +60,19 @@ func (rn *Runner) Run(ctx context.Context) (*Report, error) {
 	defer stop()
 	r := &run{plan: p, begin: time.Now(), connects: newStats()}
 	var end func()
-	r.pacers, end = newPacers()
+	defer fewProcessors()()
+	n := max(1, runtime.GOMAXPROCS(0)/2) // what these do is quick; with fewer, each finds more to do when it is woken
+	r.pacers, end = newPacers(n)
 	defer end()
+	loop := client.NewLoop(n) // the workers' answers and the pushes wait for nothing
+	defer loop.Close()
 	begin := r.spent()
 	r.opts = append([]client.Option{
 		client.WithName("nano-bots", "1"),
 		client.WithConnectTimeout(time.Duration(p.Timeout)),
 		client.WithRequestTimeout(time.Duration(p.Timeout)),
 		client.WithSlog(slog.New(slog.DiscardHandler)),
+		client.WithLoop(loop),
 	}, rn.Options...)
 
 	watched := make(chan struct{})
@@ -210,7 +216,7 @@ func (r *run) work(ctx context.Context, c *client.Client, i int) {
 				going.Go(func() { r.notifier(ctx, c, t, i, n) })
 				continue
 			}
-			w := &worker{run: r, c: c, task: t, bot: i, n: n, pacer: anyOf(r.pacers), place: -1, ended: going.Done}
+			w := &worker{run: r, c: c, task: t, bot: i, n: n, pacer: anyOf(r.pacers), ended: going.Done}
 			workers = append(workers, w)
 			going.Add(1)
 			w.start()

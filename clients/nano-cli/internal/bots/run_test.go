@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ func TestFiguresAreTheServers(t *testing.T) {
 		t.Run(scheme, func(t *testing.T) {
 			app := nodetest.Start(t, nano.WithIsWebsocket(scheme == "ws"))
 			const conns = 20
+			procs := runtime.GOMAXPROCS(0)
 			rep := run(t, t.Context(), &bots.Scenario{
 				URL: url(app, scheme), Connections: conns,
 				Ramp: bots.Duration(100 * time.Millisecond), Duration: bots.Duration(400 * time.Millisecond),
@@ -44,6 +46,9 @@ func TestFiguresAreTheServers(t *testing.T) {
 				},
 			})
 			nodetest.Until(t, "the node closes all connections", func() bool { return app.Stats().Closed == conns })
+			if n := runtime.GOMAXPROCS(0); n != procs {
+				t.Errorf("Go runs on %d processors before, %d after", procs, n)
+			}
 			st := app.Stats()
 			if st.Opened != conns || rep.Connections.Connected != conns || rep.Connections.Lost != 0 {
 				t.Errorf("the node has had %d sessions, the report says %+v", st.Opened, rep.Connections)

@@ -29,6 +29,8 @@ type worker struct {
 	pacer *pacer
 	ended func() // called once, when nothing of the worker goes on any more
 
+	onAnswer func(data []byte, err error) // answered, bound once
+
 	// What stands here belongs to whoever handles the worker: the pacer, the reader, and start before both.
 	due   time.Time
 	late  bool      // the one before was not answered when it was due
@@ -36,13 +38,13 @@ type worker struct {
 	data  []byte    // what is to be sent again; nil: the next
 
 	// What stands here is guarded by pacer.mu.
-	wakeAt  time.Time
-	place   int // in the pacer's queue; -1: not there
+	waits   bool // in the pacer's queue
 	stopped bool
 }
 
 // start begins.
 func (w *worker) start() {
+	w.onAnswer = w.answered
 	var first time.Duration
 	if w.task.interval > 0 {
 		first = rand.N(w.task.interval) // so that bots do not step together
@@ -82,7 +84,7 @@ func (w *worker) send() {
 			return
 		}
 	}
-	switch err := w.c.Start(w.task.route, w.data, w.answered); {
+	switch err := w.c.Start(w.task.route, w.data, w.onAnswer); {
 	case err == nil:
 	case errors.Is(err, client.ErrBusy):
 		w.sleep(retryAfter)
