@@ -90,7 +90,7 @@ func TestClusterOverflowOfABackendsLink(t *testing.T) {
 			t.Fatal("the flooding client is not held up: the test shows nothing")
 		}
 		go func() {
-			for range messages(bad) { //nolint:revive // nothing is expected, but that it lives
+			for range messages(bad) {
 			}
 		}()
 		f.freeze("gate:1")

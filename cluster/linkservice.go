@@ -305,7 +305,7 @@ func (n *Node) takeHold(from *origin, f *link.Frame) {
 		return
 	}
 	_, s := n.client(f.Session)
-	if s == nil || !n.upstreamOf(s).holds(n, p, s) {
+	if s == nil || !n.upstreamOf(s).holds(p) {
 		_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: f.Session})
 		return
 	}

@@ -149,7 +149,7 @@ func (n *Node) forward(from dispatch.Peer, m *codec.Message) error {
 	switch from := from.(type) {
 	case *gate.Conn:
 		u := n.upstreamOf(s)
-		known, old := u.enter(n, p, from, &f)
+		known, old := u.enter(p, from, &f)
 		for _, mid := range old {
 			n.table.Fail(from, mid, "", component.Errorf(component.CodeExhausted, "%d later requests have no answer either", maxTracked*3/4))
 		}
@@ -186,7 +186,7 @@ func (n *Node) forward(from dispatch.Peer, m *codec.Message) error {
 
 // enter notes that p serves s, tells p of the session if it does not know it, and notes the request. Where too many have
 // no answer it returns the oldest, to be failed if the client is told of that. It is false for a session that has ended.
-func (u *upstream) enter(n *Node, p *peer, from *gate.Conn, f *link.Frame) (ok bool, old []uint64) {
+func (u *upstream) enter(p *peer, from *gate.Conn, f *link.Frame) (ok bool, old []uint64) {
 	s := from.Session()
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -279,7 +279,7 @@ func (u *upstream) failLocked(mid uint64) bool {
 }
 
 // holds notes that p knows the session although it was not told by this gate, and tells it.
-func (u *upstream) holds(n *Node, p *peer, s *session.Session) bool {
+func (u *upstream) holds(p *peer) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed {

@@ -223,7 +223,7 @@ func (p *poller) add(s *polled) error {
 	for len(p.conns) <= s.fd {
 		p.conns = append(p.conns, nil)
 	}
-	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(s.fd)} //nolint:gosec // descriptors are small
+	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(s.fd)}
 	if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, s.fd, &ev); err != nil {
 		return readError(os.NewSyscallError("epoll_ctl", err))
 	}
