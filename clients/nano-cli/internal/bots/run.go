@@ -60,7 +60,8 @@ func (rn *Runner) Run(ctx context.Context) (*Report, error) {
 	defer stop()
 	r := &run{plan: p, begin: time.Now(), connects: newStats()}
 	var end func()
-	defer fewProcessors()()
+	restore := fewProcessors()
+	defer restore()
 	n := max(1, runtime.GOMAXPROCS(0)/2) // what these do is quick; with fewer, each finds more to do when it is woken
 	r.pacers, end = newPacers(n)
 	defer end()
