@@ -187,15 +187,19 @@ func TestLoopClosedFirst(t *testing.T) {
 	url := "tcp://" + app.Addr().String()
 	lp := client.NewLoop(1)
 	ends := dial(t, url, client.WithLoop(lp))
-	back := dial(t, url, client.WithLoop(lp), client.WithReconnect(fast))
+	ready := make(chan struct{}, 10)
+	back := dial(t, url, client.WithLoop(lp), client.WithReconnect(fast), client.WithStateHandler(func(ch client.Change) {
+		if ch.State == client.Online {
+			ready <- struct{}{}
+		}
+	}))
+	eventually(t, ready, "the first connection")
 	lp.Close()
 	eventually(t, ends.Done(), "the end")
 	if err := ends.Err(); !errors.Is(err, client.ErrLoopClosed) {
 		t.Errorf("ended with %v", err)
 	}
-	for back.Stats().Connects < 2 {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, ready, "the connection after the loop")
 	if err := back.Request(ctx, "Room.Echo", &text{}, nil); err != nil {
 		t.Error(err)
 	}
