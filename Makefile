@@ -12,7 +12,7 @@ help: ## show this list
 run: ## start the chat example; open the address that it prints
 	go run ./examples/chat
 
-test: ## run every test, setting up what they need: Go, fuzz seeds, browser
+test: ## run every test and set up what they need: Go, fuzz seeds, browser
 	@.ci/test.sh
 
 lint: ## run the linter, built into bin/ the first time

@@ -7,8 +7,11 @@ set -eu
 amount=${1:?how long (30s) or how often (20000x) to run each target}
 
 find . \( -name node_modules -o -name testdata -o -name '.?*' \) -prune -o -name '*_test.go' -exec grep -H '^func Fuzz[A-Z]' {} + |
-    sed 's|^\(.*\)/[^/]*:func \(Fuzz[A-Za-z0-9_]*\).*|\1 \2|' | sort |
+    sed 's|^\(.*\)/[^/]*:func \(Fuzz[A-Za-z0-9_]*\).*|\1 \2|' | sort | {
+    status=0
     while read -r folder target; do
         step "fuzz $target in $folder: $amount"
-        go -C "$folder" test -run '^$' -fuzz "^$target\$" -fuzztime "$amount" . </dev/null
+        go -C "$folder" test -run '^$' -fuzz "^$target\$" -fuzztime "$amount" . </dev/null || status=1
     done
+    exit "$status"
+}

@@ -4,11 +4,14 @@ cd "$(dirname "$0")/.."
 # step announces what comes next.
 step() { printf '\n==> %s\n' "$*"; }
 
-# skipped says what did not run and why. `make test` repeats these lines at its end.
+# skipped says what does not run and why. test.sh repeats these lines at its end.
 skipped() {
     printf 'SKIPPED: %s\n' "$*"
-    if [ -n "${SKIPS:-}" ]; then printf 'SKIPPED: %s\n' "$*" >>"$SKIPS"; fi
+    if [ -n "${RESULTS:-}" ]; then printf 'skipped        %s\n' "$*" >>"$RESULTS"; fi
 }
+
+# A part that skips all that it has to do ends with this.
+nothing_ran=77
 
 have() { command -v "$1" >/dev/null 2>&1; }
 

@@ -12,7 +12,9 @@ if [ ! -x "$linter" ]; then
     mv bin/golangci-lint "$linter"
 fi
 
+status=0
 for module in $(modules); do
     step "lint: $module"
-    (cd "$module" && "$linter" run ./...)
+    (cd "$module" && "$linter" run ./...) || status=1
 done
+exit "$status"

@@ -1,16 +1,50 @@
 #!/bin/sh
-# Runs every test there is, sets up what they need, and says at the end what could not run.
-set -eu
+# Runs every test there is. It needs Go and a shell, sets up the rest, goes on when a part fails, and says at the end how
+# each part ended and what could not run.
+set -u
 . "$(dirname "$0")/lib.sh"
 
-SKIPS=$(mktemp)
-export SKIPS
-trap 'rm -f "$SKIPS"' EXIT
+if ! have go; then
+    echo "The tests need Go 1.25 or newer, which is not here: see https://go.dev/doc/install" >&2
+    exit 1
+fi
 
-.ci/go.sh
-.ci/fuzz.sh "${FUZZ:-20000x}"
-.ci/browser.sh
+RESULTS=$(mktemp)
+export RESULTS
+trap 'rm -f "$RESULTS"' EXIT
+trap 'exit 130' INT TERM
+failed=0
+
+# part NAME COMMAND... runs one part of the tests and notes how it ended.
+part() {
+    name=$1
+    shift
+    step "$name"
+    began=$(date +%s)
+    "$@" </dev/null
+    case $? in
+    0) result=ok ;;
+    "$nothing_ran") return 0 ;; # and it has said why
+    *) result=FAILED failed=$((failed + 1)) ;;
+    esac
+    printf '%-7s %4d s  %s\n' "$result" $(($(date +%s) - began)) "$name" >>"$RESULTS"
+}
+
+echo "The first run compiles everything, gRPC too, with the race detector: that takes some minutes, the first of them silent."
+part "gofmt" .ci/format.sh
+part "generated code" .ci/proto.sh -check
+for module in $(modules); do
+    part "Go module $module" .ci/go.sh "$module"
+done
+part "fuzz targets" .ci/fuzz.sh "${FUZZ:-20000x}"
+part "clients/js with Node.js" .ci/js.sh node
+part "clients/js in a browser" .ci/js.sh browser
+part "the examples' pages in a browser" .ci/js.sh pages
 
 step "result"
-cat "$SKIPS"
-if [ -s "$SKIPS" ]; then echo "Passed, but for what was skipped."; else echo "Everything passed."; fi
+cat "$RESULTS"
+if [ "$failed" -gt 0 ]; then
+    echo "$failed failed. Their output is above, under ==>."
+    exit 1
+fi
+if grep -q '^skipped' "$RESULTS"; then echo "Passed, but for what was skipped."; else echo "Everything passed."; fi
