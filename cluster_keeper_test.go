@@ -20,6 +20,7 @@ import (
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/cluster/clusterpb"
+	"github.com/lonng/nano/cluster/keeper"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/nanotest"
 )
@@ -39,7 +40,7 @@ type table struct {
 }
 
 type entry struct {
-	member cluster.ListMember
+	member keeper.Member
 	until  time.Time
 }
 
@@ -56,8 +57,8 @@ func (t *table) setAway(away bool) {
 }
 
 // viewLocked is the list, without those whose time is over.
-func (t *table) viewLocked() cluster.View {
-	v := cluster.View{Settled: true}
+func (t *table) viewLocked() keeper.View {
+	v := keeper.View{Settled: true}
 	for addr, e := range t.entries {
 		if time.Now().After(e.until) {
 			delete(t.entries, addr)
@@ -66,8 +67,8 @@ func (t *table) viewLocked() cluster.View {
 		}
 		v.Members = append(v.Members, e.member)
 	}
-	slices.SortFunc(v.Members, func(a, b cluster.ListMember) int { return strings.Compare(a.Addr, b.Addr) })
-	v.Version = cluster.Version{Master: 1, N: t.changes}
+	slices.SortFunc(v.Members, func(a, b keeper.Member) int { return strings.Compare(a.Addr, b.Addr) })
+	v.Version = keeper.Version{Master: 1, N: t.changes}
 	return v
 }
 
@@ -79,7 +80,7 @@ type tableKeeper struct {
 	fail error // of Join
 
 	mu     sync.Mutex
-	self   cluster.ListMember
+	self   keeper.Member
 	silent bool // it renews nothing
 }
 
@@ -95,14 +96,14 @@ func (k *tableKeeper) setSilent(silent bool) {
 }
 
 // put enters or renews the node, and returns the list.
-func (k *tableKeeper) put() (cluster.View, error) {
+func (k *tableKeeper) put() (keeper.View, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t := k.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.away || k.silent {
-		return cluster.View{}, errAway
+		return keeper.View{}, errAway
 	}
 	t.viewLocked()
 	e := t.entries[k.self.Addr]
@@ -112,7 +113,7 @@ func (k *tableKeeper) put() (cluster.View, error) {
 	if k.self.Fixed {
 		for _, o := range t.entries {
 			if o.member.Addr != k.self.Addr && o.member.NodeID == k.self.NodeID {
-				return cluster.View{}, fmt.Errorf("%w: %s", cluster.ErrNodeIDTaken, o.member.Addr)
+				return keeper.View{}, fmt.Errorf("%w: %s", keeper.ErrNodeIDTaken, o.member.Addr)
 			}
 		}
 	}
@@ -127,7 +128,7 @@ func (k *tableKeeper) put() (cluster.View, error) {
 	return t.viewLocked(), nil
 }
 
-func (k *tableKeeper) Join(ctx context.Context, self cluster.ListMember) (<-chan cluster.View, error) {
+func (k *tableKeeper) Join(ctx context.Context, self keeper.Member) (<-chan keeper.View, error) {
 	if k.fail != nil {
 		return nil, k.fail
 	}
@@ -136,7 +137,7 @@ func (k *tableKeeper) Join(ctx context.Context, self cluster.ListMember) (<-chan
 	for {
 		v, err := k.put()
 		if err == nil {
-			views := make(chan cluster.View, 1)
+			views := make(chan keeper.View, 1)
 			views <- v
 			go k.renew(ctx, tick, views, v.Version)
 			return views, nil
@@ -154,7 +155,7 @@ func (k *tableKeeper) Join(ctx context.Context, self cluster.ListMember) (<-chan
 	}
 }
 
-func (k *tableKeeper) renew(ctx context.Context, tick *time.Ticker, views chan cluster.View, seen cluster.Version) {
+func (k *tableKeeper) renew(ctx context.Context, tick *time.Ticker, views chan keeper.View, seen keeper.Version) {
 	defer close(views)
 	defer tick.Stop()
 	for {
@@ -176,7 +177,7 @@ func (k *tableKeeper) renew(ctx context.Context, tick *time.Ticker, views chan c
 	}
 }
 
-func (k *tableKeeper) Update(_ context.Context, self cluster.ListMember) error {
+func (k *tableKeeper) Update(_ context.Context, self keeper.Member) error {
 	k.mu.Lock()
 	self.NodeID = k.self.NodeID
 	k.self = self
@@ -413,7 +414,7 @@ func TestKeeperStart(t *testing.T) {
 		table := newTable()
 		g, _ := table.start(t, f, "gate:1", handlers(nil), nano.WithNodeId(7))
 		n, _ := table.make(f, "gate:2", handlers(nil), nano.WithNodeId(7))
-		if err := n.Start(); !errors.Is(err, cluster.ErrNodeIDTaken) || !strings.Contains(err.Error(), "gate:1") {
+		if err := n.Start(); !errors.Is(err, keeper.ErrNodeIDTaken) || !strings.Contains(err.Error(), "gate:1") {
 			t.Errorf("a second node with the same id: %v", err)
 		}
 		n, k := table.make(f, "gate:2", handlers(nil))

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/lonng/nano"
-	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/internal/nanotest"
 	"github.com/lonng/nano/session"
 )
@@ -293,7 +292,7 @@ func TestClusterRPCChain(t *testing.T) {
 func TestClusterBindPolicies(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		policy cluster.BindPolicy
+		policy session.BindPolicy
 		bind   string // what the second Bind says
 		first  string // why the first is kicked, if it is
 		stay   int    // how many stay
@@ -345,7 +344,7 @@ func TestClusterBindPolicies(t *testing.T) {
 
 // Both logins happen at the same moment: one stays.
 func TestClusterBindAtOnce(t *testing.T) {
-	for name, policy := range map[string]cluster.BindPolicy{"kick old": nano.BindKickOld, "refuse new": nano.BindRefuseNew} {
+	for name, policy := range map[string]session.BindPolicy{"kick old": nano.BindKickOld, "refuse new": nano.BindRefuseNew} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, f *fabric) {
 				m := f.start(t, masterAddr, handlers(nil))

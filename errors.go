@@ -31,7 +31,7 @@ func Errorf(code, format string, a ...any) *Error { return component.Errorf(code
 // Refuse makes the error with which a handshake validator refuses a client: the code and reason are in the answer,
 // after which the connection closes. The protocol uses 500 for a handshake that failed and 501 for a client that is
 // too old.
-func Refuse(code int, reason string) error { return &cluster.Refusal{Code: code, Reason: reason} }
+func Refuse(code int, reason string) error { return &session.Refusal{Code: code, Reason: reason} }
 
 // MessageID returns the id of the request that a handler's context belongs to, 0 for a notify: what a handler that
 // answers later passes to Session.ResponseMID, or to Session.FailMID with an error. The context must be the handler's, or made from it.

@@ -24,19 +24,19 @@ import (
 type Endpoint = cluster.Endpoint
 
 // Handshake is what a validator sees of a client's handshake, and what it can add to the answer.
-type Handshake = cluster.Handshake
+type Handshake = session.Handshake
 
 // The policies of WithBindPolicy.
 const (
-	BindKeepBoth  = cluster.BindKeepBoth  // both sessions stay, as in v0.5: the default
-	BindKickOld   = cluster.BindKickOld   // the old session is kicked with the reason "signed in elsewhere"
-	BindRefuseNew = cluster.BindRefuseNew // the new session's Bind returns session.ErrUIDTaken
+	BindKeepBoth  = session.BindKeepBoth  // both sessions stay, as in v0.5: the default
+	BindKickOld   = session.BindKickOld   // the old session is kicked with the reason "signed in elsewhere"
+	BindRefuseNew = session.BindRefuseNew // the new session's Bind returns session.ErrUIDTaken
 )
 
 // The policies of WithSlowConsumer.
 const (
-	SlowKick = cluster.SlowKick // the session is kicked with the reason "slow consumer": the default
-	SlowDrop = cluster.SlowDrop // what does not fit is dropped and counted; Push returns cluster.ErrBufferExceed
+	SlowKick = session.SlowKick // the session is kicked with the reason "slow consumer": the default
+	SlowDrop = session.SlowDrop // what does not fit is dropped and counted; Push returns cluster.ErrBufferExceed
 )
 
 // complain keeps an error for the start of the node, which returns it.
@@ -114,7 +114,7 @@ func WithHandshake(fn func(s *session.Session, h *Handshake) error) Option {
 }
 
 // WithBindPolicy says what Bind does when another session has the user. Default: BindKeepBoth.
-func WithBindPolicy(p cluster.BindPolicy) Option {
+func WithBindPolicy(p session.BindPolicy) Option {
 	return func(o *cluster.Options) { o.BindPolicy = p }
 }
 
@@ -169,7 +169,7 @@ func WithSendQueue(bytes int) Option {
 }
 
 // WithSlowConsumer says what happens to a session whose queue is full. Default: SlowKick.
-func WithSlowConsumer(p cluster.SlowPolicy) Option {
+func WithSlowConsumer(p session.SlowPolicy) Option {
 	return func(o *cluster.Options) { o.SlowConsumer = p }
 }
 

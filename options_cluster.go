@@ -6,13 +6,14 @@ import (
 	"slices"
 
 	"github.com/lonng/nano/cluster"
+	"github.com/lonng/nano/cluster/keeper"
 	"github.com/lonng/nano/session"
 )
 
 // WithKeeper has an engine such as etcd keep the list of the cluster's nodes, in the place of a master: k is this node's way
 // to it, made for this node alone. All nodes of the cluster use the same engine, and none has WithMaster or WithAdvertiseAddr.
 // Nodes of the 0.5 series cannot join. Default: none, a master keeps the list.
-func WithKeeper(k cluster.Keeper) Option {
+func WithKeeper(k keeper.Keeper) Option {
 	return func(o *cluster.Options) { o.Keeper = k }
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/component"
-	"github.com/lonng/nano/internal/log"
 	"github.com/lonng/nano/session"
 )
 
@@ -58,7 +57,7 @@ func WithHandshakeValidator(fn func(*session.Session, []byte) error) Option {
 
 // WithLogger sets a logger for the node: any value with the three methods. Only Println is called. Default: log/slog.
 // Newer: WithSlog.
-func WithLogger(l log.Logger) Option {
+func WithLogger(l cluster.Logger) Option {
 	return func(o *cluster.Options) { o.Logger = l }
 }
 

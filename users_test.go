@@ -45,7 +45,7 @@ func bind(t *testing.T, c *nanotest.Client, uid, want string) {
 func TestBindPolicies(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		policy cluster.BindPolicy
+		policy session.BindPolicy
 		bind   string  // what the second Bind says
 		holds  []int64 // the sessions that have the user after it
 	}{

@@ -70,7 +70,7 @@ func (d *directory) take(n *Node, from *origin, f *link.Frame) {
 	for _, s := range n.users.Of(f.UID) {
 		since := n.users.Since(s)
 		older := since < f.ID || since == f.ID && n.ServiceAddr < from.addr
-		if n.BindPolicy == BindKickOld && older || n.BindPolicy == BindRefuseNew && !older {
+		if n.BindPolicy == session.BindKickOld && older || n.BindPolicy == session.BindRefuseNew && !older {
 			_ = s.Kick(users.KickReason)
 		}
 	}

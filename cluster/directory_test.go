@@ -21,8 +21,8 @@ func TestLoginsByClocksThatDiffer(t *testing.T) {
 		told link.Frame
 	}
 	gateAt := func(addr string) *end {
-		n := &Node{ServiceAddr: addr, Options: Options{BindPolicy: BindKickOld}}
-		n.users = users.New(BindKickOld)
+		n := &Node{ServiceAddr: addr, Options: Options{BindPolicy: session.BindKickOld}}
+		n.users = users.New(session.BindKickOld)
 		n.directory.users = make(map[int64]map[remoteKey]uint64)
 		e := &end{node: n, net: mock.NewNetworkEntity()}
 		e.sess = session.NewWithID(e.net, 1)

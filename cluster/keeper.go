@@ -6,53 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lonng/nano/cluster/keeper"
 	"github.com/lonng/nano/internal/member"
 	"github.com/lonng/nano/service"
 )
-
-// Keeper keeps the member list of a cluster in the place of a master: an engine such as etcd, or a table of a database.
-// Each node has a Keeper of its own, for one life. Its methods may be called from any goroutine.
-//
-//	Join(ctx context.Context, self ListMember) (<-chan View, error)
-//	Update(ctx context.Context, self ListMember) error
-//	Leave(ctx context.Context) error
-//
-// Join enters self in the list, with the node id that it gives it unless self.Fixed, and returns the views of the list: the
-// first holds self, and then one comes after each change. It waits while the list cannot be reached; its error ends the
-// start of the node, ErrNodeIDTaken if self.Fixed and a living node has the id. Later the views are silent while the list
-// cannot be reached. They end after Leave, and when ctx ends: self then stays in the list until its time is over, as
-// if the process had died.
-//
-// Update replaces what the list says of self, whose State changes; NodeID is ignored. It is called again until it has worked.
-// Leave takes self out of the list at once.
-//
-// What nodes rely on: a node that has died is out of the views within four heartbeat intervals; one that was only silent gets
-// back in by itself; no two living nodes have one NodeID (1 to service.MaxNodeID), and one that was freed rests for an hour, as
-// sessions may be known by it; a process with a larger Epoch takes the place of one with the same Addr.
-type Keeper = member.Keeper
-
-// ListMember is one process of a node, as the list of members has it. A Keeper stores all of its fields as they are.
-type ListMember = member.Member
-
-// View is the whole list of members at one Version. It is not changed any more once it was handed over. A Keeper sets Settled.
-type View = member.View
-
-// Version orders views: of one Master (the list's own number; another one when the list begins anew) larger N are newer.
-// Left zero, views count as they come.
-type Version = member.Version
-
-// State is how far a node is in its life, as the list says it.
-type State = member.State
-
-// The states of a node. Only one that is working gets new sessions.
-const (
-	StateWorking  = member.Working
-	StateStarting = member.Starting
-	StateDraining = member.Draining
-)
-
-// ErrNodeIDTaken is what Join of a Keeper says when the node was configured with a node id that a living node has.
-var ErrNodeIDTaken = member.ErrNodeIDTaken
 
 var errNoSelf = errors.New("the first view does not hold this node")
 
@@ -96,7 +53,7 @@ func (n *Node) joinList(ctx context.Context) (err error) {
 }
 
 // followViews takes the list as it changes, until ctx or the views end.
-func (n *Node) followViews(ctx context.Context, views <-chan View) {
+func (n *Node) followViews(ctx context.Context, views <-chan keeper.View) {
 	for listed := true; ; {
 		select {
 		case <-ctx.Done():
@@ -121,7 +78,7 @@ func (n *Node) followViews(ctx context.Context, views <-chan View) {
 }
 
 // takeView tells whether this process is in the list.
-func (n *Node) takeView(v View) (listed bool) {
+func (n *Node) takeView(v keeper.View) (listed bool) {
 	v.Members = newestOf(v.Members)
 	for _, m := range v.Members {
 		if m.Addr != n.ServiceAddr || m.Epoch != n.epoch {
@@ -139,7 +96,7 @@ func (n *Node) takeView(v View) (listed bool) {
 }
 
 // newestOf leaves out who has been replaced by a later process at its address.
-func newestOf(all []ListMember) []ListMember {
+func newestOf(all []keeper.Member) []keeper.Member {
 	newest := make(map[string]uint64, len(all))
 	for _, m := range all {
 		newest[m.Addr] = max(newest[m.Addr], m.Epoch)
@@ -147,7 +104,7 @@ func newestOf(all []ListMember) []ListMember {
 	if len(newest) == len(all) {
 		return all
 	}
-	var kept []ListMember
+	var kept []keeper.Member
 	for _, m := range all {
 		if m.Epoch == newest[m.Addr] {
 			kept = append(kept, m)
@@ -158,7 +115,7 @@ func newestOf(all []ListMember) []ListMember {
 
 // updateList tells the list what has changed of this node, until ctx ends.
 func (n *Node) updateList(ctx context.Context) {
-	said := StateStarting
+	said := keeper.Starting
 	for {
 		var again <-chan time.Time
 		if !n.update(ctx, &said) {
@@ -173,7 +130,7 @@ func (n *Node) updateList(ctx context.Context) {
 	}
 }
 
-func (n *Node) update(ctx context.Context, said *State) (ok bool) {
+func (n *Node) update(ctx context.Context, said *keeper.State) (ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
 	n.members.beating.Lock()

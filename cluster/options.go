@@ -13,11 +13,11 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/lonng/nano/cluster/keeper"
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/log"
-	"github.com/lonng/nano/internal/users"
 	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/serialize"
@@ -38,30 +38,14 @@ const (
 	DefaultRetryInterval    = 3 * time.Second
 )
 
-// Handshake is what a validator sees of a client's handshake, and what it can add to the answer.
-type Handshake = gate.Handshake
-
-// Refusal is a validator's error that tells the client a code and a reason.
-type Refusal = gate.Refusal
-
-// BindPolicy says what a second login of the same user does.
-type BindPolicy = users.Policy
-
-// The policies of Bind.
-const (
-	BindKeepBoth  = users.KeepBoth  // both sessions stay, as in v0.5
-	BindKickOld   = users.KickOld   // the old session is kicked with the reason "signed in elsewhere"
-	BindRefuseNew = users.RefuseNew // the new session's Bind returns session.ErrUIDTaken
-)
-
-// SlowPolicy says what happens to a session whose send queue is full.
-type SlowPolicy int
-
-// The policies for slow consumers.
-const (
-	SlowKick SlowPolicy = iota // kicked with the reason "slow consumer"
-	SlowDrop                   // what does not fit is dropped, counted, and reported as ErrBufferExceed
-)
+// Logger is v0.5's logger, which programs pass to nano.WithLogger. Only Println is ever called, from
+// any goroutine: a library does not end its process. The two Fatal methods are there because v0.5's
+// programs have them.
+type Logger interface {
+	Println(v ...any)
+	Fatal(v ...any)
+	Fatalf(format string, v ...any)
+}
 
 // Endpoint is an address at which a node takes clients.
 type Endpoint struct {
@@ -108,12 +92,12 @@ type Options struct {
 	FlushTimeout     time.Duration                        // for what was queued before a close; 0: 5 s
 	ShutdownTimeout  time.Duration                        // of Shutdown; 0: 15 s
 	SendQueue        int                                  // bytes queued for one session; 0: 4 MiB
-	SlowConsumer     SlowPolicy                           // SlowKick
+	SlowConsumer     session.SlowPolicy                   // session.SlowKick
 	WriteDelay       time.Duration                        // how long output waits for more to go with it; 0: not
 	GzipMin          int                                  // pack payloads of so many bytes for clients that accept it; 0: never
 	Validate         func(*session.Session, []byte) error // v0.5's validator
-	Handshake        func(*session.Session, *Handshake) error
-	BindPolicy       BindPolicy                                            // BindKeepBoth
+	Handshake        func(*session.Session, *session.Handshake) error
+	BindPolicy       session.BindPolicy                                    // session.BindKeepBoth
 	ErrorsToAll      bool                                                  // error responses also to clients that did not ask for them
 	ErrorShape       func(s *session.Session, route string, err error) any // nil: code and error
 	SlowHandler      time.Duration                                         // after which a running handler is reported; 0: 1 s, negative: never
@@ -122,7 +106,7 @@ type Options struct {
 	Debug            bool                                                  // log every message
 	Routing          Routing                                               // chooses nodes; nil: random
 	Forwarded        []string                                              // keys of session values that backends see
-	Keeper           Keeper                                                // keeps the member list in the place of a master; nil: a master does
+	Keeper           keeper.Keeper                                         // keeps the member list in the place of a master; nil: a master does
 	LinkQueue        int                                                   // bytes that wait for another node; 0: 64 MiB
 
 	ServiceListener net.Listener // used instead of listening on the service address; the node closes it
@@ -130,7 +114,7 @@ type Options struct {
 	ClusterToken    string       // shared by all nodes
 	GrpcOptions     []grpc.DialOption
 
-	Logger      log.Logger           // v0.5's logger
+	Logger      Logger               // v0.5's logger
 	Slog        *slog.Logger         // nil: Logger if there is one, else slog.Default
 	Scheduler   *scheduler.Scheduler // nil: scheduler.Default
 	Lifetime    *session.Lifetimes   // nil: session.Lifetime
@@ -248,7 +232,7 @@ func (o *Options) gateConfig() (gate.Config, error) {
 		FlushTimeout:     or(o.FlushTimeout, DefaultFlushTimeout),
 		WriteDelay:       o.WriteDelay,
 		SendQueue:        or(o.SendQueue, DefaultSendQueue),
-		DropSlow:         o.SlowConsumer == SlowDrop,
+		DropSlow:         o.SlowConsumer == session.SlowDrop,
 		ErrorsToAll:      o.ErrorsToAll,
 		GzipMin:          o.GzipMin,
 		Debug:            o.Debug,
@@ -268,7 +252,7 @@ func (o *Options) gateConfig() (gate.Config, error) {
 		cfg.Pages = http.DefaultServeMux
 	}
 	if v := o.Validate; v != nil {
-		cfg.Handshake = func(s *session.Session, h *Handshake) error { return v(s, h.Payload) }
+		cfg.Handshake = func(s *session.Session, h *session.Handshake) error { return v(s, h.Payload) }
 	}
 	return cfg, nil
 }

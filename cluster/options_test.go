@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lonng/nano/cluster/keeper"
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/nanotest"
 	"github.com/lonng/nano/service"
@@ -48,7 +49,7 @@ func TestCheckFindsEachContradiction(t *testing.T) {
 		{"no proxy is trusted", Options{ProxyProtocol: true}},
 		{"keep one", Options{
 			Validate:  func(*session.Session, []byte) error { return nil },
-			Handshake: func(*session.Session, *Handshake) error { return nil },
+			Handshake: func(*session.Session, *session.Handshake) error { return nil },
 		}},
 		{"WithKeeper is set, and a master", Options{Keeper: noKeeper{}, IsMaster: true}},
 		{"WithKeeper is set, and a master", Options{Keeper: noKeeper{}, AdvertiseAddr: "m:1"}},
@@ -67,7 +68,7 @@ func TestCheckFindsEachContradiction(t *testing.T) {
 	}
 }
 
-type noKeeper struct{ Keeper }
+type noKeeper struct{ keeper.Keeper }
 
 // All mistakes are told at once: nobody wants to start a node once for each.
 func TestCheckTellsAll(t *testing.T) {
@@ -133,7 +134,7 @@ func TestOldValidatorIsTheHandshakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cfg.Handshake(nil, &Handshake{Payload: []byte("payload")}); !errors.Is(err, why) {
+	if err := cfg.Handshake(nil, &session.Handshake{Payload: []byte("payload")}); !errors.Is(err, why) {
 		t.Errorf("error %v", err)
 	}
 }

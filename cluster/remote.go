@@ -288,7 +288,7 @@ func (r *remote) BindUID(_ *session.Session, uid int64) error {
 	if same {
 		return nil
 	}
-	if r.node.BindPolicy == BindRefuseNew && (r.node.directory.elsewhere(uid, r.key) || len(r.node.users.Of(uid)) > 0) {
+	if r.node.BindPolicy == session.BindRefuseNew && (r.node.directory.elsewhere(uid, r.key) || len(r.node.users.Of(uid)) > 0) {
 		return session.ErrUIDTaken
 	}
 	r.mu.Lock()

@@ -48,7 +48,7 @@ func (n *Node) endUpstream(s *session.Session) {
 
 // bind registers a user, and kicks whom the policy wants gone.
 func (n *Node) bind(s *session.Session, uid int64) error {
-	if n.BindPolicy == BindRefuseNew && n.directory.elsewhere(uid, remoteKey{}) {
+	if n.BindPolicy == session.BindRefuseNew && n.directory.elsewhere(uid, remoteKey{}) {
 		return session.ErrUIDTaken
 	}
 	old, err := n.users.Bind(s, uid, n.bindTime(uid))

@@ -99,7 +99,7 @@ func (s *Session) advance(to uint32) bool {
 }
 
 // end is the rest of Close, after the handlers.
-func (s *Session) end(l *lifetime) {
+func (s *Session) end(l *Lifetimes) {
 	s.mu.Lock()
 	s.phase.Store(phaseClosed)
 	var observers []Observer

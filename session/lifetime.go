@@ -14,14 +14,10 @@ type LifetimeHandler func(*Session)
 // every node that was given no instance of its own.
 var Lifetime = NewLifetime()
 
-// Lifetimes is the type of [Lifetime] under a name that others can write.
-type Lifetimes = lifetime
-
-// lifetime holds the handlers for the moments of a session's life. Its methods
-// may be called from any goroutine; a handler that is added while handlers
-// run is run from the next time on. A panic of a handler costs that handler
-// only. The zero value is ready.
-type lifetime struct {
+// Lifetimes holds the handlers for the moments of a session's life: opened, bound, closed. Its methods
+// may be called from any goroutine. A handler that is added while handlers run is run from the next
+// time on. A panic of a handler costs that handler only. The zero value is ready.
+type Lifetimes struct {
 	mu sync.RWMutex
 	// Only ever appended to, so that a reader may keep the slice it saw.
 	opened, bound, closed []LifetimeHandler
@@ -29,15 +25,15 @@ type lifetime struct {
 }
 
 // NewLifetime returns an instance without handlers, for one node.
-func NewLifetime() *lifetime { return new(lifetime) }
+func NewLifetime() *Lifetimes { return new(Lifetimes) }
 
 // OnOpened adds a handler for sessions whose handshake is done. A node runs it
 // on its scheduler, before the calls of the session's messages there.
-func (l *lifetime) OnOpened(h LifetimeHandler) { l.add(&l.opened, h) }
+func (l *Lifetimes) OnOpened(h LifetimeHandler) { l.add(&l.opened, h) }
 
 // OnBound adds a handler for sessions that were bound to another uid than
 // before. It runs on the goroutine that called Bind.
-func (l *lifetime) OnBound(h LifetimeHandler) { l.add(&l.bound, h) }
+func (l *Lifetimes) OnBound(h LifetimeHandler) { l.add(&l.bound, h) }
 
 // OnClosed adds a handler for the end of sessions. The session has its uid,
 // its values and its groups still when the handler runs, and its context has
@@ -45,17 +41,17 @@ func (l *lifetime) OnBound(h LifetimeHandler) { l.add(&l.bound, h) }
 // it on its scheduler, after the calls that were queued there before the end.
 // A component with a scheduler of its own may have calls of the session in that
 // one's queue: a task that the handler pushes there stands behind them.
-func (l *lifetime) OnClosed(h LifetimeHandler) { l.add(&l.closed, h) }
+func (l *Lifetimes) OnClosed(h LifetimeHandler) { l.add(&l.closed, h) }
 
 // OnPanic sets what is called with the value and the stack of a panic in a
 // handler; nil and the default is an error in the log of slog.
-func (l *lifetime) OnPanic(f func(s *Session, v any, stack []byte)) {
+func (l *Lifetimes) OnPanic(f func(s *Session, v any, stack []byte)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.panicked = f
 }
 
-func (l *lifetime) add(to *[]LifetimeHandler, h LifetimeHandler) {
+func (l *Lifetimes) add(to *[]LifetimeHandler, h LifetimeHandler) {
 	if h == nil {
 		return
 	}
@@ -64,7 +60,7 @@ func (l *lifetime) add(to *[]LifetimeHandler, h LifetimeHandler) {
 	*to = append(*to, h)
 }
 
-func (l *lifetime) handlers(of *[]LifetimeHandler) []LifetimeHandler {
+func (l *Lifetimes) handlers(of *[]LifetimeHandler) []LifetimeHandler {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return *of
@@ -72,14 +68,14 @@ func (l *lifetime) handlers(of *[]LifetimeHandler) []LifetimeHandler {
 
 // Open runs the OnOpened handlers, once a session however often it is called
 // and not for one that closed. Whoever carries the session calls it.
-func (l *lifetime) Open(s *Session) {
+func (l *Lifetimes) Open(s *Session) {
 	if s != nil && s.advance(phaseOpen) {
 		l.run(&l.opened, s)
 	}
 }
 
 // Bound runs the OnBound handlers. Session.Bind calls it.
-func (l *lifetime) Bound(s *Session) {
+func (l *Lifetimes) Bound(s *Session) {
 	if s != nil {
 		l.run(&l.bound, s)
 	}
@@ -90,7 +86,7 @@ func (l *lifetime) Bound(s *Session) {
 // Whoever carries the session calls it, after its connection has ended. It
 // may be called more than once and from several goroutines: the first call
 // does all of it, the others return at once without waiting for the first.
-func (l *lifetime) Close(s *Session) {
+func (l *Lifetimes) Close(s *Session) {
 	if s == nil || !s.advance(phaseClosing) {
 		return
 	}
@@ -98,14 +94,14 @@ func (l *lifetime) Close(s *Session) {
 	s.end(l)
 }
 
-func (l *lifetime) run(of *[]LifetimeHandler, s *Session) {
+func (l *Lifetimes) run(of *[]LifetimeHandler, s *Session) {
 	for _, h := range l.handlers(of) {
 		l.shield(s, h)
 	}
 }
 
 // shield calls h and keeps its panic from whoever comes after it.
-func (l *lifetime) shield(s *Session, h LifetimeHandler) {
+func (l *Lifetimes) shield(s *Session, h LifetimeHandler) {
 	defer func() {
 		if v := recover(); v != nil {
 			l.report(s, v, debug.Stack())
@@ -114,7 +110,7 @@ func (l *lifetime) shield(s *Session, h LifetimeHandler) {
 	h(s)
 }
 
-func (l *lifetime) report(s *Session, v any, stack []byte) {
+func (l *Lifetimes) report(s *Session, v any, stack []byte) {
 	l.mu.RLock()
 	f := l.panicked
 	l.mu.RUnlock()

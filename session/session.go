@@ -16,7 +16,7 @@ import (
 type Session struct {
 	id     int64
 	entity NetworkEntity
-	life   *lifetime // nil: the default one
+	life   *Lifetimes // nil: the default one
 
 	uid   atomic.Int64 // stored under mu
 	phase atomic.Uint32
@@ -54,9 +54,9 @@ func NewWithID(entity NetworkEntity, id int64) *Session {
 
 // SetLifetime says whose handlers Bind tells; nil and the default is
 // [Lifetime]. It is for whoever made the session, before anybody else has it.
-func (s *Session) SetLifetime(l *lifetime) { s.life = l }
+func (s *Session) SetLifetime(l *Lifetimes) { s.life = l }
 
-func (s *Session) lifetime() *lifetime {
+func (s *Session) lifetime() *Lifetimes {
 	if s.life != nil {
 		return s.life
 	}

@@ -16,6 +16,7 @@ import (
 var home = map[string]string{
 	"nano":             "",
 	"internal/message": "codec",
+	"internal/log":     "cluster",
 }
 
 // Every name that programs written for v0.5 use must be there with the same type: one that is
@@ -198,6 +199,9 @@ func find(packages map[string]*loaded, pkg, name string) (types.Object, error) {
 	if p == nil {
 		return nil, fmt.Errorf("no package in %q", folder)
 	}
+	if to, ok := renamed[pkg+"."+name]; ok {
+		name = to
+	}
 	obj := p.types.Scope().Lookup(name)
 	if obj == nil {
 		return nil, fmt.Errorf("no %s in package %s", name, p.types.Path())
@@ -225,9 +229,14 @@ func same(pkg string, have types.Type, want string) error {
 // folders is what stands before a package's name in the list: net/ of net/http.Request.
 var folders = regexp.MustCompile(`(?:\w[\w.-]*/)+`)
 
+// renamed are types of v0.5 that no program can name, and that have a public name now.
+var renamed = map[string]string{"session.lifetime": "Lifetimes"}
+
 // moved are the types that are reached through another name now.
 var moved = map[string]string{
 	"message.Message":  "codec.Message",
+	"session.lifetime": "session.Lifetimes",
+	"log.Logger":       "cluster.Logger",
 	"message.Type":     "codec.Type",
 	"pipeline.Message": "codec.Message", // the alias
 }

@@ -49,7 +49,7 @@ type Config struct {
 	Dictionary *codec.Dictionary
 	Serializer serialize.Serializer
 	Pipeline   pipeline.Pipeline // may be nil
-	Handshake  func(s *session.Session, h *Handshake) error
+	Handshake  func(s *session.Session, h *session.Handshake) error
 	Table      *dispatch.Table
 	Log        *slog.Logger
 

@@ -8,13 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/http"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/session"
 )
 
 // Words of sys.accept, see the protocol.
@@ -23,30 +23,6 @@ const (
 	acceptGzip  = "gzip"
 	acceptBatch = "batch"
 )
-
-// Handshake is what a validator sees of a client's handshake, and what it can add to the answer.
-type Handshake struct {
-	// Payload is the handshake's body as the client sent it; often JSON with the keys sys and user, but the
-	// client decides, and it may be empty. It is valid during the call.
-	Payload []byte
-	// Request is the HTTP request that was upgraded, with its headers and cookies; nil on TCP.
-	Request *http.Request
-	// Sys is added to the "sys" part of the answer. Keys that the protocol uses (heartbeat, servertime, dict,
-	// dictVersion, maxPacket, accepted) are not overwritten.
-	Sys map[string]any
-	// User is the "user" part of the answer; left out if nil.
-	User any
-}
-
-// Refusal is the error of a validator that says what the client is told.
-type Refusal struct {
-	Code   int
-	Reason string
-}
-
-func (r *Refusal) Error() string {
-	return fmt.Sprintf("handshake refused with code %d: %s", r.Code, r.Reason)
-}
 
 // Codes of the handshake's answer.
 const (
@@ -89,7 +65,7 @@ func (a *answer) init(cfg *Config) error {
 }
 
 // make returns the answer for one client.
-func (a *answer) make(h *Handshake, said greeting) (*frame, error) {
+func (a *answer) make(h *session.Handshake, said greeting) (*frame, error) {
 	special := said.newer || len(h.Sys) > 0 || h.User != nil
 	now := time.Now().Unix()
 	if u := a.usual.Load(); !special && u != nil && u.second == now {
@@ -107,7 +83,7 @@ func (a *answer) make(h *Handshake, said greeting) (*frame, error) {
 }
 
 // packet encodes the answer for one client.
-func (a *answer) packet(h *Handshake, said greeting) ([]byte, error) {
+func (a *answer) packet(h *session.Handshake, said greeting) ([]byte, error) {
 	sys := make(map[string]any, len(h.Sys)+6)
 	for k, v := range h.Sys {
 		sys[k] = v
@@ -142,7 +118,7 @@ func (a *answer) packet(h *Handshake, said greeting) ([]byte, error) {
 
 // shakeHands answers a handshake. A repeated one is answered again and changes nothing.
 func (c *Conn) shakeHands(body []byte) error {
-	h := &Handshake{Payload: body, Request: c.request}
+	h := &session.Handshake{Payload: body, Request: c.request}
 	if phase(c.phase.Load()) != waiting {
 		f, err := c.gate.shake.make(h, greeting{})
 		if err != nil {
@@ -206,7 +182,7 @@ func (c *Conn) greeted(body []byte) (g greeting) {
 }
 
 // validate calls the application's validator; a panic there refuses this client only.
-func (c *Conn) validate(h *Handshake) (err error) {
+func (c *Conn) validate(h *session.Handshake) (err error) {
 	if c.gate.cfg.Handshake == nil {
 		return nil
 	}
@@ -227,7 +203,7 @@ func (c *Conn) refuse(err error) {
 		Code   int    `json:"code"`
 		Reason string `json:"reason,omitempty"`
 	}{Code: handshakeFailed}
-	var r *Refusal
+	var r *session.Refusal
 	if errors.As(err, &r) {
 		no.Code, no.Reason = r.Code, r.Reason
 	}

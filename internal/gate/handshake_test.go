@@ -62,25 +62,25 @@ func TestHandshakeAnswer(t *testing.T) {
 		{"version without accept", func(c *Config) { c.Dictionary = dict }, `{"sys":{"dictVersion":"VERSION"}}`,
 			`{"code":200,"sys":{"heartbeat":1,"servertime":TIME,"dict":{"T.Echo":1,"onIt":2}}}`},
 		{"additions", func(c *Config) {
-			c.Handshake = func(_ *session.Session, h *Handshake) error {
+			c.Handshake = func(_ *session.Session, h *session.Handshake) error {
 				h.Sys = map[string]any{"shard": 3, "heartbeat": 0, "servertime": "x", "dict": "x", "accepted": "x", "dictVersion": "x", "maxPacket": "x"}
 				h.User = map[string]string{"name": "ann"}
 				return nil
 			}
 		}, `{}`, `{"code":200,"sys":{"heartbeat":1,"servertime":TIME,"shard":3},"user":{"name":"ann"}}`},
 		{"refused", func(c *Config) {
-			c.Handshake = func(*session.Session, *Handshake) error { return errors.New("secret reason") }
+			c.Handshake = func(*session.Session, *session.Handshake) error { return errors.New("secret reason") }
 		}, `{}`, `{"code":500}`},
 		{"refused with a code", func(c *Config) {
-			c.Handshake = func(*session.Session, *Handshake) error {
-				return fmt.Errorf("wrapped: %w", &Refusal{Code: 501, Reason: "too old"})
+			c.Handshake = func(*session.Session, *session.Handshake) error {
+				return fmt.Errorf("wrapped: %w", &session.Refusal{Code: 501, Reason: "too old"})
 			}
 		}, `{}`, `{"code":501,"reason":"too old"}`},
 		{"panic", func(c *Config) {
-			c.Handshake = func(*session.Session, *Handshake) error { panic("secret") }
+			c.Handshake = func(*session.Session, *session.Handshake) error { panic("secret") }
 		}, `{}`, `{"code":500}`},
 		{"additions that are no JSON", func(c *Config) {
-			c.Handshake = func(_ *session.Session, h *Handshake) error { h.User = make(chan int); return nil }
+			c.Handshake = func(_ *session.Session, h *session.Handshake) error { h.User = make(chan int); return nil }
 		}, `{}`, `{"code":500}`},
 	} {
 		for _, websocket := range []bool{false, true} {
@@ -133,7 +133,7 @@ func TestHandshakeValidatorSeesTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seen := make(chan string, 2)
 		w := newWorld(t, func(c *Config) {
-			c.Handshake = func(s *session.Session, h *Handshake) error {
+			c.Handshake = func(s *session.Session, h *session.Handshake) error {
 				s.Set("payload", string(h.Payload))
 				if h.Request == nil {
 					seen <- "tcp"
@@ -170,7 +170,7 @@ func TestHandshakeValidatorThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})
 		w := newWorld(t, func(c *Config) {
-			c.Handshake = func(_ *session.Session, h *Handshake) error {
+			c.Handshake = func(_ *session.Session, h *session.Handshake) error {
 				if string(h.Payload) == "slow" {
 					<-free
 				}
@@ -205,7 +205,7 @@ func TestHandshakeValidatorUsesTheSession(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, func(c *Config) {
 					c.WriteDelay = time.Millisecond
-					c.Handshake = func(s *session.Session, h *Handshake) error {
+					c.Handshake = func(s *session.Session, h *session.Handshake) error {
 						if string(h.Payload) == "close" {
 							s.Close()
 							return nil
@@ -292,7 +292,7 @@ func TestShutdownWithAReaderInTheApplication(t *testing.T) {
 		free := make(chan struct{})
 		w := newWorld(t, func(c *Config) {
 			c.HandshakeTimeout = time.Hour
-			c.Handshake = func(*session.Session, *Handshake) error { <-free; return nil }
+			c.Handshake = func(*session.Session, *session.Handshake) error { <-free; return nil }
 		})
 		c := w.dial(t, false)
 		c.WritePacket(codec.Handshake, nil)

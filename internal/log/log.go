@@ -8,22 +8,19 @@ import (
 	"strings"
 )
 
-// Logger is v0.5's logger. Only Println is ever called: a library does not end its process, so the two Fatal
-// methods are there because programs have them.
-type Logger interface {
+// Printer is the one method of v0.5's logger that is ever called.
+type Printer interface {
 	Println(v ...any)
-	Fatal(v ...any)
-	Fatalf(format string, v ...any)
 }
 
 // New returns a logger whose records become lines of l.Println: message, then key=value pairs.
-func New(l Logger, level slog.Level) *slog.Logger {
+func New(l Printer, level slog.Level) *slog.Logger {
 	return slog.New(&handler{out: l, level: level})
 }
 
 // handler formats a record as one line. It is immutable, so it may be used by any number of goroutines.
 type handler struct {
-	out   Logger
+	out   Printer
 	level slog.Level
 	group string // prefix of keys, with its dot
 	attrs string // formatted, each with a leading blank

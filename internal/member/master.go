@@ -77,7 +77,7 @@ type Answer struct {
 
 // NewMaster returns a master whose list holds self alone. self needs an address and an epoch.
 func NewMaster(self Member, cfg Config, now time.Time) (*Master, error) {
-	self = self.clean()
+	self = clean(self)
 	switch {
 	case self.Addr == "":
 		return nil, ErrEmpty
@@ -236,7 +236,7 @@ func (m *Master) Update(self Member, now time.Time) Effects {
 	m.pass(now)
 	before := m.version
 	self.Addr, self.Epoch = m.self.Addr, m.self.Epoch
-	m.change(m.self, self.clean())
+	m.change(m.self, clean(self))
 	return m.finish(before)
 }
 
@@ -281,7 +281,7 @@ func (m *Master) pass(now time.Time) {
 
 // check returns info as lists have it, or what is wrong with it.
 func (m *Master) check(info Member) (Member, error) {
-	info = info.clean()
+	info = clean(info)
 	switch {
 	case info.Addr == "":
 		return info, ErrEmpty

@@ -133,7 +133,7 @@ func (p *Peers) View(v View) []Effect {
 		}
 	}
 	for _, m := range v.Members {
-		effects = append(effects, p.set(m.clean(), v.Version.Master)...)
+		effects = append(effects, p.set(clean(m), v.Version.Master)...)
 	}
 	return effects
 }
@@ -142,7 +142,7 @@ func (p *Peers) View(v View) []Effect {
 // zero if it bears none, as those of a legacy master. An address or an epoch that makes no sense is an error, and
 // nothing has happened.
 func (p *Peers) NewMember(m Member, at Version) ([]Effect, error) {
-	m = m.clean()
+	m = clean(m)
 	if m.Addr == "" {
 		return nil, ErrEmpty
 	}

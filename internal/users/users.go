@@ -8,16 +8,6 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// Policy says what happens when a session is bound to a user that another session has.
-type Policy int
-
-// The policies.
-const (
-	KeepBoth  Policy = iota // both stay
-	KickOld                 // the new one has the user, the old ones are kicked
-	RefuseNew               // Bind returns session.ErrUIDTaken
-)
-
 // KickReason is what a session is told that another one has replaced.
 const KickReason = "signed in elsewhere"
 
@@ -32,7 +22,7 @@ type entry struct {
 // Register knows the live sessions. Its methods may be called concurrently. A session is only ever removed as
 // itself, so the end of an old one leaves a new one of the same user alone.
 type Register struct {
-	policy Policy
+	policy session.BindPolicy
 
 	mu    sync.RWMutex
 	byID  map[int64]entry
@@ -40,7 +30,7 @@ type Register struct {
 }
 
 // New returns an empty register.
-func New(p Policy) *Register {
+func New(p session.BindPolicy) *Register {
 	return &Register{policy: p, byID: make(map[int64]entry), byUID: make(map[int64][]*session.Session)}
 }
 
@@ -66,9 +56,9 @@ func (r *Register) Bind(s *session.Session, uid int64, since uint64) (kick []*se
 	others := r.byUID[uid]
 	if len(others) > 0 {
 		switch r.policy {
-		case RefuseNew:
+		case session.BindRefuseNew:
 			return nil, session.ErrUIDTaken
-		case KickOld:
+		case session.BindKickOld:
 			kick, others = others, nil
 			for _, old := range kick {
 				r.byID[old.ID()] = entry{session: old}

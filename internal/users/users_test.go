@@ -12,7 +12,7 @@ import (
 func newSession(id int64) *session.Session { return session.NewWithID(nil, id) }
 
 // opened returns a register with n sessions, ids from 1.
-func opened(p Policy, n int) (*Register, []*session.Session) {
+func opened(p session.BindPolicy, n int) (*Register, []*session.Session) {
 	r := New(p)
 	var all []*session.Session
 	for id := range n {
@@ -36,14 +36,14 @@ func mustBind(t *testing.T, r *Register, s *session.Session, uid int64) []*sessi
 func TestPolicies(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		policy Policy
+		policy session.BindPolicy
 		kicked int   // how many of the old ones
 		err    error // of the second Bind
 		holds  []int // which of the two have the user after
 	}{
-		{"keep both", KeepBoth, 0, nil, []int{0, 1}},
-		{"kick old", KickOld, 1, nil, []int{1}},
-		{"refuse new", RefuseNew, 0, session.ErrUIDTaken, []int{0}},
+		{"keep both", session.BindKeepBoth, 0, nil, []int{0, 1}},
+		{"kick old", session.BindKickOld, 1, nil, []int{1}},
+		{"refuse new", session.BindRefuseNew, 0, session.ErrUIDTaken, []int{0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, s := opened(c.policy, 2)
@@ -72,7 +72,7 @@ func TestPolicies(t *testing.T) {
 }
 
 func TestBindAgainChangesNothing(t *testing.T) {
-	for _, p := range []Policy{KeepBoth, KickOld, RefuseNew} {
+	for _, p := range []session.BindPolicy{session.BindKeepBoth, session.BindKickOld, session.BindRefuseNew} {
 		r, s := opened(p, 1)
 		mustBind(t, r, s[0], 7)
 		if kick := mustBind(t, r, s[0], 7); len(kick) != 0 || len(r.Of(7)) != 1 {
@@ -83,7 +83,7 @@ func TestBindAgainChangesNothing(t *testing.T) {
 
 // A session that signs in as somebody else is the former user no longer, or pushes to that user would reach a stranger.
 func TestRebindLeavesTheFormerUser(t *testing.T) {
-	r, s := opened(KeepBoth, 1)
+	r, s := opened(session.BindKeepBoth, 1)
 	mustBind(t, r, s[0], 7)
 	mustBind(t, r, s[0], 8)
 	if len(r.Of(7)) != 0 || len(r.Of(8)) != 1 {
@@ -111,7 +111,7 @@ func TestEndOfAnOldSessionNeverRemovesANewOne(t *testing.T) {
 		{"cleared and removed", func(r *Register, old *session.Session) { r.Unbind(old, 7); r.Remove(old) }},
 		{"signed in as somebody else", func(r *Register, old *session.Session) { _, _ = r.Bind(old, 8, 1) }},
 	} {
-		for _, p := range []Policy{KeepBoth, KickOld} {
+		for _, p := range []session.BindPolicy{session.BindKeepBoth, session.BindKickOld} {
 			t.Run(c.name, func(t *testing.T) {
 				r, s := opened(p, 2)
 				mustBind(t, r, s[0], 7)
@@ -130,7 +130,7 @@ func TestEndOfAnOldSessionNeverRemovesANewOne(t *testing.T) {
 
 // An id that was given twice, by two nodes' sessions in one register, must not mix the two up.
 func TestAnotherSessionWithTheSameIDIsAnotherSession(t *testing.T) {
-	r, s := opened(KeepBoth, 1)
+	r, s := opened(session.BindKeepBoth, 1)
 	stranger := newSession(1)
 	if _, err := r.Bind(stranger, 7, 1); !errors.Is(err, session.ErrClosed) {
 		t.Errorf("Bind of a session that was never added: %v", err)
@@ -144,7 +144,7 @@ func TestAnotherSessionWithTheSameIDIsAnotherSession(t *testing.T) {
 }
 
 func TestNothingIsLeftOfARemovedSession(t *testing.T) {
-	r, s := opened(KeepBoth, 1)
+	r, s := opened(session.BindKeepBoth, 1)
 	mustBind(t, r, s[0], 7)
 	r.Remove(s[0])
 	if _, err := r.Bind(s[0], 7, 1); !errors.Is(err, session.ErrClosed) {
@@ -160,7 +160,7 @@ func TestNothingIsLeftOfARemovedSession(t *testing.T) {
 
 // What Of returned is the caller's to read, also while sessions come and go.
 func TestOfIsASnapshot(t *testing.T) {
-	r, s := opened(KeepBoth, 4)
+	r, s := opened(session.BindKeepBoth, 4)
 	for _, one := range s[:3] {
 		mustBind(t, r, one, 7)
 	}
@@ -179,7 +179,7 @@ func TestOfIsASnapshot(t *testing.T) {
 // Bind and the connection's end come from two goroutines: whichever is first, no user may be left with a session that
 // is gone, or pushes to that user go nowhere for good.
 func TestBindRacesRemove(t *testing.T) {
-	for _, p := range []Policy{KeepBoth, KickOld, RefuseNew} {
+	for _, p := range []session.BindPolicy{session.BindKeepBoth, session.BindKickOld, session.BindRefuseNew} {
 		r := New(p)
 		var wg sync.WaitGroup
 		for id := range int64(2000) {
@@ -206,7 +206,7 @@ func TestBindRacesRemove(t *testing.T) {
 
 // Of many that sign in as one user at the same time exactly one may have it, where the application wants one.
 func TestOneWinsTheUser(t *testing.T) {
-	for _, p := range []Policy{KickOld, RefuseNew} {
+	for _, p := range []session.BindPolicy{session.BindKickOld, session.BindRefuseNew} {
 		r, all := opened(p, 50)
 		var wg sync.WaitGroup
 		var mu sync.Mutex
