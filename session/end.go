@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"reflect"
-	"slices"
 )
 
 // Observer is told of what happens to a session that it holds, as a group
@@ -22,7 +21,7 @@ type Observer interface {
 type extra struct {
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
-	observers []Observer // in the order in which they came
+	observers observers
 }
 
 func (s *Session) extraLocked() *extra {
@@ -64,10 +63,7 @@ func (s *Session) Observe(o Observer) bool {
 	if s.phase.Load() >= phaseClosing {
 		return false
 	}
-	x := s.extraLocked()
-	if !slices.Contains(x.observers, o) {
-		x.observers = append(x.observers, o)
-	}
+	s.extraLocked().observers.add(o)
 	return true
 }
 
@@ -78,11 +74,8 @@ func (s *Session) Unobserve(o Observer) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.extra == nil {
-		return
-	}
-	if i := slices.Index(s.extra.observers, o); i >= 0 {
-		s.extra.observers = slices.Delete(s.extra.observers, i, i+1)
+	if s.extra != nil {
+		s.extra.observers.remove(o)
 	}
 }
 
@@ -102,10 +95,10 @@ func (s *Session) advance(to uint32) bool {
 func (s *Session) end(l *Lifetimes) {
 	s.mu.Lock()
 	s.phase.Store(phaseClosed)
-	var observers []Observer
+	var told []Observer
 	var cancel context.CancelCauseFunc
 	if s.extra != nil {
-		observers, s.extra.observers = s.extra.observers, nil
+		told, s.extra.observers = s.extra.observers.all(), observers{}
 		cancel = s.extra.cancel
 	}
 	s.mu.Unlock()
@@ -113,7 +106,7 @@ func (s *Session) end(l *Lifetimes) {
 	if cancel != nil {
 		cancel(ErrClosed)
 	}
-	for _, o := range observers {
+	for _, o := range told {
 		l.shield(s, o.SessionClosed)
 	}
 }
@@ -121,12 +114,12 @@ func (s *Session) end(l *Lifetimes) {
 // tellBound tells the observers that the uid has changed.
 func (s *Session) tellBound() {
 	s.mu.Lock()
-	var observers []Observer
+	var told []Observer
 	if s.extra != nil {
-		observers = slices.Clone(s.extra.observers)
+		told = s.extra.observers.all()
 	}
 	s.mu.Unlock()
-	for _, o := range observers {
+	for _, o := range told {
 		s.lifetime().shield(s, o.SessionBound)
 	}
 }

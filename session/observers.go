@@ -1,0 +1,78 @@
+package session
+
+import "slices"
+
+// fewObservers is up to how many observers are found by looking at each of them.
+const fewObservers = 16
+
+// observers are those that a session tells, in the order in which they came.
+// Adding and removing one takes the same time however many there are: a session
+// may be in very many groups.
+type observers struct {
+	list []Observer       // a removed one leaves nil behind where at is used
+	at   map[Observer]int // places in list; nil while there are few
+	left int              // how many of list are nil
+}
+
+// index returns the place of o, -1 if there is none.
+func (l *observers) index(o Observer) int {
+	if l.at == nil {
+		return slices.Index(l.list, o)
+	}
+	if i, ok := l.at[o]; ok {
+		return i
+	}
+	return -1
+}
+
+func (l *observers) add(o Observer) {
+	if l.index(o) >= 0 {
+		return
+	}
+	l.list = append(l.list, o)
+	switch {
+	case l.at != nil:
+		l.at[o] = len(l.list) - 1
+	case len(l.list) > fewObservers:
+		l.pack()
+	}
+}
+
+func (l *observers) remove(o Observer) {
+	i := l.index(o)
+	switch {
+	case i < 0:
+	case l.at == nil:
+		l.list = slices.Delete(l.list, i, i+1)
+	default:
+		delete(l.at, o)
+		l.list[i] = nil
+		if l.left++; l.left > len(l.list)/2 {
+			l.pack()
+		}
+	}
+}
+
+// pack closes the gaps, and makes the map of the places if it is needed.
+func (l *observers) pack() {
+	l.list = slices.Clip(l.all())
+	l.at, l.left = nil, 0
+	if len(l.list) <= fewObservers {
+		return
+	}
+	l.at = make(map[Observer]int, len(l.list))
+	for i, o := range l.list {
+		l.at[o] = i
+	}
+}
+
+// all returns a copy.
+func (l *observers) all() []Observer {
+	all := make([]Observer, 0, len(l.list)-l.left)
+	for _, o := range l.list {
+		if o != nil {
+			all = append(all, o)
+		}
+	}
+	return all
+}
