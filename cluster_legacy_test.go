@@ -34,25 +34,16 @@ type old struct {
 	mu      sync.Mutex
 	calls   []string
 	members []*clusterpb.MemberInfo // as a master
+	known   map[string][]string     // services of others, by address, as a gate
 	beats   map[string]int
 	conns   map[string]*grpc.ClientConn
 	handle  func(gate string, id int64, mid uint64, route string, data []byte)
 }
 
-// plain is a message without what 0.5 does not know.
-func plain[M proto.Message](m M) M {
-	m = proto.Clone(m).(M)
-	switch m := any(m).(type) {
-	case *clusterpb.MemberInfo:
-		m.Link, m.Epoch, m.State, m.NodeId, m.Fixed, m.Joined = 0, 0, 0, 0, false, 0
-	}
-	return m
-}
-
 func (f *fabric) old(t *testing.T, addr string, services ...string) *old {
 	t.Helper()
 	o := &old{t: t, f: f, info: &clusterpb.MemberInfo{Label: "old", ServiceAddr: addr, Services: services},
-		beats: make(map[string]int), conns: make(map[string]*grpc.ClientConn)}
+		beats: make(map[string]int), known: make(map[string][]string), conns: make(map[string]*grpc.ClientConn)}
 	server := grpc.NewServer()
 	clusterpb.RegisterMemberServer(server, o)
 	clusterpb.RegisterMasterServer(server, o)
@@ -70,6 +61,11 @@ func (f *fabric) old(t *testing.T, addr string, services ...string) *old {
 		}
 	})
 	return o
+}
+
+// forget takes a node out of the list; o.mu is held.
+func (o *old) forget(addr string) {
+	o.members = slices.DeleteFunc(o.members, func(m *clusterpb.MemberInfo) bool { return m.GetServiceAddr() == addr })
 }
 
 // to is a connection to another node.
@@ -100,7 +96,10 @@ func (o *old) register() []string {
 		o.t.Fatalf("register: %v", err)
 	}
 	var all []string
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for _, m := range resp.GetMembers() {
+		o.known[m.GetServiceAddr()] = m.GetServices()
 		all = append(all, fmt.Sprint(m.GetServiceAddr(), m.GetServices()))
 	}
 	slices.Sort(all)
@@ -151,11 +150,17 @@ func (o *old) HandleResponse(_ context.Context, r *clusterpb.ResponseMessage) (*
 
 func (o *old) NewMember(_ context.Context, r *clusterpb.NewMemberRequest) (*clusterpb.NewMemberResponse, error) {
 	o.note("new %s %v", r.GetMemberInfo().GetServiceAddr(), r.GetMemberInfo().GetServices())
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.known[r.GetMemberInfo().GetServiceAddr()] = r.GetMemberInfo().GetServices()
 	return &clusterpb.NewMemberResponse{}, nil
 }
 
 func (o *old) DelMember(_ context.Context, r *clusterpb.DelMemberRequest) (*clusterpb.DelMemberResponse, error) {
 	o.note("del %s", r.GetServiceAddr())
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.known, r.GetServiceAddr())
 	return &clusterpb.DelMemberResponse{}, nil
 }
 
@@ -169,13 +174,15 @@ func (o *old) CloseSession(_ context.Context, r *clusterpb.CloseSessionRequest) 
 	return &clusterpb.CloseSessionResponse{}, nil
 }
 
-// Register is what a master of 0.5 does: it tells the others, and answers with those who were there.
+// Register is what a master of 0.5 does: it tells the others, and answers with those who were there. It keeps the fields
+// that it does not know, as protobuf does, and passes them on as they came.
 func (o *old) Register(ctx context.Context, r *clusterpb.RegisterRequest) (*clusterpb.RegisterResponse, error) {
-	info := plain(r.GetMemberInfo())
+	info := proto.CloneOf(r.GetMemberInfo())
 	if info.GetServiceAddr() == "" {
 		return nil, status.Error(codes.Unknown, "invalid register request")
 	}
 	o.mu.Lock()
+	o.forget(info.GetServiceAddr())
 	before := append([]*clusterpb.MemberInfo{o.info}, o.members...)
 	o.members = append(o.members, info)
 	o.mu.Unlock()
@@ -189,7 +196,7 @@ func (o *old) Register(ctx context.Context, r *clusterpb.RegisterRequest) (*clus
 
 func (o *old) Unregister(ctx context.Context, r *clusterpb.UnregisterRequest) (*clusterpb.UnregisterResponse, error) {
 	o.mu.Lock()
-	o.members = slices.DeleteFunc(o.members, func(m *clusterpb.MemberInfo) bool { return m.GetServiceAddr() == r.GetServiceAddr() })
+	o.forget(r.GetServiceAddr())
 	others := slices.Clone(o.members)
 	o.mu.Unlock()
 	for _, m := range others {
@@ -200,10 +207,15 @@ func (o *old) Unregister(ctx context.Context, r *clusterpb.UnregisterRequest) (*
 	return &clusterpb.UnregisterResponse{}, nil
 }
 
+// Heartbeat of a node that is in the list changes nothing of what the list says.
 func (o *old) Heartbeat(_ context.Context, r *clusterpb.HeartbeatRequest) (*clusterpb.HeartbeatResponse, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.beats[r.GetMemberInfo().GetServiceAddr()]++
+	addr := r.GetMemberInfo().GetServiceAddr()
+	o.beats[addr]++
+	if !slices.ContainsFunc(o.members, func(m *clusterpb.MemberInfo) bool { return m.GetServiceAddr() == addr }) {
+		o.members = append(o.members, proto.CloneOf(r.GetMemberInfo()))
+	}
 	return &clusterpb.HeartbeatResponse{}, nil
 }
 
@@ -443,11 +455,13 @@ func TestClusterOldMaster(t *testing.T) {
 		if a, b := g.opened()[0], closing.opened()[0]; a == b {
 			t.Errorf("both gates have given the session id %d", a)
 		}
-		one.Notify("Back.Kick", []byte("x")) // a close, in the common language
+		one.Notify("Back.Kick", []byte("x"))
 		if got := one.Push("last"); string(got) != "words" {
 			t.Errorf("pushed %q", got)
 		}
-		one.Ended()
+		if got := one.Kicked(); got != "x" { // over a link: the master passes on that there is one
+			t.Errorf("kicked with %q", got)
+		}
 		synctest.Wait()
 		if got := closed.list(); len(got) != 1 {
 			t.Errorf("OnClosed: %q", got)

@@ -114,7 +114,7 @@ func (n *Node) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	view := member.View{Settled: true, Members: fromInfos(resp.GetMembers())} // of a master of the 0.5 series
+	view := member.LegacyView(fromInfos(resp.GetMembers()))
 	if resp.GetView() != nil {
 		view = fromView(resp.GetView())
 	}

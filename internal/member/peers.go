@@ -112,6 +112,16 @@ func (p *Peers) Have() Version {
 	return p.have
 }
 
+// LegacyView is the list of a master of the 0.5 series as a View. Such a master keeps what a node said when it registered, and
+// passes it on for ever: that the node was starting is not news, and all count as working.
+func LegacyView(members []Member) View {
+	all := slices.Clone(members)
+	for i := range all {
+		all[i].State = Working
+	}
+	return View{Settled: true, Members: all}
+}
+
 // View takes a whole list: from the answer to a registration, or fetched, or from a Keeper. One that is older
 // than what is known is ignored. A list of a legacy master has no Version and counts as settled.
 func (p *Peers) View(v View) []Effect {
@@ -139,7 +149,7 @@ func (p *Peers) View(v View) []Effect {
 }
 
 // NewMember takes the call of that name: a member came or has changed. at is the version that the call bears;
-// zero if it bears none, as those of a legacy master. An address or an epoch that makes no sense is an error, and
+// zero if it bears none, as those of a legacy master, whose word on the member's state is not believed, see LegacyView. An address or an epoch that makes no sense is an error, and
 // nothing has happened.
 func (p *Peers) NewMember(m Member, at Version) ([]Effect, error) {
 	m = clean(m)
@@ -149,8 +159,11 @@ func (p *Peers) NewMember(m Member, at Version) ([]Effect, error) {
 	if effects, apply := p.follow(at); !apply {
 		return effects, nil
 	}
-	if old := p.peers[m.Addr]; old != nil && at == (Version{}) && m.Epoch < old.Epoch {
-		return nil, nil // a late call
+	if at == (Version{}) {
+		if old := p.peers[m.Addr]; old != nil && m.Epoch < old.Epoch {
+			return nil, nil // a late call
+		}
+		m.State = Working
 	}
 	return p.set(m, at.Master), nil
 }

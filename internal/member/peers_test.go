@@ -46,6 +46,8 @@ func view200(n uint64, all ...member.Member) member.View {
 	return v
 }
 
+func starting(m *member.Member) { m.State = member.Starting }
+
 func joined(m member.Member, step uint64) member.Member {
 	m.Joined = step
 	return m
@@ -267,6 +269,14 @@ func TestPeersPlays(t *testing.T) {
 			{"it knows no epochs", goes("a", 0, none), "removed a#2[chat]"},
 			{"", goes("old", 0, none), "removed old"},
 			{"", newest(none), "yes"},
+		},
+		"a legacy master says for ever what a node said when it registered": {
+			{"", sees(member.LegacyView([]member.Member{with(a, starting)})), "added a#1[chat]"},
+			{"", open, "a#1[chat]"},
+			{"", comes(with(b, starting), none), "added b#1[chat]"},
+			{"", open, "a#1[chat], b#1[chat]"},
+			{"from a master that keeps them current it is news", sees(view(2, with(a, starting), b)), "changed a#1[chat](starting), was a#1[chat]"},
+			{"", open, "b#1[chat]"},
 		},
 		"what a stranger says is put right by the next list": {
 			{"", sees(view(2, a)), "added a#1[chat]"},
