@@ -254,8 +254,9 @@ func WithDictionary(dict map[string]uint16) Option {
 	}
 }
 
-// WithHeartbeatInterval sets the interval of heartbeats. Clients are told it in whole seconds, rounded up. A client
-// that sends nothing for two intervals is gone. It must be positive. Default: 30 s.
+// WithHeartbeatInterval sets the interval of heartbeats. Clients are told it in whole seconds, rounded up. A client that
+// sends nothing for three of the intervals that it was told is gone; see WithMissedHeartbeats. It must be positive.
+// Default: 30 s.
 func WithHeartbeatInterval(d time.Duration) Option {
 	return func(o *cluster.Options) {
 		if d <= 0 {
@@ -264,6 +265,14 @@ func WithHeartbeatInterval(d time.Duration) Option {
 		}
 		o.Heartbeat = d
 	}
+}
+
+// WithMissedHeartbeats sets how many heartbeat intervals, in the whole seconds that clients are told, may pass without a
+// sign of life before a client is gone. Idle clients of v0.5 and pomelo answer a heartbeat one interval after it came, so
+// their first sign of life comes two intervals and a round trip after the handshake: 1 and 2 are for other clients only.
+// Default: 3.
+func WithMissedHeartbeats(n int) Option {
+	return func(o *cluster.Options) { o.MissedHeartbeats = n }
 }
 
 // WithDebugMode logs every message. Default: off.

@@ -112,11 +112,12 @@ func TestOptionsSetTheirFields(t *testing.T) {
 		"Forwarded values": {nano.WithForwardedValues("a", "b"), map[string]any{"Forwarded": []string{"a", "b"}}},
 		"LinkQueue":        {nano.WithLinkQueue(7), map[string]any{"LinkQueue": 7}},
 
-		"Pipeline":   {nano.WithPipeline(pipe), map[string]any{"Pipeline": pipe}},
-		"Serializer": {nano.WithSerializer(format), map[string]any{"Serializer": format}},
-		"Dictionary": {nano.WithDictionary(map[string]uint16{"a": 1}), map[string]any{"Dictionary": map[string]uint16{"a": 1}}},
-		"Heartbeat":  {nano.WithHeartbeatInterval(time.Second), map[string]any{"Heartbeat": time.Second}},
-		"Debug":      {nano.WithDebugMode(), map[string]any{"Debug": true}},
+		"Pipeline":         {nano.WithPipeline(pipe), map[string]any{"Pipeline": pipe}},
+		"Serializer":       {nano.WithSerializer(format), map[string]any{"Serializer": format}},
+		"Dictionary":       {nano.WithDictionary(map[string]uint16{"a": 1}), map[string]any{"Dictionary": map[string]uint16{"a": 1}}},
+		"MissedHeartbeats": {nano.WithMissedHeartbeats(4), map[string]any{"MissedHeartbeats": 4}},
+		"Heartbeat":        {nano.WithHeartbeatInterval(time.Second), map[string]any{"Heartbeat": time.Second}},
+		"Debug":            {nano.WithDebugMode(), map[string]any{"Debug": true}},
 	} {
 		var o cluster.Options
 		c.opt(&o)

@@ -29,6 +29,7 @@ import (
 // What an Options that says nothing means.
 const (
 	DefaultHeartbeat        = 30 * time.Second
+	DefaultMissedHeartbeats = 3
 	DefaultHandshakeTimeout = 10 * time.Second
 	DefaultWriteTimeout     = 10 * time.Second
 	DefaultFlushTimeout     = 5 * time.Second
@@ -85,6 +86,7 @@ type Options struct {
 	Serializer       serialize.Serializer                 // nil: protobuf, as in v0.5
 	Dictionary       map[string]uint16                    // routes that are compressed
 	Heartbeat        time.Duration                        // 0: 30 s
+	MissedHeartbeats int                                  // intervals without a sign of life after which a client is gone; 0: 3
 	MaxPacket        int                                  // bytes of a packet's body from a client; 0: 64 KiB
 	MaxConnections   int                                  // 0: no cap
 	HandshakeTimeout time.Duration                        // 0: 10 s
@@ -167,7 +169,8 @@ func (o *Options) check() error {
 	for _, n := range []struct {
 		name string
 		n    int
-	}{{"MaxPacket", o.MaxPacket}, {"MaxConnections", o.MaxConnections}, {"SendQueue", o.SendQueue}, {"GzipMin", o.GzipMin}, {"LinkQueue", o.LinkQueue}} {
+	}{{"MaxPacket", o.MaxPacket}, {"MaxConnections", o.MaxConnections}, {"SendQueue", o.SendQueue}, {"GzipMin", o.GzipMin}, {"LinkQueue", o.LinkQueue},
+		{"MissedHeartbeats", o.MissedHeartbeats}} {
 		if n.n < 0 {
 			bad("%s is %d: it cannot be negative", n.name, n.n)
 		}
@@ -227,6 +230,7 @@ func (o *Options) gateConfig() (gate.Config, error) {
 		MaxPacket:        or(o.MaxPacket, codec.DefaultMaxPacket),
 		MaxConns:         o.MaxConnections,
 		Heartbeat:        or(o.Heartbeat, DefaultHeartbeat),
+		MissedBeats:      or(o.MissedHeartbeats, DefaultMissedHeartbeats),
 		HandshakeTimeout: or(o.HandshakeTimeout, DefaultHandshakeTimeout),
 		WriteTimeout:     or(o.WriteTimeout, DefaultWriteTimeout),
 		FlushTimeout:     or(o.FlushTimeout, DefaultFlushTimeout),

@@ -27,6 +27,7 @@ func TestCheckFindsEachContradiction(t *testing.T) {
 		want string
 		o    Options
 	}{
+		{"MissedHeartbeats is -1", Options{MissedHeartbeats: -1}},
 		{"Heartbeat is -1s", Options{Heartbeat: -time.Second}},
 		{"HandshakeTimeout is -1s", Options{HandshakeTimeout: -time.Second}},
 		{"WriteTimeout is -1s", Options{WriteTimeout: -time.Second}},

@@ -163,9 +163,9 @@ func (c *Conn) heartbeat() {
 	}
 }
 
-// silent is called by the wheel when nothing came for two intervals.
+// silent is called by the wheel when nothing came for as many heartbeats as are allowed.
 func (c *Conn) silent() {
 	c.gate.counters.Silent.Add(1)
-	c.gate.cfg.Log.Debug("connection ended: silent for two heartbeats", "session", c.sess.ID(), "remote", c.remote)
+	c.gate.cfg.Log.Debug("connection ended: no sign of life", "heartbeats", c.gate.cfg.MissedBeats, "session", c.sess.ID(), "remote", c.remote)
 	c.cut()
 }

@@ -35,7 +35,8 @@ var (
 type Config struct {
 	MaxPacket        int           // bytes of a packet's body that a client may send
 	MaxConns         int           // connections at one time
-	Heartbeat        time.Duration // the interval of heartbeats; two without a sign of life end a connection
+	Heartbeat        time.Duration // the interval of heartbeats
+	MissedBeats      int           // intervals, in the whole seconds that clients are told, that may pass without a sign of life
 	HandshakeTimeout time.Duration // from accept to the client's handshake ack
 	WriteTimeout     time.Duration // for 64 KiB to be taken by a client that does not keep up
 	FlushTimeout     time.Duration // for what was queued before a close
@@ -107,7 +108,7 @@ func New(cfg Config) (*Gate, error) {
 		g.outbound = cfg.Pipeline.Outbound()
 	}
 	g.hub = newHub(cfg.WriteDelay)
-	g.wheel = newWheel(cfg.Heartbeat)
+	g.wheel = newWheel(cfg.Heartbeat, cfg.MissedBeats)
 	if err := g.shake.init(&g.cfg); err != nil {
 		return nil, err
 	}

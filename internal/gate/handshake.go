@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -32,7 +31,7 @@ const (
 
 // answer is the part of the handshake's answer that is the same for all.
 type answer struct {
-	heartbeat   int64 // seconds, rounded up, at least 1: clients in use fail on 0 and on fractions
+	heartbeat   int64 // seconds
 	maxPacket   int
 	dict        json.RawMessage
 	dictVersion string // the same on all nodes with this dictionary
@@ -53,7 +52,7 @@ type usualAnswer struct {
 }
 
 func (a *answer) init(cfg *Config) error {
-	a.heartbeat = max(1, int64(math.Ceil(cfg.Heartbeat.Seconds())))
+	a.heartbeat = toldSeconds(cfg.Heartbeat)
 	a.maxPacket = cfg.MaxPacket
 	if cfg.Dictionary.Len() == 0 {
 		return nil

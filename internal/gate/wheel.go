@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -8,19 +9,21 @@ import (
 
 const (
 	ticksPerBeat = 16 // how finely the wheel divides a heartbeat interval
-	slots        = 64 // more than the farthest event, two intervals and a tick ahead
+	slots        = 64 // more than the farthest event, which is the next heartbeat
 )
 
 // wheel gives every connection its heartbeats and notices those that have fallen silent, with one goroutine
 // for all. It turns only while there are connections. A connection is told by beat to send a heartbeat, once
-// an interval on its own phase, and by silent that nothing came for two intervals.
+// an interval on its own phase, and by silent that nothing came for as many intervals as the gate allows.
 type wheel struct {
-	step time.Duration
-	now  atomic.Int64 // ticks; what connections note as the time of their last sign of life
+	step    time.Duration
+	allowed int64        // ticks that may pass without a sign of life
+	now     atomic.Int64 // ticks; what connections note as the time of their last sign of life
 
 	mu      sync.Mutex
 	slots   [slots]*Conn // heads of doubly linked lists
 	count   int
+	spare   int64 // tick before which nobody is silent: the process stood still, and what clients sent lies unread
 	turning bool
 	stopped bool
 	quit    chan struct{}
@@ -37,8 +40,22 @@ type spoke struct {
 	seen atomic.Int64 // tick of the last sign of life
 }
 
-func newWheel(interval time.Duration) *wheel {
-	return &wheel{step: max(interval/ticksPerBeat, time.Millisecond), quit: make(chan struct{})}
+// newWheel makes a wheel that sends heartbeats once an interval and allows missed of those intervals that clients are told.
+func newWheel(interval time.Duration, missed int) *wheel {
+	step := max(interval/ticksPerBeat, time.Millisecond)
+	told := time.Duration(toldSeconds(interval)) * time.Second
+	perBeat := (told + step - 1) / step
+	return &wheel{
+		step:    step,
+		allowed: int64(min(missed, 1<<31-1)) * int64(perBeat),
+		quit:    make(chan struct{}),
+	}
+}
+
+// toldSeconds is the interval that clients are told: whole seconds, rounded up. Clients in use fail on 0 and on fractions,
+// and answer a heartbeat that many seconds after it came.
+func toldSeconds(interval time.Duration) int64 {
+	return max(1, int64(math.Ceil(interval.Seconds())))
 }
 
 // add puts c on the wheel: its first heartbeat comes after one interval.
@@ -107,11 +124,15 @@ func (w *wheel) turn() {
 		case <-w.quit:
 			return
 		case at := <-t.C:
-			// A ticker drops ticks that nobody took; the wheel makes them up, so that its time is the clock's. But no
-			// more than one interval: if the whole process stood still, what clients sent lies unread.
+			// A ticker drops ticks that nobody took. The wheel makes them up, so that its time is the clock's, but no more
+			// than one interval. After half an interval without a tick the process has stood still: nobody is silent then
+			// until the readers have had an interval to catch up.
 			n := int(at.Sub(last) / w.step)
 			last = last.Add(time.Duration(n) * w.step)
 			w.mu.Lock()
+			if n > ticksPerBeat/2 {
+				w.spare = w.now.Load() + int64(min(n, ticksPerBeat)) + ticksPerBeat
+			}
 			for range min(n, ticksPerBeat) {
 				beats, silent = w.tickLocked(beats, silent)
 			}
@@ -143,10 +164,10 @@ func (w *wheel) tickLocked(beats, silent []*Conn) (b, s []*Conn) {
 	w.slots[now%slots] = nil
 	for c != nil {
 		next := c.spoke.next
-		gone := c.spoke.seen.Load() + 2*ticksPerBeat + 1
+		gone := max(c.spoke.seen.Load()+w.allowed+1, w.spare)
 		if c.busy.Load() { // its reader waits for a scheduler: what the client sent may lie unread
 			c.spoke.seen.Store(now)
-			gone = now + 2*ticksPerBeat + 1
+			gone = now + w.allowed + 1
 		}
 		if now >= gone {
 			c.spoke.on = false

@@ -2,8 +2,12 @@ package gate
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,8 +36,8 @@ func queued(c *Conn) int {
 	return n / codec.HeadLength
 }
 
-// A client is beaten to once an interval, each on its own time; who is silent for two is gone, and who says anything
-// is not.
+// Each client gets a heartbeat once an interval, on its own phase. One that is silent for three intervals is gone, and
+// one that says anything is not.
 func TestWheelBeatsAndSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -48,7 +52,7 @@ func TestWheelBeatsAndSilence(t *testing.T) {
 			synctest.Wait()
 			speaker.spoke.seen.Store(w.wheel.now.Load())
 			gone := silent.isCut()
-			if d := time.Since(added); gone && d < 2*time.Second || !gone && d > 2200*time.Millisecond {
+			if d := time.Since(added); gone && d < 3*time.Second || !gone && d > 3200*time.Millisecond {
 				t.Fatalf("after %v, the silent one is gone: %v", d, gone)
 			}
 			total := 300*time.Millisecond + time.Duration(i+1)*100*time.Millisecond
@@ -93,8 +97,8 @@ func TestWheelSparesTheBusy(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 			synctest.Wait()
 		}
-		if d := time.Since(began); d < 1900*time.Millisecond || d > 2200*time.Millisecond {
-			t.Errorf("gone %v after its reader was free again, want two intervals", d)
+		if d := time.Since(began); d < 2900*time.Millisecond || d > 3200*time.Millisecond {
+			t.Errorf("gone %v after its reader was free again, want three intervals", d)
 		}
 	})
 }
@@ -168,16 +172,16 @@ func TestWheelAfterAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(cfg *Config) { cfg.Log = slog.New(pause{cfg.Log.Handler()}) })
 		cs := bare(w, 2)
-		w.wheel.add(cs[0]) // its silence is what stops the wheel, after two intervals, for half a minute
+		w.wheel.add(cs[0]) // its silence is what stops the wheel, after three intervals, for half a minute
 		w.wheel.add(cs[1])
-		time.Sleep(2 * time.Second)
-		cs[1].spoke.seen.Store(w.wheel.now.Load())
-		time.Sleep(31 * time.Second)
+		time.Sleep(time.Second)
+		cs[1].spoke.seen.Store(w.wheel.now.Load()) // and then two intervals of silence, as many clients in use keep
+		time.Sleep(33 * time.Second)
 		synctest.Wait()
 		if !cs[0].isCut() || cs[1].isCut() {
 			t.Errorf("the silent one is gone: %v; the one that could not be heard: %v", cs[0].isCut(), cs[1].isCut())
 		}
-		if got := queued(cs[1]); got > 4 {
+		if got := queued(cs[1]); got > 5 { // three before the pause, two in the second after it
 			t.Errorf("%d heartbeats were made up at once", got)
 		}
 	})
@@ -187,7 +191,7 @@ func TestWheelAfterAPause(t *testing.T) {
 type pause struct{ slog.Handler }
 
 func (p pause) Handle(ctx context.Context, r slog.Record) error {
-	if strings.Contains(r.Message, "silent") {
+	if strings.Contains(r.Message, "no sign of life") {
 		time.Sleep(30 * time.Second)
 	}
 	return p.Handler.Handle(ctx, r)
@@ -210,4 +214,86 @@ func TestWheelRestsWhenEmpty(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Clients in use answer a heartbeat one interval after it came, and send nothing else. They must live at any round trip
+// below the interval, whatever the interval is. Clients are told whole seconds, so they count in those.
+func TestWheelSparesThoseWhoAnswerLate(t *testing.T) {
+	for _, row := range []struct{ interval, told, late time.Duration }{
+		{30 * time.Second, 30 * time.Second, 2 * time.Second},
+		{30 * time.Second, 30 * time.Second, 29 * time.Second},
+		{time.Second, time.Second, 500 * time.Millisecond},
+		{time.Second, time.Second, 900 * time.Millisecond},
+		{2 * time.Second, 2 * time.Second, 500 * time.Millisecond},
+		{3 * time.Second, 3 * time.Second, 500 * time.Millisecond},
+		{500 * time.Millisecond, time.Second, 500 * time.Millisecond},
+		{1200 * time.Millisecond, 2 * time.Second, 500 * time.Millisecond},
+		{1500 * time.Millisecond, 2 * time.Second, 500 * time.Millisecond},
+		{10 * time.Millisecond, time.Second, 500 * time.Millisecond},
+	} {
+		t.Run(fmt.Sprintf("%v+%v", row.interval, row.late), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(cfg *Config) { cfg.Heartbeat = row.interval })
+				c, _ := w.join(t, false, "{}")
+				ended := make(chan struct{})
+				go func() {
+					defer close(ended)
+					var pending atomic.Bool // a client that is about to answer ignores what comes meanwhile
+					for {
+						p, err := c.Next()
+						if errors.Is(err, os.ErrDeadlineExceeded) { // the test's own, which is as long as an interval
+							continue
+						}
+						if err != nil {
+							return
+						}
+						if p.Type == codec.Heartbeat && pending.CompareAndSwap(false, true) {
+							time.AfterFunc(row.told+row.late, func() {
+								pending.Store(false)
+								_ = c.SendPacket(codec.Heartbeat, nil)
+							})
+						}
+					}
+				}()
+				time.Sleep(20 * row.told)
+				if w.counters.Silent.Load() > 0 {
+					t.Error("a client that answers each heartbeat was cut")
+				}
+				c.Close()
+				<-ended
+			})
+		})
+	}
+}
+
+// A client that says nothing at all is gone when the allowed number of intervals is over, in the whole seconds that it was
+// told, and not earlier.
+func TestWheelAllowsWhatIsSet(t *testing.T) {
+	for _, row := range []struct {
+		interval time.Duration
+		missed   int
+		gone     time.Duration
+	}{
+		{time.Second, 3, 3 * time.Second},
+		{time.Second, 1, time.Second},
+		{500 * time.Millisecond, 3, 3 * time.Second},
+		{1200 * time.Millisecond, 2, 4 * time.Second},
+		{10 * time.Second, 100, 1000 * time.Second},
+	} {
+		t.Run(fmt.Sprintf("%v*%d", row.interval, row.missed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(cfg *Config) { cfg.Heartbeat, cfg.MissedBeats = row.interval, row.missed })
+				c, _ := w.join(t, false, "{}")
+				began := time.Now()
+				for {
+					if _, err := c.Next(); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+						break
+					}
+				}
+				if d := time.Since(began); d < row.gone || d > row.gone+row.interval/8 {
+					t.Errorf("gone after %v, want %v", d, row.gone)
+				}
+			})
+		})
+	}
 }

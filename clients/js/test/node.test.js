@@ -215,7 +215,7 @@ describe("the modern face", { timeout: 60_000 }, () => {
     await c.ready();
     assert.equal(c.handshake.sys.heartbeat, 1);
     const seen = states(c);
-    await new Promise((resolve) => setTimeout(resolve, 4500)); // the node gives up after two intervals, the client after two and a half
+    await new Promise((resolve) => setTimeout(resolve, 4500)); // the node gives up after three intervals, the client after two and a half
     assert.deepEqual(seen, []);
     assert.deepEqual(await c.request("test.echo", { text: "still here" }), { text: "still here" });
   });
