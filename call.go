@@ -76,6 +76,13 @@ func (a *App) NotifyAll(route string, v any) error { return a.node.NotifyAll(rou
 // NotifyNode has the handler of a route called on the node with that service address.
 func (a *App) NotifyNode(addr, route string, v any) error { return a.node.NotifyNode(addr, route, v) }
 
+// Call calls the handler of a route ("Service.Method") on this node or on one that runs the service,
+// waits for its reply and unmarshals it into reply: a pointer; a *[]byte takes the bytes as they are,
+// nil throws them away. The function [Call] does the same with the app of its context, and says more.
+func (a *App) Call(ctx context.Context, route string, req, reply any) error {
+	return a.node.Call(ctx, route, req, reply)
+}
+
 // PushTo pushes to all sessions of a user, whichever gates of the cluster they are at. ErrOffline if there are none.
 func (a *App) PushTo(uid int64, route string, v any) error { return a.node.PushTo(uid, route, v) }
 

@@ -239,7 +239,6 @@ func TestCase19StartFails(t *testing.T) {
 		{"component without handlers", addr, with(&Mute{}), nil, "Loud: takes no *session.Session", false},
 		{"bad route", addr, handlersAt("NoDot"), nil, `"NoDot"`, false},
 		{"two of one route", addr, handlersAt("A.B", "A.B"), nil, "A.B", false},
-		{"wrong scheduler", addr, with(&Life{}, component.WithScheduler(7)), nil, "WithScheduler got a int", false},
 		{"bad dictionary", addr, nil, []nano.Option{nano.WithDictionary(map[string]uint16{"a": 1, "b": 1})}, "code", false},
 		{"bad proxy", addr, nil, []nano.Option{nano.WithTrustedProxies("x")}, `"x"`, false},
 		{"contradiction", addr, nil, []nano.Option{nano.WithProxyProtocol()}, "no proxy is trusted", false},

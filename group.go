@@ -43,11 +43,6 @@ func NewGroup(n string) *Group {
 	return &Group{&members{name: n, places: make(map[*session.Session]place), uids: make(map[int64][]*session.Session)}}
 }
 
-// outlet is what pushes to many sessions are given to: the client side of a node.
-type outlet interface {
-	Multicast(route string, v any, to []*session.Session) error
-}
-
 // Add makes a session a member. ErrClosedGroup, ErrSessionDuplication, or session.ErrClosed.
 func (c *Group) Add(session *session.Session) error {
 	if c.m == nil {
@@ -342,7 +337,7 @@ func multicast(route string, v any, to []*session.Session) error {
 	if n == len(to) && first != nil {
 		return first.Multicast(route, v, to)
 	}
-	groups := make(map[outlet][]*session.Session)
+	groups := make(map[session.Outlet][]*session.Session)
 	var errs []error
 	for _, s := range to {
 		if o := outletOf(s); o != nil {
@@ -358,11 +353,9 @@ func multicast(route string, v any, to []*session.Session) error {
 }
 
 // outletOf returns where pushes to a session can be merged with others, nil if nowhere.
-func outletOf(s *session.Session) outlet {
-	e, ok := s.NetworkEntity().(interface{ Outlet() any })
-	if !ok {
-		return nil
+func outletOf(s *session.Session) session.Outlet {
+	if e, ok := s.NetworkEntity().(session.Multicaster); ok {
+		return e.Outlet()
 	}
-	o, _ := e.Outlet().(outlet)
-	return o
+	return nil
 }

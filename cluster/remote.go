@@ -271,8 +271,8 @@ func (a nodeAddr) String() string { return string(a) }
 // Reaches tells which other nodes can serve the session.
 func (r *remote) Reaches(service, addr string) bool { return r.node.reaches(service, addr) }
 
-// Outlet returns the gate's link, to which a group gives one push for many sessions.
-func (r *remote) Outlet() any {
+// Outlet returns the link to the gate, which takes a push for many of its clients in one frame.
+func (r *remote) Outlet() session.Outlet {
 	p, err := r.gate()
 	if err != nil {
 		return nil

@@ -1,5 +1,7 @@
 package component
 
+import "github.com/lonng/nano/scheduler"
+
 // Option changes how a component, or the service of a function, is served.
 type Option func(options *options)
 
@@ -7,7 +9,7 @@ type options struct {
 	name      string
 	nameFunc  func(string) string
 	schedName string
-	scheduler any
+	scheduler scheduler.LocalScheduler
 	nodesOnly bool
 }
 
@@ -46,10 +48,9 @@ func WithSchedulerName(name string) Option {
 	return func(o *options) { o.schedName = name }
 }
 
-// WithScheduler has the handlers run on s, which must be a
-// scheduler.LocalScheduler: a node refuses to start with another value. The
-// default, also for nil, is the scheduler of the node.
-func WithScheduler(s any) Option {
+// WithScheduler runs the handlers on s. The default, also for nil, is the
+// scheduler of the node.
+func WithScheduler(s scheduler.LocalScheduler) Option {
 	return func(o *options) { o.scheduler = s }
 }
 

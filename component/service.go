@@ -8,17 +8,19 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/lonng/nano/scheduler"
 )
 
 // Service is the handlers that share the first part of their routes. It is
 // built by one goroutine and immutable after.
 type Service struct {
-	Name      string              // the part of the routes before the last dot
-	Type      reflect.Type        // of the component; nil for a service of functions only
-	Receiver  reflect.Value       // the component; the zero Value for a service of functions only
-	Handlers  map[string]*Handler // by the part of the route after the last dot
-	SchedName string              // see [WithSchedulerName]
-	Scheduler any                 // see [WithScheduler]
+	Name      string                   // the part of the routes before the last dot
+	Type      reflect.Type             // of the component; nil for a service of functions only
+	Receiver  reflect.Value            // the component; the zero Value for a service of functions only
+	Handlers  map[string]*Handler      // by the part of the route after the last dot
+	SchedName string                   // see [WithSchedulerName]
+	Scheduler scheduler.LocalScheduler // see [WithScheduler]
 
 	nameFunc  func(string) string
 	nodesOnly bool
@@ -229,22 +231,22 @@ func (s *Service) put(name string, h *Handler) error {
 }
 
 // schedule takes over where one more registration wants the service to run.
-func (s *Service) schedule(name string, scheduler any) error {
+func (s *Service) schedule(name string, on scheduler.LocalScheduler) error {
 	if name != "" {
 		if s.SchedName != "" && s.SchedName != name {
 			return fmt.Errorf("component: the service %q has two scheduler names, %q and %q", s.Name, s.SchedName, name)
 		}
 		s.SchedName = name
 	}
-	if scheduler != nil {
-		if s.Scheduler != nil && !same(s.Scheduler, scheduler) {
+	if on != nil {
+		if s.Scheduler != nil && !same(s.Scheduler, on) {
 			return fmt.Errorf("component: the service %q has two schedulers", s.Name)
 		}
-		s.Scheduler = scheduler
+		s.Scheduler = on
 	}
 	return nil
 }
 
-func same(a, b any) bool {
+func same(a, b scheduler.LocalScheduler) bool {
 	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }

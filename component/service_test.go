@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
 )
 
@@ -54,18 +55,28 @@ func TestV05Component(t *testing.T) {
 	}
 }
 
+// local is a scheduler of the application's.
+type local struct{ _ int }
+
+func (*local) Schedule(t scheduler.Task) { t() }
+
+// uncomparable is one that cannot be compared with another.
+type uncomparable struct{ _ []int }
+
+func (uncomparable) Schedule(t scheduler.Task) { t() }
+
 func TestNamingOptions(t *testing.T) {
-	scheduler := new(int)
+	own := new(local)
 	s := component.NewService(&Old{}, []component.Option{
 		component.WithName("old"), nil,
 		component.WithNameFunc(strings.ToLower),
 		component.WithSchedulerName("room"),
-		component.WithScheduler(scheduler),
+		component.WithScheduler(own),
 	})
 	if err := s.ExtractHandler(); err != nil {
 		t.Fatal(err)
 	}
-	if s.Name != "old" || s.SchedName != "room" || s.Scheduler != scheduler {
+	if s.Name != "old" || s.SchedName != "room" || s.Scheduler != own {
 		t.Errorf("service %+v", s)
 	}
 	if got := names(s); !slices.Equal(got, []string{"join", "raw"}) {
@@ -177,13 +188,13 @@ func TestLongestRoute(t *testing.T) {
 
 // Functions and components in one list, in the order of registration.
 func TestServices(t *testing.T) {
-	scheduler := new(int)
+	own := new(local)
 	cs := &component.Components{}
 	component.HandleRaw(cs, "Late.Bare", func(context.Context, *session.Session, []byte) error { return nil })
-	cs.Register(&Fine{}, component.WithScheduler(scheduler))
+	cs.Register(&Fine{}, component.WithScheduler(own))
 	component.Handle(cs, "Fine.More", func(_ context.Context, _ *session.Session, r *in) (*out, error) {
 		return &out{r.Text + "!"}, nil
-	}, component.WithScheduler(scheduler), component.WithSchedulerName("s"))
+	}, component.WithScheduler(own), component.WithSchedulerName("s"))
 	cs.Register(&Old{}, component.WithName("Late"))
 	component.HandleNotify(cs, "a.b.Notify", func(context.Context, *session.Session, *in) error { return errors.New("no") })
 
@@ -206,7 +217,7 @@ func TestServices(t *testing.T) {
 		if services[0].Type != reflect.TypeFor[*Old]() || !services[0].Receiver.IsValid() {
 			t.Errorf("the component that came after its function is not the receiver: %+v", services[0])
 		}
-		if services[1].Scheduler != scheduler || services[1].SchedName != "s" {
+		if services[1].Scheduler != own || services[1].SchedName != "s" {
 			t.Errorf("schedulers %v %q, want those of both registrations", services[1].Scheduler, services[1].SchedName)
 		}
 	}
@@ -269,7 +280,6 @@ func TestHandleCalls(t *testing.T) {
 // mended in one go.
 func TestWrongRegistrations(t *testing.T) {
 	raw := func(context.Context, *session.Session, []byte) error { return nil }
-	uncomparable := []int{1}
 	for name, c := range map[string]struct {
 		register func(cs *component.Components)
 		want     []string
@@ -305,9 +315,9 @@ func TestWrongRegistrations(t *testing.T) {
 			component.HandleRaw(cs, "A.C", raw, component.WithNameFunc(strings.ToLower))
 		}, []string{"A.B", "A.C", "for components"}},
 		"two schedulers": {func(cs *component.Components) {
-			component.HandleRaw(cs, "A.B", raw, component.WithScheduler(new(int)))
-			component.HandleRaw(cs, "A.C", raw, component.WithScheduler(new(int)))
-			component.HandleRaw(cs, "A.D", raw, component.WithScheduler(uncomparable))
+			component.HandleRaw(cs, "A.B", raw, component.WithScheduler(new(local)))
+			component.HandleRaw(cs, "A.C", raw, component.WithScheduler(new(local)))
+			component.HandleRaw(cs, "A.D", raw, component.WithScheduler(uncomparable{}))
 		}, []string{`"A" has two schedulers`}},
 		"two scheduler names": {func(cs *component.Components) {
 			component.HandleRaw(cs, "Fine.B", raw, component.WithSchedulerName("x"))

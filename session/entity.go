@@ -42,6 +42,22 @@ type Failer interface {
 	FailMid(mid uint64, err error) error
 }
 
+// Multicaster is an optional upgrade of a [NetworkEntity]: it can send one push to
+// many sessions at once, encoded once.
+type Multicaster interface {
+	// Outlet returns what takes such a push, nil if there is none now. Sessions
+	// whose outlets are equal can be given one push together.
+	Outlet() Outlet
+}
+
+// Outlet takes a push for many sessions: the clients of a gate, or the link to a
+// gate. It is comparable.
+type Outlet interface {
+	// Multicast pushes v under route to the sessions, which all have this outlet.
+	// It does not wait for the network. The errors of single sessions are joined.
+	Multicast(route string, v any, to []*Session) error
+}
+
 // Binder is an optional upgrade of a [NetworkEntity]: who keeps the register
 // of users, and so may refuse one.
 type Binder interface {

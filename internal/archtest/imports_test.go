@@ -28,7 +28,7 @@ var table = []row{
 	{"serialize/...", nil},
 	{"service", nil},
 	{"session", []string{"service"}},
-	{"component", []string{"session"}},
+	{"component", []string{"scheduler", "session"}},
 	{"pipeline", []string{"codec", "session"}},
 	{"scheduler", nil},
 	{"cluster/clusterpb", nil},

@@ -119,12 +119,8 @@ func New(cfg Config) (*Table, error) {
 	var errs []error
 	for _, svc := range cfg.Services {
 		r := route{sched: cfg.Scheduler, byName: svc.SchedName}
-		switch own := svc.Scheduler.(type) {
-		case nil:
-		case scheduler.LocalScheduler:
-			r.sched = own
-		default:
-			errs = append(errs, fmt.Errorf("component %s: WithScheduler got a %T, which has no method Schedule(scheduler.Task)", svc.Name, own))
+		if svc.Scheduler != nil {
+			r.sched = svc.Scheduler
 		}
 		if r.byName != "" {
 			if svc.Scheduler != nil {

@@ -200,7 +200,6 @@ func TestNewRefuses(t *testing.T) {
 		svc  component.Service
 		want string
 	}{
-		{"scheduler of a wrong type", component.Service{Name: "Room", Scheduler: "fast"}, "Room: WithScheduler got a string"},
 		{"two ways to choose", component.Service{Name: "Room", Scheduler: new(local), SchedName: "room"}, "contradict"},
 		{"a long route", component.Service{Name: long[:250], Handlers: map[string]*component.Handler{"Method": {}}}, "255"},
 	} {
@@ -210,11 +209,11 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 	// All at once: nobody wants to start a node once a mistake.
-	services, err := raw("A.B", nothing, component.WithScheduler(1)).Services()
+	services, err := raw("A.B", nothing, component.WithScheduler(new(local)), component.WithSchedulerName("a")).Services()
 	if err != nil {
 		t.Fatal(err)
 	}
-	services = append(services, &component.Service{Name: "C", Scheduler: 2})
+	services = append(services, &component.Service{Name: "C", Scheduler: new(local), SchedName: "c"})
 	_, err = New(Config{Services: services, Log: discardLog()})
 	if err == nil || !strings.Contains(err.Error(), "component A") || !strings.Contains(err.Error(), "component C") {
 		t.Errorf("not both: %v", err)

@@ -110,8 +110,8 @@ func (c *Conn) late() {
 // Session returns the connection's session.
 func (c *Conn) Session() *session.Session { return c.sess }
 
-// Outlet returns what a group gives a push for many sessions to.
-func (c *Conn) Outlet() any { return c.gate }
+// Outlet returns the gate, which takes a push for many of its clients.
+func (c *Conn) Outlet() session.Outlet { return c.gate }
 
 // RemoteAddr returns the client's address: behind a trusted proxy, the one that the proxy tells.
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }
