@@ -19,7 +19,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/lonng/nano/benchmark/internal/child"
+	"github.com/lonng/nano/internal/child"
 	"github.com/lonng/nano/codec"
 )
 

@@ -17,7 +17,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lonng/nano/benchmark/internal/child"
+	"github.com/lonng/nano/internal/child"
 )
 
 // row is one line of the table: what the clients do to which servers.

@@ -43,7 +43,8 @@ var table = []row{
 	{"clients/...", []string{"clients/...", "codec", "serialize/..."}},
 	{"contrib/...", []string{"contrib/...", "public"}},
 	{"examples/...", []string{"examples/...", "public"}},
-	{"benchmark/...", []string{"benchmark/...", "public"}},
+	{"benchmark/...", []string{"benchmark/...", "internal/child", "public"}},
+	{"test/...", []string{"test/...", "internal/child", "internal/wsframe", "public"}},
 }
 
 // The arrows between packages go one way. Without this, the front door would sooner or later be

@@ -1,5 +1,6 @@
-// Package child starts the program that runs once more, in another role, and reads what the system knows of it. The
-// benchmarks use it: nodes and clients are processes of their own. Linux only, as it reads /proc.
+// Package child starts the running program once more, in another role, and reads what the system
+// knows of that process. The programs under benchmark and test use it: nodes and clients are
+// processes of their own. Linux only, as it reads /proc.
 package child
 
 import (
@@ -40,6 +41,12 @@ func Start(name, role string, args ...string) (*Process, error) {
 	return p, p.cmd.Start()
 }
 
+// Line reads the next line of the child, without its end.
+func (p *Process) Line() (string, error) {
+	line, err := p.lines.ReadString('\n')
+	return strings.TrimSuffix(line, "\n"), err
+}
+
 // Words reads a line of the child that begins with the word, and returns the others.
 func (p *Process) Words(first string) ([]string, error) {
 	line, err := p.lines.ReadString('\n')
@@ -58,6 +65,12 @@ func (p *Process) Stop() {
 	_ = p.Stdin.Close()
 	_ = p.cmd.Wait()
 }
+
+// Signal sends the process a signal: syscall.SIGSTOP, syscall.SIGKILL and the like.
+func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
+
+// Wait waits for the end of a process that was killed.
+func (p *Process) Wait() { _ = p.cmd.Wait() }
 
 // CPU returns the time that the process has had on processors, as the scheduler of the system has counted it: the
 // figures of accounting by ticks are too coarse.

@@ -1,0 +1,246 @@
+// Command chaos runs a cluster of real processes (a master, two gates, three backends) under load, and kills
+// them, stops them, starts them again, and cuts or slows the connections between them. It ends with 0
+// when each request had one outcome; nothing ran twice, out of order, as somebody else, or long
+// after it was answered with an error; no push was lost or doubled within a session; OnClosed ran once for each session on each
+// node; and after each fault the cluster served again within a while.
+//
+//	go run ./test/chaos -for 1m
+//	go run ./test/chaos -for 10m -seed 7
+//	go run ./test/chaos -for 1m -only stop,isolate
+//
+// The nodes' logs go to the file that NANO_CHAOS_LOG names. Linux only.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+func main() {
+	p := &play{ledger: newLedger()}
+	role := flag.String("role", "", "what a process started by this one is: node")
+	name := flag.String("name", "", "of a node")
+	run := flag.String("run", "", "of a node: how often it was started")
+	hub := flag.String("hub", "", "of a node: the network's address")
+	only := flag.String("only", "", "faults to choose from, separated by commas (default: all)")
+	flag.DurationVar(&p.length, "for", time.Minute, "how long")
+	flag.IntVar(&p.clients, "clients", 100, "clients")
+	flag.DurationVar(&p.think, "think", 150*time.Millisecond, "mean time between two requests of a client")
+	flag.Uint64Var(&p.seed, "seed", uint64(time.Now().UnixNano()), "of all that is random")
+	flag.Parse()
+	var err error
+	if *role == "node" {
+		err = runNode(*name, *run, *hub)
+	} else {
+		err = p.chaos(*only)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", *name, err)
+		os.Exit(1)
+	}
+}
+
+const (
+	recovery = 20 * time.Second // within which all is served again after a fault
+	quiet    = 10 * time.Second // how long all is well at the end
+)
+
+// play is the cluster, its clients, and what has happened.
+type play struct {
+	length, think time.Duration
+	clients       int
+	seed          uint64
+	ledger        *ledger
+	counters
+
+	begun  time.Time
+	ctx    context.Context // until the clients leave
+	cancel context.CancelFunc
+	all    sync.WaitGroup
+	net    *network
+	nodes  map[string]*node
+	gates  []*node
+}
+
+// nodeNames are the nodes, in the order in which they start.
+func nodeNames() []string {
+	return []string{"master", "backend-1", "backend-2", "backend-3", "gate-1", "gate-2"}
+}
+
+func (p *play) running() bool { return p.ctx.Err() == nil }
+
+// pause waits; false at the end.
+func (p *play) pause(d time.Duration) bool {
+	select {
+	case <-p.ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// requestsEach is how many requests a client makes in that time.
+func (p *play) requestsEach(d time.Duration) int { return int(d / p.think) }
+
+// chaos runs it all, and prints it.
+func (p *play) chaos(only string) (err error) {
+	fmt.Printf("seed %d: %d clients for %v\n", p.seed, p.clients, p.length)
+	if p.net, err = newNetwork(); err != nil {
+		return err
+	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	defer p.cancel()
+	p.begun, p.nodes = time.Now(), make(map[string]*node)
+	defer func() {
+		for _, name := range slices.Backward(nodeNames()) {
+			if n := p.nodes[name]; n != nil {
+				n.end()
+			}
+		}
+	}()
+	for _, name := range nodeNames() {
+		n := &node{play: p, name: name}
+		p.nodes[name] = n
+		if strings.HasPrefix(name, "gate") {
+			p.gates = append(p.gates, n)
+		}
+		if err := n.start(); err != nil {
+			return err
+		}
+	}
+	if err := p.recovered(); err != nil {
+		return fmt.Errorf("before any fault: %w", err)
+	}
+	for i := range p.clients {
+		c := &player{play: p, n: i, rng: rand.New(rand.NewPCG(p.seed, uint64(i)+1))} //nolint:gosec // no secret
+		p.all.Go(c.run)
+	}
+	if err := p.suffer(only); err != nil {
+		return err
+	}
+	p.say("quiet for %v", quiet)
+	time.Sleep(quiet + time.Second)
+	p.cancel()
+	p.all.Wait()
+	p.settle()
+	return p.verdict()
+}
+
+// say prints what happens.
+func (p *play) say(format string, a ...any) {
+	fmt.Printf("%6.1fs %s\n", time.Since(p.begun).Seconds(), fmt.Sprintf(format, a...))
+}
+
+// suffer causes faults until the time is over.
+func (p *play) suffer(only string) error {
+	rng := rand.New(rand.NewPCG(p.seed, 0)) //nolint:gosec // no secret
+	faults := faults()
+	if only != "" {
+		faults = slices.DeleteFunc(faults, func(f fault) bool { return !slices.Contains(strings.Split(only, ","), f.name) })
+	}
+	if len(faults) == 0 {
+		return fmt.Errorf("no fault is named %q", only)
+	}
+	for time.Since(p.begun) < p.length {
+		time.Sleep(time.Duration(500+rng.IntN(1500)) * time.Millisecond)
+		f := faults[rng.IntN(len(faults))]
+		if err := f.cause(p, rng); err != nil {
+			return err
+		}
+		if err := p.recovered(); err != nil {
+			p.ledger.Fail("recovery", "after %s: %v", f.name, err)
+		}
+		p.say("%d clients, %d requests, %d ran, %d pushes", p.present.Load(), p.requests.Load(), p.ledger.count(), p.pushes.Load())
+	}
+	return nil
+}
+
+// recovered waits until both gates serve a new client with both services.
+func (p *play) recovered() error {
+	var last error
+	for end := time.Now().Add(recovery); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		last = nil
+		for _, g := range p.gates {
+			if err := p.probe(g); err != nil {
+				last = fmt.Errorf("%s: %w", g.name, err)
+			}
+		}
+		if last == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("not served within %v: %w", recovery, last)
+}
+
+// probe asks for each service once.
+func (p *play) probe(g *node) error {
+	v, err := p.visit(g, false)
+	if err != nil {
+		return err
+	}
+	defer v.c.Close()
+	_ = v.c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	for i, route := range []string{"World.Do", "Ledger.Do", "World.Relay"} {
+		if err := v.request(uint64(i)+2, route); err != nil {
+			return err
+		}
+	}
+	good := make(chan error, 1)
+	go func() { good <- v.read() }()
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		v.mu.Lock()
+		open, n := len(v.waiting), len(v.good)
+		v.mu.Unlock()
+		switch {
+		case n == 3:
+			return nil
+		case open == 0:
+			return fmt.Errorf("requests are answered with errors")
+		}
+	}
+	return fmt.Errorf("requests are not answered")
+}
+
+// settle waits until no session is left on any node.
+func (p *play) settle() {
+	for end := time.Now().Add(recovery); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		if n, _ := p.ledger.open(); n == 0 {
+			break
+		}
+	}
+	if n, one := p.ledger.open(); n != 0 {
+		p.ledger.Fail("closed", "for %d sessions OnClosed did not run, such as %s", n, one)
+	}
+	for _, name := range nodeNames() {
+		sessions, connections, err := p.nodes[name].figures()
+		switch {
+		case err != nil:
+			p.ledger.Fail("node", "%s: %v", name, err)
+		case sessions != 0 || connections != 0:
+			p.ledger.Fail("left", "%s has %d sessions and %d connections", name, sessions, connections)
+		}
+	}
+	p.ledger.close()
+}
+
+// verdict prints what was found.
+func (p *play) verdict() error {
+	fmt.Printf("%d connections, %d requests: %d ran, %d were answered, and with errors:", p.connections.Load(), p.requests.Load(), p.ledger.ran, p.ledger.ok)
+	for _, code := range slices.Sorted(maps.Keys(p.ledger.failed)) {
+		fmt.Printf(" %d %s", p.ledger.failed[code], code)
+	}
+	fmt.Printf("; %d pushes\n", p.pushes.Load())
+	if n := p.ledger.Found(); n > 0 {
+		return fmt.Errorf("%d faults, see above; seed %d", n, p.seed)
+	}
+	fmt.Println("no fault was found")
+	return nil
+}
