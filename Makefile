@@ -3,8 +3,9 @@
 FUZZ  ?= 1m
 BENCH ?= .
 COUNT ?= 1
+FOR   ?= 10m
 
-.PHONY: help run test lint bench fuzz proto proto-check pages
+.PHONY: help run test lint bench fuzz soak chaos proto proto-check pages
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +24,12 @@ bench: ## run the Go benchmarks with allocations (BENCH=regexp, COUNT=n)
 
 fuzz: ## fuzz each target for a while (FUZZ=1m)
 	@.ci/fuzz.sh $(FUZZ)
+
+soak: ## put 10,000 clients on a node, hostile ones among them (FOR=10m)
+	go run ./test/soak -for $(FOR)
+
+chaos: ## kill, stop and cut the processes of a cluster under load (FOR=10m)
+	go run ./test/chaos -for $(FOR)
 
 proto: ## generate the Go code of the .proto files
 	@.ci/proto.sh

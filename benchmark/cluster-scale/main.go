@@ -19,8 +19,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/lonng/nano/internal/child"
 	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/child"
 )
 
 func main() {
