@@ -43,11 +43,11 @@ func TestCase23SameNodeID(t *testing.T) {
 		if a, b := g1.opened()[0], g2.opened()[0]; a != b {
 			t.Fatalf("the gates' ids %d and %d do not even collide", a, b)
 		}
-		call1(t, one, "Back.Who", "", "1 <nil> <nil> gate:1")
-		call1(t, two, "Back.Who", "", "2 <nil> <nil> gate:2")
+		call1(t, one, "Back.Who", "", "1 <nil> <nil> 192.0.2.2:40000")
+		call1(t, two, "Back.Who", "", "2 <nil> <nil> 192.0.2.2:40000")
 		one.Close()
 		synctest.Wait()
-		call1(t, two, "Back.Who", "", "2 <nil> <nil> gate:2")
+		call1(t, two, "Back.Who", "", "2 <nil> <nil> 192.0.2.2:40000")
 		if got := closed.list(); !slices.Equal(got, []string{"uid 1 name <nil>"}) {
 			t.Errorf("OnClosed: %q", got)
 		}

@@ -68,3 +68,10 @@ func WithForwardedValues(keys ...string) Option {
 func WithLinkQueue(bytes int) Option {
 	return func(o *cluster.Options) { o.LinkQueue = bytes }
 }
+
+// WithMaxLoss sets which share of the other nodes (0 to 1) the master takes for dead when they fall silent at once. If more do,
+// at least two, the master is the one that cannot be reached: it drops nobody until enough are back, and then gives the
+// others their full time of four heartbeats. 1: all are dropped. For the master; default: 0.5.
+func WithMaxLoss(share float64) Option {
+	return func(o *cluster.Options) { o.MaxLoss = share }
+}

@@ -111,6 +111,7 @@ func TestOptionsSetTheirFields(t *testing.T) {
 		"Routing":          {nano.WithRouting(nano.RouteRoundRobin()), map[string]any{"Routing": nil}},
 		"Forwarded values": {nano.WithForwardedValues("a", "b"), map[string]any{"Forwarded": []string{"a", "b"}}},
 		"LinkQueue":        {nano.WithLinkQueue(7), map[string]any{"LinkQueue": 7}},
+		"MaxLoss":          {nano.WithMaxLoss(0.25), map[string]any{"MaxLoss": 0.25}},
 
 		"Pipeline":         {nano.WithPipeline(pipe), map[string]any{"Pipeline": pipe}},
 		"Serializer":       {nano.WithSerializer(format), map[string]any{"Serializer": format}},

@@ -61,7 +61,7 @@ func (n *Node) newMembership(services []string) error {
 	if !n.IsMaster {
 		return nil
 	}
-	m, err := member.NewMaster(n.members.self, member.Config{Interval: interval}, time.Now())
+	m, err := member.NewMaster(n.members.self, member.Config{Interval: interval, MaxLoss: n.MaxLoss}, time.Now())
 	if err != nil {
 		return err
 	}
@@ -269,6 +269,12 @@ func (n *Node) endOneWay() {
 func (n *Node) masterEffects(e member.Effects) {
 	if e.Changed {
 		n.carryOutLocked(n.members.peers.View(n.members.master.View()))
+	}
+	if e.Held > 0 {
+		n.log.Warn("most nodes were lost at once: until some are back, none is taken out of the list", "lost", e.Held)
+	}
+	if e.Freed {
+		n.log.Info("enough nodes are back: those still missing are taken out of the list if they stay silent")
 	}
 	for _, gone := range e.Left {
 		if cb := n.UnregisterCallback; cb != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -110,6 +111,7 @@ type Options struct {
 	Forwarded        []string                                              // keys of session values that backends see
 	Keeper           keeper.Keeper                                         // keeps the member list in the place of a master; nil: a master does
 	LinkQueue        int                                                   // bytes that wait for another node; 0: 64 MiB
+	MaxLoss          float64                                               // share of its nodes that the master drops at once; 0: half, 1: all
 
 	ServiceListener net.Listener // used instead of listening on the service address; the node closes it
 	ClusterTLS      *tls.Config  // between nodes; its Certificates serve both directions, ClientCAs and ClientAuth make it mutual
@@ -201,6 +203,9 @@ func (o *Options) check() error {
 	}
 	if o.Keeper != nil && (o.IsMaster || o.AdvertiseAddr != "") {
 		bad("WithKeeper is set, and a master, too (WithMaster, WithAdvertiseAddr): keep one")
+	}
+	if o.MaxLoss < 0 || o.MaxLoss > 1 || math.IsNaN(o.MaxLoss) {
+		bad("MaxLoss is %v: it is a share, from 0 to 1", o.MaxLoss)
 	}
 	if o.Routing != nil && o.RemoteServiceRoute != nil {
 		bad("WithRouting and WithCustomerRemoteServiceRoute are both set: keep one")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -54,6 +55,9 @@ func TestCheckFindsEachContradiction(t *testing.T) {
 		}},
 		{"WithKeeper is set, and a master", Options{Keeper: noKeeper{}, IsMaster: true}},
 		{"WithKeeper is set, and a master", Options{Keeper: noKeeper{}, AdvertiseAddr: "m:1"}},
+		{"MaxLoss is 1.5", Options{MaxLoss: 1.5}},
+		{"MaxLoss is -0.5", Options{MaxLoss: -0.5}},
+		{"MaxLoss is NaN", Options{MaxLoss: math.NaN()}},
 		{complaint.Error(), Options{Err: complaint}},
 	} {
 		err := c.o.check()

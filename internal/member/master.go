@@ -13,10 +13,14 @@ const Missed = 4
 // DefaultQuarantine is how long a node id rests after its node was dropped, if Config does not say it.
 const DefaultQuarantine = time.Hour
 
+// DefaultMaxLoss is which share of its members a master believes to be dead at once, if Config does not say it.
+const DefaultMaxLoss = 0.5
+
 // Config is what a Master is made with.
 type Config struct {
 	Interval   time.Duration // between two heartbeats of a member
 	Quarantine time.Duration // how long the node id of a node that is gone is not leased again; 0: DefaultQuarantine
+	MaxLoss    float64       // share of the other members that may be lost at once, see Tick; 0: DefaultMaxLoss, 1: all
 }
 
 // Master keeps the list. It is for one goroutine at a time: the caller locks. Times given to it do not go back.
@@ -30,6 +34,7 @@ type Master struct {
 	now     time.Time // of the last event
 	settles time.Time // when every living node must have been heard
 	settled bool
+	holding bool // too many are silent at once: nobody is dropped
 
 	self    *record
 	list    []*record // in order of their coming, self first
@@ -56,6 +61,8 @@ const keepSteps = 256
 // Effects is what the caller has to do after an event, without holding up the next one.
 type Effects struct {
 	Changed bool     // the list did: give View to the Peers of the master's own node
+	Held    int      // so many members are silent at once that none of them is dropped; said once, when that begins
+	Freed   bool     // that is over
 	Left    []Member // members that are gone, each process once: for the application's callback; and give up calls to them
 	Tells   []Tell   // calls to make; those to different members at once
 }
@@ -90,6 +97,9 @@ func NewMaster(self Member, cfg Config, now time.Time) (*Master, error) {
 	}
 	if cfg.Quarantine <= 0 {
 		cfg.Quarantine = DefaultQuarantine
+	}
+	if cfg.MaxLoss <= 0 {
+		cfg.MaxLoss = DefaultMaxLoss
 	}
 	m := &Master{
 		cfg:     cfg,
@@ -240,24 +250,64 @@ func (m *Master) Update(self Member, now time.Time) Effects {
 	return m.finish(before)
 }
 
-// Tick drops the members that have been silent for more than Missed intervals.
+// Tick drops the members that have been silent for more than Missed intervals, unless that are two or more, and a larger
+// share than Config.MaxLoss. Then it is more likely that the master itself cannot be reached, and the members have each
+// other still: nobody is dropped until enough are back, and then the others get their full time to come back, too.
 func (m *Master) Tick(now time.Time) Effects {
 	m.pass(now)
 	before := m.version
-	for _, r := range slices.Clone(m.list) {
-		if r != m.self && m.now.Sub(r.last) > Missed*m.cfg.Interval {
-			if r.Legacy() {
-				m.ghosts[r.Addr] = r.ghost(m.now)
-			}
-			m.remove(r)
+	dead, lost := m.silent()
+	others := len(m.list) - 1
+	tooMany := lost > 1 && float64(lost) > m.cfg.MaxLoss*float64(others)
+	var held int
+	var freed bool
+	switch {
+	case m.holding && tooMany:
+	case m.holding:
+		m.holding, freed = false, true
+		for _, r := range m.list {
+			r.last = m.now
 		}
+	case len(dead) > 0 && tooMany:
+		m.holding, held = true, lost
+	default:
+		m.drop(dead)
 	}
 	for addr, g := range m.ghosts {
 		if m.now.Sub(g.at) > m.cfg.Quarantine {
 			delete(m.ghosts, addr)
 		}
 	}
-	return m.finish(before)
+	e := m.finish(before)
+	e.Held, e.Freed = held, freed
+	return e
+}
+
+// silent returns the members whose time is over, and counts those that may have been lost together with them: members
+// beat one interval apart at most, and a little is for delays.
+func (m *Master) silent() (dead []*record, lost int) {
+	for _, r := range m.list {
+		if r == m.self {
+			continue
+		}
+		silence := m.now.Sub(r.last)
+		if silence > Missed*m.cfg.Interval {
+			dead = append(dead, r)
+		}
+		if silence > Missed*m.cfg.Interval-m.cfg.Interval*3/2 {
+			lost++
+		}
+	}
+	return dead, lost
+}
+
+func (m *Master) drop(dead []*record) {
+	for _, r := range dead {
+		if r.Legacy() {
+			m.ghosts[r.Addr] = r.ghost(m.now)
+		}
+		m.remove(r)
+	}
 }
 
 // pass lets time go on.

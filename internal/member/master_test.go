@@ -73,6 +73,12 @@ func (s *stage) quiet(at time.Duration) {
 // write puts effects into words.
 func (s *stage) write(e member.Effects) string {
 	var lines []string
+	if e.Held > 0 {
+		lines = append(lines, fmt.Sprintf("holds %d", e.Held))
+	}
+	if e.Freed {
+		lines = append(lines, "holds nobody")
+	}
 	for _, l := range e.Left {
 		lines = append(lines, "left "+name(l))
 	}
@@ -186,7 +192,17 @@ func masterRestarts(s *stage) string { s.restart(200); return "" }
 
 func TestMasterPlays(t *testing.T) {
 	gate, chat, chat2 := node("gate", 1, "gate"), node("chat", 1, "chat"), node("chat2", 1, "chat")
+	gate2 := node("gate2", 1, "gate")
 	old, old2 := node("old", 0, "chat"), node("old2", 0, "shop")
+	trio := func(s *stage) string { // gate, chat and chat2 are there, and know each other
+		for _, m := range []member.Member{gate, chat, chat2} {
+			register(m)(s)
+			for to := range s.flying {
+				told(to, true)(s)
+			}
+		}
+		return ""
+	}
 	plays := map[string][]act{
 		"a new node is told to those who are there, and sees them": {
 			{0, "gate", register(gate), "sees master#100"},
@@ -233,8 +249,56 @@ func TestMasterPlays(t *testing.T) {
 			{0, "", register(chat), "sees master#100"},
 			{0, "", register(chat2), "sees master#100 chat#1[chat]; tell chat new chat2#1[chat]"},
 			{second, "", register(gate), "sees master#100 chat#1[chat] chat2#1[chat]; tell chat2 new gate#1[gate]"},
+			{second, "", register(gate2), "sees master#100 chat#1[chat] chat2#1[chat] gate#1[gate]; tell gate new gate2#1[gate]"},
+			{second, "", told("gate", true), ""},
 			{2 * second, "", beat(gate), ""},
-			{4*second + second/4, "", tick, "left chat#1[chat]; left chat2#1[chat]; tell gate del chat#1[chat], del chat2#1[chat]"},
+			{2 * second, "", beat(gate2), ""},
+			{4*second + second/4, "", tick, "left chat#1[chat]; left chat2#1[chat]; tell gate del chat#1[chat], del chat2#1[chat]; tell gate2 del chat#1[chat], del chat2#1[chat]"},
+		},
+		"a master that hears nobody any more drops nobody": {
+			{0, "", trio, ""},
+			{second / 4, "", beat(chat), ""},
+			{second / 2, "", beat(gate), ""},
+			{4*second + second/4, "it is the first, but others are silent too", tick, "holds 3"},
+			{60 * second, "", tick, ""},
+			{61 * second, "the network is back", beat(chat2), ""},
+			{61 * second, "one of three is not enough", tick, ""},
+			{61*second + second/4, "", beat(gate), ""},
+			{61*second + second/4, "all get their full time", tick, "holds nobody"},
+			{62 * second, "", beat(gate), ""},
+			{62 * second, "", beat(chat2), ""},
+			{65 * second, "", beat(gate), ""},
+			{65 * second, "", beat(chat2), ""},
+			{65*second + second/4, "one of them", tick, ""},
+			{65*second + second/2, "did not come back", tick, "left chat#1[chat]; tell gate del chat#1[chat]; tell chat2 del chat#1[chat]"},
+		},
+		"a master that has lost two of three holds them": {
+			{0, "", trio, ""},
+			{2 * second, "", beat(gate), ""},
+			{4 * second, "", beat(gate), ""},
+			{4*second + second/4, "", tick, "holds 2"},
+			{5 * second, "", beat(gate), ""},
+			{6 * second, "one is started again", register(node("chat2", 2, "chat")), "sees master#100 gate#1[gate] chat#1[chat]; left chat2#1[chat]; " +
+				"tell gate del chat2#1[chat], new chat2#2[chat]; tell chat del chat2#1[chat], new chat2#2[chat]"},
+			{6 * second, "", tick, "holds nobody"},
+			{6 * second, "", told("gate", true), ""},
+			{9 * second, "", beat(node("chat2", 2, "chat")), ""},
+			{9 * second, "", beat(gate), ""},
+			{10*second + second/4, "", tick, "left chat#1[chat]; tell gate del chat#1[chat]; tell chat2 del chat#1[chat]"},
+		},
+		"what is lost one after the other is dropped one after the other": {
+			{0, "", trio, ""},
+			{3 * second, "", beat(chat), ""},
+			{3 * second, "", beat(chat2), ""},
+			{4*second + second/4, "", tick, "left gate#1[gate]; tell chat del gate#1[gate]; tell chat2 del gate#1[gate]"},
+			{4*second + second/4, "", told("chat", true), ""},
+			{4*second + second/4, "", told("chat2", true), ""},
+			{6 * second, "", beat(chat2), ""},
+			{7*second + second/4, "", tick, "left chat#1[chat]; tell chat2 del chat#1[chat]"},
+		},
+		"the last one is dropped: nobody else would hear of it": {
+			{0, "", register(gate), "sees master#100"},
+			{4*second + second/4, "", tick, "left gate#1[gate]"},
 		},
 		"a join does not wait for who hangs, and who hangs gets one call": {
 			{0, "", register(gate), "sees master#100"},
@@ -472,6 +536,41 @@ func TestMasterUpdatesItself(t *testing.T) {
 	}
 	if got := s.m.Self(); got.NodeID != 1 || got.Addr != "master" {
 		t.Errorf("self is %+v", got)
+	}
+}
+
+// A master may be told how many of its nodes it may lose at once.
+func TestMasterMaxLoss(t *testing.T) {
+	for _, test := range []struct {
+		share       float64
+		nodes, lost int
+		held        bool
+	}{
+		{0, 2, 1, false}, {0, 2, 2, true}, {0, 4, 2, false}, {0, 4, 3, true}, {0, 1, 1, false},
+		{0.25, 4, 1, false}, {0.25, 4, 2, true}, {0.75, 4, 3, false}, {0.75, 4, 4, true},
+		{1, 4, 4, false}, {1, 2, 2, false},
+	} {
+		m, err := member.NewMaster(node("master", 1), member.Config{Interval: second, MaxLoss: test.share}, clock(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range test.nodes {
+			if _, _, err := m.Register(node(fmt.Sprint("n", i), 1), clock(0)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var e member.Effects
+		for at := second / 2; at <= 4*second+second/2 && e.Held == 0 && len(e.Left) == 0; at += second / 2 {
+			for i := test.lost; i < test.nodes; i++ {
+				if _, _, err := m.Heartbeat(node(fmt.Sprint("n", i), 1), m.Version(), clock(at)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e = m.Tick(clock(at))
+		}
+		if test.held && (e.Held != test.lost || len(e.Left) > 0) || !test.held && (e.Held > 0 || len(e.Left) != test.lost) {
+			t.Errorf("MaxLoss %v: %d of %d lost: it holds %d and has dropped %d", test.share, test.lost, test.nodes, e.Held, len(e.Left))
+		}
 	}
 }
 
