@@ -1,5 +1,10 @@
 package link
 
+import (
+	"encoding/binary"
+	"time"
+)
+
 // backlog keeps what the peer has not acknowledged: batches that were sent, batches that were not, and the frames that
 // are gathered for the next. Bytes lie one behind the other in chunks, so that many small batches take little more memory
 // than their frames; a chunk is used again when nothing refers to it. Not safe for concurrent use.
@@ -15,7 +20,9 @@ type backlog struct {
 
 	open   *chunk // gathers frames from open.buf[from:]
 	from   int
-	frames int // number of them
+	frames int       // number of them
+	timed  int       // of these, how many have a time left
+	since  time.Time // when the first of them was put
 
 	bytes     int // everything that is kept
 	unsent    int // of these, what was not yet handed to this stream
@@ -27,6 +34,8 @@ type batch struct {
 	chunk  *chunk
 	bytes  []byte // a part of the chunk that is not written any more
 	frames int
+	timed  int       // of these, how many have a time left
+	since  time.Time // as of when that is
 }
 
 // chunk is referred to by its batches, by the stream that is sending one of them, and by the backlog while it is open.
@@ -59,6 +68,12 @@ func (l *backlog) put(f *Frame, body, size int) (sealed bool) {
 	case len(l.open.buf)-l.from+size > l.maxBatch:
 		sealed = l.seal()
 	}
+	if l.frames == 0 {
+		l.since = time.Now()
+	}
+	if f.Left > 0 {
+		l.timed++
+	}
 	l.open.buf = appendFrame(l.open.buf, f, body)
 	l.frames++
 	l.bytes += size
@@ -77,9 +92,9 @@ func (l *backlog) seal() bool {
 		l.batches, l.head = l.batches[:n], 0
 	}
 	end := len(l.open.buf)
-	l.batches = append(l.batches, batch{chunk: l.open, bytes: l.open.buf[l.from:end:end], frames: l.frames})
+	l.batches = append(l.batches, batch{chunk: l.open, bytes: l.open.buf[l.from:end:end], frames: l.frames, timed: l.timed, since: l.since})
 	l.open.refs++
-	l.from, l.frames = end, 0
+	l.from, l.frames, l.timed = end, 0, 0
 	return true
 }
 
@@ -167,6 +182,87 @@ func (l *backlog) restart(last uint64, unsent bool) (frames, bytes int) {
 	l.forget(n)
 	l.first, l.unsent = last+1, l.bytes
 	return frames, before - l.bytes
+}
+
+// withdraw takes out everything that asks for an answer, and returns how many frames that were.
+func (l *backlog) withdraw() (frames int) {
+	l.seal()
+	for i := range l.kept() {
+		frames += l.rewrite(i, func(frame []byte, k Kind) []byte {
+			if k.asks() {
+				return nil
+			}
+			return frame
+		})
+	}
+	return frames
+}
+
+// ageAfter is how long frames may wait before it is taken off the time that they have left.
+const ageAfter = 10 * time.Millisecond
+
+// age takes off the frames of the batch that is sent next what they have waited, and takes out those that are over their
+// time. It returns how many these were.
+func (l *backlog) age(now time.Time) (frames int) {
+	if l.next == len(l.kept()) {
+		return 0
+	}
+	b := &l.kept()[l.next]
+	waited := now.Sub(b.since)
+	if b.timed == 0 || waited < ageAfter {
+		return 0
+	}
+	var f Frame
+	frames = l.rewrite(l.next, func(frame []byte, _ Kind) []byte {
+		r := Reader{rest: frame}
+		if ok, _ := r.Next(&f); !ok || f.Left == 0 {
+			return frame
+		}
+		if f.Left -= waited; f.Left < time.Microsecond {
+			return nil
+		}
+		return AppendFrame(nil, &f)
+	})
+	b.since = now
+	b.timed -= frames
+	return frames
+}
+
+// rewrite has each frame of batch i replaced by what with returns, which is nothing or no longer. What a stream is sending
+// stays as it is: the batch gets other bytes. It returns how many frames were taken out.
+func (l *backlog) rewrite(i int, with func(frame []byte, k Kind) []byte) (out int) {
+	b := &l.kept()[i]
+	var buf []byte // what stands before rest, once that is not the same any more
+	changed := false
+	for rest := b.bytes; len(rest) > 0; {
+		n, size := binary.Uvarint(rest)
+		frame := rest[:size+int(n)]
+		rest = rest[len(frame):]
+		to := with(frame, Kind(frame[size]))
+		if !changed && (len(to) != len(frame) || &to[0] != &frame[0]) {
+			changed = true
+			before := len(b.bytes) - len(rest) - len(frame)
+			buf = append(make([]byte, 0, len(b.bytes)), b.bytes[:before]...)
+		}
+		if changed {
+			buf = append(buf, to...)
+		}
+		if len(to) == 0 {
+			out++
+		}
+	}
+	if !changed {
+		return 0
+	}
+	less := len(b.bytes) - len(buf)
+	l.bytes -= less
+	if i >= l.next {
+		l.unsent -= less
+	}
+	l.release(b.chunk)
+	b.chunk, b.bytes = &chunk{buf: buf, refs: 1}, buf[:len(buf):len(buf)]
+	b.frames -= out
+	return out
 }
 
 func (l *backlog) newChunk(size int) *chunk {

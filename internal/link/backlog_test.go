@@ -6,19 +6,40 @@ import (
 	"testing"
 )
 
+// reliable leaves out of encoded frames what asks for an answer: that may be withdrawn.
+func reliable(t *testing.T, frames []byte) (kept []byte, asked int) {
+	t.Helper()
+	r := NewReader(frames)
+	var f Frame
+	for {
+		ok, err := r.Next(&f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			return kept, asked
+		}
+		if f.Kind.asks() {
+			asked++
+		} else {
+			kept = AppendFrame(kept, &f)
+		}
+	}
+}
+
 // Whatever the order of sends, acknowledgements and reconnects: what the peer gets is what was queued, once and in order,
-// and memory that is still needed is not written again.
+// and memory that is still needed is not written again. Requests that are withdrawn change nothing of the rest.
 func TestBacklogAgainstModel(t *testing.T) {
 	for seed := range uint64(300) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		l := newBacklog(200)
 		var queued, got []byte // got: what the peer has handled
 		var last uint64        // and the seq of that
-		resent := 0
+		resent, withdrawn := 0, 0
 		for range 500 {
 			switch rnd.IntN(10) {
 			case 0, 1, 2, 3:
-				f := &Frame{Kind: Push, ID: rnd.Uint64(), Data: bytes.Repeat([]byte{byte(rnd.Uint32())}, rnd.IntN(40))}
+				f := &Frame{Kind: []Kind{Push, Push, Request, Call}[rnd.IntN(4)], ID: rnd.Uint64(), Data: bytes.Repeat([]byte{byte(rnd.Uint32())}, rnd.IntN(40))}
 				if rnd.IntN(30) == 0 {
 					f.Data = bytes.Repeat([]byte{byte(rnd.Uint32())}, 300)
 				}
@@ -42,6 +63,9 @@ func TestBacklogAgainstModel(t *testing.T) {
 				f := &Frame{Kind: Kick, Data: make([]byte, 20)}
 				queued = AppendFrame(queued, f)
 				l.put(f, bodySize(f), FrameSize(f))
+				if rnd.IntN(10) == 0 {
+					withdrawn += l.withdraw()
+				}
 				if !bytes.Equal(before, b.bytes) {
 					t.Fatalf("seed %d: written over while it was being sent", seed)
 				}
@@ -70,7 +94,7 @@ func TestBacklogAgainstModel(t *testing.T) {
 			for _, b := range l.kept() {
 				kept += b.frames
 			}
-			if (kept == 0) != l.empty() || l.unsent > l.bytes || l.unsent < 0 {
+			if kept == 0 && !l.empty() || l.empty() && kept != 0 || l.unsent > l.bytes || l.unsent < 0 {
 				t.Fatalf("seed %d: %d frames, %d bytes, %d unsent", seed, kept, l.bytes, l.unsent)
 			}
 		}
@@ -85,8 +109,13 @@ func TestBacklogAgainstModel(t *testing.T) {
 			got = append(got, b.bytes...)
 			l.release(b.chunk)
 		}
-		if !bytes.Equal(queued, got) {
+		want, asked := reliable(t, queued)
+		kept, served := reliable(t, got)
+		if !bytes.Equal(want, kept) {
 			t.Fatalf("seed %d: the peer got something else than was queued", seed)
+		}
+		if withdrawn == 0 || served+withdrawn < asked || served > asked { // one that the peer had may be withdrawn, too
+			t.Fatalf("seed %d: of %d requests %d were served and %d withdrawn", seed, asked, served, withdrawn)
 		}
 		if l.unsent != 0 || !l.ack(l.first+uint64(l.next)-1) || !l.empty() {
 			t.Fatalf("seed %d: %d bytes left, %d unsent", seed, l.bytes, l.unsent)

@@ -90,7 +90,9 @@ func (s *Sender) connect() (established, progress bool, err error) {
 		stream.Close()
 	}()
 	began := time.Now()
+	silence := s.watch(stream)
 	s.send(stream)
+	silence.end()
 	stream.Close()
 	<-received
 
@@ -138,6 +140,7 @@ func (s *Sender) begin(ack Ack) (fresh bool) {
 	s.peer, s.other = epoch, ack.Receiver
 	s.stats.Connects++
 	s.stats.Connected = true
+	s.heard, s.ask = time.Now(), s.cfg.Silence > 0
 	return fresh
 }
 
@@ -171,12 +174,21 @@ func (s *Sender) send(stream Stream) {
 // for the time of the stream's Send. It is for whoever has taken parked back.
 func (s *Sender) sendLocked(more func() bool) {
 	for s.broken == nil && more() {
+		now := time.Now()
+		if s.ask {
+			s.ask = false
+			if err := s.askLocked(); err != nil {
+				return
+			}
+			continue
+		}
+		s.cfg.Withdrawn.Add(uint64(s.log.age(now)))
 		b, seq, again, ok := s.log.take()
 		if !ok {
 			return
 		}
 		stream := s.stream
-		s.sent = time.Now()
+		s.sent = now
 		s.mu.Unlock()
 		err := stream.Send(seq, b.bytes)
 		s.mu.Lock()
@@ -193,6 +205,86 @@ func (s *Sender) sendLocked(more func() bool) {
 	}
 }
 
+// askLocked asks the peer for a sign of life.
+func (s *Sender) askLocked() error {
+	stream := s.stream
+	s.mu.Unlock()
+	err := stream.Send(0, nil)
+	s.mu.Lock()
+	if err != nil {
+		s.brokeLocked(err)
+	}
+	return err
+}
+
+// silence ends a stream whose peer says nothing. It is a timer without a goroutine.
+type silence struct {
+	sender *Sender
+	stream Stream
+	timer  *time.Timer
+	due    time.Time // when the timer fires; under Sender.mu, as over
+	over   bool
+}
+
+// watch begins when a stream is established.
+func (s *Sender) watch(stream Stream) *silence {
+	w := &silence{sender: s, stream: stream}
+	if s.cfg.Silence == 0 {
+		return w
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wait := s.cfg.Silence / 3
+	w.due = s.heard.Add(wait)
+	w.timer = time.AfterFunc(wait, w.look)
+	return w
+}
+
+func (w *silence) end() {
+	s := w.sender
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.over = true
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// look asks for a sign of life after each third of the time, and ends the stream after the last.
+func (w *silence) look() {
+	s := w.sender
+	third := s.cfg.Silence / 3
+	s.mu.Lock()
+	if w.over {
+		s.mu.Unlock()
+		return
+	}
+	now := time.Now()
+	if now.Sub(w.due) > third && now.Sub(s.heard) > 2*third {
+		s.heard = now.Add(-2 * third) // this process has stood still itself: what the peer said may lie unread
+	}
+	wake, dead := false, false
+	switch quiet := now.Sub(s.heard); {
+	case quiet >= 3*third:
+		s.brokeLocked(ErrSilent)
+		wake, dead = s.unparkLocked(), true
+	case quiet >= third:
+		s.ask = true
+		wake = s.unparkLocked()
+		w.due = s.heard.Add(third * (quiet/third + 1))
+	default:
+		w.due = s.heard.Add(third)
+	}
+	if !dead {
+		w.timer.Reset(w.due.Sub(now))
+	}
+	s.mu.Unlock()
+	s.signal(wake)
+	if dead {
+		w.stream.Close() // it may be in Send
+	}
+}
+
 // receive takes acknowledgements until the stream ends.
 func (s *Sender) receive(stream Stream) error {
 	for {
@@ -203,6 +295,7 @@ func (s *Sender) receive(stream Stream) error {
 		s.mu.Lock()
 		ok := s.log.ack(ack.Seq)
 		s.stats.Acks++
+		s.heard = time.Now()
 		s.drainedLocked()
 		s.mu.Unlock()
 		if !ok {

@@ -12,6 +12,10 @@
 //		sender.Flush() // at once, or when the work at hand is over
 //	}
 //
-// The package opens no connection and knows no RPC system: it is given streams. It does not know what the frames mean,
-// answers none by itself, and has no timeout for a peer that is connected and says nothing: that is the keepalive's work.
+// A peer that says nothing for SenderConfig.Silence is given up: the stream ends with [ErrSilent], and another is tried. What
+// asks for an answer does not outlive who waits for it: [Frame.Left] goes down while a frame waits, and [Sender.Withdraw]
+// takes back what was answered with an error.
+//
+// The package opens no connection and knows no RPC system: it is given streams. It does not know what the frames mean, and
+// answers none by itself.
 package link

@@ -14,6 +14,8 @@ var (
 	ErrPeerRestarted = errors.New("link: peer was restarted")
 	// ErrTimeout: the peer did not say its first word within DialTimeout.
 	ErrTimeout = errors.New("link: peer does not answer")
+	// ErrSilent: the peer has said nothing for Silence.
+	ErrSilent = errors.New("link: peer is silent")
 	// ErrMalformed: a batch is not a row of frames.
 	ErrMalformed = errors.New("link: malformed frame")
 	// ErrGap: a batch is missing before the one that came.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"strconv"
+	"time"
 )
 
 // Kind says what a [Frame] is about. The numbers are part of the protocol between nodes: they never change, and new ones
@@ -29,12 +30,13 @@ const (
 	Cast                // a call from node to node that wants none
 	Reply               // the answer to a Call
 	Credit              // ID bytes of a session's messages, or of the node's calls, have left the queue of who was sent them
+	Refused             // a message of a session that the receiver does not know was not run: ID is that of a Request
 	kindEnd
 )
 
 var kindNames = [kindEnd]string{
 	"Kind(0)", "Request", "Notify", "Push", "Response", "Multicast", "Kick", "Close", "SessionOpened", "SessionClosed",
-	"SessionChanged", "Bind", "Bound", "Call", "Cast", "Reply", "Credit",
+	"SessionChanged", "Bind", "Bound", "Call", "Cast", "Reply", "Credit", "Refused",
 }
 
 // String names the kind.
@@ -55,6 +57,9 @@ func (k Kind) Bulk() bool {
 	return false
 }
 
+// asks tells whether the frame's sender waits for an answer, which it gives itself when the peer cannot be reached.
+func (k Kind) asks() bool { return k == Request || k == Call }
+
 // Frame is one message between two nodes. What the fields mean is between those who write and read them; those that are
 // zero cost nothing on the wire. Session ids and UIDs are best not negative, which costs ten bytes each.
 //
@@ -70,11 +75,15 @@ type Frame struct {
 	Text     []byte
 	Data     []byte
 	Sessions []int64
+	// Left is how long the sender still waits for the answer, in whole microseconds; 0 is not told. The [Sender] takes off it
+	// how long the frame has waited here, each time it sends it, and does not send one that has nothing left.
+	Left time.Duration
 }
 
 // On the wire a frame is: the length of the rest (uvarint), kind, mask, and the fields whose bit is in the mask, in this
 // order. Numbers are uvarints, bytes have their length (uvarint) before them, Sessions are their number and then each the
-// difference to the one before (varint). What stands behind the last field is for later versions, and is skipped.
+// difference to the one before (varint). Behind these stands Left in microseconds (uvarint), unless it is 0. What stands
+// behind that is for later versions, and is skipped.
 const (
 	hasFlags = 1 << iota
 	hasSession
@@ -142,6 +151,9 @@ func appendFrame(dst []byte, f *Frame, body int) []byte {
 			last = id
 		}
 	}
+	if f.Left >= time.Microsecond {
+		dst = binary.AppendUvarint(dst, uint64(f.Left/time.Microsecond))
+	}
 	dst[at] = mask
 	return dst
 }
@@ -170,6 +182,9 @@ func bodySize(f *Frame) int {
 			n += uvarintSize(uint64(d)<<1 ^ uint64(d>>63))
 			last = id
 		}
+	}
+	if f.Left >= time.Microsecond {
+		n += uvarintSize(uint64(f.Left / time.Microsecond))
 	}
 	return n
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/lonng/nano/internal/link"
 )
@@ -19,6 +20,9 @@ var frames = []struct {
 	{"request", link.Frame{Kind: link.Request, Session: 1 << 62, ID: 7, Route: []byte("Room.Say"), Data: []byte("hi")}},
 	{"all fields", link.Frame{Kind: link.Call, Flags: 0xff, Session: 3, ID: math.MaxUint64, UID: math.MaxInt64,
 		Route: []byte("a"), Text: []byte("b"), Data: []byte("c"), Sessions: []int64{1}}},
+	{"time left", link.Frame{Kind: link.Call, ID: 1, Left: 5 * time.Second}},
+	{"time left behind sessions", link.Frame{Kind: link.Multicast, Sessions: []int64{5, 6}, Left: time.Microsecond}},
+	{"a long time left", link.Frame{Kind: link.Call, Left: math.MaxInt64 / 1000 * 1000}},
 	{"negative numbers", link.Frame{Kind: link.Bind, Session: -1, UID: math.MinInt64}},
 	{"neighbours", link.Frame{Kind: link.Multicast, Sessions: []int64{1<<62 + 5, 1<<62 + 6, 1<<62 + 9, 1<<62 + 1}}},
 	{"far apart", link.Frame{Kind: link.Multicast, Sessions: []int64{math.MaxInt64, math.MinInt64, 0, math.MaxInt64, -1}}},
@@ -27,7 +31,7 @@ var frames = []struct {
 
 func same(a, b *link.Frame) bool {
 	return a.Kind == b.Kind && a.Flags == b.Flags && a.Session == b.Session && a.ID == b.ID && a.UID == b.UID &&
-		bytes.Equal(a.Route, b.Route) && bytes.Equal(a.Text, b.Text) && bytes.Equal(a.Data, b.Data) && slices.Equal(a.Sessions, b.Sessions)
+		bytes.Equal(a.Route, b.Route) && bytes.Equal(a.Text, b.Text) && bytes.Equal(a.Data, b.Data) && slices.Equal(a.Sessions, b.Sessions) && a.Left == b.Left
 }
 
 // What a gate says is what a backend hears, whatever stands before and behind it.
@@ -61,8 +65,9 @@ func TestNewerFramesAreSkipped(t *testing.T) {
 	var batch []byte
 	batch = append(batch, 5, 200, 0xff, 0xff, 0xff, 0xff) // an unknown kind, whatever its mask means
 	batch = append(batch, 1, 201)
-	batch = append(batch, known[0]+2)
-	batch = append(batch, known[1:]...)
+	timed := link.AppendFrame(nil, &link.Frame{Kind: link.Push, Session: 9, Left: time.Second})
+	batch = append(batch, timed[0]+2)
+	batch = append(batch, timed[1:]...)
 	batch = append(batch, 0xab, 0xcd) // behind the last known field
 	batch = append(batch, known...)
 	r := link.NewReader(batch)
@@ -102,6 +107,7 @@ func TestMalformed(t *testing.T) {
 		{"no sessions", frame(multicast, 128)},
 		{"more sessions than bytes", frame(multicast, 128, 0xff, 0xff, 0xff, 0xff, 0x0f, 2, 2)},
 		{"a session cut", frame(multicast, 128, 2, 2, 0x80)},
+		{"time left cut", frame(1, 0, 0x80)},
 	} {
 		r := link.NewReader(append(link.AppendFrame(nil, &link.Frame{Kind: link.Kick}), c.batch...))
 		var f link.Frame
@@ -120,7 +126,7 @@ func TestMalformed(t *testing.T) {
 }
 
 func TestKindNames(t *testing.T) {
-	for k, want := range map[link.Kind]string{0: "Kind(0)", link.Request: "Request", link.Credit: "Credit", 17: "Kind(17)"} {
+	for k, want := range map[link.Kind]string{0: "Kind(0)", link.Request: "Request", link.Credit: "Credit", link.Refused: "Refused", 18: "Kind(18)"} {
 		if k.String() != want {
 			t.Errorf("%d is %q, want %q", byte(k), k, want)
 		}

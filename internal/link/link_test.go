@@ -347,6 +347,128 @@ func TestNewerStreamReplaces(t *testing.T) {
 	})
 }
 
+// What was answered with an error while the link was down must not run when it is up again, sent before or not; and what
+// needs no answer is not lost with it.
+func TestWithdraw(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b book
+		var withdrawn atomic.Uint64
+		w := &wire{receiver: newReceiver(t, link.ReceiverConfig{Epoch: 2}), epoch: 1, handle: b.handle}
+		lost := true
+		w.onRecv = func(*conn, uint64) error {
+			if lost {
+				return errCut
+			}
+			return nil
+		}
+		var down atomic.Bool
+		w.onDial = func(context.Context) error {
+			if down.Load() {
+				return errCut
+			}
+			return nil
+		}
+		s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1, Withdrawn: &withdrawn, Down: func(error) { down.Store(true) }})
+		synctest.Wait()
+		queue := func(k link.Kind, id uint64) {
+			f := numbered(id)
+			f.Kind = k
+			if _, err := s.Queue(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		queue(link.Request, 1)
+		queue(link.Notify, 2)
+		queue(link.Call, 3)
+		s.Flush() // it is sent, and does not arrive
+		synctest.Wait()
+		queue(link.Request, 4)
+		queue(link.Push, 5)
+		s.Withdraw()
+		queue(link.Request, 6) // by who takes the chance
+		lost = false
+		down.Store(false)
+		w.end(t, s)
+		if got := b.read(); !slices.Equal(got, []uint64{2, 5, 6}) || withdrawn.Load() != 3 {
+			t.Errorf("got %v, %d were withdrawn", got, withdrawn.Load())
+		}
+	})
+}
+
+// A call must not get its whole time again because the link was down: it arrives with what is left of it, or not at all.
+func TestTimeLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var withdrawn atomic.Uint64
+		w := &wire{receiver: newReceiver(t, link.ReceiverConfig{Epoch: 2}), epoch: 1}
+		left := map[uint64]time.Duration{}
+		w.handle = func(r *link.Reader) error {
+			var f link.Frame
+			for {
+				ok, err := r.Next(&f)
+				if !ok || err != nil {
+					return err
+				}
+				left[f.ID] = f.Left
+			}
+		}
+		w.onRecv = func(c *conn, _ uint64) error { // the first two streams lose everything
+			if c.number < 3 {
+				return errCut
+			}
+			return nil
+		}
+		w.onDial = func(context.Context) error { time.Sleep(time.Second); return nil }
+		s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1, Withdrawn: &withdrawn})
+		for id, d := range []time.Duration{0, 500 * time.Millisecond, 1500 * time.Millisecond, 10 * time.Second} {
+			if _, err := s.Queue(&link.Frame{Kind: link.Call, ID: uint64(id), Left: d}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.end(t, s)
+		if len(left) != 2 || left[0] != 0 || left[3] > 7*time.Second || left[3] < 6*time.Second || withdrawn.Load() != 2 {
+			t.Errorf("what arrived has %v left, and %d were withdrawn", left, withdrawn.Load())
+		}
+	})
+}
+
+// A peer that was cut off without a word is found out, also when nothing is to be sent; one that is only idle is not
+// troubled more than three times in that time.
+func TestSilentPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{receiver: newReceiver(t, link.ReceiverConfig{Epoch: 2}), epoch: 1, handle: new(book).handle}
+		var cut atomic.Bool
+		w.onAck = func(c *conn, _ uint64) error {
+			if cut.Load() {
+				<-c.ctx.Done()
+			}
+			return nil
+		}
+		acks := 0
+		w.onRecv = func(*conn, uint64) error { acks++; return nil }
+		var downs []error
+		s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1, Silence: 3 * time.Second, Down: func(err error) { downs = append(downs, err) }})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if len(downs) > 0 || acks < 3500 || acks > 3602 {
+			t.Fatalf("in an hour an idle peer was asked %d times; down: %v", acks, downs)
+		}
+		cut.Store(true)
+		began := time.Now()
+		for len(downs) == 0 && time.Since(began) < time.Minute {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if took := time.Since(began); len(downs) != 1 || !errors.Is(downs[0], link.ErrSilent) || took > 3100*time.Millisecond {
+			t.Errorf("down: %v, after %v", downs, took)
+		}
+		if heard := s.Stats().Heard; heard.After(began) {
+			t.Errorf("it was heard %v after the cut", heard.Sub(began))
+		}
+		cut.Store(false)
+		time.Sleep(10 * time.Second)
+		w.end(t, s)
+	})
+}
+
 // A busy link must not carry an acknowledgement for every batch, and an idle one not a single wake-up.
 func TestAcknowledgements(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

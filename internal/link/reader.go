@@ -3,6 +3,8 @@ package link
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
+	"time"
 )
 
 // Reader walks through the frames of one batch. It copies nothing and allocates nothing. It is for one goroutine.
@@ -101,30 +103,39 @@ func (f *Frame) decode(b []byte) (wrong string) {
 			return "data"
 		}
 	}
-	if mask&hasSessions != 0 && !f.decodeSessions(b) {
-		return "sessions"
+	if mask&hasSessions != 0 {
+		if b, ok = f.decodeSessions(b); !ok {
+			return "sessions"
+		}
+	}
+	if len(b) > 0 {
+		left, size := binary.Uvarint(b)
+		if size <= 0 {
+			return "time left"
+		}
+		f.Left = time.Duration(min(left, uint64(math.MaxInt64/time.Microsecond))) * time.Microsecond
 	}
 	return ""
 }
 
 // decodeSessions grows with the ids that are there: a number that promises more than the frame has bytes is refused first.
-func (f *Frame) decodeSessions(b []byte) bool {
+func (f *Frame) decodeSessions(b []byte) (rest []byte, ok bool) {
 	count, size := binary.Uvarint(b)
 	if size <= 0 || count > uint64(len(b)-size) {
-		return false
+		return nil, false
 	}
 	b = b[size:]
 	var last int64
 	for range count {
 		d, size := binary.Varint(b)
 		if size <= 0 {
-			return false
+			return nil, false
 		}
 		last += d
 		b = b[size:]
 		f.Sessions = append(f.Sessions, last)
 	}
-	return true
+	return b, true
 }
 
 // cutBytes takes bytes that have their length before them.

@@ -63,6 +63,7 @@ type serving struct {
 	delay    *time.Timer
 	delayed  atomic.Bool   // delay is running
 	taken    atomic.Uint64 // to be acknowledged
+	asked    atomic.Bool   // for a sign of life
 }
 
 // NewReceiver makes a Receiver. It has no goroutine while nothing is served.
@@ -182,6 +183,14 @@ func (r *Receiver) receive(s ServerStream, me *serving, handle func(*Reader) err
 	taken := 0 // bytes since the last acknowledgement that we asked for
 	for {
 		seq, frames, err := s.Recv()
+		if err == nil && seq == 0 { // the sender asks whether somebody is here
+			me.asked.Store(true)
+			select {
+			case me.ackNow <- struct{}{}:
+			default:
+			}
+			continue
+		}
 		if err == nil {
 			reader.Reset(frames)
 			err = r.take(me, seq, &reader, handle)
@@ -234,7 +243,8 @@ func (r *Receiver) acknowledge(ctx context.Context, s ServerStream, me *serving,
 		case <-me.delay.C:
 			me.delayed.Store(false) // before taken is read: what comes later runs the timer again
 		}
-		if taken := me.taken.Load(); taken != said {
+		asked := me.asked.Swap(false) // before taken is read
+		if taken := me.taken.Load(); taken != said || asked {
 			said = taken
 			if err := s.Send(Ack{Seq: taken}); err != nil && over == nil {
 				return err

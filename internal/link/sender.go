@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -54,6 +55,13 @@ type SenderConfig struct {
 	BackoffMin, BackoffMax time.Duration
 	// DialTimeout bounds an attempt, from Dial to the first word of the peer. Default 5 s.
 	DialTimeout time.Duration
+	// Silence is how long the peer may say nothing while a stream is established. After a third of it the Sender asks for a
+	// sign of life, by an empty batch without a number, so that the peer hears something as often. 0: there is no limit, and
+	// nothing is asked, as of a peer that does not answer that.
+	Silence time.Duration
+	// Withdrawn counts the frames that were not sent because nobody waits for their answer any more, see [Sender.Withdraw] and
+	// [Frame.Left]. May be nil, and may count for several Senders.
+	Withdrawn *atomic.Uint64
 	// Up is called when a stream is established, before anything is sent on it. fresh says that the peer is another run than
 	// before, or has lost what it knew of us: what was queued is dropped (in the second case only what was sent already), and
 	// what the peer is to know must be told again. The first stream is not fresh (unless the peer is not PeerEpoch): what was queued before it is sent.
@@ -85,6 +93,8 @@ type Sender struct {
 	parked  bool          // all is sent; the goroutine sleeps until somebody takes this back, who may then send
 	broken  error         // why the stream in use can not go on
 	sent    time.Time     // when a batch was handed to a stream last
+	heard   time.Time     // when the peer last said something on the stream
+	ask     bool          // for a sign of life
 	stats   Stats
 }
 
@@ -103,7 +113,8 @@ type Stats struct {
 	Dropped  uint64 // frames that were given up because the peer was restarted
 	Refused  uint64 // frames that Queue had no room for
 	Connects uint64
-	LastErr  error // why the last stream ended or the last attempt failed
+	LastErr  error     // why the last stream ended or the last attempt failed
+	Heard    time.Time // when the peer last said something; zero: never
 }
 
 // NewSender makes a Sender and begins to connect. Close must be called in the end.
@@ -136,6 +147,7 @@ func NewSender(cfg SenderConfig) (*Sender, error) {
 		{"BackoffMin", &cfg.BackoffMin, 50 * time.Millisecond},
 		{"BackoffMax", &cfg.BackoffMax, max(time.Second, cfg.BackoffMin)},
 		{"DialTimeout", &cfg.DialTimeout, 5 * time.Second},
+		{"Silence", &cfg.Silence, 0},
 	} {
 		if *c.v < 0 {
 			return nil, fmt.Errorf("%w: %s is %v", errConfig, c.name, *c.v)
@@ -149,6 +161,9 @@ func NewSender(cfg SenderConfig) (*Sender, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
+	}
+	if cfg.Withdrawn == nil {
+		cfg.Withdrawn = new(atomic.Uint64)
 	}
 	s := &Sender{
 		cfg:     cfg,
@@ -196,6 +211,15 @@ func (s *Sender) QueueFor(peerEpoch uint64, f *Frame) (dirty bool, err error) {
 	s.mu.Unlock()
 	s.signal(wake)
 	return dirty, err
+}
+
+// Withdraw takes back everything that is queued and asks for an answer (Request and Call): who asked has been told that
+// there is none. Of what was sent, the peer may take what it has received.
+func (s *Sender) Withdraw() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cfg.Withdrawn.Add(uint64(s.log.withdraw()))
+	s.drainedLocked()
 }
 
 // limit is how many bytes may be kept with a frame of that kind.
@@ -251,6 +275,7 @@ func (s *Sender) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.stats
+	st.Heard = s.heard
 	st.PeerEpoch, st.Unsent, st.Unacked = s.peer, s.log.unsent, s.log.bytes-s.log.unsent
 	return st
 }
