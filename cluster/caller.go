@@ -25,7 +25,7 @@ type caller struct {
 	node     *Node
 	sess     *session.Session
 	from     string // the node that calls; "" for this one
-	epoch    uint64
+	way      *peer  // to it
 	mid      uint64
 	call     *pending  // of this node's own call
 	deadline time.Time // until when it waits; zero: it does not
@@ -121,13 +121,6 @@ func (p *peer) abandon() {
 	}
 }
 
-// takeOver takes the calls of the node over from the way to it that was before.
-func (p *peer) takeOver(old *peer) {
-	old.mu.Lock()
-	defer old.mu.Unlock()
-	p.serves, old.serves = old.serves, serves{}
-}
-
 // served forgets a call of the node, and returns it if it was known.
 func (p *peer) served(id uint64) *caller {
 	p.mu.Lock()
@@ -140,21 +133,22 @@ func (p *peer) served(id uint64) *caller {
 func (n *Node) newCaller(from *origin, mid uint64, call *pending) *caller {
 	c := &caller{node: n, mid: mid, call: call}
 	if from != nil {
-		c.from, c.epoch = from.addr, from.epoch
+		c.from, c.way = from.addr, from.way
 	}
 	c.sess = session.NewWithID(c, 0)
 	c.sess.SetLifetime(session.NewLifetime()) // nobody is told of it
 	return c
 }
 
-// takeCall takes a call of another node, or that it does not wait any more. The first eight data bytes of a call are the
-// time that the caller still waits.
+// takeCall takes a call of another node, or that it does not wait any more. Nodes with an earlier link tell how long they
+// wait in the first eight bytes of a call's data.
 func (n *Node) takeCall(from *origin, f *link.Frame, add addCall) {
+	if from.unheard() {
+		return
+	}
 	if f.Kind == link.Call && f.Flags&flagOff != 0 {
-		if p := n.peer(from.addr); p != nil && p.epoch == from.epoch {
-			if c := p.served(f.ID); c != nil {
-				c.giveUp()
-			}
+		if c := from.way.served(f.ID); c != nil {
+			c.giveUp()
 		}
 		return
 	}
@@ -162,19 +156,35 @@ func (n *Node) takeCall(from *origin, f *link.Frame, add addCall) {
 	v := codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}
 	if f.Kind == link.Call {
 		v.Type, v.ID = codec.Request, f.ID
-		if len(f.Data) < 8 {
-			c.Fail(f.ID, dispatch.DefaultShape(component.Errorf(component.CodeInvalid, "the call has no deadline")))
-			from.Spent(costOf(f))
-			return
+		left := f.Left
+		if left == 0 {
+			if len(f.Data) < 8 {
+				c.Fail(f.ID, dispatch.DefaultShape(component.Errorf(component.CodeInvalid, "the call has no deadline")))
+				from.Spent(costOf(f))
+				return
+			}
+			v.Data = f.Data[8:]
+			left = time.Duration(min(binary.BigEndian.Uint64(f.Data), uint64(maxWait)))
 		}
-		v.Data = f.Data[8:]
 		now := time.Now()
-		c.deadline = now.Add(time.Duration(min(binary.BigEndian.Uint64(f.Data), uint64(maxWait))))
-		if p := n.peer(from.addr); p != nil && p.epoch == from.epoch {
-			p.serve(c, now)
-		}
+		c.deadline = now.Add(min(left, maxWait))
+		from.way.serve(c, now)
 	}
 	add(c, v, from, costOf(f))
+}
+
+// Over tells whether nobody waits for the call any more, so that its handler need not run.
+func (c *caller) Over() bool {
+	if c.deadline.IsZero() {
+		return false
+	}
+	c.mu.Lock()
+	over := c.left || !time.Now().Before(c.deadline)
+	c.mu.Unlock()
+	if over {
+		c.node.refusals.late.Add(1)
+	}
+	return over
 }
 
 // OfNode says that no client has sent the call.
@@ -258,7 +268,7 @@ func (c *caller) reply(data []byte, flags byte) error {
 		return nil
 	}
 	p := c.node.peer(c.from)
-	if p == nil || p.epoch != c.epoch {
+	if p == nil || p != c.way {
 		return fmt.Errorf("%w: the calling node %s is gone", ErrBrokenPipe, c.from)
 	}
 	p.served(c.mid)

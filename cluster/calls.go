@@ -166,8 +166,17 @@ func (p *peer) start(ctx context.Context, c *pending, route string, data []byte)
 	p.calls[id] = c
 	p.mu.Unlock()
 	deadline, _ := ctx.Deadline()
-	body := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(data)), uint64(max(0, time.Until(deadline))))
-	err = p.post(&link.Frame{Kind: link.Call, ID: id, Route: []byte(route), Data: append(body, data...)}, p.sendNow)
+	f := link.Frame{Kind: link.Call, ID: id, Route: []byte(route), Data: data}
+	if left := max(time.Until(deadline), time.Microsecond); p.version >= answersFrom {
+		f.Left = left
+	} else {
+		f.Data = append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(data)), uint64(left)), data...)
+	}
+	err = p.post(&f, p.sendNow)
+	if err == nil && p.lost.Load() { // since it was chosen: its calls were failed before this one was noted, or with it
+		p.withdraw()
+		err = unavailable(p.addr)
+	}
 	if err != nil {
 		p.mu.Lock()
 		delete(p.calls, id)

@@ -6,7 +6,7 @@ import (
 )
 
 // linkVersion is the version of the Link service that this node offers.
-const linkVersion = 2
+const linkVersion = 3
 
 func toInfo(m member.Member) *clusterpb.MemberInfo {
 	return &clusterpb.MemberInfo{

@@ -6,7 +6,6 @@ import (
 
 	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
-	"github.com/lonng/nano/internal/member"
 )
 
 // A link's goroutine never waits for a scheduler that is full: what comes behind the message may be for another one, or the
@@ -154,44 +153,20 @@ func (n *Node) takeCredit(from *origin, f *link.Frame) {
 	}
 }
 
-// overflowed notes that p was not told what it has to know, because its link's queue is full.
-func (n *Node) overflowed(p *peer) {
-	if !p.overflow.Swap(true) {
-		select {
-		case n.members.lost <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// renewLocked puts a new way in the place of each that has overflowed. By that the other node forgets what this one has told
-// it, and is told all that is true. members.mu is held.
+// renewLocked begins anew with each node that has not been told what it has to know, because its link's queue was full, or
+// that has forgotten it. members.mu is held.
 func (n *Node) renewLocked() {
 	for _, p := range *n.peers.Load() {
-		if !p.overflow.Load() || n.members.leaving {
-			continue
+		if p.anew.Load() && !n.members.leaving {
+			n.log.Warn("the queue to a node has overflowed, or the node has forgotten this one: it is told everything anew", "peer", p.addr)
+			n.beginAnewLocked(p, 0)
 		}
-		q, err := n.newPeer(member.Member{Addr: p.addr, Epoch: p.epoch, Link: p.version})
-		if err != nil {
-			n.log.Error("cannot connect to a node", "peer", p.addr, "err", err)
-			continue
-		}
-		n.log.Warn("the queue to a node has overflowed: it is told everything anew", "peer", p.addr)
-		q.takeOver(p)
-		q.lost.Store(p.lost.Load())
-		n.setPeer(p.addr, q)
-		p.lost.Store(true)
-		n.tellAllBound(q)
-		n.background(func() {
-			p.discard()
-			n.failRequests(p, true)
-		})
 	}
 }
 
 // meters are a peer's part of all this.
 type meters struct {
-	owed     atomic.Int64 // bytes sent in this node's name that have not left the other's queue
-	spent    atomic.Int64 // bytes of the other's that have left the queue here, and it was not told
-	overflow atomic.Bool  // see overflowed
+	owed  atomic.Int64 // bytes sent in this node's name that have not left the other's queue
+	spent atomic.Int64 // bytes of the other's that have left the queue here, and it was not told
+	anew  atomic.Bool  // see startAnew
 }

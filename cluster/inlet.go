@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/internal/member"
 )
 
 // receivers take the links of other nodes.
@@ -25,12 +27,13 @@ type process struct {
 	epoch uint64
 }
 
-// inlet takes the link of another process. When either end gives the other up, what the link told is forgotten, the
-// inlet too: the next stream finds a new one, by which the sender sees that it has to tell everything again, or is of a
-// later turn, by which this node sees that the sender has forgotten whom it told what.
+// inlet takes the link of another process, for one pair of ways (see peer). When either end gives the other up, it begins
+// anew with a later turn, and the other end does the same when it sees that: both have then forgotten what they told each
+// other, and the sessions over the link are closed. Nothing of one pair is taken for another.
 type inlet struct {
 	receiver *link.Receiver
-	turn     uint64
+	turn     uint64        // of the way that comes in
+	way      *peer         // and the way back
 	ready    chan struct{} // closed when what the one before it told is forgotten: over of that one
 	over     chan struct{} // closed when what it told is forgotten
 	dead     atomic.Bool   // what it still tells is not heard
@@ -39,63 +42,148 @@ type inlet struct {
 	idle    chan struct{}                       // not nil: to be closed when there is no stream
 }
 
-var errUnreachable = status.Error(codes.Unavailable, "nano: the node cannot reach the one that calls: its answers would not arrive")
+var (
+	errUnreachable = status.Error(codes.Unavailable, "nano: the node cannot reach the one that calls: its answers would not arrive")
+	errOlderWay    = status.Error(codes.FailedPrecondition, "nano: the nodes have given each other up: the link begins anew")
+	errStopping    = status.Error(codes.Unavailable, "nano: the node is shutting down")
+)
 
 // inlet returns what takes the batches of from, and notes its stream, which cancel ends. Only the process that the list
 // has at its address is heard, and only while there is a way back to it: for any other, there would be no answer, and
 // nothing that says when its sessions are over.
 func (n *Node) inlet(ctx context.Context, from *origin, cancel context.CancelCauseFunc) (*inlet, error) {
 	key := process{from.addr, from.epoch}
-	rs := &n.receivers
-	rs.mu.Lock()
-	if rs.closed {
-		rs.mu.Unlock()
-		return nil, status.Error(codes.Unavailable, "nano: the node is shutting down")
+	in, old, err := n.enterInlet(key, from, cancel)
+	if err != nil {
+		return nil, err
 	}
-	p := n.peer(from.addr) // under the lock: if it is there, then forget, which comes after its removal, finds the inlet
-	if p == nil || p.epoch != from.epoch {
-		rs.mu.Unlock()
-		return nil, errNotListed(from)
-	}
-	if p.oneWay() {
-		rs.mu.Unlock()
-		return nil, errUnreachable
-	}
-	old := rs.all[key]
-	if old != nil && from.turn < old.turn {
-		rs.mu.Unlock()
-		return nil, status.Error(codes.FailedPrecondition, "nano: a later link of the node is there already")
-	}
-	in, retire := old, false
-	if old == nil || from.turn > old.turn || old.dead.Load() {
-		r, err := link.NewReceiver(link.ReceiverConfig{Epoch: n.epoch})
-		if err != nil {
-			rs.mu.Unlock()
-			return nil, fmt.Errorf("take the link of %s: %w", from.addr, err)
-		}
-		in = &inlet{receiver: r, turn: from.turn, over: make(chan struct{}), streams: make(map[*origin]context.CancelCauseFunc)}
-		rs.all[key] = in
-		if old == nil {
-			in.ready = make(chan struct{})
-			close(in.ready)
-		} else {
-			in.ready = old.over
-			retire = !old.dead.Swap(true)
-		}
-	}
-	in.streams[from] = cancel
-	from.in = in
-	rs.mu.Unlock()
-	if retire {
+	if old != nil {
 		n.retire(key, old)
-		n.unanswered(p)
+		n.unanswered(in.way)
 	}
 	select {
 	case <-in.ready:
 		return in, nil
 	case <-ctx.Done():
-		rs.left(from)
+		n.receivers.left(from)
 		return nil, context.Cause(ctx)
+	}
+}
+
+// enterInlet finds or makes the inlet of from. old is one that is to be retired.
+func (n *Node) enterInlet(key process, from *origin, cancel context.CancelCauseFunc) (in, old *inlet, err error) {
+	rs := &n.receivers
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for {
+		if rs.closed {
+			return nil, nil, errStopping
+		}
+		p := n.peer(from.addr) // under the lock: if it is there, then forget, which comes after its removal, finds the inlet
+		switch {
+		case p == nil || p.epoch != from.epoch:
+			return nil, nil, errNotListed(from)
+		case p.oneWay():
+			return nil, nil, errUnreachable
+		}
+		switch meets := p.meets.Load(); {
+		case from.meets == p.turn && from.turn >= meets, from.meets == 0 && (meets == 0 || from.turn == meets):
+			return rs.takeLocked(n, key, p, from, cancel)
+		case from.meets != 0 || from.turn < meets:
+			return nil, nil, errOlderWay
+		}
+		rs.mu.Unlock() // the other node has given this one up, and does not know of p yet
+		n.members.mu.Lock()
+		if n.peer(from.addr) == p {
+			n.beginAnewLocked(p, from.turn)
+		}
+		n.members.mu.Unlock()
+		rs.mu.Lock()
+	}
+}
+
+// takeLocked notes that from makes a pair with p.
+func (rs *receivers) takeLocked(n *Node, key process, p *peer, from *origin, cancel context.CancelCauseFunc) (in, old *inlet, err error) {
+	was := rs.all[key]
+	in = was
+	if was == nil || was.turn != from.turn || was.way != p || was.dead.Load() {
+		r, err := link.NewReceiver(link.ReceiverConfig{Epoch: n.epoch, AckDelay: min(250*time.Millisecond, n.silence()/8)})
+		if err != nil {
+			return nil, nil, fmt.Errorf("take the link of %s: %w", from.addr, err)
+		}
+		in = &inlet{receiver: r, turn: from.turn, way: p, over: make(chan struct{}), streams: make(map[*origin]context.CancelCauseFunc)}
+		rs.all[key] = in
+		if was == nil {
+			in.ready = make(chan struct{})
+			close(in.ready)
+		} else {
+			in.ready = was.over
+			if !was.dead.Swap(true) {
+				old = was
+			}
+		}
+	}
+	p.meets.Store(from.turn)
+	in.streams[from] = cancel
+	from.in, from.way = in, p
+	return in, old, nil
+}
+
+// of returns the inlet of a process, nil if there is none.
+func (rs *receivers) of(key process) *inlet {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.all[key]
+}
+
+// beginAnewLocked puts a new way in the place of p, and forgets what p's node has told: what was on its way between the two
+// may be lost, so the sessions over their link are closed here, and there when the other node hears of it. meets is the
+// turn of its new way, 0 if this node gives the other up. members.mu is held.
+func (n *Node) beginAnewLocked(p *peer, meets uint64) {
+	if n.members.leaving {
+		return
+	}
+	key := process{p.addr, p.epoch}
+	q := p
+	if p.link != nil { // what a node of the 0.5 series is told needs no way of its own
+		var err error
+		if q, err = n.newPeer(member.Member{Addr: p.addr, Epoch: p.epoch, Link: p.version}, meets); err != nil {
+			n.log.Error("cannot connect to a node", "peer", p.addr, "err", err)
+			return
+		}
+		q.lost.Store(p.lost.Load())
+		n.setPeer(p.addr, q)
+		p.lost.Store(true)
+	}
+	in := n.receivers.of(key)
+	switch {
+	case in == nil:
+		n.unlearn(key)
+	case in.dead.Swap(true): // somebody else has that in hand
+		in = nil
+	}
+	if q != p {
+		n.tellAllBound(q)
+	}
+	n.background(func() {
+		if in != nil {
+			n.retire(key, in)
+		}
+		if q != p {
+			p.discard()
+			p.abandon()
+			n.failRequests(p, true)
+		}
+	})
+}
+
+// startAnew has a new way put in the place of p soon, and tells whoever waits for a batch that it is not worth it.
+func (n *Node) startAnew(p *peer) {
+	if !p.anew.Swap(true) {
+		select {
+		case n.members.lost <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -182,19 +270,12 @@ func (rs *receivers) idle(ctx context.Context, key process) {
 	}
 }
 
-// forget ends the link of a process, and what it told.
-func (n *Node) forget(addr string, epoch uint64) {
-	key := process{addr, epoch}
-	n.receivers.mu.Lock()
-	in := n.receivers.all[key]
-	n.receivers.mu.Unlock()
-	if in == nil || in.dead.Swap(true) { // or somebody else has that in hand, but for what was told by unary calls
+// forget ends the link of a process that has left, and what it told.
+func (n *Node) forget(key process, in *inlet) {
+	switch {
+	case in == nil && n.receivers.of(key) == nil:
 		n.unlearn(key)
-		return
-	}
-	n.retire(key, in)
-	if p := n.peer(addr); p != nil && p.epoch == epoch {
-		// It is back already, and answers to what it was asked may have been on the link's way.
-		n.unanswered(p)
+	case in != nil && !in.dead.Swap(true): // else somebody else has that in hand, or it is back already
+		n.retire(key, in)
 	}
 }

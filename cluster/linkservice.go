@@ -2,10 +2,12 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
 	"strconv"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -31,8 +33,12 @@ type origin struct {
 	node  *Node
 	addr  string
 	epoch uint64
-	turn  uint64 // which of its links to this node it is, see inlet
+	turn  uint64 // which of its ways to this node it is, and
+	meets uint64 // which of this node's it makes a pair with, see peer
 	in    *inlet // nil of unary calls
+	way   *peer  // back to it
+
+	silence time.Duration // after which it gives the stream up; 0: it does not say
 
 	frame link.Frame
 	to    []*session.Session
@@ -55,7 +61,8 @@ func (l *linkService) Carry(s grpc.BidiStreamingServer[clusterpb.Batch, clusterp
 		return err
 	}
 	defer l.node.receivers.left(from)
-	err = in.receiver.Serve(serverStream{s, ctx}, from.epoch, func(in *link.Reader) error { return l.node.handle(from, in) })
+	stream := &serverStream{s: s, ctx: ctx, limit: from.silence * 2 / 3, heard: time.Now()}
+	err = in.receiver.Serve(stream, from.epoch, func(in *link.Reader) error { return l.node.handle(from, in) })
 	if errors.Is(err, link.ErrMalformed) || errors.Is(err, link.ErrGap) {
 		l.node.log.Error("the link from a node was ended", "peer", from.addr, "err", err)
 		return status.Error(codes.DataLoss, err.Error())
@@ -110,29 +117,42 @@ func originOf(ctx context.Context) (*origin, error) {
 		return ""
 	}
 	epoch, err := strconv.ParseUint(one(headerEpoch), 10, 64)
-	turn, _ := strconv.ParseUint(one(headerTurn), 10, 64) // 0 if it is missing
+	turn, _ := strconv.ParseUint(one(headerTurn), 10, 64) // 0 if it is missing, as the other two
+	meets, _ := strconv.ParseUint(one(headerMeets), 10, 64)
+	silence, _ := strconv.ParseUint(one(headerSilence), 10, 32)
 	if one(headerAddr) == "" || err != nil || epoch == 0 {
 		return nil, status.Errorf(codes.InvalidArgument, "nano: a link needs the headers %s and %s", headerAddr, headerEpoch)
 	}
-	return &origin{addr: one(headerAddr), epoch: epoch, turn: turn}, nil
+	return &origin{addr: one(headerAddr), epoch: epoch, turn: turn, meets: meets, silence: time.Duration(silence) * time.Millisecond}, nil
 }
 
 // serverStream is a gRPC stream as a link's receiver needs it.
 type serverStream struct {
-	s   grpc.BidiStreamingServer[clusterpb.Batch, clusterpb.Ack]
-	ctx context.Context // ends with the stream, or before it
+	s     grpc.BidiStreamingServer[clusterpb.Batch, clusterpb.Ack]
+	ctx   context.Context // ends with the stream, or before it
+	limit time.Duration   // 0: none
+	heard time.Time
 }
 
-func (s serverStream) Recv() (seq uint64, frames []byte, err error) {
+var errStaleStream = status.Error(codes.Unavailable, "nano: nothing came for so long that the sender has given up what comes now")
+
+// Recv takes nothing from a stream that was silent for so long that its sender may have given it up, and told clients that
+// their requests have failed: what counts of it comes again on the next stream.
+func (s *serverStream) Recv() (seq uint64, frames []byte, err error) {
 	b, err := s.s.Recv()
+	now := time.Now()
+	if err == nil && s.limit > 0 && now.Sub(s.heard) > s.limit {
+		return 0, nil, errStaleStream
+	}
+	s.heard = now
 	return b.GetSeq(), b.GetFrames(), err
 }
 
-func (s serverStream) Send(a link.Ack) error {
+func (s *serverStream) Send(a link.Ack) error {
 	return s.s.Send(&clusterpb.Ack{Seq: a.Seq, Epoch: a.Epoch, Receiver: a.Receiver})
 }
 
-func (s serverStream) Context() context.Context { return s.ctx }
+func (s *serverStream) Context() context.Context { return s.ctx }
 
 // handle takes one batch of frames. What goes out to clients is written once after it, and calls of handlers are
 // handed over at its end.
@@ -177,19 +197,19 @@ func (n *Node) takeFrame(from *origin, f *link.Frame, calls *dispatch.Batch) {
 	}
 }
 
-// keyOf names the session of a message: its gate is the sender, or the one that it names.
-func (n *Node) keyOf(from *origin, f *link.Frame) (remoteKey, bool) {
+// keyOf names the session of a message, and the way to its gate: that is the sender, or the one that it names.
+func (n *Node) keyOf(from *origin, f *link.Frame) (key remoteKey, way *peer) {
 	if len(f.Text) == 0 || string(f.Text) == from.addr {
-		return remoteKey{from.addr, from.epoch, f.Session}, true
+		return remoteKey{from.addr, from.epoch, f.Session}, from.way
 	}
-	p := n.peer(string(f.Text))
-	if p == nil {
-		return remoteKey{}, false
+	if way = n.peer(string(f.Text)); way != nil {
+		key = remoteKey{way.addr, way.epoch, f.Session}
 	}
-	return remoteKey{p.addr, p.epoch, f.Session}, true
+	return key, way
 }
 
-// takeMessage takes a client's message that is for this node's handlers.
+// takeMessage takes a client's message that is for this node's handlers. A session that nobody has introduced has no user
+// and no values: what comes of it is refused. Only gates of the 0.5 series, and who calls as they do, introduce nobody.
 func (n *Node) takeMessage(from *origin, f *link.Frame, add addCall) {
 	if from.unheard() {
 		return
@@ -202,23 +222,14 @@ func (n *Node) takeMessage(from *origin, f *link.Frame, add addCall) {
 		}
 		return
 	}
-	key, ok := n.keyOf(from, f)
-	if !ok {
-		from.Spent(costOf(f))
-		n.log.Warn("a message came from a session behind a gate that is not known", "peer", from.addr, "gate", string(f.Text))
-		return
+	key, way := n.keyOf(from, f)
+	r := n.remote(key)
+	if r == nil && way != nil && way.link == nil {
+		r, _ = n.remoteFor(key, way)
 	}
-	r, fresh := n.remoteFor(key)
 	if r == nil {
-		return // shutting down: the sender's requests fail with the link
-	}
-	if fresh {
-		// Its gate has not introduced it: a backend has called in its name, or it was given up here while its gate could
-		// not be reached. Either way the gate has to tell who it is, and later its end.
-		if f.UID > 0 {
-			r.take(&link.Frame{UID: f.UID})
-		}
-		_ = r.send(&link.Frame{Kind: link.SessionOpened, Flags: flagHold})
+		n.refuse(from, f)
+		return
 	}
 	v := codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}
 	if f.Kind == link.Request {
@@ -230,6 +241,52 @@ func (n *Node) takeMessage(from *origin, f *link.Frame, add addCall) {
 		m = from
 	}
 	add(r, v, m, costOf(f))
+}
+
+// refuse tells the sender of a message that its session is not known here.
+func (n *Node) refuse(from *origin, f *link.Frame) {
+	n.refusals.unknown.Add(1)
+	n.log.Debug("a message of an unknown session was refused", "peer", from.addr, "gate", string(f.Text), "session", f.Session, "kind", f.Kind)
+	if len(f.Text) > 0 {
+		from.Spent(costOf(f))
+	}
+	if from.in == nil {
+		return // of a unary call, which has its own answer
+	}
+	no := link.Frame{Kind: link.Refused, Session: f.Session, Text: f.Text}
+	if f.Kind == link.Request {
+		no.ID = f.ID
+	}
+	if from.way.version < answersFrom {
+		if no.ID == 0 {
+			return
+		}
+		no.Kind, no.Flags = link.Response, flagError
+		no.Data, _ = json.Marshal(dispatch.DefaultShape(unavailable(n.ServiceAddr))) // two strings can be encoded
+	}
+	_ = from.way.send(&no) // with the link gone, its requests fail
+}
+
+// takeRefused takes the word of a node that it does not know a session: the session's next message introduces it.
+func (n *Node) takeRefused(from *origin, f *link.Frame) {
+	if len(f.Text) > 0 { // this node has spoken in the name of another gate's session
+		if g := n.peer(string(f.Text)); g != nil {
+			if r := n.remote(remoteKey{g.addr, g.epoch, f.Session}); r != nil {
+				r.untold(from.way)
+			}
+		}
+		return
+	}
+	_, s := n.client(f.Session)
+	if s == nil {
+		return
+	}
+	if u, ok := n.upstreams.Load(s); ok {
+		u.(*upstream).forgets(from.way)
+	}
+	if f.ID != 0 {
+		n.requestFailed(f.Session, f.ID, from.addr)
+	}
 }
 
 // take takes a frame that needs no handler.
@@ -248,14 +305,12 @@ func (n *Node) take(from *origin, f *link.Frame) {
 			n.takeVouch(f)
 			return
 		}
-		if r, _ := n.remoteFor(key); r != nil {
+		if r, _ := n.remoteFor(key, from.way); r != nil {
 			r.take(f)
+			n.remotes.arrived(key)
 		}
 	case link.SessionChanged:
-		n.remotes.mu.RLock()
-		r := n.remotes.all[key]
-		n.remotes.mu.RUnlock()
-		if r != nil {
+		if r := n.remote(key); r != nil {
 			r.take(f)
 		}
 	case link.SessionClosed:
@@ -268,6 +323,8 @@ func (n *Node) take(from *origin, f *link.Frame) {
 		}
 	case link.Credit:
 		n.takeCredit(from, f)
+	case link.Refused:
+		n.takeRefused(from, f)
 	case link.Multicast:
 		n.takeMulticast(from, f)
 	default:
@@ -292,7 +349,7 @@ func (n *Node) takeVouch(f *link.Frame) {
 	if p == nil {
 		return // as is said when the message comes
 	}
-	if r, fresh := n.remoteFor(remoteKey{p.addr, p.epoch, f.Session}); fresh {
+	if r, fresh := n.remoteFor(remoteKey{p.addr, p.epoch, f.Session}, p); fresh {
 		r.take(f)
 		_ = r.send(&link.Frame{Kind: link.SessionOpened, Flags: flagHold})
 	}

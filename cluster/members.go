@@ -91,7 +91,7 @@ func (n *Node) carryOut(e member.Effect) {
 			return
 		}
 		n.log.Info("node joined", "peer", e.Peer.Addr, "label", e.Peer.Label, "services", e.Peer.Services, "link", e.Peer.Link)
-		p, err := n.newPeer(e.Peer)
+		p, err := n.newPeer(e.Peer, 0)
 		if err != nil {
 			n.log.Error("cannot connect to a node", "peer", e.Peer.Addr, "err", err)
 			return
@@ -110,7 +110,8 @@ func (n *Node) carryOut(e member.Effect) {
 			p = nil
 		}
 		n.directory.drop(e.Peer.Addr, e.Peer.Epoch)
-		n.background(func() { n.partWith(e.Peer, p) })
+		in := n.receivers.of(process{e.Peer.Addr, e.Peer.Epoch})
+		n.background(func() { n.partWith(e.Peer, p, in) })
 	case member.Changed:
 		n.log.Info("node changed", "peer", e.Peer.Addr, "services", e.Peer.Services, "state", e.Peer.State)
 	case member.Unreachable:
@@ -119,10 +120,13 @@ func (n *Node) carryOut(e member.Effect) {
 			p.lost.Store(true)
 			p.fail(errPeerGone)
 			n.failRequests(p, false)
+			p.withdraw()
 		}
 	case member.Forsaken:
 		n.log.Warn("node cannot be reached for long: its sessions are closed here", "peer", e.Peer.Addr)
-		n.background(func() { n.forget(e.Peer.Addr, e.Peer.Epoch) })
+		if p := n.peer(e.Peer.Addr); p != nil && p.epoch == e.Peer.Epoch {
+			n.beginAnewLocked(p, 0)
+		}
 	case member.Reachable:
 		n.log.Info("node can be reached again", "peer", e.Peer.Addr)
 		if p := n.peer(e.Peer.Addr); p != nil && p.epoch == e.Peer.Epoch {
@@ -135,7 +139,7 @@ func (n *Node) carryOut(e member.Effect) {
 
 // partWith ends what there was with a process that has left. One that leaves in good order first takes what is queued for
 // it, and answers what it was asked; p is the way to it, nil if there was none.
-func (n *Node) partWith(m member.Member, p *peer) {
+func (n *Node) partWith(m member.Member, p *peer, in *inlet) {
 	ctx, cancel := context.WithTimeout(n.ctx, closeTimeout)
 	defer cancel()
 	if p == nil || p.drain(ctx) {
@@ -146,9 +150,9 @@ func (n *Node) partWith(m member.Member, p *peer) {
 		p.abandon()
 		n.failRequests(p, true)
 	}
-	n.forget(m.Addr, m.Epoch)
+	n.forget(process{m.Addr, m.Epoch}, in)
 	if p != nil {
-		_ = p.conn.Close() // may take seconds, of one that hangs
+		_ = p.way.Load().Close() // may take seconds, of one that hangs
 	}
 }
 
@@ -180,20 +184,22 @@ func (n *Node) background(fn func()) {
 	}()
 }
 
-// linkUp and linkDown are told by the link to a node.
-func (n *Node) linkUp(p *peer, fresh bool) {
-	if fresh { // it has forgotten what it was told, and will not answer
-		p.starts.Add(1)
-		n.unanswered(p)
-		n.tellAllBound(p)
-	}
-	n.change(func(m *member.Peers) []member.Effect { return m.LinkUp(p.addr, p.epoch) })
+// linkUp and linkDown are told by the link to a node. A way that another has taken the place of does not count.
+func (n *Node) linkUp(p *peer) {
+	n.change(func(m *member.Peers) []member.Effect {
+		if n.peer(p.addr) != p {
+			return nil
+		}
+		return m.LinkUp(p.addr, p.epoch)
+	})
 }
 
-func (n *Node) linkDown(p *peer, err error) {
+func (n *Node) linkDown(p *peer, err error, since time.Time) {
 	n.log.Warn("the link to a node is down", "peer", p.addr, "err", err)
 	n.change(func(m *member.Peers) []member.Effect {
-		m.LinkLost(p.addr, p.epoch, time.Now())
+		if n.peer(p.addr) == p {
+			m.LinkLost(p.addr, p.epoch, since)
+		}
 		return nil
 	})
 	select {
@@ -300,7 +306,7 @@ func (n *Node) tell(t member.Tell) {
 func (n *Node) tellAll(t member.Tell) error {
 	var conn grpc.ClientConnInterface
 	if p := n.peer(t.To.Addr); p != nil && p.epoch == t.To.Epoch {
-		conn = p.conn
+		conn = p.way.Load()
 	} else { // who has just registered may not be a peer here
 		c, err := n.dial(t.To.Addr, false)
 		if err != nil {

@@ -40,11 +40,11 @@ func (n *Node) originAt(addr string) (*origin, error) {
 	if p == nil {
 		return nil, status.Errorf(codes.InvalidArgument, "nano: gate %q is not known", addr)
 	}
-	return &origin{addr: addr, epoch: p.epoch}, nil
+	return &origin{addr: addr, epoch: p.epoch, way: p}, nil
 }
 
 // message has a client's message handled.
-func (m *memberService) message(kind link.Kind, gate string, id int64, mid uint64, route string, data []byte) (*clusterpb.MemberHandleResponse, error) {
+func (m *memberService) message(ctx context.Context, kind link.Kind, gate string, id int64, mid uint64, route string, data []byte) (*clusterpb.MemberHandleResponse, error) {
 	if route == "" || id == 0 {
 		return nil, status.Error(codes.InvalidArgument, "nano: the message names no session or no route")
 	}
@@ -57,6 +57,9 @@ func (m *memberService) message(kind link.Kind, gate string, id int64, mid uint6
 		if from, err = m.node.originAt(gate); err != nil {
 			return nil, err
 		}
+		if err = m.node.meet(ctx, from, id); err != nil {
+			return nil, err
+		}
 	}
 	calls := m.node.table.Begin()
 	m.node.takeMessage(from, f, func(p dispatch.Peer, v codec.View, _ dispatch.Meter, _ int) { calls.Add(p, v) })
@@ -64,14 +67,41 @@ func (m *memberService) message(kind link.Kind, gate string, id int64, mid uint6
 	return &clusterpb.MemberHandleResponse{}, nil
 }
 
+// meet waits until a gate that can introduce a session has done so: a backend of the 0.5 series speaks in its name and says
+// nothing else of it.
+func (n *Node) meet(ctx context.Context, from *origin, id int64) error {
+	key := remoteKey{from.addr, from.epoch, id}
+	if from.way.link == nil {
+		return nil
+	}
+	arrives := n.remotes.want(key)
+	if arrives == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+	defer cancel()
+	if err := from.way.sendNow(&link.Frame{Kind: link.SessionOpened, Flags: flagHold, Session: id}); err == nil {
+		select {
+		case <-arrives:
+			if n.remote(key) != nil {
+				return nil
+			}
+		case <-ctx.Done():
+		}
+	}
+	n.remotes.arrived(key)
+	n.refusals.unknown.Add(1)
+	return status.Errorf(codes.Unavailable, "nano: gate %s has not introduced session %d", from.addr, id)
+}
+
 // HandleRequest takes a client's request.
-func (m *memberService) HandleRequest(_ context.Context, r *clusterpb.RequestMessage) (*clusterpb.MemberHandleResponse, error) {
-	return m.message(link.Request, r.GetGateAddr(), r.GetSessionId(), r.GetId(), r.GetRoute(), r.GetData())
+func (m *memberService) HandleRequest(ctx context.Context, r *clusterpb.RequestMessage) (*clusterpb.MemberHandleResponse, error) {
+	return m.message(ctx, link.Request, r.GetGateAddr(), r.GetSessionId(), r.GetId(), r.GetRoute(), r.GetData())
 }
 
 // HandleNotify takes a client's notify.
-func (m *memberService) HandleNotify(_ context.Context, r *clusterpb.NotifyMessage) (*clusterpb.MemberHandleResponse, error) {
-	return m.message(link.Notify, r.GetGateAddr(), r.GetSessionId(), 0, r.GetRoute(), r.GetData())
+func (m *memberService) HandleNotify(ctx context.Context, r *clusterpb.NotifyMessage) (*clusterpb.MemberHandleResponse, error) {
+	return m.message(ctx, link.Notify, r.GetGateAddr(), r.GetSessionId(), 0, r.GetRoute(), r.GetData())
 }
 
 // forClient has a frame handled that is for a client of this gate.

@@ -40,6 +40,14 @@ type mesh struct {
 	upstreams sync.Map // *session.Session of a client here: *upstream
 	turn      atomic.Uint64
 	ways      atomic.Uint64 // see peer.turn
+	refusals  refusals
+}
+
+// refusals count what was not run or sent on purpose.
+type refusals struct {
+	withdrawn atomic.Uint64 // not sent, as nobody waits for the answer any more
+	late      atomic.Uint64 // of other nodes, and over its time when its turn came
+	unknown   atomic.Uint64 // of sessions that nobody has introduced
 }
 
 // initMesh makes the empty state.

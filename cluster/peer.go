@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -27,15 +28,20 @@ type peer struct {
 	addr    string
 	epoch   uint64
 	version uint32 // of its link; 0: it has none
-	conn    *grpc.ClientConn
+	way     atomic.Pointer[grpc.ClientConn]
 	link    *link.Sender // nil: unary
 	unary   *unary       // nil: link
 
-	turn     uint64        // counts this node's ways to others: a later one to the same process knows nothing of the earlier
-	starts   atomic.Uint32 // how often the node has forgotten what it was told
-	sessions atomic.Int64  // how many sessions it knows from here
-	lost     atomic.Bool   // it is gone or cannot be reached, and its requests were failed
-	listed   atomic.Bool   // the hub will call Flush
+	// A way and the other node's way back make a pair, which begins and ends together: what the two nodes have told each
+	// other holds for one pair.
+	turn  uint64        // counts this node's ways to others: a later one to the same process knows nothing of the earlier
+	meets atomic.Uint64 // turn of the other node's way back; 0: it has not come yet; receivers.mu is held when it changes
+	taker atomic.Uint64 // which receiver of the other node has what was sent; 0: not known yet
+	mute  atomic.Bool   // the last stream was never answered, or fell silent
+
+	sessions atomic.Int64 // how many sessions it knows from here
+	lost     atomic.Bool  // it is gone or cannot be reached, and its requests were failed
+	listed   atomic.Bool  // the hub will call Flush
 	meters
 
 	mu    sync.Mutex
@@ -49,6 +55,8 @@ type peer struct {
 
 var errPeerGone = errors.New("the node is gone")
 
+var errForgotten = errors.New("the node has forgotten what it was told")
+
 // Frame flags.
 const (
 	flagError  = 1 << iota // of Response and Reply
@@ -58,28 +66,37 @@ const (
 	flagValues             // of SessionChanged: the values in Data have changed, and nothing else
 )
 
-// newPeer makes the way to m. It connects by itself and goes on trying.
-func (n *Node) newPeer(m member.Member) (*peer, error) {
+// newPeer makes the way to m, for the pair with the way of that turn from there (0: with whichever comes next). It connects
+// by itself and goes on trying.
+func (n *Node) newPeer(m member.Member, meets uint64) (*peer, error) {
 	conn, err := n.dial(m.Addr, m.Link > 0)
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{node: n, addr: m.Addr, epoch: m.Epoch, version: m.Link, turn: n.ways.Add(1), conn: conn, calls: make(map[uint64]*pending)}
+	p := &peer{node: n, addr: m.Addr, epoch: m.Epoch, version: m.Link, turn: n.ways.Add(1), calls: make(map[uint64]*pending)}
+	p.way.Store(conn)
+	p.meets.Store(meets)
 	if m.Link == 0 {
 		p.unary = newUnary(p)
 		return p, nil
 	}
-	p.link, err = link.NewSender(link.SenderConfig{
-		Dial:      p.open,
-		Epoch:     n.epoch,
-		PeerEpoch: m.Epoch,
-		MaxQueue:  n.LinkQueue,
-		MaxFrame:  maxMessage * 3 / 4,
-		Quick:     quickBytes,
-		Log:       n.log.With("peer", m.Addr),
-		Up:        p.up,
-		Down:      p.down,
-	})
+	cfg := link.SenderConfig{
+		Dial:        p.open,
+		Epoch:       n.epoch,
+		PeerEpoch:   m.Epoch,
+		MaxQueue:    n.LinkQueue,
+		MaxFrame:    maxMessage * 3 / 4,
+		Quick:       quickBytes,
+		DialTimeout: min(max(n.silence(), 2*time.Second), 5*time.Second),
+		Withdrawn:   &n.refusals.withdrawn,
+		Log:         n.log.With("peer", m.Addr),
+		Up:          func(uint64, bool) { p.up() },
+		Down:        p.down,
+	}
+	if m.Link >= answersFrom {
+		cfg.Silence = n.silence()
+	}
+	p.link, err = link.NewSender(cfg)
 	if err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("link to node %s: %w", m.Addr, err)
@@ -91,19 +108,43 @@ func (n *Node) newPeer(m member.Member) (*peer, error) {
 // written to the connection yet, and what is not acknowledged is at least that.
 const quickBytes = 48 << 10
 
+// answersFrom is the version of the link from which on nodes answer when they are asked for a sign of life, say when they
+// refuse a message, and tell by Left how long a call waits.
+const answersFrom = 3
+
+// silence is how long the node at the other end of a link may say nothing: less than three heartbeats, so that requests
+// have their error within these.
+func (n *Node) silence() time.Duration {
+	return max(or(n.Heartbeat, DefaultHeartbeat)*5/2, time.Second)
+}
+
 // Metadata of a link's stream: who sends.
 const (
-	headerAddr  = "nano-addr"
-	headerEpoch = "nano-epoch"
-	headerTurn  = "nano-turn"
+	headerAddr    = "nano-addr"
+	headerEpoch   = "nano-epoch"
+	headerTurn    = "nano-turn"
+	headerMeets   = "nano-meets"   // the turn of the receiver's own way that this one makes a pair with; 0: not known yet
+	headerSilence = "nano-silence" // milliseconds without an answer after which the sender gives the stream up
 )
 
 // open opens the stream of a link.
 func (p *peer) open(ctx context.Context) (link.Stream, error) {
+	conn := p.way.Load()
+	if p.mute.Swap(true) && conn.GetState() == connectivity.Ready {
+		// Nobody is heard on it, and gRPC may not notice for long. On a new one it shows at once when the node is back.
+		fresh, err := p.node.dial(p.addr, true)
+		if err != nil {
+			return nil, err
+		}
+		p.way.Store(fresh)
+		go func(old *grpc.ClientConn) { _ = old.Close() }(conn) // may take seconds
+		conn = fresh
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	ctx = metadata.AppendToOutgoingContext(ctx, headerAddr, p.node.ServiceAddr, headerEpoch, strconv.FormatUint(p.node.epoch, 10),
-		headerTurn, strconv.FormatUint(p.turn, 10))
-	s, err := clusterpb.NewLinkClient(p.conn).Carry(ctx)
+		headerTurn, strconv.FormatUint(p.turn, 10), headerMeets, strconv.FormatUint(p.meets.Load(), 10),
+		headerSilence, strconv.FormatInt(p.node.silence().Milliseconds(), 10))
+	s, err := clusterpb.NewLinkClient(conn).Carry(ctx)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -127,9 +168,12 @@ func (c *clientStream) CloseSend() error { return c.s.CloseSend() }
 var errOtherProcess = errors.New("another process has the address now, of which the list does not say anything yet")
 
 // Recv takes the word only of the process that the list names: another one at its address knows none of the sessions, and
-// its own time comes when it is in the list.
+// its own time comes when it is in the list. One that has forgotten what it was told gets nothing more on this way.
 func (c *clientStream) Recv() (link.Ack, error) {
 	a, err := c.s.Recv()
+	if code := status.Code(err); code != codes.Canceled && code != codes.DeadlineExceeded {
+		c.peer.mute.Store(false)
+	}
 	other := err == nil && a.GetEpoch() != 0 && a.GetEpoch() != c.peer.epoch
 	if other {
 		err = errOtherProcess
@@ -137,15 +181,17 @@ func (c *clientStream) Recv() (link.Ack, error) {
 	if other || status.Code(err) == codes.FailedPrecondition {
 		c.peer.node.beatNow() // the list here, or there, is not the newest, or the master has lost this node
 	}
+	if id := a.GetReceiver(); err == nil && id != 0 && !c.peer.taker.CompareAndSwap(0, id) && c.peer.taker.Load() != id {
+		err = errForgotten
+		c.peer.node.startAnew(c.peer)
+	}
 	return link.Ack{Seq: a.GetSeq(), Epoch: a.GetEpoch(), Receiver: a.GetReceiver()}, err
 }
 
 func (c *clientStream) Close() { c.cancel() }
 
 // up is told of the process that the list names, see clientStream.Recv.
-func (p *peer) up(_ uint64, fresh bool) {
-	p.node.linkUp(p, fresh)
-}
+func (p *peer) up() { p.node.linkUp(p) }
 
 func (p *peer) down(err error) {
 	p.mu.Lock()
@@ -154,11 +200,16 @@ func (p *peer) down(err error) {
 	if hurry != nil {
 		hurry()
 	}
-	p.node.linkDown(p, err)
+	since := time.Now()
+	if errors.Is(err, link.ErrSilent) {
+		p.mute.Store(true)
+		since = p.link.Stats().Heard
+	}
+	p.node.linkDown(p, err, since)
 }
 
 // oneWay tells whether the node cannot be connected to, and so gets no answer to what it may send here.
-func (p *peer) oneWay() bool { return p.lost.Load() && p.conn.GetState() != connectivity.Ready }
+func (p *peer) oneWay() bool { return p.lost.Load() && p.way.Load().GetState() != connectivity.Ready }
 
 // Flush sends what is queued. It is for the hub.
 func (p *peer) Flush() {
@@ -186,7 +237,7 @@ func (p *peer) sent(f *link.Frame, err error) error {
 		return nil
 	}
 	if errors.Is(err, link.ErrFull) && !f.Kind.Bulk() {
-		p.node.overflowed(p)
+		p.node.startAnew(p)
 	}
 	return fmt.Errorf("send to node %s: %w", p.addr, err)
 }
@@ -219,11 +270,18 @@ func (p *peer) Multicast(route string, v any, to []*session.Session) error {
 	return p.send(&f)
 }
 
+// withdraw takes back what is queued and was answered with an error. A lane of unary calls asks before each of them.
+func (p *peer) withdraw() {
+	if p.link != nil {
+		p.link.Withdraw()
+	}
+}
+
 // close ends the way to the node, after what is queued if ctx allows.
 func (p *peer) close(ctx context.Context) {
 	p.drain(ctx)
 	p.fail(errPeerGone)
-	_ = p.conn.Close()
+	_ = p.way.Load().Close()
 }
 
 // discard ends the way to the node and drops what is queued.

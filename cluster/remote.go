@@ -26,6 +26,7 @@ type remotes struct {
 	mu     sync.RWMutex
 	all    map[remoteKey]*remote
 	closed bool
+	wanted map[remoteKey]chan struct{} // closed when its gate has introduced it
 }
 
 // remote is a session whose client is connected to another node: the session's network side here. Its methods may
@@ -33,14 +34,15 @@ type remotes struct {
 type remote struct {
 	node *Node
 	key  remoteKey
+	way  *peer // to its gate; another one knows nothing of it
 	sess *session.Session
 
 	mu     sync.Mutex
-	uid    int64             // as the gate knows it, or has been asked to
-	asked  bool              // the gate has not answered that
-	late   int               // changes that wait for their turn, see take
-	values packed            // as the gate has forwarded them
-	told   map[uint64]uint32 // ways (peer.turn) to backends that were told of the session from here, as of which start of their link
+	uid    int64               // as the gate knows it, or has been asked to
+	asked  bool                // the gate has not answered that
+	late   int                 // changes that wait for their turn, see take
+	values packed              // as the gate has forwarded them
+	told   map[uint64]struct{} // ways (peer.turn) to backends that were told of the session from here
 	ended  bool
 
 	turn     atomic.Pointer[func()] // makes the changes that wait, nil if none does
@@ -50,12 +52,16 @@ type remote struct {
 	answered atomic.Uint64
 }
 
-// remoteFor returns the session of a client behind gate, made if it is new.
-func (n *Node) remoteFor(key remoteKey) (r *remote, fresh bool) {
+// remote returns a session of a client behind a gate, nil if it is not known.
+func (n *Node) remote(key remoteKey) *remote {
 	n.remotes.mu.RLock()
-	r = n.remotes.all[key]
-	n.remotes.mu.RUnlock()
-	if r != nil {
+	defer n.remotes.mu.RUnlock()
+	return n.remotes.all[key]
+}
+
+// remoteFor returns the session of a client behind the gate that way leads to, made if it is new.
+func (n *Node) remoteFor(key remoteKey, way *peer) (r *remote, fresh bool) {
+	if r = n.remote(key); r != nil {
 		return r, false
 	}
 	n.remotes.mu.Lock()
@@ -63,12 +69,46 @@ func (n *Node) remoteFor(key remoteKey) (r *remote, fresh bool) {
 	if r = n.remotes.all[key]; r != nil || n.remotes.closed {
 		return r, false
 	}
-	r = &remote{node: n, key: key}
+	r = &remote{node: n, key: key, way: way}
 	r.sess = session.NewWithID(r, key.id)
 	r.sess.SetLifetime(n.life)
 	n.remotes.all[key] = r
 	n.sched.PushTask(func() { n.life.Open(r.sess) })
 	return r, true
+}
+
+// want returns a channel that is closed when the gate of a session has introduced it; nil if the session is known.
+func (rs *remotes) want(key remoteKey) <-chan struct{} {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.all[key] != nil {
+		return nil
+	}
+	c := rs.wanted[key]
+	if c == nil {
+		c = make(chan struct{})
+		if rs.wanted == nil {
+			rs.wanted = make(map[remoteKey]chan struct{})
+		}
+		rs.wanted[key] = c
+	}
+	return c
+}
+
+// arrived lets those go on that wait for a session.
+func (rs *remotes) arrived(key remoteKey) {
+	rs.mu.RLock()
+	none := len(rs.wanted) == 0
+	rs.mu.RUnlock()
+	if none {
+		return
+	}
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if c := rs.wanted[key]; c != nil {
+		close(c)
+		delete(rs.wanted, key)
+	}
 }
 
 // closeRemote ends a session whose client is gone.
@@ -121,7 +161,7 @@ func (r *remote) gate() (*peer, error) {
 		return nil, ErrBrokenPipe
 	}
 	p := r.node.peer(r.key.gate)
-	if p == nil || p.epoch != r.key.epoch {
+	if p == nil || p != r.way {
 		return nil, fmt.Errorf("%w: its gate %s is gone", ErrBrokenPipe, r.key.gate)
 	}
 	return p, nil
@@ -315,34 +355,39 @@ func (r *remote) UnbindUID(_ *session.Session, uid int64) {
 func (r *remote) introduce(p *peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	start := p.starts.Load()
-	at, known := r.told[p.turn]
-	if known && at == start {
+	if _, known := r.told[p.turn]; known {
 		return
-	}
-	if !known && !r.ended {
-		r.noteLocked(p)
-	}
-	if r.told != nil {
-		r.told[p.turn] = start
 	}
 	f := &link.Frame{Kind: link.SessionOpened, Flags: flagVouch, Session: r.key.id, UID: r.sess.UID(), Route: []byte(r.key.gate), Data: r.values.encode()}
 	if a := r.addr.Load(); a != nil {
 		f.Text = []byte((*a).String())
 	}
-	_ = p.send(f) // if that fails, so does the message
+	if p.send(f) == nil && !r.ended { // else the node refuses the message, or does not get it
+		r.noteLocked(p)
+	}
 }
 
 // noteLocked counts p among those that were told, and forgets those that are gone.
 func (r *remote) noteLocked(p *peer) {
-	told := make(map[uint64]uint32, len(r.told)+1)
+	told := make(map[uint64]struct{}, len(r.told)+1)
 	for _, q := range *r.node.peers.Load() {
-		if at, ok := r.told[q.turn]; ok {
-			told[q.turn] = at
+		if _, ok := r.told[q.turn]; ok {
+			told[q.turn] = struct{}{}
 		}
 	}
+	told[p.turn] = struct{}{}
 	r.told = told
 	p.sessions.Add(1)
+}
+
+// untold notes that p does not know the session.
+func (r *remote) untold(p *peer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.told[p.turn]; ok {
+		delete(r.told, p.turn)
+		p.sessions.Add(-1)
+	}
 }
 
 // take takes over what the gate says of the session: at once, as the messages that follow know it, filters and components

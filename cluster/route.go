@@ -100,7 +100,7 @@ type upstream struct {
 	sess *session.Session
 
 	mu       sync.Mutex
-	known    map[*peer]uint32 // who knows it, as of which start of its link
+	known    map[*peer]struct{} // who knows it
 	requests map[uint64]inFlight
 	asked    uint64          // counts requests
 	failed   map[uint64]bool // answered with an error although the answer may come yet: the latest
@@ -127,7 +127,7 @@ func (n *Node) upstreamOf(s *session.Session) *upstream {
 	if u, ok := n.upstreams.Load(s); ok {
 		return u.(*upstream)
 	}
-	u, _ := n.upstreams.LoadOrStore(s, &upstream{node: n, sess: s, known: make(map[*peer]uint32)})
+	u, _ := n.upstreams.LoadOrStore(s, &upstream{node: n, sess: s, known: make(map[*peer]struct{})})
 	return u.(*upstream)
 }
 
@@ -172,6 +172,12 @@ func (n *Node) forward(from dispatch.Peer, m *codec.Message) error {
 			u.answered(f.ID)
 			return component.Errorf(component.CodeUnavailable, "node %s: %w", p.addr, err)
 		}
+		if f.Kind == link.Request && p.lost.Load() { // just now: it may have been failed before it was queued
+			p.withdraw()
+			if u.fail(f.ID) {
+				return unavailable(p.addr)
+			}
+		}
 		return nil
 	case *remote:
 		f.Text = []byte(from.key.gate)
@@ -194,15 +200,7 @@ func (u *upstream) enter(p *peer, from *gate.Conn, f *link.Frame) (ok bool, old 
 		return false, nil
 	}
 	u.sendChangesLocked()
-	start := p.starts.Load()
-	if at, known := u.known[p]; !known || at != start {
-		if !known {
-			p.sessions.Add(1)
-		}
-		u.known[p] = start
-		delete(u.sent, p)
-		_ = p.send(u.openingLocked()) // if that fails, so does the message
-	}
+	u.introduceLocked(p)
 	u.enterLocked(from, p, costOf(f))
 	if f.Kind == link.Request {
 		delete(u.failed, f.ID)
@@ -223,6 +221,37 @@ func (u *upstream) enter(p *peer, from *gate.Conn, f *link.Frame) (ok bool, old 
 		u.requests[f.ID] = inFlight{p, u.asked}
 	}
 	return true, old
+}
+
+// introduceLocked tells p of the session, unless it knows it: nothing else of a session comes before that. If it cannot be
+// told, p refuses what comes next, or does not get it.
+func (u *upstream) introduceLocked(p *peer) {
+	if _, known := u.known[p]; known || p.send(u.openingLocked()) != nil {
+		return
+	}
+	u.known[p] = struct{}{}
+	p.sessions.Add(1)
+	delete(u.sent, p)
+}
+
+// forgets notes that p does not know the session.
+func (u *upstream) forgets(p *peer) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if _, known := u.known[p]; known {
+		delete(u.known, p)
+		p.sessions.Add(-1)
+	}
+	delete(u.sent, p)
+	u.relaxLocked()
+}
+
+// awaits tells whether a request has no answer yet.
+func (u *upstream) awaits(mid uint64) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, ok := u.requests[mid]
+	return ok
 }
 
 // oldestLocked returns the n oldest requests in flight.
@@ -285,11 +314,11 @@ func (u *upstream) holds(p *peer) bool {
 	if u.closed {
 		return false
 	}
-	if _, known := u.known[p]; !known {
-		p.sessions.Add(1)
-		u.known[p] = p.starts.Load()
+	if _, known := u.known[p]; known {
+		_ = p.send(u.openingLocked()) // it asks, so it is told again
+	} else {
+		u.introduceLocked(p)
 	}
-	_ = p.send(u.openingLocked()) // a node that cannot be reached closes the session with its gate's link
 	return true
 }
 
@@ -316,7 +345,7 @@ func (u *upstream) tellLocked(f *link.Frame) {
 }
 
 // end tells everybody who knows the session that it has ended, and returns them.
-func (u *upstream) end(id int64) (told map[*peer]uint32) {
+func (u *upstream) end(id int64) (told map[*peer]struct{}) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.closed = true
@@ -358,6 +387,16 @@ func (n *Node) failRequests(p *peer, forget bool) {
 		}
 		return true
 	})
+}
+
+// awaited tells whether a request of a client of this gate has no answer yet.
+func (n *Node) awaited(id int64, mid uint64) bool {
+	s := n.users.Session(id)
+	if s == nil {
+		return false
+	}
+	u, ok := n.upstreams.Load(s)
+	return ok && u.(*upstream).awaits(mid)
 }
 
 // requestFailed answers one request that could not be sent.

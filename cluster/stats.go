@@ -14,7 +14,10 @@ type Stats struct {
 	Silent, Malformed  uint64 // connections ended by the heartbeat; by what they sent
 	Requests, Notifies uint64 // messages from clients
 	Failed, Ignored    uint64 // of those: ended in an error; of a type that only servers send
-	BytesIn, BytesOut  uint64 // as the connections carry them, without TLS
+	// Messages between nodes that did not run, each of which was answered with an error or has nobody who waits: taken out
+	// of the queue to a node; too late at this one; of a session that this node does not know.
+	Withdrawn, Late, Unknown uint64
+	BytesIn, BytesOut        uint64 // as the connections carry them, without TLS
 
 	Scheduler scheduler.Stats // of the node's own scheduler
 }
@@ -32,6 +35,7 @@ func (n *Node) Stats() Stats {
 		Kicked: c.Kicked.Load(), SlowKicked: c.SlowKicked.Load(), Dropped: c.Dropped.Load(),
 		Silent: c.Silent.Load(), Malformed: c.Malformed.Load(),
 		Requests: t.Requests.Load(), Notifies: t.Notifies.Load(), Failed: t.Failed.Load(), Ignored: t.Ignored.Load(),
+		Withdrawn: n.refusals.withdrawn.Load(), Late: n.refusals.late.Load(), Unknown: n.refusals.unknown.Load(),
 		BytesIn: c.BytesIn.Load(), BytesOut: c.BytesOut.Load(),
 		Scheduler: n.sched.Stats(),
 	}

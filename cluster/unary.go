@@ -40,7 +40,7 @@ type unary struct {
 }
 
 func newUnary(p *peer) *unary {
-	u := &unary{node: p.node, client: clusterpb.NewMemberClient(p.conn), addr: p.addr}
+	u := &unary{node: p.node, client: clusterpb.NewMemberClient(p.way.Load()), addr: p.addr}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	u.done.Add(1)
 	go u.watch(p)
@@ -52,18 +52,19 @@ func newUnary(p *peer) *unary {
 func (u *unary) watch(p *peer) {
 	defer u.done.Done()
 	down := false
-	for state := p.conn.GetState(); ; state = p.conn.GetState() {
+	conn := p.way.Load()
+	for state := conn.GetState(); ; state = conn.GetState() {
 		switch {
 		case state == connectivity.Ready:
 			down = false
-			p.up(0, false)
+			p.up()
 		case state == connectivity.Idle: // at first, and whenever a connection was lost
-			p.conn.Connect()
+			conn.Connect()
 		case state == connectivity.TransientFailure && !down:
 			down = true
 			p.down(errPeerGone)
 		}
-		if !p.conn.WaitForStateChange(u.ctx, state) {
+		if !conn.WaitForStateChange(u.ctx, state) {
 			return
 		}
 	}
@@ -110,6 +111,10 @@ func (u *unary) queue(f *link.Frame) error {
 func (u *unary) run(lane chan *link.Frame) {
 	defer u.calls.Done()
 	for f := range lane {
+		if f.Kind == link.Request && len(f.Text) == 0 && !u.node.awaited(f.Session, f.ID) {
+			u.node.refusals.withdrawn.Add(1)
+			continue // it was answered with an error while it waited here
+		}
 		ctx, cancel := context.WithTimeout(u.ctx, unaryTimeout)
 		err := u.call(ctx, f)
 		cancel()

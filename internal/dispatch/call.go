@@ -45,6 +45,10 @@ func (c *call) Run() {
 	c.spend()
 	s := c.peer.Session()
 	h := c.route.handler
+	if p, ok := c.peer.(Awaited); ok && p.Over() {
+		c.table.fail(c.peer, c.mid, c.route.name, component.Errorf(component.CodeDeadline, "nobody waits for the answer any more"))
+		return
+	}
 	c.peer.Enter(c.mid)
 	ctx := context.Background()
 	awaited := false

@@ -44,6 +44,8 @@ type Awaited interface {
 	// Begin is called before a handler that takes a context. ctx ends when nobody waits any more; returned is to be called
 	// when the handler has returned.
 	Begin() (ctx context.Context, returned func())
+	// Over tells whether nobody waits any more: then the handler is not called.
+	Over() bool
 }
 
 // Failure is what a client that accepts errors is sent when its request failed, unless the application shapes
