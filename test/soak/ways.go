@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
@@ -142,13 +143,29 @@ func requests() []way {
 			return h.ended(nc, 2*handshakeTimeout)
 		}}
 	}
+	refused := func(name, request string) way {
+		return way{name, func(h *hostile) error {
+			nc := h.raw(true)
+			if nc == nil {
+				return nil
+			}
+			defer nc.Close()
+			_ = nc.SetDeadline(time.Now().Add(answerTime))
+			_, _ = io.WriteString(nc, request)
+			line, _ := bufio.NewReader(nc).ReadString('\n')
+			if strings.Contains(line, " 101 ") {
+				return fmt.Errorf("it is answered with %q", line)
+			}
+			return nil
+		}}
+	}
 	usual := wire.UpgradeRequest("x", "")
 	return []way{
-		once("an upgrade without a key", strings.Replace(usual, "Sec-WebSocket-Key", "X", 1)),
-		once("an upgrade to version 12", strings.Replace(usual, "Version: 13", "Version: 12", 1)),
-		once("an upgrade in HTTP/1.0", strings.Replace(usual, "HTTP/1.1", "HTTP/1.0", 1)),
-		once("an upgrade by POST", strings.Replace(usual, "GET", "POST", 1)),
-		once("an upgrade without Connection", strings.Replace(usual, "Connection", "X", 1)),
+		refused("an upgrade without a key", strings.Replace(usual, "Sec-WebSocket-Key", "X", 1)),
+		refused("an upgrade to version 12", strings.Replace(usual, "Version: 13", "Version: 12", 1)),
+		refused("an upgrade in HTTP/1.0", strings.Replace(usual, "HTTP/1.1", "HTTP/1.0", 1)),
+		refused("an upgrade by POST", strings.Replace(usual, "GET", "POST", 1)),
+		refused("an upgrade without Connection", strings.Replace(usual, "Connection", "X", 1)),
 		once("half a request", usual[:60]),
 		once("an upgrade, and then silence", usual),
 		once("no HTTP", "\x00\x01\x02\x03 what is this\r\n\r\n"),
