@@ -296,6 +296,11 @@ func TestCase28Strangers(t *testing.T) {
 // Who opens a cluster to a network without credentials is told so: whoever reaches the address could act as a node.
 func TestClusterWarnsOfOpenAddress(t *testing.T) {
 	cert := nanotest.NewTLS(t)
+	asking := func(how tls.ClientAuthType) *tls.Config {
+		c := cert.Server.Clone()
+		c.ClientAuth, c.ClientCAs = how, cert.Client.RootCAs
+		return c
+	}
 	for _, c := range []struct {
 		name, addr string
 		opts       []nano.Option
@@ -308,8 +313,11 @@ func TestClusterWarnsOfOpenAddress(t *testing.T) {
 		{"loopback, IPv6", "[::1]:1", nil, false},
 		{"localhost", "localhost:1", nil, false},
 		{"with a token", "192.0.2.1:1", []nano.Option{nano.WithClusterToken("secret")}, false},
-		{"with TLS", "192.0.2.1:1", []nano.Option{nano.WithClusterTLS(cert.Server)}, false},
-		{"with gRPC options, which may hold credentials", "192.0.2.1:1", []nano.Option{nano.WithGrpcOptions(grpc.WithUserAgent("x"))}, false},
+		{"with TLS that asks for no certificate", "192.0.2.1:1", []nano.Option{nano.WithClusterTLS(cert.Server)}, true},
+		{"with TLS that takes any certificate", "192.0.2.1:1", []nano.Option{nano.WithClusterTLS(asking(tls.RequireAnyClientCert))}, true},
+		{"with TLS that checks certificates", "192.0.2.1:1", []nano.Option{nano.WithClusterTLS(asking(tls.RequireAndVerifyClientCert))}, false},
+		{"with TLS and a token", "192.0.2.1:1", []nano.Option{nano.WithClusterTLS(cert.Server), nano.WithClusterToken("secret")}, false},
+		{"with gRPC options, which are for what the node calls", "192.0.2.1:1", []nano.Option{nano.WithGrpcOptions(grpc.WithUserAgent("x"))}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, f *fabric) {
@@ -318,7 +326,7 @@ func TestClusterWarnsOfOpenAddress(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer n.stop(t)
-				if got := n.log.Has("without TLS or token", c.addr); got != c.warns {
+				if got := n.log.Has("can act as a node", c.addr); got != c.warns {
 					t.Errorf("it warns: %v", got)
 				}
 			})

@@ -25,7 +25,7 @@ func WithServiceListener(l net.Listener) Option {
 
 // WithClusterTLS has nodes talk by TLS. conf serves both directions: Certificates are shown to whoever asks, RootCAs
 // (or ClientCAs where that is nil) check the other side, and ClientAuth tls.RequireAndVerifyClientCert makes it
-// mutual. Default: none, with a warning where the service address is not loopback.
+// mutual. Default: none. A node warns where its service address is not loopback and neither that nor a token turns strangers away.
 func WithClusterTLS(conf *tls.Config) Option {
 	return func(o *cluster.Options) { o.ClusterTLS = conf }
 }

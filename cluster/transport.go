@@ -1,22 +1,18 @@
 package cluster
 
 import (
-	"context"
-	"crypto/subtle"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"github.com/lonng/nano/cluster/clusterpb"
 )
@@ -27,7 +23,6 @@ const (
 	keepaliveGap = 10 * time.Second
 	// Not keepaliveGap: gRPC's timer would fire again at once after each answer that came within no time.
 	keepaliveTimeout = keepaliveGap / 2
-	tokenHeader      = "nano-token"
 )
 
 // clustered tells whether the node is one of several.
@@ -51,18 +46,19 @@ func (n *Node) openService(services []string) (err error) {
 		_ = l.Close()
 		return err
 	}
-	if n.ClusterTLS == nil && n.ClusterToken == "" && len(n.GrpcOptions) == 0 && !isLoopback(n.ServiceAddr) {
-		n.log.Warn("nodes talk without TLS or token on an address that is not loopback: whoever reaches it can act as a node",
-			"address", n.ServiceAddr)
-	}
+	n.warnOfAddress()
 	opts := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.ConnectionTimeout(helloTimeout),
+		grpc.ForceServerCodecV2(limitedCodec{encoding.GetCodecV2(proto.Name)}),
+		grpc.InTapHandle(n.tap),
 		grpc.InitialWindowSize(windowSize),
 		grpc.InitialConnWindowSize(4 * windowSize),
 		grpc.WriteBufferSize(64 << 10),
 		grpc.ReadBufferSize(64 << 10),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveGap / 2, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveGap, Timeout: keepaliveTimeout}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveGap, Timeout: keepaliveTimeout, MaxConnectionIdle: maxIdle}),
 		grpc.WaitForHandlers(true),
 		grpc.UnaryInterceptor(n.guardUnary),
 		grpc.StreamInterceptor(n.guardStream),
@@ -89,70 +85,6 @@ func (n *Node) serveService() {
 	}()
 }
 
-// isLoopback tells whether only this machine reaches an address.
-func isLoopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
-}
-
-// errStranger is all that one learns who has no token.
-var errStranger = status.Error(codes.Unauthenticated, "nano: the cluster's token is missing or wrong")
-
-func (n *Node) admit(ctx context.Context) error {
-	if n.ClusterToken == "" {
-		return nil
-	}
-	md, _ := metadata.FromIncomingContext(ctx)
-	for _, t := range md.Get(tokenHeader) {
-		if subtle.ConstantTimeCompare([]byte(t), []byte(n.ClusterToken)) == 1 {
-			return nil
-		}
-	}
-	return errStranger
-}
-
-func (n *Node) guardUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
-	if err := n.admit(ctx); err != nil {
-		n.log.Warn("a stranger was turned away at the service address", "method", info.FullMethod)
-		return nil, err
-	}
-	defer n.survive(info.FullMethod, &err)
-	return handler(ctx, req)
-}
-
-func (n *Node) guardStream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-	if err := n.admit(s.Context()); err != nil {
-		n.log.Warn("a stranger was turned away at the service address", "method", info.FullMethod)
-		return err
-	}
-	defer n.survive(info.FullMethod, &err)
-	return handler(srv, s)
-}
-
-// survive makes an error of a panic in what another node has asked for.
-func (n *Node) survive(method string, err *error) {
-	if v := recover(); v != nil {
-		n.log.Error("a call of another node panicked", "method", method, "panic", v)
-		*err = status.Error(codes.Internal, "nano: internal error")
-	}
-}
-
-// token is the shared token as credentials of each call.
-type token string
-
-func (t token) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	return map[string]string{tokenHeader: string(t)}, nil
-}
-
-func (token) RequireTransportSecurity() bool { return false }
-
 // dial makes the connection to another node. It connects when it is first used. With pings, a silent node is found
 // out; one of the 0.5 series would take them for an attack and hang up.
 func (n *Node) dial(addr string, pings bool) (*grpc.ClientConn, error) {
@@ -163,6 +95,7 @@ func (n *Node) dial(addr string, pings bool) (*grpc.ClientConn, error) {
 		grpc.WithInitialConnWindowSize(4 * windowSize),
 		grpc.WithWriteBufferSize(64 << 10),
 		grpc.WithReadBufferSize(64 << 10),
+		grpc.WithNoProxy(), // HTTPS_PROXY is for what is outside
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: dialBackoff, MinConnectTimeout: time.Second}),
 	}
 	if n.ClusterTLS != nil {
