@@ -70,6 +70,35 @@ describe("chat", { timeout: 240_000 }, () => {
     await ada.see("Ben 🦊 left");
   });
 
+  test("typing ends at once when the text is sent, taken back, or left", async () => {
+    const ada = await visit();
+    await ada.page.evaluate(() => {
+      // It must not end by itself after its five seconds here.
+      const real = setTimeout;
+      globalThis.setTimeout = (what, ms, ...more) => real(what, ms === 5000 ? 1e8 : ms, ...more);
+    });
+    await ada.enter("Ada");
+    const ben = await come("Ben");
+    const types = ada.page.locator("#typing.on", { hasText: "Ben is typing…" });
+    const ends = [
+      () => ben.say("Hello Ada"),
+      () => ben.text.fill(""),
+      () => ben.openRoom("garden"),
+    ];
+    for (const end of ends) {
+      await ben.text.fill("Hello A");
+      await types.waitFor();
+      await end();
+      await types.waitFor({ state: "detached" });
+    }
+    await ben.text.press("Alt+ArrowUp");
+    await ben.text.fill("Hello");
+    await types.waitFor();
+    await server.kill();
+    await types.waitFor({ state: "detached" });
+    server = await serve(chat.program, server.addr);
+  });
+
   test("what people write stays text", async () => {
     const [ada, ben] = [await come("<b>Ada</b>"), await come("Ben", { options: phone })];
     const nasty = `<img src=x onerror="document.title='owned'"><script>document.title='owned'</script> &amp; "'`;
@@ -138,6 +167,12 @@ describe("chat", { timeout: 240_000 }, () => {
     const dialog = ada.page.getByRole("dialog", { name: "You were taken out of the chat" });
     for (let i = 0; !(await dialog.isVisible()); i++) await ada.say(`flood ${i}`);
     await ben.see("Ada left");
+    const said = await ada.page.locator(".message[data-state=failed] [role=alert]").allTextContents();
+    assert.deepEqual([...new Set(said)].sort(), [
+      "Not sent. You are writing faster than people can read; wait a moment.",
+      "Not sent. You were taken out of the chat, as too many messages came from you.",
+    ]);
+    assert.equal(await ada.page.locator("#people-title").textContent(), "Who was here");
     await dialog.getByRole("button", { name: "Come back" }).click();
     await ben.see("Ada is back");
   });
@@ -178,6 +213,8 @@ describe("chat", { timeout: 240_000 }, () => {
       await ada.see("The server is away. What you write is sent when it is back.");
       await ada.seeConnection("Server away");
       await ben.see("The server is away.");
+      await ada.see("Who was here");
+      await ada.see("Not known without the server.");
       await ada.say("written while away");
       await ada.see("Waiting for the connection");
 
@@ -263,6 +300,9 @@ describe("chat", { timeout: 240_000 }, () => {
 
   test("a link leads into its room", async () => {
     const ada = await come("Ada", { room: "tea & cake" });
+    await ada.context.grantPermissions(["clipboard-write"]);
+    await ada.button("Copy the link to this room").click();
+    await ada.see("The link is copied. It works on this machine only.");
     assert.match(ada.page.url(), /#tea%20%26%20cake$/);
     const ben = keep(await ChatPerson.visit(browser, ada.page.url()));
     await ben.enter("Ben");

@@ -20,6 +20,10 @@ class Demo {
     return this.#nodes.get(gate).page;
   }
 
+  pid(name) {
+    return this.#nodes.get(name).pid;
+  }
+
   // end ends a node. What it returns resolves when the node is back.
   end(name, signal = "SIGKILL") {
     const node = this.#nodes.get(name);
@@ -65,8 +69,9 @@ class ClusterPerson extends Person {
     return this.page.locator("[role=log] .bubble", { hasText: text }).first().waitFor();
   }
 
+  // on returns the name of the gate or backend, once one is at one.
   on(role) {
-    return this.page.locator(`#path-${role} b`).textContent();
+    return this.page.locator(`#path-${role}[data-state=good] b`).textContent();
   }
 
   seesOn(role, name) {
@@ -76,6 +81,16 @@ class ClusterPerson extends Person {
   // seesWith waits until these, and nobody else, are said to be in the room too.
   seesWith(name) {
     return this.page.locator("#people").getByText(name ? `You and ${name}` : "Only you are here", { exact: true }).waitFor();
+  }
+
+  // card is what the map shows of a node.
+  card(name) {
+    return this.page.locator(".nodes > li", { hasText: name });
+  }
+
+  // notices are what the log says of people.
+  notices() {
+    return this.page.locator("#log .line:not(.waiting)").allTextContents();
   }
 
   seesEvent(text) {
@@ -145,6 +160,58 @@ describe("cluster", { timeout: 240_000 }, () => {
     await ben.page.locator("#path").click();
   });
 
+  test("the cards say which process to kill, and how old is what they show", async () => {
+    for (const name of ["gate 1", "gate 2", "backend 1", "backend 2", "master"]) {
+      assert.match(await ada.card(name).textContent(), new RegExp(`pid ${demo.pid(name)}$`));
+    }
+    const idle = (await ada.on("backend")) === "backend 1" ? "backend 2" : "backend 1";
+    for (const name of [idle, "master"]) {
+      process.kill(demo.pid(name), "SIGSTOP");
+      try {
+        await ada.card(name).and(ada.page.locator("[data-state=stale]")).filter({ hasText: /last heard [3-9] s ago/ }).waitFor();
+        await ada.page.locator("#agree", { hasText: name === idle ? `Nothing is heard of ${name}` : "The master is silent" }).waitFor();
+      } finally {
+        process.kill(demo.pid(name), "SIGCONT");
+      }
+      await ada.card(name).and(ada.page.locator("[data-state=good]")).filter({ hasNotText: "last heard" }).waitFor();
+      await ada.see("5 nodes, all see each other");
+    }
+  });
+
+  test("a message whose answer was lost is sent again, and seen once", async () => {
+    const cut = new ClusterPerson(await browser.newContext());
+    cut.page = await cut.context.newPage();
+    people.push(cut);
+    let lost = 0;
+    await cut.page.routeWebSocket(/nano/, (page) => {
+      const server = page.connectToServer();
+      let mute = false;
+      page.onMessage((data) => {
+        mute ||= lost === 0 && String(data).includes("said only once");
+        server.send(data);
+      });
+      server.onMessage((data) => {
+        if (!mute) return page.send(data);
+        if (lost++ === 0) page.close(); // the gate has it, and the page is not told
+      });
+    });
+    await cut.page.goto(demo.page("gate 2"));
+    await cut.enter("Cleo", "garden");
+    await ada.seesWith("Ben and Cleo");
+    await cut.say("said only once");
+    await ada.hears("said only once");
+    await cut.say("and this after it");
+    await ada.hears("and this after it");
+    assert.ok(lost > 0, "no answer was lost");
+    for (const person of [ada, ben, cut]) {
+      await person.hears("and this after it");
+      assert.equal(await person.page.locator("[role=log] .bubble", { hasText: "said only once" }).count(), 1);
+    }
+    assert.equal(await cut.page.locator("#log .waiting").count(), 0);
+    await cut.close();
+    await ada.seesWith("Ben");
+  });
+
   test("who leaves is gone for the others, and can come back", async () => {
     await ben.button("Leave the chat").click();
     await ben.page.getByRole("heading", { name: "nano cluster" }).waitFor();
@@ -182,6 +249,7 @@ describe("cluster", { timeout: 240_000 }, () => {
   });
 
   test("the backend is killed: the room goes on at the other, and nothing that was written is lost", async () => {
+    const notices = await ada.notices();
     const dead = await ada.on("backend");
     const other = dead === "backend 1" ? "backend 2" : "backend 1";
     const back = demo.end(dead);
@@ -196,6 +264,8 @@ describe("cluster", { timeout: 240_000 }, () => {
     await ada.seesEvent(`${dead} has left the cluster`);
     await ada.seesEvent(`${dead} has joined`);
     await back;
+    await ada.page.locator(".nodes", { hasText: `pid ${demo.pid(dead)}` }).waitFor();
+    assert.deepEqual(await ada.notices(), notices, "nobody has come or gone");
   });
 
   for (const [how, signal] of [["stops", "SIGTERM"], ["crashes", "SIGKILL"]]) {
@@ -203,6 +273,9 @@ describe("cluster", { timeout: 240_000 }, () => {
       const back = demo.end("gate 1", signal);
       await ada.seeError("Your gate is away");
       await ada.page.locator("#path-gate[data-state=bad]").waitFor();
+      await ada.see("Not connected: this is how it was.");
+      assert.equal(await ada.page.locator(".nodes > li[data-state=good], .nodes .here:visible").count(), 0, "it claims what it cannot know");
+      assert.equal(await ada.page.locator("#people").textContent(), "Not connected");
       await ada.say(`written when the gate ${how}`);
       await ben.hears(`written when the gate ${how}`);
       await ada.seesOn("gate", "gate 1");

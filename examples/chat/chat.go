@@ -78,6 +78,12 @@ type RoomRequest struct {
 	Room string `json:"room"`
 }
 
+// TypingRequest says that one is typing in a room, or has stopped.
+type TypingRequest struct {
+	Room    string `json:"room"`
+	Stopped bool   `json:"stopped"`
+}
+
 // JoinReply is a room as it is when one joins it.
 type JoinReply struct {
 	Room     string    `json:"room"`
@@ -219,13 +225,13 @@ func (c *Chat) Say(_ context.Context, s *session.Session, req *SayRequest) (*Say
 	if !m.talk.Take(now, talkBurst, talkEvery) {
 		return nil, c.refuse(m, "you are writing faster than people can read; wait a moment")
 	}
-	m.typed = time.Time{}
+	m.typing, m.typed = nil, time.Time{} // the message says so
 	return &SayReply{N: r.say(m, text, req.Ref, now).N}, nil
 }
 
-// Typing tells the others in a room that the session is writing. It is a notify: nobody waits for an answer,
-// and one too many is dropped.
-func (c *Chat) Typing(_ context.Context, s *session.Session, req *RoomRequest) error {
+// Typing tells the others in a room that the session is writing, or has stopped without having sent anything. It is a
+// notify: nobody waits for an answer, and one too many is dropped.
+func (c *Chat) Typing(_ context.Context, s *session.Session, req *TypingRequest) error {
 	m, err := c.named(s)
 	if err != nil {
 		return err
@@ -234,9 +240,13 @@ func (c *Chat) Typing(_ context.Context, s *session.Session, req *RoomRequest) e
 	if err != nil {
 		return err
 	}
-	if now := time.Now(); now.Sub(m.typed) >= typingEvery {
-		m.typed = now
-		r.typing(m, now)
+	now := time.Now()
+	if m.typing != nil && (req.Stopped || m.typing != r) {
+		m.stopTyping(now)
+	}
+	if !req.Stopped && now.Sub(m.typed) >= typingEvery {
+		m.typing, m.typed = r, now
+		r.typing(m, now, false)
 	}
 	return nil
 }
@@ -331,6 +341,9 @@ func (c *Chat) close(r *room) {
 
 // move hands the seats of old to m, the same person on a newer connection, and ends the old one.
 func (c *Chat) move(old, m *member) {
+	if old.typing != nil {
+		old.stopTyping(time.Now())
+	}
 	for _, r := range old.rooms {
 		if err := r.replace(old, m); err != nil {
 			slog.Warn("seat lost", "room", r.name, "err", err)

@@ -27,6 +27,8 @@ type Notice struct {
 	Room string `json:"room"`
 	Name string `json:"name"`
 	At   int64  `json:"at"`
+
+	Stopped bool `json:"stopped,omitempty"` // is typing no more
 }
 
 // member is one session's place in the chat. It has a name once it has entered.
@@ -37,7 +39,8 @@ type member struct {
 	rooms   []*room // in the order of joining
 
 	calls, talk, refused rules.Bucket
-	typed                time.Time // the last time that the others were told of it
+	typing               *room     // where the others see that one is typing
+	typed                time.Time // the last time that they were told
 }
 
 // room is who is in it and what was last said in it. Everything in this file runs on the scheduler.
@@ -119,11 +122,17 @@ func (r *room) say(m *member, text, ref string, now time.Time) *Message {
 	return &msg
 }
 
-// typing tells the others that m is writing.
-func (r *room) typing(m *member, now time.Time) {
-	err := r.group.Multicast(pushTyping, &Notice{Room: r.name, Name: m.name, At: now.UnixMilli()},
+// typing tells the others that m is writing, or has stopped.
+func (r *room) typing(m *member, now time.Time, stopped bool) {
+	err := r.group.Multicast(pushTyping, &Notice{Room: r.name, Name: m.name, At: now.UnixMilli(), Stopped: stopped},
 		func(s *session.Session) bool { return s != m.session })
 	r.report(pushTyping, err)
+}
+
+// stopTyping tells those who see that m is writing that it is not so any more.
+func (m *member) stopTyping(now time.Time) {
+	m.typing.typing(m, now, true)
+	m.typing, m.typed = nil, time.Time{}
 }
 
 // tell sends to everybody in the room. It queues and returns; it waits for no client.

@@ -89,7 +89,11 @@ func (p *person) saw(route string) []string {
 		case *Message:
 			lines = append(lines, fmt.Sprintf("%s #%d %s: %s", v.Room, v.N, v.From, v.Text))
 		case *Notice:
-			lines = append(lines, v.Room+" "+v.Name)
+			line := v.Room + " " + v.Name
+			if v.Stopped {
+				line += " stopped"
+			}
+			lines = append(lines, line)
 		case *RoomList:
 			lines = append(lines, fmt.Sprint(v.Rooms))
 		default:
@@ -235,7 +239,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	wantCode(t, err, component.CodeUnauthenticated)
 	_, err = d.chat.Say(t.Context(), s, &SayRequest{Room: "lobby", Text: "x"})
 	wantCode(t, err, component.CodeUnauthenticated)
-	wantCode(t, d.chat.Typing(t.Context(), s, &RoomRequest{Room: "lobby"}), component.CodeUnauthenticated)
+	wantCode(t, d.chat.Typing(t.Context(), s, &TypingRequest{Room: "lobby"}), component.CodeUnauthenticated)
 	d.chat.gone(s)
 	d.chat.gone(d.stranger().session) // who never asked for anything
 }
@@ -439,15 +443,47 @@ func TestTypingReachesTheOthersNowAndThen(t *testing.T) {
 		d := newDesk(t)
 		ada, ben := d.enter("Ada", "lobby"), d.enter("Ben", "lobby")
 		for range 3 {
-			if err := d.chat.Typing(t.Context(), ada.session, &RoomRequest{Room: "lobby"}); err != nil {
-				t.Fatal(err)
-			}
+			ada.typing("lobby", false)
 		}
 		time.Sleep(typingEvery)
-		if err := d.chat.Typing(t.Context(), ada.session, &RoomRequest{Room: "lobby"}); err != nil {
-			t.Fatal(err)
-		}
+		ada.typing("lobby", false)
 		ben.wantSaw(pushTyping, "lobby Ada", "lobby Ada")
 		ada.wantSaw(pushTyping)
 	})
+}
+
+// Who has stopped typing is not said to type: whether the text was taken back, sent, or is for another room now.
+func TestTypingEndsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		ada, ben := d.enter("Ada", "lobby", "garden"), d.enter("Ben", "lobby", "garden")
+		ada.typing("lobby", true) // nobody has seen her type
+		ada.typing("lobby", false)
+		ada.typing("lobby", true)
+		ada.typing("lobby", true)
+		ben.wantSaw(pushTyping, "lobby Ada", "lobby Ada stopped")
+
+		ada.typing("lobby", false) // at once again
+		if err := ada.say("lobby", "hello"); err != nil {
+			t.Fatal(err)
+		}
+		ada.typing("lobby", true) // the message has said so
+		ben.wantSaw(pushTyping, "lobby Ada", "lobby Ada stopped", "lobby Ada")
+
+		ada.typing("lobby", false)
+		ada.typing("garden", false)
+		again := d.stranger()
+		if _, err := d.chat.Enter(t.Context(), again.session, &EnterRequest{Name: "Ada", Key: ada.key}); err != nil {
+			t.Fatal(err)
+		}
+		ben.wantSaw(pushTyping, "lobby Ada", "lobby Ada stopped", "lobby Ada",
+			"lobby Ada", "lobby Ada stopped", "garden Ada", "garden Ada stopped")
+	})
+}
+
+func (p *person) typing(room string, stopped bool) {
+	p.Helper()
+	if err := p.chat.Typing(p.Context(), p.session, &TypingRequest{Room: room, Stopped: stopped}); err != nil {
+		p.Fatal(err)
+	}
 }

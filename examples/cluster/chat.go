@@ -57,6 +57,7 @@ type Message struct {
 	From string `json:"from"`
 	Gate string `json:"gate"`
 	Text string `json:"text"`
+	Ref  string `json:"ref,omitempty"` // the sender's own mark, by which a message that was sent again is known
 }
 
 // Recent is what was last said in a room.
@@ -67,6 +68,7 @@ type Recent struct {
 // SayRequest is a message to the room that one is in.
 type SayRequest struct {
 	Text string `json:"text"`
+	Ref  string `json:"ref,omitempty"`
 }
 
 // SayReply is the number of the message.
@@ -161,10 +163,13 @@ func (c *Rooms) Say(_ context.Context, s *session.Session, req *SayRequest) (*Sa
 	if err != nil {
 		return nil, err
 	}
+	if len(req.Ref) > maxRef {
+		return nil, nano.Errorf(component.CodeInvalid, "the message's mark has more than %d bytes", maxRef)
+	}
 	if !p.may.Take(time.Now(), talkBurst, talkEvery) {
 		return nil, nano.Errorf(component.CodeExhausted, "you are writing faster than people can read; wait a moment")
 	}
-	return &SayReply{N: p.room.say(p, text)}, nil
+	return &SayReply{N: p.room.say(p, text, req.Ref)}, nil
 }
 
 // Ping tells the client which backend it is on. A page asks now and then, to see when that has died.

@@ -35,6 +35,8 @@ type Gateway struct {
 	name     string
 	visitors *nano.Group // all clients of this gate
 	last     *Overview   // what the master has told last
+	heard    time.Time   // when that was
+	told     time.Time   // when everybody here was last told
 	changed  func()      // somebody came or went
 }
 
@@ -93,9 +95,9 @@ func (g *Gateway) Enter(ctx context.Context, s *session.Session, req *EnterReque
 		if err != nil { // without its master the cluster works on; it cannot be counted, that is all
 			return &EnterReply{Gate: g.name}, nil
 		}
-		g.last = o
+		g.last, g.heard = o, time.Now()
 	}
-	return &EnterReply{Gate: g.name, Overview: *g.last}, nil
+	return &EnterReply{Gate: g.name, Overview: g.last.later(time.Since(g.heard))}, nil
 }
 
 // userOf makes a user of a name. There are no passwords here: who comes in under a name is that person, and whoever was
@@ -106,11 +108,17 @@ func userOf(name string) int64 {
 	return int64(h.Sum64()>>1 | 1) // a user's id is above 0
 }
 
+// newsEvery is how often everybody is told that nothing has changed. A page that is told nothing for longer knows that
+// what it shows is old.
+const newsEvery = time.Second
+
 // overview is called by the master now and then, and when the count has changed: then everybody at this gate is told.
 func (g *Gateway) overview(_ context.Context, _ *session.Session, o *Overview) error {
-	g.last = o
-	if !o.Changed {
+	now := time.Now()
+	g.last, g.heard = o, now
+	if !o.Changed && now.Sub(g.told) < newsEvery {
 		return nil
 	}
+	g.told = now
 	return g.visitors.Broadcast("cluster.overview", o)
 }

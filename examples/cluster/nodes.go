@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -59,9 +60,10 @@ func newMaster(conf config) (*nano.App, announcement, error) {
 	)...)
 	tally.announce = func(o Overview) { _ = app.NotifyAll("gate.overview", o) } // while there is no gate, nobody is told
 	app.Scheduler().NewTimer(conf.reportEvery(), func() {
-		tally.count(conf.report(app, "master"))
-		tally.look(time.Now())
-		tally.tell(false)
+		now := time.Now()
+		tally.count(conf.report(app, "master"), now)
+		tally.look(now)
+		tally.tell(false, now)
 	})
 	return app, func(*nano.App) string { return fmt.Sprintf("%s at %s", conf.name, conf.listen) }, nil
 }
@@ -137,5 +139,5 @@ func newGate(conf config) (*nano.App, announcement, error) {
 
 // report is what every node can say of itself.
 func (c *config) report(app *nano.App, role string) *Report {
-	return &Report{Addr: c.listen, Role: role, Name: c.name, Sees: app.Members(), At: time.Now().UnixMilli()}
+	return &Report{Addr: c.listen, Role: role, Name: c.name, Sees: app.Members(), PID: os.Getpid(), At: time.Now().UnixMilli()}
 }

@@ -15,6 +15,7 @@ import (
 const (
 	maxName   = 24
 	maxText   = 500
+	maxRef    = 40  // bytes of a client's own mark on a message
 	maxRecent = 20  // messages kept for a room
 	maxRooms  = 200 // on one backend
 	maxPeople = 500 // in one room
@@ -95,19 +96,29 @@ func (r *room) holds(name string) bool {
 	return false
 }
 
-func (r *room) say(p *person, text string) int64 {
+// say adds a message and sends it to everybody in the room. One that its sender has sent before, by its mark, is not
+// said again. A backend that had it and is gone cannot tell: the page looks at the mark, too.
+func (r *room) say(p *person, text, ref string) int64 {
+	for _, said := range r.recent {
+		if ref != "" && said.Ref == ref && said.From == p.Name {
+			return said.N
+		}
+	}
 	r.last++
-	m := Message{N: r.last, At: time.Now().UnixMilli(), From: p.Name, Gate: p.Gate, Text: text}
+	m := Message{N: r.last, At: time.Now().UnixMilli(), From: p.Name, Gate: p.Gate, Text: text, Ref: ref}
 	r.recent = append(r.recent[max(0, len(r.recent)-maxRecent+1):], m)
 	r.tell(pushMessage, m)
 	return m.N
 }
 
-// remember puts what was said elsewhere before what was said here.
+// remember puts what was said elsewhere before what was said here. What was sent again here is said there already.
 func (r *room) remember(before []Message) {
 	if len(before) == 0 {
 		return
 	}
+	r.recent = slices.DeleteFunc(r.recent, func(m Message) bool {
+		return m.Ref != "" && slices.ContainsFunc(before, func(b Message) bool { return b.Ref == m.Ref && b.From == m.From })
+	})
 	offset := before[len(before)-1].N
 	for i := range r.recent {
 		r.recent[i].N += offset

@@ -20,6 +20,7 @@ type Report struct {
 	Users int      `json:"users"`           // of a gate: clients; of a backend: people in its rooms
 	Rooms []Sized  `json:"rooms,omitempty"` // of a backend
 	Sees  []string `json:"sees"`            // the other nodes that it knows
+	PID   int      `json:"pid"`             // of its process
 	At    int64    `json:"at"`              // when it said so, in milliseconds since 1970
 }
 
@@ -32,13 +33,25 @@ type Sized struct {
 // Overview is the whole cluster, as its master knows it.
 type Overview struct {
 	Nodes   []Counted `json:"nodes"`
-	Changed bool      `json:"changed"` // since the one before: worth telling clients
+	Changed bool      `json:"changed"` // since the one before: worth telling clients at once
 }
 
 // Counted is a node's last report.
 type Counted struct {
 	Report
-	Silent bool `json:"silent,omitempty"` // nothing was heard for a while
+	Silent bool  `json:"silent,omitempty"` // nothing was heard for a while
+	Ago    int64 `json:"ago"`              // how long ago it was heard, in milliseconds
+}
+
+// later returns the overview as it is so much later, if nothing was heard meanwhile: everything in it is older.
+func (o Overview) later(by time.Duration) Overview {
+	o.Nodes = slices.Clone(o.Nodes)
+	for i := range o.Nodes {
+		n := &o.Nodes[i]
+		n.Ago += by.Milliseconds()
+		n.Silent = n.Silent || n.Ago > silentAfter.Milliseconds()
+	}
+	return o
 }
 
 // Empty is a message without content.
@@ -73,18 +86,18 @@ func newTally() *Tally { return &Tally{nodes: make(map[string]*counted)} }
 
 // Report takes a node's report.
 func (t *Tally) Report(_ *session.Session, r *Report) error { //nolint:unparam // the form of a handler
-	t.count(r)
+	t.count(r, time.Now())
 	t.look(time.Now())
 	return nil
 }
 
 // Overview returns what is known of all nodes.
 func (t *Tally) Overview(context.Context, *session.Session, *Empty) (*Overview, error) { //nolint:unparam // the form of a handler
-	o := t.overview()
+	o := t.overview(time.Now())
 	return &o, nil
 }
 
-func (t *Tally) count(r *Report) {
+func (t *Tally) count(r *Report, now time.Time) {
 	n := t.nodes[r.Addr]
 	if n == nil {
 		n = &counted{}
@@ -92,11 +105,11 @@ func (t *Tally) count(r *Report) {
 	}
 	slices.Sort(r.Sees)
 	t.changed = t.changed || n.heard.IsZero() || n.silent || !same(&n.report, r)
-	n.report, n.heard, n.silent = *r, time.Now(), false
+	n.report, n.heard, n.silent = *r, now, false
 }
 
 func same(a, b *Report) bool {
-	return a.Users == b.Users && a.Name == b.Name && a.Page == b.Page && slices.Equal(a.Rooms, b.Rooms) && slices.Equal(a.Sees, b.Sees)
+	return a.Users == b.Users && a.Name == b.Name && a.Page == b.Page && a.PID == b.PID && slices.Equal(a.Rooms, b.Rooms) && slices.Equal(a.Sees, b.Sees)
 }
 
 // left is told by the member list that a node is gone.
@@ -115,22 +128,22 @@ func (t *Tally) look(now time.Time) {
 	}
 	if t.changed && now.Sub(t.told) >= announceEvery {
 		t.told = now
-		t.tell(true)
+		t.tell(true, now)
 	}
 }
 
-// tell tells the gates how everybody is; they tell their clients what has changed.
-func (t *Tally) tell(changed bool) {
-	o := t.overview()
+// tell tells the gates how everybody is.
+func (t *Tally) tell(changed bool, now time.Time) {
+	o := t.overview(now)
 	o.Changed = changed
 	t.changed = t.changed && !changed
 	t.announce(o)
 }
 
-func (t *Tally) overview() Overview {
+func (t *Tally) overview(now time.Time) Overview {
 	o := Overview{Nodes: make([]Counted, 0, len(t.nodes))}
 	for n := range maps.Values(t.nodes) {
-		o.Nodes = append(o.Nodes, Counted{Report: n.report, Silent: n.silent})
+		o.Nodes = append(o.Nodes, Counted{Report: n.report, Silent: n.silent, Ago: now.Sub(n.heard).Milliseconds()})
 	}
 	slices.SortFunc(o.Nodes, func(a, b Counted) int {
 		return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Addr, b.Addr))

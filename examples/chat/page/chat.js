@@ -1,5 +1,6 @@
 // The chat: who one is, the rooms one is in, and what the server and the person do. The page's parts are drawn in
 // view.js, a room's messages in log.js; the connection is the package nano-websocket-client, from clients/js.
+import { explain } from "./dom.js";
 import { Connection } from "./nano-websocket-client.js";
 import { RoomLog } from "./log.js";
 import { View } from "./view.js";
@@ -10,11 +11,13 @@ const client = new Connection("/nano", { queue: 0, reconnect: { afterKick: (reas
 // Kicks after which the page does not come back by itself. The server uses these two words.
 const KICKS = {
   moved: {
+    unsent: "This chat was opened somewhere else.",
     title: "This chat is open somewhere else",
     text: "You came in with the same name in another tab or window, so this one was disconnected.",
     back: "Use it here",
   },
   flood: {
+    unsent: "You were taken out of the chat, as too many messages came from you.",
     title: "You were taken out of the chat",
     text: "Too many messages came from you in too short a time.",
     back: "Come back",
@@ -24,7 +27,7 @@ const KICKS = {
 const TYPING_EVERY = 2500; // ms between two "is typing" of ours
 const TYPING_LASTS = 5000; // ms that one of others is shown
 
-let typedAt = 0; // when the others were last told that one is typing in this room
+let typedAt = 0; // when the others were last told that one is typing in this room; 0: they think one is not
 
 const state = {
   me: null, // {name, key} once a name was given
@@ -99,7 +102,7 @@ async function enter(name, roomName) {
   try {
     await openRoom(roomName || "lobby");
   } catch (err) {
-    view.toast(err.message, true);
+    view.toast(explain(err), true);
   }
   view.showApp();
 }
@@ -119,6 +122,7 @@ function accept({ name, key, rooms, limits }) {
   state.limits = limits;
   saved.store();
   view.people();
+  view.rooms();
 }
 
 // resume takes name and rooms up again on a new connection, and sends what was written meanwhile.
@@ -128,7 +132,7 @@ async function resume() {
     const results = await Promise.allSettled(state.rooms.map((room) => join(room)));
     for (const [i, { reason }] of results.entries()) {
       if (reason && reason.code !== "unavailable") {
-        view.toast(`#${state.rooms[i].name}: ${reason.message}`, true);
+        view.toast(`#${state.rooms[i].name}: ${explain(reason)}`, true);
       }
     }
   } catch (err) {
@@ -139,7 +143,7 @@ async function resume() {
     }
     const name = state.me.name;
     forget();
-    view.showWelcome(name, err.code === "already_exists" ? `While you were away, somebody took the name ${name}. Choose another.` : err.message);
+    view.showWelcome(name, err.code === "already_exists" ? `While you were away, somebody took the name ${name}. Choose another.` : explain(err));
     return;
   }
   state.away = false;
@@ -192,9 +196,9 @@ async function openRoom(asked) {
 
 function select(room) {
   if (state.active !== room) {
+    stopTyping();
     if (state.active) state.active.log.endFresh();
     state.active = room;
-    typedAt = 0;
     view.select();
   }
   view.closeDrawers();
@@ -206,7 +210,7 @@ async function leave(room) {
     try {
       await client.request("chat.leave", { room: room.name });
     } catch (err) {
-      if (err.code !== "unavailable") return view.toast(err.message, true);
+      if (err.code !== "unavailable") return view.toast(explain(err), true);
     }
   }
   const at = state.rooms.indexOf(room);
@@ -260,7 +264,6 @@ function send(text) {
   room.pending.push(message);
   room.draft = "";
   room.log.endFresh();
-  typedAt = 0;
   deliver(room, message);
   view.received(room, true);
   return "";
@@ -272,14 +275,18 @@ async function deliver(room, message) {
   message.refused = false;
   if (!room.ready || client.state !== "open") return message.shown.waiting();
   message.shown.sending();
+  const typed = typedAt;
   try {
     await client.request("chat.say", { room: room.name, text: message.text, ref: message.ref });
+    if (room === state.active && typedAt === typed) typedAt = 0; // the message has told them
     if (room.pending.includes(message)) discard(room, message); // it was said before, and is in the log
   } catch (err) {
-    if (err.code === "unavailable") return message.shown.waiting();
+    const kick = err.code === "kicked" && KICKS[err.message];
+    if (err.code === "unavailable" || (err.code === "kicked" && !kick)) return message.shown.waiting();
+    if (room === state.active && typedAt === typed) stopTyping();
     message.refused = true; // sent again only if the person wants that
     message.shown.failed(
-      err.message,
+      kick ? kick.unsent : explain(err),
       () => deliver(room, message),
       () => discard(room, message),
     );
@@ -299,12 +306,20 @@ async function flush(room) {
 
 const newRef = () => Array.from(crypto.getRandomValues(new Uint8Array(9)), (b) => b.toString(16).padStart(2, "0")).join("");
 
-// edited tells the others that one is typing, now and then.
+// edited tells the others that one is typing, now and then, and at once that one is not.
 function edited(text) {
   const room = state.active;
-  if (!room?.ready || text.trim() === "" || Date.now() - typedAt < TYPING_EVERY) return;
+  if (text.trim() === "") return stopTyping();
+  if (!room?.ready || Date.now() - typedAt < TYPING_EVERY) return;
   typedAt = Date.now();
   client.notify("chat.typing", { room: room.name });
+}
+
+// stopTyping is for a text that is taken back, or left for another room.
+function stopTyping() {
+  if (typedAt === 0) return;
+  typedAt = 0;
+  if (state.active?.ready && client.state === "open") client.notify("chat.typing", { room: state.active.name, stopped: true });
 }
 
 // ---- what the server pushes
@@ -333,7 +348,11 @@ client.onPush("chat.left", inRoom((room, { name }) => {
   view.noticed(room);
 }));
 
-client.onPush("chat.typing", inRoom(async (room, { name }) => {
+client.onPush("chat.typing", inRoom(async (room, { name, stopped }) => {
+  if (stopped) {
+    room.typing.delete(name);
+    return view.typing();
+  }
   const until = Date.now() + TYPING_LASTS;
   room.typing.set(name, until);
   view.typing();
@@ -352,7 +371,12 @@ client.onPush("chat.rooms", ({ rooms }) => {
 client.on("state", (now) => {
   if (now.state !== "open") {
     state.entered = false;
-    for (const room of state.rooms) room.ready = false;
+    typedAt = 0;
+    for (const room of state.rooms) {
+      room.ready = false;
+      room.typing.clear(); // nobody can tell any more
+    }
+    view.typing();
     if (now.state === "waiting") state.away = true;
   }
   view.connection(now);
@@ -362,7 +386,7 @@ client.on("state", (now) => {
   }
   if (now.state === "closed" && now.error.code === "kicked") view.ended(KICKS[now.reason]);
   if (now.state === "closed" && now.error.code === "refused") {
-    view.ended({ title: "The server refused the connection", text: now.reason, back: "Try again" });
+    view.ended({ title: "The server refused the connection", text: now.reason || "It gave no reason.", back: "Try again" });
   }
 });
 
@@ -377,7 +401,7 @@ document.addEventListener("visibilitychange", () => {
 window.addEventListener("hashchange", () => {
   const name = roomInAddress();
   if (!state.me || !name || (state.active && same(name, state.active.name))) return;
-  openRoom(name).catch((err) => view.toast(err.message, true));
+  openRoom(name).catch((err) => view.toast(explain(err), true));
 });
 
 function roomInAddress() {

@@ -54,7 +54,7 @@ export class RoomLog {
       failed: (why, again, discard) =>
         say(
           "failed",
-          el("span", { role: "alert" }, `Not sent: ${why}`),
+          el("span", { role: "alert" }, `Not sent. ${why}`),
           el(
             "span",
             { class: "choices" },

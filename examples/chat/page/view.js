@@ -1,6 +1,6 @@
 // The page's parts: welcome, list of rooms, people, conversation, composer, and what is shown of the connection. It
 // draws what chat.js keeps and hands on what the person does; it decides nothing.
-import { $, avatar, el, listNames, paintAvatar, plural, sentence, sync } from "./dom.js";
+import { $, avatar, el, explain, listNames, onlyHere, paintAvatar, plural, sentence, sync } from "./dom.js";
 
 const NEAR_END = 60; // px: whoever is this close to the end wants to see what comes
 const SHOWN_FOR = 6000; // ms for a toast
@@ -76,7 +76,7 @@ export class View {
       try {
         await this.#do.enter(name, room);
       } catch (err) {
-        this.#fieldError("name", err.code === "unavailable" ? "The server cannot be reached right now. It is tried again and again; join as soon as it is back." : sentence(err.message));
+        this.#fieldError("name", err.code === "unavailable" ? "The server cannot be reached right now. It is tried again and again; join as soon as it is back." : explain(err));
       } finally {
         $("enter-button").disabled = false;
       }
@@ -105,7 +105,7 @@ export class View {
         await this.#do.openRoom(name);
         $("new-room").value = "";
       } catch (err) {
-        this.#fieldError("new-room", sentence(err.message));
+        this.#fieldError("new-room", explain(err));
       }
     };
     $("new-room").oninput = () => this.#fieldError("new-room", "");
@@ -132,7 +132,7 @@ export class View {
 
   // rooms draws the lists of rooms, the badges and the page's title.
   rooms() {
-    const { rooms, list, active } = this.#state;
+    const { rooms, list, active, entered } = this.#state;
     sync($("joined"), rooms, (room) => room.name.toLowerCase(), (item, room) => {
       const button = item.firstChild ?? item.appendChild(roomButton());
       button.onclick = () => this.#do.select(room);
@@ -143,11 +143,13 @@ export class View {
     const others = list.filter((r) => !rooms.some((room) => room.name.toLowerCase() === r.name.toLowerCase()));
     sync($("others"), others, (r) => r.name.toLowerCase(), (item, r) => {
       const button = item.firstChild ?? item.appendChild(roomButton());
-      button.onclick = () => this.#do.openRoom(r.name).catch((err) => this.toast(err.message, true));
-      drawRoom(button, r.name, String(r.members), `${plural(r.members, "person", "people")} there`);
+      button.onclick = () => this.#do.openRoom(r.name).catch((err) => this.toast(explain(err), true));
+      button.disabled = !entered;
+      drawRoom(button, r.name, entered ? String(r.members) : "", `${plural(r.members, "person", "people")} there`);
     });
     $("joined-empty").hidden = rooms.length > 0;
     $("others-empty").hidden = others.length > 0;
+    $("others-empty").textContent = entered ? "No others right now. Open one below." : "Not known without the server.";
 
     const unread = rooms.reduce((n, room) => n + room.unread, 0);
     const elsewhere = unread - (active?.unread ?? 0);
@@ -161,13 +163,15 @@ export class View {
   // people draws who one is and who is in the active room.
   people() {
     const { me, active } = this.#state;
+    const known = active?.ready ?? true;
     if (me) {
       paintAvatar($("me-avatar"), me.name);
       $("me-name").textContent = me.name;
       $("me-name").title = me.name;
     }
     const names = active?.members ?? [];
-    $("people-title").textContent = names.length > 0 ? `People here · ${names.length}` : "People here";
+    $("people-title").textContent = !known && active.epoch !== "" ? "Who was here" : names.length > 0 ? `People here · ${names.length}` : "People here";
+    $("people").toggleAttribute("data-stale", !known);
     sync($("members"), names, (name) => name.toLowerCase(), (item, name) => {
       if (item.firstChild) return;
       item.append(avatar(name), el("span", { class: "who", title: name, dir: "auto" }, name));
@@ -347,7 +351,7 @@ export class View {
     const link = location.href;
     try {
       await navigator.clipboard.writeText(link);
-      this.toast("The link is copied.");
+      this.toast(onlyHere ? "The link is copied. It works on this machine only." : "The link is copied.");
     } catch {
       this.toast(`Copy this link: ${link}`);
     }
@@ -425,6 +429,7 @@ export class View {
     }
     $("banner-button").hidden = state !== "waiting";
     this.people();
+    this.rooms();
     this.#drawEmpty();
   }
 

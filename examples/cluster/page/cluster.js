@@ -1,8 +1,9 @@
 // The cluster's chat: finding one's way to a room, and staying there when nodes die. What is known of the nodes is
 // drawn in map.js; the connection is the package nano-websocket-client, from clients/js.
 import { Connection, NanoError } from "./nano-websocket-client.js";
-import { $, avatar, clock, el, listNames, sentence, words } from "./dom.js";
+import { $, avatar, clock, el, explain, listNames, plural, sentence, words } from "./dom.js";
 import { Map as ClusterMap } from "./map.js";
+import { People } from "./people.js";
 
 const PING_EVERY = 2000; // ms
 const PING_TIMEOUT = 2500;
@@ -10,12 +11,13 @@ const PING_TIMEOUT = 2500;
 // Nothing waits in the connection: what is written while it is away waits for the room, which may be elsewhere then.
 const client = new Connection("/nano", { queue: 0 });
 const map = new ClusterMap();
+const people = new People(() => me.name, line);
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const me = { name: "", room: "" };
 let settling = null; // finding the way to the room, as a promise
 let settled = false; // in the room, as far as is known
-let outbox = []; // what was written and is not known to be said: {text, item}
+let outbox = []; // what was written and is not known to be said: {text, ref, item}
 const seen = new Set(); // messages that are in the log, by their key
 
 // ---- the way to the room
@@ -40,14 +42,14 @@ async function attempt() {
       if (map.backend && map.backend !== reply.backend) map.note(`#${reply.room} is on ${reply.backend} now`, "good");
       map.at("backend", reply.backend, reply.addr);
       show(reply);
-      settled = true;
       say("");
     } catch (err) {
       if (!(err instanceof NanoError)) throw err;
       if (client.state !== "open") return;
-      if (err.code === "invalid_argument" || err.code === "resource_exhausted") return out(err.message);
-      if (tries === 0) map.note(`no backend for #${room} right now: ${err.message}`, "bad");
+      if (err.code === "invalid_argument" || err.code === "resource_exhausted") return out(err);
+      if (tries === 0) map.note(`no backend for #${room} right now`, "bad");
       map.at("backend", null);
+      showPeople();
       say("The backend is away. Looking for another…");
       await pause(250 + Math.random() * 350);
     }
@@ -66,6 +68,7 @@ function lost(err) {
     map.note(`${map.backend ?? "the backend"} is gone`, "bad");
   }
   map.at("backend", null, "", err.code === "deadline_exceeded" ? "silent" : "gone");
+  showPeople();
   settle();
 }
 
@@ -77,20 +80,28 @@ async function watch() {
   }
 }
 
+// GONE is why a connection has ended, where its reason is a program's word.
+const GONE = { "server shutdown": "it was shut down", "slow consumer": "this page has not read what it sent" };
+
 client.on("state", ({ state, reason, error, retryAt }) => {
   const word = { connecting: "Connecting…", open: "Connected", waiting: "Gate away", closed: "Disconnected" }[state];
   $("welcome-connection").dataset.state = state;
   $("welcome-connection").querySelector(".words").textContent = word;
+  map.connected(state === "open");
   if (state === "waiting") {
-    if (settled || map.gateUp) map.note(`the gate is gone: ${reason}`, "bad");
-    settled = false;
+    if (settled || map.gateUp) map.note(`the gate is gone: ${GONE[reason] ?? reason}`, "bad");
     map.at("gate", null);
-    map.at("backend", null, "", "unknown");
-    if (me.name) say(`Your gate is away (${reason}). Trying again in ${Math.max(1, Math.round((retryAt - Date.now()) / 1000))} s…`);
+    if (me.name) say("Your gate is away. What you write is sent when it is back.", retryAt);
   }
-  if (state === "closed") {
+  if (state === "connecting" && !$("banner").hidden) say($("banner-text").textContent);
+  if (state !== "open") {
     settled = false;
-    if (error.code !== "unavailable") ended(error); // else one has left
+    map.at("backend", null, "", "unknown");
+    showPeople();
+  }
+  if (state === "closed" && error.code !== "unavailable") { // else one has left
+    map.at("gate", null);
+    ended(error);
   }
   if (state === "open") {
     if (map.gateLost) map.note("the gate is back", "good");
@@ -103,43 +114,51 @@ client.onPush("chat.moved", () => {
   map.note("the room moves to another backend", "bad");
   settle();
 });
-client.onPush("chat.people", ({ people, joined, left }) => {
-  showPeople(people);
-  if (joined && joined !== me.name) line(`${joined} joined`);
-  if (left) line(`${left} left`);
+client.onPush("chat.people", ({ people: list }) => {
+  people.changed(list);
+  showPeople();
 });
 client.onPush("chat.message", message);
 client.onPush("chat.recent", ({ recent }) => recent.forEach(message));
 
 // ---- what is said
 
-function show({ room, people, recent, you }) {
+function show({ room, people: list, recent, you }) {
   $("welcome").hidden = true;
   $("app").hidden = false;
   $("title").textContent = `#${room}`;
   document.title = `#${room} · nano cluster`;
   $("path-you").textContent = me.name;
   $("path").title = `The backend sees you as ${you}`;
-  showPeople(people);
+  people.entered(list);
+  settled = true;
+  showPeople();
   recent.forEach(message);
 }
 
-function showPeople(people) {
-  // Behind a gate that has died somebody may be counted for a while who has come back by another.
-  const others = new Set(people.map((p) => p.name).filter((name) => name !== me.name));
-  $("people").textContent = others.size ? `You and ${listNames([...others])}` : "Only you are here";
+// showPeople says who is here. Without a way to the room nobody knows.
+function showPeople() {
+  const { others } = people;
+  if (!settled) $("people").textContent = client.state === "open" ? "Looking for the room…" : "Not connected";
+  else $("people").textContent = others.length ? `You and ${listNames(others)}` : "Only you are here";
 }
 
 function message(m) {
-  const key = `${m.at} ${m.from} ${m.text}`;
+  const own = m.from === me.name;
+  const sent = own && outbox.find((waiting) => waiting.ref === m.ref);
+  if (sent) drop(sent); // also if the answer was lost
+  const key = m.ref ? `${m.from} ${m.ref}` : `${m.at} ${m.from} ${m.text}`;
   if (seen.has(key)) return;
   seen.add(key);
-  const own = m.from === me.name;
+  if (seen.size > 1000) seen.delete(seen.values().next().value);
   const meta = el("p", { class: "meta" }, el("b", {}, own ? "You" : m.from), el("span", { class: "via" }, m.gate), clock(m.at));
   put(el("li", { class: own ? "message own" : "message" }, avatar(m.from), el("div", { class: "body" }, meta, el("div", { class: "bubble" }, ...words(m.text)))));
 }
 
-const line = (text) => put(el("li", { class: "line" }, text));
+// line adds a notice to the log.
+function line(text) {
+  return put(el("li", { class: "line" }, text));
+}
 
 // put adds to the log, and keeps its end in sight if it was.
 function put(item) {
@@ -151,13 +170,24 @@ function put(item) {
   return item;
 }
 
-const say = (text) => {
-  $("banner").textContent = text;
+// say shows in the banner what is wrong, and how long it is until the next attempt.
+let countdown;
+function say(text, retryAt = 0) {
+  clearInterval(countdown);
+  if ($("banner-text").textContent !== text) $("banner-text").textContent = text; // it is read out
   $("banner").hidden = text === "";
-};
+  const count = () => {
+    const left = Math.ceil((retryAt - Date.now()) / 1000);
+    $("banner-count").textContent = left > 0 ? `Trying again in ${left} s` : "Trying again…";
+  };
+  $("banner-count").hidden = client.state === "open";
+  if (client.state === "open") return;
+  count();
+  countdown = setInterval(count, 500);
+}
 
-// flush says what waits, in order. What the backend has not confirmed stays, and is said again where the room is then:
-// a message may come twice if its answer was lost with the backend, but none is lost.
+// flush says what waits, in order. What the backend has not confirmed stays, and is said again where the room is then,
+// under the same mark: if it came through before, nobody sees it twice.
 let flushing = false;
 async function flush() {
   if (flushing) return;
@@ -165,16 +195,16 @@ async function flush() {
   while (outbox.length > 0 && settled && client.state === "open") {
     const next = outbox[0];
     try {
-      await client.request("chat.say", { text: next.text }, { timeout: PING_TIMEOUT });
+      await client.request("chat.say", { text: next.text, ref: next.ref }, { timeout: PING_TIMEOUT });
       drop(next);
     } catch (err) {
       if (err.code === "resource_exhausted") {
         await pause(1000);
-      } else if (["unavailable", "deadline_exceeded", "not_found"].includes(err.code)) {
+      } else if (["unavailable", "deadline_exceeded", "not_found", "kicked"].includes(err.code)) {
         lost(err);
         break;
       } else {
-        $("text-error").textContent = sentence(err.message);
+        $("text-error").textContent = `Not sent: ${explain(err)}`;
         drop(next);
       }
     }
@@ -193,9 +223,11 @@ $("composer").addEventListener("submit", (event) => {
   $("text-error").textContent = text ? "" : "Write something first.";
   if (!text) return;
   $("text").value = "";
-  outbox.push({ text, item: put(el("li", { class: "line waiting" }, `sending: ${text}`)) });
+  outbox.push({ text, ref: newRef(), item: put(el("li", { class: "line waiting" }, `Not sent yet: ${text}`)) });
   flush();
 });
+
+const newRef = () => Array.from(crypto.getRandomValues(new Uint8Array(9)), (b) => b.toString(16).padStart(2, "0")).join("");
 
 // ---- coming in, and going elsewhere
 
@@ -218,7 +250,10 @@ $("go").addEventListener("submit", async (event) => {
   if (!room || room === me.room) return;
   $("other").value = "";
   if (settled) await client.request("chat.leave", {}).catch(() => {}); // the old room may be on another backend
+  const unsent = outbox.length;
+  const old = me.room;
   forget();
+  if (unsent > 0) $("text-error").textContent = `${plural(unsent, "message")} to #${old} ${unsent === 1 ? "was" : "were"} not sent.`;
   enterRoom(room);
 });
 
@@ -233,13 +268,14 @@ function enterRoom(room) {
 function forget() {
   outbox = [];
   seen.clear();
+  people.clear();
   $("log").replaceChildren();
   $("text-error").textContent = "";
   map.at("backend", null, "", "unknown");
 }
 
 // out goes back to the welcome. With the connection the sign-in ends, and the place in the room: the gate tells the backend.
-function out(why = "") {
+function out(why) {
   me.name = "";
   client.close("left");
   forget();
@@ -247,7 +283,7 @@ function out(why = "") {
   $("app").hidden = true;
   $("welcome").hidden = false;
   document.title = "nano cluster";
-  $("enter-error").textContent = why && sentence(why);
+  $("enter-error").textContent = why ? sentence(why.message) : "";
   $("name").focus();
   client.open();
 }
@@ -260,7 +296,7 @@ function ended({ code, message }) {
   $("ended-title").textContent = elsewhere ? "You came in somewhere else" : "The gate ended the connection";
   $("ended-text").textContent = elsewhere
     ? `Somebody came in as ${me.name} after you, at this gate or at another one, and a person can be here only once.`
-    : sentence(message);
+    : message && message !== code ? sentence(message) : "It gave no reason.";
   $("ended").showModal();
 }
 
@@ -279,6 +315,10 @@ $("path").addEventListener("click", () => {
   $("path").setAttribute("aria-expanded", String(open));
 });
 
-$("room").value = decodeURIComponent(location.hash.slice(1));
+try {
+  $("room").value = decodeURIComponent(location.hash.slice(1));
+} catch {
+  // not an address that this page has made
+}
 client.open();
 watch();

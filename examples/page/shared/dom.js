@@ -98,6 +98,23 @@ export function sentence(text) {
   return /[.!?…]$/.test(first) ? first : `${first}.`;
 }
 
+// REASONS are words for the codes that nano itself and the network give to what did not work. What the examples' servers
+// say under other codes is written for people.
+const REASONS = {
+  unavailable: "The server cannot be reached right now.",
+  deadline_exceeded: "The server has not answered in time.",
+  canceled: "It was cancelled.",
+  kicked: "The server has ended the connection.",
+  refused: "The server has refused it.",
+  internal: "Something went wrong on the server.",
+};
+
+// explain says in a sentence why something did not work.
+export const explain = (err) => REASONS[err.code] ?? sentence(err.message);
+
+// onlyHere tells whether the page's address means this machine on every machine, so that nobody else can use it.
+export const onlyHere = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(location.hostname);
+
 // sync makes a list's items those of values, and keeps the elements of what stays, so that neither the focus nor
 // what is being read out is lost.
 export function sync(list, values, keyOf, draw) {
