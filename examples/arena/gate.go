@@ -22,6 +22,7 @@ type Gateway struct {
 	component.Base
 
 	name  string
+	phone Phone
 	lobby *nano.Group // clients that look at the list
 	last  *Overview   // what the master has told last
 }
@@ -82,9 +83,9 @@ func (g *Gateway) Lobby(ctx context.Context, s *session.Session, _ *Empty) (*Lob
 			g.last = o
 		}
 	}
-	reply := &LobbyReply{Gate: g.name}
+	reply := &LobbyReply{Gate: g.name, Phone: g.phone, Overview: Overview{Rooms: []Listed{}, Backends: []string{}}}
 	if g.last != nil { // without its master the cluster plays on; there is no list of rooms, that is all
-		reply.Overview = *g.last
+		reply.Known, reply.Overview = true, *g.last
 	}
 	return reply, nil
 }

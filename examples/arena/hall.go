@@ -24,6 +24,7 @@ type Hall struct {
 
 	name, addr string
 	fill       int                                    // bots, see room
+	round      time.Duration                          // how long one is
 	sched      *scheduler.Scheduler                   // the node's
 	make       func(name string) *scheduler.Scheduler // makes one for a room
 	claim      func(*Claim)                           // tells all backends; nil where there is only this one
@@ -45,7 +46,7 @@ type entry struct {
 
 func newHall(name, addr string, fill int) *Hall {
 	return &Hall{
-		name: name, addr: addr, fill: fill, seed: rand.Uint64,
+		name: name, addr: addr, fill: fill, round: sim.PlayTicks * tick, seed: rand.Uint64,
 		rooms: make(map[string]*entry), where: make(map[*session.Session]*entry), busy: make(map[*session.Session]bool),
 	}
 }
@@ -194,6 +195,7 @@ func (h *Hall) open(title string) (*entry, error) {
 	e := &entry{key: key}
 	desert := func() { h.sched.PushTask(func() { h.deserted(e) }) }
 	e.room = newRoom(title, h.name, h.make("room "+title), h.fill, h.seed(), desert)
+	e.world.Length = int(h.round / tick)
 	h.rooms[key] = e
 	e.start()
 	if h.claim != nil {

@@ -56,6 +56,7 @@ func program(out io.Writer) *cli.App {
 	token := &cli.StringFlag{Name: "token", EnvVars: []string{"NANO_CLUSTER_TOKEN"}, Usage: "secret that all nodes share"}
 	heartbeat := &cli.DurationFlag{Name: "heartbeat", Value: 5 * time.Second, Usage: "the same on all nodes: four missed, and a node is given up; also of the clients"}
 	bots := &cli.IntFlag{Name: "bots", Value: 5, Usage: "fill each room with bots up to so many discs"}
+	round := &cli.DurationFlag{Name: "round", Value: time.Minute, Usage: fmt.Sprintf("how long one is: %v to %v", minRound, maxRound)}
 	tcp := &cli.StringFlag{Name: "tcp-address", Usage: "`ADDRESS` for clients that speak the protocol on plain TCP"}
 	pageAddress := func(flag, addr string) cli.Flag {
 		return &cli.StringFlag{Name: flag, Value: addr, Usage: "`ADDRESS` of the page and its WebSocket; port 0 takes a free one"}
@@ -65,7 +66,7 @@ func program(out io.Writer) *cli.App {
 		Usage:     "push the others over the rim",
 		Writer:    out,
 		ErrWriter: out,
-		Flags:     []cli.Flag{pageAddress("addr", "127.0.0.1:3260"), name("arena"), tcp, heartbeat, bots},
+		Flags:     []cli.Flag{pageAddress("addr", "127.0.0.1:3260"), name("arena"), tcp, heartbeat, bots, round},
 		Action:    func(c *cli.Context) error { return runNode(c, out, "addr", newSingle) },
 		Commands: []*cli.Command{
 			{
@@ -74,11 +75,14 @@ func program(out io.Writer) *cli.App {
 				Flags: []cli.Flag{
 					&cli.StringSliceFlag{Name: "gate-address", Value: cli.NewStringSlice("127.0.0.1:3261", "127.0.0.1:3262"), Usage: "`ADDRESS` of each gate's page"},
 					&cli.IntFlag{Name: "backends", Value: 2, Usage: "how many"},
-					bots,
+					bots, round,
 				},
 				Action: func(c *cli.Context) error {
 					slog.SetLogLoggerLevel(slog.LevelWarn) // five nodes at one terminal say too much otherwise
-					return runLocal(c.Context, out, c.StringSlice("gate-address"), c.Int("backends"), c.Int("bots"))
+					if err := checkRound(c.Duration("round")); err != nil {
+						return err
+					}
+					return runLocal(c.Context, out, c.StringSlice("gate-address"), c.Int("backends"), c.Int("bots"), c.Duration("round"))
 				},
 			},
 			{
@@ -92,7 +96,7 @@ func program(out io.Writer) *cli.App {
 			{
 				Name:  "rooms",
 				Usage: "run rooms",
-				Flags: []cli.Flag{listen("127.0.0.1:3360"), master, name("backend"), token, heartbeat, bots},
+				Flags: []cli.Flag{listen("127.0.0.1:3360"), master, name("backend"), token, heartbeat, bots, round},
 				Action: func(c *cli.Context) error {
 					return runNode(c, out, "", func(conf *config) (*nano.App, error) { return newRooms(conf), nil })
 				},
@@ -115,8 +119,13 @@ func program(out io.Writer) *cli.App {
 // the flag with the address of its page, for nodes that have one.
 func runNode(c *cli.Context, out io.Writer, page string, build func(*config) (*nano.App, error)) error {
 	conf := &config{
-		name: c.String("name"), master: c.String("master"), token: c.String("token"), heartbeat: c.Duration("heartbeat"), bots: c.Int("bots"),
+		name: c.String("name"), master: c.String("master"), token: c.String("token"), heartbeat: c.Duration("heartbeat"), bots: c.Int("bots"), round: c.Duration("round"), flag: page,
 		proxies: c.StringSlice("trusted-proxy"), signals: []os.Signal{os.Interrupt, syscall.SIGTERM},
+	}
+	if conf.round != 0 || c.IsSet("round") { // of a node that runs rooms
+		if err := checkRound(conf.round); err != nil {
+			return err
+		}
 	}
 	defer conf.close()
 	pages, tcp := "", ""
@@ -133,6 +142,15 @@ func runNode(c *cli.Context, out io.Writer, page string, build func(*config) (*n
 	// The first task of the scheduler runs when the node has started.
 	app.Scheduler().PushTask(func() { fmt.Fprintln(out, conf) })
 	return app.Run(c.Context)
+}
+
+var errRound = fmt.Errorf("a round takes %v to %v: see --round", minRound, maxRound)
+
+func checkRound(round time.Duration) error {
+	if round < minRound || round > maxRound {
+		return errRound
+	}
+	return nil
 }
 
 // open opens the addresses of a node; an empty one is none.
@@ -179,6 +197,9 @@ func (c *config) String() string {
 	}
 	if c.page != nil {
 		s += " open http://" + page.Address(c.page.Addr())
+		if near := page.Nearby(c.page.Addr()); near != "" {
+			s += " (on a phone: http://" + near + ")"
+		}
 	}
 	if c.tcp != nil {
 		s += " tcp " + c.tcp.Addr().String()

@@ -29,14 +29,23 @@ type Empty struct{}
 
 // LobbyReply is what one sees before one is in a room.
 type LobbyReply struct {
-	Gate string `json:"gate"`
+	Gate  string `json:"gate"`
+	Known bool   `json:"known"` // whether the gate has been told of the rooms: not so while the master is away
+	Phone Phone  `json:"phone"`
 	Overview
+}
+
+// Phone says how other devices in the same network get at the page.
+type Phone struct {
+	URL  string `json:"url,omitempty"`
+	Flag string `json:"flag,omitempty"` // without a URL: what to start the server with, so that there is one
 }
 
 // Overview is all rooms that there are, on all backends.
 type Overview struct {
 	Rooms    []Listed `json:"rooms"`
 	Backends []string `json:"backends"` // by name
+	Round    int      `json:"round"`    // how long one is, in seconds
 }
 
 // Listed is a room in the list.
@@ -64,6 +73,7 @@ type JoinReply struct {
 	Name    string `json:"name"`  // as the others see it
 	Token   string `json:"token"` // to come back with
 	Back    bool   `json:"back"`  // the place had been kept
+	Round   int    `json:"round"` // how long one is, in seconds
 }
 
 // Ping is a question to the room, and Pong its answer: both say that the other one is there.
@@ -87,6 +97,7 @@ type Player struct {
 	Name   string `json:"name"`
 	Bot    bool   `json:"bot,omitempty"`
 	Away   bool   `json:"away,omitempty"` // the connection is lost; a bot plays meanwhile
+	Easy   bool   `json:"easy,omitempty"` // is new here: bots are kind to it in this round
 	Gate   string `json:"gate,omitempty"`
 	Points int    `json:"points"`
 	Wins   int    `json:"wins"`
@@ -120,4 +131,5 @@ type Claim struct {
 type Report struct {
 	Addr, Name string
 	Rooms      []Listed
+	Round      int // see Overview
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"strings"
@@ -25,9 +26,11 @@ type config struct {
 	token     string
 	heartbeat time.Duration
 	bots      int
+	round     time.Duration
 	signals   []os.Signal
 
 	page    net.Listener // of a gate: for browsers
+	flag    string       // that says where it listens
 	tcp     net.Listener // of a gate: for other clients; nil for none
 	proxies []string
 }
@@ -93,7 +96,15 @@ func newMaster(c *config) *nano.App {
 }
 
 // newRooms makes a backend. It takes no clients.
-func newRooms(c *config) *nano.App { return c.node(newHall(c.name, c.listen, c.bots).role(true)) }
+func newRooms(c *config) *nano.App { return c.node(c.hall().role(true)) }
+
+func (c *config) hall() *Hall {
+	h := newHall(c.name, c.listen, c.bots)
+	if c.round > 0 {
+		h.round = c.round
+	}
+	return h
+}
 
 // newGate makes a gate. It knows of no rooms: a client's messages go to a backend, which is chosen by the name of the
 // room, so that all who are in a room meet on one backend, whichever gate they came by.
@@ -112,7 +123,7 @@ func newSingle(c *config) (*nano.App, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.node(gate, newHall(c.name, c.listen, c.bots).role(false), newTally().role()), nil
+	return c.node(gate, c.hall().role(false), newTally().role()), nil
 }
 
 func (t *Tally) role() role {
@@ -143,11 +154,23 @@ func (h *Hall) role(others bool) role {
 			h.sched.NewTimer(announceEvery, func() {
 				if n++; h.changed || n%4 == 0 { // now and then in any case: the master may be a new one
 					h.changed = false
-					_ = app.Notify("tally.report", &Report{Addr: h.addr, Name: h.name, Rooms: h.list()})
+					_ = app.Notify("tally.report", &Report{Addr: h.addr, Name: h.name, Rooms: h.list(), Round: int(h.round.Seconds())})
 				}
 			})
 		},
 	}
+}
+
+// phone says how a page that is served at an address is reached from other devices.
+func phone(served net.Addr, flag string) Phone {
+	if near := page.Nearby(served); near != "" {
+		return Phone{URL: "http://" + near}
+	}
+	_, port, err := net.SplitHostPort(served.String())
+	if err != nil || flag == "" {
+		return Phone{}
+	}
+	return Phone{Flag: fmt.Sprintf("--%s 0.0.0.0:%s", flag, port)}
 }
 
 // role is a gate's.
@@ -156,6 +179,7 @@ func (g *Gateway) role(c *config) (role, error) {
 	if err != nil {
 		return role{}, err
 	}
+	g.phone = phone(c.page.Addr(), c.flag)
 	messages := pipeline.New()
 	messages.Inbound().PushBack(g.look)
 	options := []nano.Option{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"runtime"
 	"slices"
 	"strings"
@@ -301,6 +302,50 @@ func TestStrangers(t *testing.T) {
 	connect(t, n).join("garden", "Ada", "")
 }
 
+// What the lobby says must be so: how long a round is, how a phone gets at the page, and no "no rooms" while nobody knows.
+func TestTheLobbyKnowsWhatItSays(t *testing.T) {
+	c := &config{name: "arena", heartbeat: 5 * time.Second, bots: 3, round: 9 * time.Second, flag: "addr"}
+	if err := c.open("", "127.0.0.1:0", ""); err != nil {
+		t.Fatal(err)
+	}
+	app, err := newSingle(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := app.Start(); err != nil {
+		t.Fatal(err)
+	}
+	n := &localNode{c, app}
+	t.Cleanup(n.shutdown(t))
+	_, port, err := net.SplitHostPort(c.page.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := connect(t, n)
+	reply, err := client.Call[LobbyReply](t.Context(), p.Client, "gate.lobby", &Empty{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reply.Round == 0 { // the first report takes a moment
+		p.until("the length of a round is told", func() bool { return p.rooms != nil && p.rooms.Round > 0 })
+		if reply, err = client.Call[LobbyReply](t.Context(), p.Client, "gate.lobby", &Empty{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := (Phone{Flag: "--addr 0.0.0.0:" + port}); reply.Phone != want || reply.Round != 9 || !reply.Known {
+		t.Errorf("%+v; want %+v and rounds of 9 s", reply, want)
+	}
+	if p.join("garden", "Ada", ""); p.reply.Round != 9 {
+		t.Errorf("in the room they take %d s", p.reply.Round)
+	}
+
+	alone := newGateway("alone") // nobody has told it of rooms, and it can ask nobody
+	reply, err = alone.Lobby(t.Context(), session.New(nil), &Empty{})
+	if err != nil || reply.Known || reply.Rooms == nil || reply.Backends == nil {
+		t.Errorf("without a master: %+v, %v", reply, err)
+	}
+}
+
 // A server that comes back at its old address has forgotten the game, and lets people in all the same.
 func TestRestart(t *testing.T) {
 	n := startSingle(t, "127.0.0.1:0")
@@ -320,7 +365,7 @@ func TestRestart(t *testing.T) {
 
 func startTestLocal(t *testing.T, backends int) *local {
 	t.Helper()
-	l, err := startLocal([]string{"127.0.0.1:0", "127.0.0.1:0"}, backends, 3)
+	l, err := startLocal([]string{"127.0.0.1:0", "127.0.0.1:0"}, backends, 3, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

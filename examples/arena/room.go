@@ -106,6 +106,12 @@ func (r *room) report(e sim.Event) {
 	switch e.Kind {
 	case sim.Began:
 		r.late = true // points begin anew
+		for who, s := range r.seats {
+			if s != nil {
+				s.rounds++
+				r.world.Players[who].Novice = s.easy()
+			}
+		}
 		r.tell(pushRound, &Round{N: r.world.Round, Winner: sim.Nobody})
 	case sim.Out:
 		r.late = r.late || e.By != sim.Nobody
@@ -134,7 +140,7 @@ func (r *room) tellPlayers() {
 		if s == nil {
 			continue
 		}
-		p := Player{ID: who, Name: s.name, Bot: !s.person(), Away: s.person() && s.session == nil}
+		p := Player{ID: who, Name: s.name, Bot: !s.person(), Away: s.person() && s.session == nil, Easy: s.easy()}
 		if s.session != nil {
 			p.Gate = s.session.String(keyGate)
 		}
@@ -166,11 +172,15 @@ func (r *room) enter(s *session.Session, name, token string) (*JoinReply, error)
 		}
 		r.seats[who] = &seat{name: r.unlike(name), session: s, token: rand.Text()}
 		r.world.Enter(who)
+		r.world.Players[who].Novice = true
 		r.populate()
 	}
 	r.late = true
 	me := r.seats[who]
-	return &JoinReply{Room: r.title, Gate: s.String(keyGate), Backend: r.backend, You: who, Name: me.name, Token: me.token, Back: back}, nil
+	return &JoinReply{
+		Room: r.title, Gate: s.String(keyGate), Backend: r.backend, You: who, Name: me.name, Token: me.token, Back: back,
+		Round: r.world.Length / sim.Rate,
+	}, nil
 }
 
 // resume gives a place to a new session of who has it. The disc is where the bot has taken it meanwhile.

@@ -149,6 +149,32 @@ func TestBotsFillTheRoomAndMakeWay(t *testing.T) {
 	}
 }
 
+// Who is new is spared in the first rounds, and then plays like everybody else; so does who comes back to a place.
+func TestBotsAreKindInTheFirstRounds(t *testing.T) {
+	tb := newTable(t, 3)
+	ada := tb.seat("Ada", "")
+	for round := 1; round <= kindRounds+1; round++ {
+		for tb.world.Phase != sim.Play {
+			tb.tick()
+		}
+		tb.tick()
+		want := round <= kindRounds
+		for _, p := range ada.players(t) {
+			easy := want && !p.Bot
+			if p.Easy != easy || tb.world.Players[p.ID].Novice != easy {
+				t.Errorf("round %d: %s is told %t, bots know %t, want %t", round, p.Name, p.Easy, tb.world.Players[p.ID].Novice, easy)
+			}
+		}
+		if round == kindRounds {
+			tb.lost(ada.s)
+			ada = tb.seat("Ada", ada.reply.Token)
+		}
+		for tb.world.Phase == sim.Play {
+			tb.tick()
+		}
+	}
+}
+
 func TestEnter(t *testing.T) {
 	tb := newTable(t, 5)
 	names, places := make(map[string]bool), make(map[int]bool)

@@ -8,6 +8,11 @@ const (
 	maxRooms = 100 // on one backend
 	maxToken = 64  // bytes
 
+	kindRounds = 2 // for so many rounds of theirs bots are kind to people
+
+	// How long a round may be.
+	minRound, maxRound = 6 * time.Second, 10 * time.Minute
+
 	// What a client may ask of a gate or a hall: a burst, and how soon one more is allowed after it.
 	callBurst, callEvery = 20, 250 * time.Millisecond
 

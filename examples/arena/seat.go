@@ -15,6 +15,7 @@ type seat struct {
 	session *session.Session // of a person; nil of a bot, and while the person is away
 	token   string           // of a person, who comes back with it
 	away    int              // ticks for which the person has been away
+	rounds  int              // that have begun with it
 
 	inputs  inbox
 	may     rules.Bucket
@@ -22,6 +23,9 @@ type seat struct {
 }
 
 func (s *seat) person() bool { return s.token != "" }
+
+// easy tells whether bots are kind to who has the place.
+func (s *seat) easy() bool { return s.person() && s.rounds <= kindRounds }
 
 // input returns what the disc at place me does in this tick.
 func (s *seat) input(w *sim.World, me int) sim.Input {

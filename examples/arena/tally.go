@@ -31,7 +31,7 @@ func (t *Tally) Report(s *session.Session, r *Report) error {
 		return err
 	}
 	old := t.reports[r.Addr]
-	t.changed = t.changed || old == nil || old.Name != r.Name || !slices.Equal(old.Rooms, r.Rooms)
+	t.changed = t.changed || old == nil || old.Name != r.Name || old.Round != r.Round || !slices.Equal(old.Rooms, r.Rooms)
 	t.reports[r.Addr] = r
 	return nil
 }
@@ -65,6 +65,7 @@ func (t *Tally) overview() *Overview {
 	for _, r := range t.reports {
 		o.Rooms = append(o.Rooms, r.Rooms...)
 		o.Backends = append(o.Backends, r.Name)
+		o.Round = max(o.Round, r.Round)
 	}
 	slices.Sort(o.Backends)
 	slices.SortFunc(o.Rooms, func(a, b Listed) int {

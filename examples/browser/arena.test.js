@@ -66,19 +66,13 @@ class Player extends Person {
 
 describe("arena", { timeout: 400_000 }, () => {
   let arena, browser, players, server;
-  let round; // somebody who plays all the time, for the end of a round
 
   before(async () => {
     arena = await build("arena");
     browser = await launch();
-    round = { server: await serve("--bots", "3") };
-    round.player = await Player.come(browser, round.server.url, "Zoe", { options: { viewport: { width: 360, height: 480 } } });
-    round.ended = round.player.page.locator("#result:not([hidden])").waitFor({ timeout: 300_000 });
-    round.ended.catch(() => {}); // the test that awaits it says so
   });
   after(async () => {
     await browser?.close();
-    await round?.server.stop();
     await arena?.remove();
   });
   afterEach(async () => {
@@ -225,7 +219,11 @@ describe("arena", { timeout: 400_000 }, () => {
       await ada.moving();
       const { addr } = server;
       await server[end]();
-      await ada.seeError("The connection is lost");
+      await ada.seeError(/The connection is lost|The server cannot be reached/);
+      assert.equal(await ada.page.getByText("plays for you").count(), 0, "without a server nobody plays");
+      await ada.page.locator("#game[data-stale]").waitFor();
+      await ada.page.locator("#people", { hasText: "Not connected" }).waitFor();
+      assert.equal(await ada.page.locator("#clock").textContent(), "–:––");
       server = await start(arena.program, ["--addr", addr, "--bots", "3"], /open (http:\/\/\S+)/);
       await ada.playing();
       await ada.page.locator("#banner").waitFor({ state: "hidden" });
@@ -281,6 +279,7 @@ describe("arena", { timeout: 400_000 }, () => {
     const visitor = keep(await Player.visit(browser, server.url, { ...desktop, colorScheme: "light" }));
     const ada = await come(server.url, "Ada", { room: "lobby", options: { ...desktop, colorScheme: "dark", reducedMotion: "no-preference" } });
     await visitor.button("Play in lobby, 1 person").waitFor();
+    await visitor.see("Connected");
     await visitor.picture("arena-lobby");
     const colour = (who, id) => who.page.evaluate((node) => getComputedStyle(document.getElementById(node)).backgroundColor, id);
     assert.notEqual(await colour(visitor, "game"), await colour(ada, "game"));
@@ -341,7 +340,7 @@ describe("arena", { timeout: 400_000 }, () => {
       const dead = await ada.page.evaluate(() => arena.net.backend);
       const other = dead === "one" ? "two" : "one";
       await backends[dead].kill();
-      await ada.seeError(/is gone|Nothing comes/);
+      await ada.seeError(/does not answer|Nothing comes/);
       await ada.page.getByText(`The room is on ${other} now`).waitFor();
       await ada.until((name) => arena.net.joined && arena.net.backend === name, other);
       await ada.page.locator("#banner").waitFor({ state: "hidden" });
@@ -352,14 +351,59 @@ describe("arena", { timeout: 400_000 }, () => {
     }
   });
 
-  test("a round has an end, and a winner", async () => {
-    await round.ended;
-    const { page } = round.player;
+  test("a round has an end, a winner, and one's own place in the table", async () => {
+    server = await serve("--bots", "8", "--round", "6s");
+    const zoe = await come(server.url, "Zoe", { options: phone });
+    await zoe.page.locator("#result:not([hidden])").waitFor({ timeout: 60_000 });
+    const { page } = zoe;
     assert.match(await page.locator("#winner").textContent(), /^(You win!|\S.* wins!|Nobody wins)$/);
     const points = (await page.locator("#table b").allTextContents()).map(Number);
     assert.ok(points.length >= 3 && points.every((p, i) => i === 0 || p <= points[i - 1]), `the table is ${points}`);
+    assert.match(await page.locator("#table .me").innerText(), /^[1-8]\.\s*Zoe \(you\)\s*\d+$/);
+    assert.match(await page.locator("#own").textContent(), /^You are [1-8](st|nd|rd|th) of 8, with \d+ points?\.$/);
+    for (const row of await page.locator("#table li").all()) assert.ok(await row.isVisible(), "a row of the table is not shown");
     await page.locator("#result").waitFor({ state: "hidden", timeout: 30_000 });
-    await round.player.until(() => arena.people.every((p) => p.points === 0));
-    assert.deepEqual(round.player.complaints, []);
+    await zoe.until(() => arena.people.every((p) => p.points === 0));
+  });
+
+  test("the rules are in sight, before the game and in it", async () => {
+    server = await serve("--bots", "2", "--round", "9s");
+    const ada = keep(await Player.visit(browser, server.url));
+    const rules = ada.page.getByRole("listitem").filter({ hasText: /Push|round|Heavy|Freeze|Blast/ });
+    await ada.page.getByText(/A round takes 9\ss, and the platform shrinks. In the last 3\ss nobody comes back/).waitFor();
+    for (const rule of await rules.all()) {
+      const { y, height } = await rule.boundingBox();
+      assert.ok(y >= 0 && y + height <= 800, "a rule is out of sight");
+    }
+    assert.equal(await rules.count(), 5);
+    await ada.enter("Ada", "garden");
+    await ada.playing();
+    await ada.page.getByText("The bots go easy on you for now").waitFor();
+    assert.equal(await rules.first().isVisible(), false);
+    await ada.page.keyboard.press("h");
+    assert.equal(await rules.first().isVisible(), true);
+    await ada.button("How to play").click();
+    assert.equal(await rules.first().isVisible(), false);
+    await ada.button("Leave the room").click();
+    assert.equal(await rules.first().isVisible(), true);
+  });
+
+  test("the lobby says how a phone gets here, if one can", async () => {
+    server = await serve();
+    const ada = keep(await Player.visit(browser, server.url));
+    await ada.page.getByText(`Only this machine can open this page. To let others in, start the server with --addr 0.0.0.0:${new URL(server.url).port}.`).waitFor();
+    await server.stop();
+    await ada.page.getByText("Not known without the server.").waitFor();
+
+    const open = await start(arena.program, ["--addr", "0.0.0.0:0"], /open (http:\/\/\S+)(?: \(on a phone: (\S+)\))?/);
+    server = open;
+    const [, here, near] = open.match;
+    const ben = keep(await Player.visit(browser, here));
+    if (!near) return ben.page.getByText("Only this machine can open this page.").waitFor(); // it is in no network
+    await ben.page.getByText(`In the same network, open ${near} there.`).waitFor();
+    const phoning = keep(await Player.visit(browser, near, phone));
+    await phoning.page.getByText(`Open ${near} there.`).waitFor();
+    await phoning.enter("Cleo", "garden");
+    await phoning.playing();
   });
 });

@@ -40,6 +40,16 @@ export class ChatPerson extends Person {
     await this.text.press("Enter");
   }
 
+  // blurt sends so many messages at once: "WORD 1" and so on.
+  blurt(word, count) {
+    return this.page.evaluate(([text, n]) => {
+      for (let i = 1; i <= n; i++) {
+        document.getElementById("text").value = `${text} ${i}`;
+        document.getElementById("composer").requestSubmit();
+      }
+    }, [word, count]);
+  }
+
   // seeRoom waits until the room is in sight and one is in it.
   async seeRoom(name) {
     await this.page.getByRole("heading", { level: 1, name: `#${name}`, exact: true }).waitFor();

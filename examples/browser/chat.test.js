@@ -154,7 +154,7 @@ describe("chat", { timeout: 240_000 }, () => {
     await ada.page.getByLabel("Open or join a room").press("Enter");
     await ada.seeError("The room's name has 25 characters");
 
-    for (let i = 1; i <= 7; i++) await ada.say(`quick ${i}`);
+    await ada.blurt("quick", 7);
     await ada.seeError("you are writing faster than people can read");
     await ada.page.waitForTimeout(1000); // the server's limit, on the server's clock
     await ada.button("Try again").first().click();
@@ -165,10 +165,12 @@ describe("chat", { timeout: 240_000 }, () => {
   test("whoever floods a room is taken out, and can come back", async () => {
     const [ada, ben] = [await come("Ada"), await come("Ben")];
     const dialog = ada.page.getByRole("dialog", { name: "You were taken out of the chat" });
-    for (let i = 0; !(await dialog.isVisible()); i++) await ada.say(`flood ${i}`);
+    await ada.blurt("flood", 120);
+    await dialog.waitFor();
     await ben.see("Ada left");
     const said = await ada.page.locator(".message[data-state=failed] [role=alert]").allTextContents();
     assert.deepEqual([...new Set(said)].sort(), [
+      "Not sent. Too many requests; wait a moment.",
       "Not sent. You are writing faster than people can read; wait a moment.",
       "Not sent. You were taken out of the chat, as too many messages came from you.",
     ]);

@@ -71,5 +71,8 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 	app.Lifetime().OnClosed(chat.gone)
 
 	fmt.Fprintf(out, "chat: open http://%s\n", page.Address(listener.Addr()))
+	if near := page.Nearby(listener.Addr()); near != "" {
+		fmt.Fprintf(out, "      on a phone in the same network: http://%s\n", near)
+	}
 	return app.Run(ctx)
 }

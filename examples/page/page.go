@@ -90,6 +90,34 @@ func add(files map[string]file, from fs.FS) error {
 	})
 }
 
+// Nearby is what to type into the browser of another device in the same network, such as a phone, for a listener's
+// address; empty if only this machine can reach it. Of several networks it is the one by which this machine gets at others.
+func Nearby(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return ""
+	}
+	ip := net.ParseIP(host)
+	if ip != nil && ip.IsUnspecified() {
+		ip = outward()
+	}
+	if ip == nil || ip.IsLoopback() || ip.IsUnspecified() || ip.IsLinkLocalUnicast() {
+		return ""
+	}
+	return net.JoinHostPort(ip.String(), port)
+}
+
+// outward returns the address from which this machine sends into its network, nil if it is in none. Nothing is sent for
+// that: the address is one that is nobody's.
+func outward() net.IP {
+	c, err := net.Dial("udp", "192.0.2.1:9") //nolint:noctx // it only looks at the routes
+	if err != nil {
+		return nil
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).IP
+}
+
 // Address is what to type into a browser for a listener's address: one that listens on every interface is
 // reached as localhost.
 func Address(a net.Addr) string {

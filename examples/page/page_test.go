@@ -50,6 +50,43 @@ func TestOwnFilesAndSharedOnes(t *testing.T) {
 	}
 }
 
+// Somebody who types the address into a phone must get the page, so what only this machine can reach is none.
+func TestNearby(t *testing.T) {
+	for in, want := range map[string]string{
+		"127.0.0.1:3250":     "",
+		"[::1]:3250":         "",
+		"169.254.3.4:3250":   "",
+		"192.168.1.5:3250":   "192.168.1.5:3250",
+		"[2001:db8::7]:3250": "[2001:db8::7]:3250",
+	} {
+		a, err := net.ResolveTCPAddr("tcp", in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Nearby(a); got != want {
+			t.Errorf("%s: got %q, want %q", in, got, want)
+		}
+	}
+
+	l, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	near := Nearby(l.Addr())
+	if outward() == nil {
+		if near != "" {
+			t.Errorf("this machine is in no network, and is reached there at %q", near)
+		}
+		return
+	}
+	c, err := net.Dial("tcp", near)
+	if err != nil {
+		t.Fatalf("nobody listens where a phone is sent: %v", err)
+	}
+	c.Close()
+}
+
 func TestAddress(t *testing.T) {
 	for in, want := range map[string]string{
 		"127.0.0.1:3250": "127.0.0.1:3250",

@@ -6,7 +6,7 @@
 //   lobby.js     before the game         hud.js        around it
 //
 // ?lag=150 in the address makes the network slower by so many milliseconds. P switches the prediction off and on, N
-// shows the figures of the network, L changes the lag, M is the sound.
+// shows the figures of the network, H the rules, L changes the lag, M is the sound.
 import { $, plural } from "./dom.js";
 import { Effects } from "./effects.js";
 import { Hud } from "./hud.js";
@@ -18,7 +18,7 @@ import { Prediction } from "./predict.js";
 import { Sound } from "./sound.js";
 import { Stage } from "./stage.js";
 import { Timeline } from "./timeline.js";
-import { HUES, compose } from "./view.js";
+import { HUES, compose, rounds } from "./view.js";
 import { TICK } from "./physics.js";
 
 const KEPT = "nano-arena"; // in the tab: who plays where, for a reload
@@ -49,6 +49,7 @@ let corrected = 0; // when a snapshot was last taken
 
 const net = new Net("/nano", lag, {
   state: (change) => lobby.connection(change),
+  lobby: (reply) => lobby.opened(reply),
   rooms: (overview) => lobby.list(overview),
   joined(reply) {
     timeline.clear();
@@ -58,6 +59,8 @@ const net = new Net("/nano", lag, {
     playing = { ...playing, token: reply.token, backend: reply.backend };
     sessionStorage.setItem(KEPT, JSON.stringify(playing));
     lobby.hide();
+    lobby.rules(reply.round);
+    rounds(reply.round);
     hud.begun();
     $("room-name").textContent = reply.room;
     $("where").textContent = net.gate === net.backend ? "" : `${net.gate} → ${net.backend}`;
@@ -66,8 +69,12 @@ const net = new Net("/nano", lag, {
     if (reply.back) hud.news("You are back");
     if (moved) hud.news(`The room is on ${reply.backend} now, and begins anew`);
   },
-  lost: (why) => hud.banner(why),
+  lost(why) {
+    hud.banner(why);
+    if ($("game").hidden) lobby.say(why, true);
+  },
   left(why) {
+    corrected = 0;
     playing = view = undefined;
     sessionStorage.removeItem(KEPT);
     people = new Map();
@@ -81,6 +88,10 @@ const net = new Net("/nano", lag, {
     corrected = now;
   },
   players(list) {
+    const me = list.players.find((p) => p.id === net.you);
+    const before = people.get(net.you);
+    if (me?.easy && !before?.easy) hud.news("The bots go easy on you for now");
+    if (me && !me.easy && before?.easy) hud.news("From now on the bots mean it");
     people = new Map(list.players.map((p) => [p.id, p]));
     hud.players(list.players, net.you, HUES);
   },
@@ -150,16 +161,21 @@ function frame(now) {
   effects.step(view, s);
   painter.paint(view, s);
   painter.stick(controls.stick);
-  hud.frame(view, net.you);
+  hud.frame(view, net.you, stale(now));
   document.documentElement.toggleAttribute("data-touch", controls.touched);
 }
 requestAnimationFrame(frame);
 
-// What the page cannot do without snapshots is to go on: it says so.
+// stale tells whether what is seen may be otherwise by now: nothing has come for a while.
+const stale = (now) => !net.joined || now - corrected > 1500;
+
+// What the page cannot do without snapshots is to go on: it says so, and shows no figures of what is not there.
 setInterval(() => {
   if (!playing) return;
-  if (net.joined && corrected && performance.now() - corrected > 1500 && !document.hidden) hud.banner("Nothing comes from the server…");
+  const old = stale(performance.now());
+  if (net.joined && old && corrected && !document.hidden) hud.banner("Nothing comes from the server…");
   else if (net.joined) hud.banner();
+  if (old) return hud.readout(Object.fromEntries(["ping", "size", "rate", "ahead", "error", "gate", "backend"].map((id) => [`net-${id}`, "–"])));
   hud.readout({
     "net-ping": `${Math.round(net.ping)} ms`,
     "net-size": `${net.size} bytes`,
@@ -175,10 +191,8 @@ setInterval(() => {
 
 const toggles = {
   sound: () => $("sound").setAttribute("aria-pressed", String(sound.toggle())),
-  readout() {
-    const open = $("readout").toggleAttribute("hidden") === false;
-    $("readout-toggle").setAttribute("aria-pressed", String(open));
-  },
+  readout: () => panel("readout"),
+  rules: () => panel("rules-panel"),
   predict() {
     predicting = !predicting;
     $("predict").setAttribute("aria-pressed", String(predicting));
@@ -190,17 +204,27 @@ const toggles = {
     hud.news(`The network is slower by ${net.lag} ms`);
   },
 };
+// panel opens one of the two panels, or closes it.
+function panel(which) {
+  for (const [id, button] of [["readout", "readout-toggle"], ["rules-panel", "rules-toggle"]]) {
+    const open = id === which && $(id).hidden;
+    $(id).hidden = !open;
+    $(button).setAttribute("aria-pressed", String(open));
+  }
+}
+
 const showLag = () => ($("lag").textContent = `Lag: +${net.lag} ms`);
 showLag();
 $("sound").addEventListener("click", toggles.sound);
 $("readout-toggle").addEventListener("click", toggles.readout);
+$("rules-toggle").addEventListener("click", toggles.rules);
 $("predict").addEventListener("click", toggles.predict);
 $("lag").addEventListener("click", toggles.lag);
 $("leave").addEventListener("click", () => net.leave());
 // Space is for dashing, and not for the button that was clicked last.
 $("hud").addEventListener("click", (event) => event.detail > 0 && $("stage").focus({ preventScroll: true }));
 addEventListener("keydown", (event) => {
-  const key = { KeyM: "sound", KeyN: "readout", KeyP: "predict", KeyL: "lag" }[event.code];
+  const key = { KeyM: "sound", KeyN: "readout", KeyH: "rules", KeyP: "predict", KeyL: "lag" }[event.code];
   if (!playing || !key || event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input")) return;
   toggles[key]();
 });

@@ -4,12 +4,15 @@ import { RATE } from "./physics.js";
 import { OVER, PLAY, READY } from "./wire.js";
 
 const NEWS = 3; // lines
+const BEST = 3; // in the table of a round
 const NEWS_FOR = 5000; // ms
 const READABLE = 1500; // ms
 
 export class Hud {
   #shown = new Map(); // what stands in each element: the page is only touched where something changes
   #said = "";
+  #people = ""; // who is there, in words
+  #suddenSince; // what was left of the round when its end began
   #readable = 0; // until when the banner stays
 
   constructor(sound) {
@@ -17,15 +20,27 @@ export class Hud {
   }
 
   // frame shows what changes with time.
-  frame(view, me) {
+  frame(view, me, stale) {
     const seconds = Math.ceil(view.left / RATE);
+    this.#flag("game", "stale", stale);
+    if (stale) {
+      // The last picture stays, greyed: what has become of it nobody knows.
+      this.#text("clock", "–:––");
+      this.#text("wait", "");
+      this.#text("people", "Not connected");
+      this.#shout("");
+      $("result").hidden = true;
+      return;
+    }
+    this.#text("people", this.#people);
     this.#text("clock", view.phase === PLAY ? `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}` : view.phase === READY ? "Ready" : "Over");
     this.#flag("clock", "sudden", view.sudden);
     this.#flag("game", "sudden", view.sudden);
     if (view.phase === READY) this.#shout(String(Math.max(1, seconds)), "count");
-    else if (view.phase === PLAY && view.left > 59 * RATE) this.#shout("Push!", "go");
-    else if (view.sudden && view.left > 18 * RATE) this.#shout("Last one standing", "sudden");
+    else if (view.phase === PLAY && view.begins) this.#shout("Push!", "go");
+    else if (view.sudden && (this.#suddenSince ??= view.left) - view.left < 2 * RATE) this.#shout("Last one standing", "sudden");
     else this.#shout("");
+    if (!view.sudden) this.#suddenSince = undefined;
     const own = view.discs.find((d) => d.id === me);
     const out = own && !own.alive && view.phase === PLAY;
     this.#text("wait", !out ? "" : own.back > 0 ? `Back in ${Math.ceil(own.back / RATE)}` : "You are out until the next round");
@@ -55,7 +70,7 @@ export class Hud {
       },
     );
     const people = players.filter((p) => !p.bot).length;
-    this.#text("people", `${plural(people, "person", "people")}, ${plural(players.length - people, "bot")}`);
+    this.#people = `${plural(people, "person", "people")}, ${plural(players.length - people, "bot")}`;
   }
 
   // over shows who has won, and the table.
@@ -63,8 +78,16 @@ export class Hud {
     const won = players.find((p) => p.id === winner);
     $("result").dataset.round = "shown";
     $("winner").replaceChildren(...(won ? [dot(hues[won.id]), won.id === me ? "You win!" : `${won.name} wins!`] : ["Nobody wins"]));
-    const best = [...players].sort((a, b) => b.points - a.points).slice(0, 4);
-    $("table").replaceChildren(...best.map((p) => el("li", { class: p.id === me ? "me" : "" }, dot(hues[p.id]), el("span", {}, p.name), el("b", {}, String(p.points)))));
+    // The winner is the first, and others with as many points share a rank. Whoever is far behind is shown, too, if it
+    // is oneself.
+    const all = [...players].sort((a, b) => (b.id === winner) - (a.id === winner) || b.points - a.points);
+    const rank = (p) => (p.id === winner ? 1 : 1 + all.filter((o) => o.id === winner || o.points > p.points).length);
+    const shown = all.filter((p, i) => i < BEST || p.id === me);
+    $("table").replaceChildren(
+      ...shown.map((p) => el("li", { class: p.id === me ? "me" : "" }, el("small", {}, `${rank(p)}.`), dot(hues[p.id]), el("span", {}, p.id === me ? `${p.name} (you)` : p.name), el("b", {}, String(p.points)))),
+    );
+    const own = all.find((p) => p.id === me);
+    $("own").textContent = own ? `You are ${ordinal(rank(own))} of ${all.length}, with ${plural(own.points, "point")}.` : "";
     this.news(won ? `${won.id === me ? "You have" : `${won.name} has`} won the round` : "The round is over, and nobody has won");
   }
 
@@ -119,6 +142,10 @@ export class Hud {
     this.#shown.set(key, on);
     $(id).toggleAttribute(`data-${name}`, on);
   }
+}
+
+function ordinal(n) {
+  return `${n}${{ 1: "st", 2: "nd", 3: "rd" }[n] ?? "th"}`; // there are no more than eight
 }
 
 function dot(hue) {

@@ -5,6 +5,7 @@
 //   room.input    what one wants, twenty times a second; bytes, and no answer
 //   room.state    what has become of it, twenty times a second; bytes
 //   room.ping     whether the room is there, and how far away
+import { explain, sentence } from "./dom.js";
 import { NanoError, bytes, connect } from "./nano-websocket-client.js";
 import { input, snapshot } from "./wire.js";
 
@@ -77,9 +78,9 @@ export class Net {
       if (this.#wanted) this.#settle();
       else this.#lobby();
     } else if (change.state === "closed") {
-      if (this.#wanted) this.#end(`The server has ended the connection: ${change.reason}`);
-    } else if (this.joined) {
-      this.#lost("The connection is lost. A bot plays for you meanwhile.");
+      if (this.#wanted) this.#end(change.reason ? `The server has ended the connection: ${change.reason}` : explain(change.error));
+    } else if (this.joined || change.state === "waiting") {
+      this.#lost(this.joined ? "The connection is lost. Trying again…" : "The server cannot be reached. Trying again…");
     }
   }
 
@@ -87,7 +88,7 @@ export class Net {
     try {
       const reply = await this.#client.request("gate.lobby", {});
       this.gate = reply.gate;
-      if (!this.#wanted) this.#on.rooms(reply);
+      if (!this.#wanted) this.#on.lobby(reply);
     } catch (err) {
       if (!(err instanceof NanoError)) throw err; // the gate is away: the next connection asks again
     }
@@ -111,7 +112,8 @@ export class Net {
         this.#on.joined(reply);
       } catch (err) {
         if (!(err instanceof NanoError)) throw err;
-        if (err.code === "invalid_argument" || err.code === "full") return this.#end(err.message);
+        if (err.code === "invalid_argument" || err.code === "full") return this.#end(sentence(err.message));
+        if (tries > 1 && this.state === "open") this.#on.lost("The room cannot be reached right now. Trying again…");
         await pause(Math.min(2000, tries * 250) * (0.5 + Math.random())); // not all who wait for one room at once
       }
     }
@@ -145,7 +147,7 @@ export class Net {
       seen = snapshot(data);
     } catch (err) {
       if (!(err instanceof RangeError)) throw err;
-      return this.#end(`${err.message}. Load the page again`);
+      return this.#end(`${sentence(err.message)} Load the page again.`);
     }
     this.#on.snapshot(seen);
   }
@@ -164,7 +166,7 @@ export class Net {
         this.ping += (took - this.ping) * (this.ping ? 0.3 : 1);
       } catch (err) {
         if (!(err instanceof NanoError)) throw err;
-        if (this.joined && err.code !== "resource_exhausted") this.#lost(`${this.backend} is gone. Looking for another…`);
+        if (this.joined && err.code !== "resource_exhausted") this.#lost(`The room on ${this.backend} does not answer. Looking for it…`);
       }
     }
   }

@@ -3,12 +3,17 @@
 // One's own disc is shown in the present, the others 100 ms in the past: two times in one picture. Far apart nobody
 // notices. Where they meet one would see oneself bounce off a disc that is not there yet; so who comes near is shown
 // more and more where the prediction has it, and where discs touch there is one time only.
-import { radiusOf } from "./physics.js";
+import { RATE, radiusOf } from "./physics.js";
 import { OVER, PLAY } from "./wire.js";
 
 export const HUES = [15, 225, 145, 75, 300, 190, 345, 110]; // by place
-const PLAYING = 60 * 20; // ticks
-const SUDDEN = 20 * 20;
+let playTicks = 60 * RATE; // of a round
+
+// rounds sets how long a round is, in seconds.
+export function rounds(seconds) {
+  playTicks = seconds * RATE;
+}
+
 const WARNED = 4 * 20; // ticks ahead, the shrinking of the rim is shown
 
 // compose makes the view. present is undefined without prediction, people are Player of the server by place.
@@ -23,8 +28,8 @@ export function compose(past, present, me, people) {
       leads: d.id === leader, waiting: past.phase !== PLAY && past.phase !== OVER,
     };
   });
-  const shrinking = past.phase === PLAY && past.left < (PLAYING * 5) / 6;
-  return { ...past, discs, shrinks: shrinking, sudden: past.phase === PLAY && past.left <= SUDDEN, rimSoon: rimAt(past, WARNED) };
+  const shrinking = past.phase === PLAY && past.left < (playTicks * 5) / 6;
+  return { ...past, discs, shrinks: shrinking, sudden: past.phase === PLAY && past.left <= Math.floor(playTicks / 3), begins: past.phase === PLAY && past.left > playTicks - RATE, rimSoon: rimAt(past, WARNED) };
 }
 
 // merged is one's own disc: alive or not as the newest snapshot says, and where the prediction has it.

@@ -24,6 +24,13 @@ var tempers = [...]Temper{
 	{Brink: 0.74, Charge: 170, Greed: 220, Care: 130, Slip: 0.14, Pause: 2}, // a duelist
 }
 
+// Towards novices a bot is kind: it goes for others first, comes slowly, never dashes at them, and turns away when they
+// have the rim behind them. What lies around is left to them, when they are nearer.
+const (
+	kindThrust = 0.45 // of full thrust, at a novice
+	kindRim    = 0.55 // of the rim: further out a novice is left alone
+)
+
 // Bot steers one disc. Make it with NewBot. What it knows is what everybody sees.
 type Bot struct {
 	Temper
@@ -130,11 +137,22 @@ func (b *Bot) treat(w *World, at vec) (vec, bool) {
 	for i := range w.Pickups {
 		p := &w.Pickups[i]
 		goal := vec{p.X, p.Y}
-		if p.Kind != 0 && goal.minus(at).long() < b.Greed && goal.long() < w.Rim*b.Brink {
+		if p.Kind != 0 && goal.minus(at).long() < b.Greed && goal.long() < w.Rim*b.Brink && !w.noviceNearer(goal, at) {
 			return goal, true
 		}
 	}
 	return vec{}, false
+}
+
+// noviceNearer tells whether a novice is nearer to goal than at is.
+func (w *World) noviceNearer(goal, at vec) bool {
+	for i := range w.Bodies {
+		o := &w.Bodies[i]
+		if o.Alive && w.Players[i].Novice && goal.minus(vec{o.X, o.Y}).long() < goal.minus(at).long() {
+			return true
+		}
+	}
+	return false
 }
 
 // hunt goes for somebody: best one who is near, and has the rim behind.
@@ -153,6 +171,12 @@ func (b *Bot) hunt(w *World, me int, at, speed vec) Input {
 		if o.Frozen > 0 {
 			worth++
 		}
+		if w.Players[i].Novice {
+			if there.long() > w.Rim*kindRim {
+				continue
+			}
+			worth -= 3
+		}
 		if worth > best {
 			best, b.prey = worth, i
 		}
@@ -167,9 +191,28 @@ func (b *Bot) hunt(w *World, me int, at, speed vec) Input {
 	meet := there.plus(vec{o.VX, o.VY}.times(min(0.5, far/700)))
 	meet = meet.minus(meet.unit().times(o.Radius() * 0.6))
 	way := meet.minus(at).unit()
+	if w.Players[b.prey].Novice {
+		return towards(way.turned(b.slip).times(kindThrust), false)
+	}
 	dash := far < b.Charge && body.Cooldown == 0 && way.dot(speed.unit()) > 0.3 &&
 		at.plus(way.times(far+60)).long() < w.Rim*1.05
-	return towards(way.turned(b.slip), dash)
+	return towards(way.turned(b.slip), dash && !w.noviceAhead(at, way, far))
+}
+
+// noviceAhead tells whether a novice is in the way of a dash, or right behind who it is meant for.
+func (w *World) noviceAhead(at, way vec, far float64) bool {
+	for i := range w.Bodies {
+		o := &w.Bodies[i]
+		if !o.Alive || !w.Players[i].Novice {
+			continue
+		}
+		there := vec{o.X, o.Y}.minus(at)
+		along := there.dot(way)
+		if along > 0 && along < far+200 && there.minus(way.times(along)).long() < 2.5*Radius {
+			return true
+		}
+	}
+	return false
 }
 
 // towards is full thrust in a direction, less where that is short.

@@ -10,7 +10,7 @@ import (
 const (
 	ReadyTicks  = 3 * Rate
 	PlayTicks   = 60 * Rate
-	SuddenTicks = 20 * Rate // the end of PlayTicks
+	SuddenTicks = PlayTicks / 3 // the end of PlayTicks
 	OverTicks   = 6 * Rate
 
 	backTicks  = 2 * Rate // from a fall to the return
@@ -50,6 +50,8 @@ type Player struct {
 	Falls  int
 	Wins   int // rounds
 
+	Novice bool // bots are kind to it; whoever runs the world decides that
+
 	foe, foeFor int // who touched it last, and for how many ticks that counts
 }
 
@@ -81,6 +83,7 @@ type World struct {
 	Phase   Phase
 	Left    int // ticks until the phase is over
 	Rim     float64
+	Length  int // of the play in a round, in ticks; New sets it to PlayTicks
 	Bodies  [Places]Body
 	Players [Places]Player
 	Pickups [MaxPickups]Pickup
@@ -91,7 +94,7 @@ type World struct {
 
 // New returns a world without players, before its first round.
 func New(seed uint64) *World {
-	w := &World{Phase: Ready, Left: ReadyTicks, Rim: RimStart, Round: 1}
+	w := &World{Phase: Ready, Left: ReadyTicks, Rim: RimStart, Round: 1, Length: PlayTicks}
 	w.source.Seed(seed, 0x9e3779b97f4a7c15)
 	w.nextPickup = pickupTicks
 	return w
@@ -101,7 +104,10 @@ func New(seed uint64) *World {
 func (w *World) chance() float64 { return float64(w.source.Uint64()>>11) / (1 << 53) }
 
 // Sudden tells whether who falls now does not come back.
-func (w *World) Sudden() bool { return w.Phase != Play || w.Left <= SuddenTicks }
+func (w *World) Sudden() bool { return w.Phase != Play || w.Left <= w.SuddenTicks() }
+
+// SuddenTicks is how long the end of a round is, in which nobody comes back: a third of the round.
+func (w *World) SuddenTicks() int { return w.Length / 3 }
 
 // Enter gives a place to somebody new, who drops onto the platform as soon as the round allows it.
 func (w *World) Enter(who int) {
@@ -129,7 +135,7 @@ func (w *World) Step(inputs *[Places]Input) (events []Event) {
 	switch w.Phase {
 	case Ready:
 		if w.Left <= 0 {
-			w.Phase, w.Left = Play, PlayTicks
+			w.Phase, w.Left = Play, w.Length
 			events = append(events, Event{Kind: Began, Who: Nobody, By: Nobody})
 		}
 	case Play:
@@ -157,8 +163,8 @@ func (w *World) touched(a, b int, _ float64) {
 
 // shrink sets the rim: it stays for a sixth of the round, and is at its smallest when the round ends.
 func (w *World) shrink() {
-	const moving = PlayTicks * 5 / 6
-	at := float64(min(moving, max(0, w.Left))) / moving
+	moving := w.Length * 5 / 6
+	at := float64(min(moving, max(0, w.Left))) / float64(moving)
 	w.Rim = math.Floor((RimEnd+(RimStart-RimEnd)*at)*Fine) / Fine
 }
 
@@ -198,7 +204,7 @@ func (w *World) returns() {
 		if !p.Here || p.Back <= 0 {
 			continue
 		}
-		if p.Back--; p.Back == 0 || w.Left == SuddenTicks {
+		if p.Back--; p.Back == 0 || w.Left == w.SuddenTicks() {
 			p.Back = 0
 			w.drop(who)
 		}

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -421,6 +424,106 @@ func TestBotsAgainstAFool(t *testing.T) {
 	}
 	if falls < 40 || falls > 40*12 || wins > 4 {
 		t.Errorf("in 40 rounds it fell %d times and won %d", falls, wins)
+	}
+}
+
+// Who plays for the first time falls far less often while the bots are kind, and they still play against each other. Of a
+// beginner who only ever goes for the nearest disc there is not much to expect.
+func TestBotsAreKindToNovices(t *testing.T) {
+	play := func(novice bool) (falls, others, wins int) {
+		g := newGame(8, 4, 0)
+		g.Enter(4)
+		g.Players[4].Novice = novice
+		for round := 0; round < 40; {
+			in := g.inputs()
+			in[4] = beginner(g.World, 4)
+			for _, e := range g.Step(&in) {
+				switch {
+				case e.Kind == Out && g.Phase == Play && e.Who == 4:
+					falls++
+				case e.Kind == Out && g.Phase == Play:
+					others++
+				case e.Kind == Ended:
+					round++
+					if e.Who == 4 {
+						wins++
+					}
+				}
+			}
+		}
+		return falls, others, wins
+	}
+	falls, _, wins := play(false)
+	kindFalls, others, kindWins := play(true)
+	t.Logf("in 40 rounds: %d falls and %d wins; while bots are kind %d and %d, and %d falls of bots", falls, wins, kindFalls, kindWins, others)
+	if kindFalls*2 > falls || kindWins <= wins {
+		t.Errorf("the beginner fell %d times and won %d; while bots were kind %d times and won %d", falls, wins, kindFalls, kindWins)
+	}
+	if others < 40*3 {
+		t.Errorf("the bots hardly play: %d falls in 40 rounds", others)
+	}
+}
+
+// beginner goes at half speed for who is nearest, and turns back late at the rim.
+func beginner(w *World, me int) Input {
+	at := vec{w.Bodies[me].X, w.Bodies[me].Y}
+	if at.long() > w.Rim*0.75 {
+		return towards(at.unit().times(-0.8), false)
+	}
+	way, near := vec{}, math.Inf(1)
+	for i := range w.Bodies {
+		there := vec{w.Bodies[i].X, w.Bodies[i].Y}.minus(at)
+		if i != me && w.Bodies[i].Alive && there.long() < near {
+			way, near = there.unit(), there.long()
+		}
+	}
+	return towards(way.times(0.5), w.Bodies[me].Cooldown == 0 && near < 120)
+}
+
+// A shorter round is the same game: its last third is the end, and the rim is as small when it is over.
+func TestARoundOfAnotherLength(t *testing.T) {
+	g := newGame(3, 4, 0)
+	g.Length = 9 * Rate
+	g.until(t, Began)
+	if g.Left != 9*Rate || g.Sudden() {
+		t.Fatalf("it begins with %d ticks left, as its end: %t", g.Left, g.Sudden())
+	}
+	for g.Left > 3*Rate {
+		g.step()
+	}
+	if !g.Sudden() {
+		t.Error("its last third is not its end")
+	}
+	for g.Phase == Play {
+		if g.step(); g.Phase == Play && g.Left == 1 && g.Rim > RimEnd+10 {
+			t.Errorf("at its end the rim is at %v", g.Rim)
+		}
+	}
+}
+
+// The page tells people the rules, and in numbers.
+func TestThePageTellsTheRules(t *testing.T) {
+	page, err := os.ReadFile("../page/index.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(string(page), "&nbsp;", " ")
+	seconds := func(ticks int) string { return strconv.FormatFloat(float64(ticks)/Rate, 'f', -1, 64) + " s" }
+	for what, want := range map[string]string{
+		"a push":   fmt.Sprintf("over the rim: %d point each", outPoints),
+		"a fall":   "comes back after " + seconds(backTicks),
+		"a round":  fmt.Sprintf(`<span data-rule="round">%d</span>`, PlayTicks/Rate),
+		"its end":  fmt.Sprintf(`<span data-rule="end">%d</span>`, SuddenTicks/Rate),
+		"the last": fmt.Sprintf("%d points for the last one standing", lastPoints),
+		"heavy":    "with three times the weight, for " + seconds(heavyTicks),
+		"freeze":   "cannot steer, for " + seconds(freezeTicks),
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s: the page does not say %q", what, want)
+		}
+	}
+	if heavyMass != 3*mass {
+		t.Errorf("a heavy disc has %v times the mass", heavyMass/mass)
 	}
 }
 
