@@ -2,14 +2,14 @@ package nano
 
 import (
 	"context"
-	"errors"
 
 	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/internal/fault"
 )
 
 // ErrNoApp is returned by Call for a context that belongs to no application.
-var ErrNoApp = errors.New("nano: the context belongs to no application: use a handler's, or App.Context")
+var ErrNoApp = fault.New(fault.Invalid, "nano: the context belongs to no application: use a handler's, or App.Context")
 
 // ErrOffline is returned for a user who has no session on any gate.
 var ErrOffline = cluster.ErrOffline

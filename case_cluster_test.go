@@ -57,7 +57,7 @@ func TestCase14AcrossNodes(t *testing.T) {
 			{"Back.None", "", "not_found", `no handler for route "Back.None"`},
 			{"None.None", "", "not_found", `no node runs service "None"`},
 			{"None", "", "not_found", `no handler for route "None"`},
-			{"Back.Typed", "bad", "invalid_argument", "Told"},
+			{"Back.Typed", "bad", "invalid_argument", "does not parse"},
 			{"Back.Refuse", "", "permission_denied", "refused"},
 			{"Back.Error", "", "internal", "internal error"},
 			{"Back.Coded", "", "full", "room 3 is full"},

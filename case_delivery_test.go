@@ -561,7 +561,7 @@ func TestCase14OneOutcome(t *testing.T) {
 		first       bool   // the handler has answered before it failed
 	}{
 		{"No.Such", "", "not_found", `no handler for route "No.Such"`, false},
-		{"A.Typed", "bad", "invalid_argument", "Told", false},
+		{"A.Typed", "bad", "invalid_argument", "does not parse", false},
 		{"A.Refuse", "", "permission_denied", "refused", false},
 		{"A.Error", "", "internal", "internal error", false},
 		{"A.Coded", "", "full", "room 3 is full", false},

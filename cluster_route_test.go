@@ -422,7 +422,7 @@ func TestClusterCalls(t *testing.T) {
 			{"B.Coded", "full", "room 3 is full"},
 			{"B.Error", component.CodeInternal, "internal error"},
 			{"B.Panic", component.CodeInternal, "internal error"},
-			{"B.Echo", component.CodeInternal, "internal error"}, // there is no client to push to
+			{"B.Echo", component.CodeInvalid, "there is no client"}, // to push to
 			{"B.None", component.CodeNotFound, "B"},
 			{"None.None", component.CodeNotFound, "None"},
 			{"None", component.CodeInvalid, "None"},

@@ -204,7 +204,7 @@ func TestClusterReadsWhatItCan(t *testing.T) {
 				call1(t, c, "One.Get", "", "Ann 3 <nil>")
 				s.Set("level", bad)
 				call1(t, c, "One.Get", "", "Ann <nil> <nil>")
-				if got := b.log.Lines("key=level"); len(got) != 2 {
+				if got := b.log.Lines("key=level"); len(got) != 1 { // the second is counted
 					t.Errorf("logged: %q", got)
 				}
 			})

@@ -2,24 +2,24 @@ package nano
 
 import (
 	"context"
-	"errors"
 
 	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/internal/fault"
 	"github.com/lonng/nano/session"
 )
 
 // Errors of a Group's methods.
 var (
 	// ErrCloseClosedGroup is returned by Close for a group that is closed.
-	ErrCloseClosedGroup = errors.New("close of a closed group")
+	ErrCloseClosedGroup = fault.New(fault.NotFound, "close of a closed group")
 	// ErrClosedGroup is returned for what a closed group cannot do.
-	ErrClosedGroup = errors.New("the group is closed")
+	ErrClosedGroup = fault.New(fault.NotFound, "the group is closed")
 	// ErrMemberNotFound is returned when no member is the one asked for.
-	ErrMemberNotFound = errors.New("no such member in the group")
+	ErrMemberNotFound = fault.New(fault.NotFound, "no such member in the group")
 	// ErrSessionDuplication is returned by Add for a session that is a member.
-	ErrSessionDuplication = errors.New("the session is a member of the group already")
+	ErrSessionDuplication = fault.New(fault.Exists, "the session is a member of the group already")
 )
 
 // Error is an error with a code that reaches the client, if it accepts errors, when a handler returns it.

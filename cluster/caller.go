@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/internal/fault"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/session"
 )
@@ -207,7 +207,7 @@ func (c *caller) RemoteAddr() net.Addr {
 	return nodeAddr(c.from)
 }
 
-var errNoClient = errors.New("there is no client: the handler was called by a node, not by a session")
+var errNoClient = fault.New(fault.Invalid, "there is no client: the handler was called by a node, not by a session")
 
 // Push fails: there is nobody to push to.
 func (c *caller) Push(string, any) error { return errNoClient }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lonng/nano/internal/fault"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/internal/users"
 	"github.com/lonng/nano/session"
@@ -154,7 +155,7 @@ func (n *Node) OnlineUIDs() []int64 {
 }
 
 // ErrOffline is returned for a user who has no session anywhere.
-var ErrOffline = errors.New("cluster: the user is not online")
+var ErrOffline = fault.New(fault.NotFound, "cluster: the user is not online")
 
 // PushTo pushes to all sessions of a user, whichever gates they are at. ErrOffline if there are none.
 func (n *Node) PushTo(uid int64, route string, v any) error {

@@ -1,8 +1,7 @@
 package cluster
 
 import (
-	"errors"
-
+	"github.com/lonng/nano/internal/fault"
 	"github.com/lonng/nano/internal/gate"
 )
 
@@ -17,8 +16,8 @@ var (
 	// ErrSessionOnNotify is returned for an answer to a message that wants none.
 	ErrSessionOnNotify = gate.ErrSessionOnNotify
 	// ErrInvalidRegisterReq is returned to a node that registers without saying who it is.
-	ErrInvalidRegisterReq = errors.New("cluster: register request without an address")
+	ErrInvalidRegisterReq = fault.New(fault.Invalid, "cluster: register request without an address")
 )
 
 // ErrStarted is returned by Startup for a node that was started before: a node lives once.
-var ErrStarted = errors.New("cluster: the node was started already; make a new one")
+var ErrStarted = fault.New(fault.Exists, "cluster: the node was started already; make a new one")

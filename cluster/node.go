@@ -15,6 +15,7 @@ import (
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/gate"
+	"github.com/lonng/nano/internal/log"
 	"github.com/lonng/nano/internal/member"
 	"github.com/lonng/nano/internal/users"
 	"github.com/lonng/nano/scheduler"
@@ -38,7 +39,9 @@ type Node struct {
 
 	// Startup makes what stands here; ready says that it may be read.
 	ready atomic.Bool
-	log   *slog.Logger
+	log   *slog.Logger // limited: any number of peers may each cause lines
+	front *slog.Logger // limited to few lines: what clients and handlers cause
+	logs  []*log.Limiter
 	sched *scheduler.Scheduler
 	owns  bool // the node runs sched and ends it
 	life  *session.Lifetimes
@@ -82,7 +85,7 @@ func (n *Node) Start(ctx context.Context) error {
 }
 
 func (n *Node) startup(ctx context.Context) (err error) {
-	n.log = n.logger()
+	n.openLogs()
 	services, err := n.prepare()
 	if err != nil {
 		closeListeners(n.endpoints())
@@ -135,6 +138,34 @@ func (n *Node) begin(ctx context.Context) error {
 	return nil
 }
 
+// How many lines of one message its kinds have, before there is one a second for all of them: see log.Limiter.
+const (
+	firstLines     = 20
+	firstPeerLines = 256 // of what happens to the nodes of a cluster
+)
+
+// openLogs makes the loggers. What anybody outside can cause is limited in both; only what WithDebugMode asks for is not.
+func (n *Node) openLogs() {
+	peers, front := log.NewLimiter(n.logger().Handler(), firstPeerLines), log.NewLimiter(n.logger().Handler(), firstLines)
+	n.logs = []*log.Limiter{peers, front}
+	n.log, n.front = slog.New(peers), slog.New(front)
+}
+
+// closeLogs tells what the loggers hold back.
+func (n *Node) closeLogs() {
+	for _, l := range n.logs {
+		l.Stop()
+	}
+}
+
+// Log returns what the node logs to. A running node limits how many lines can be caused from outside.
+func (n *Node) Log() *slog.Logger {
+	if n.ready.Load() {
+		return n.front
+	}
+	return n.logger()
+}
+
 // prepare makes everything that needs no network.
 func (n *Node) prepare() (names []string, err error) {
 	if err := n.check(); err != nil {
@@ -166,11 +197,13 @@ func (n *Node) prepare() (names []string, err error) {
 	n.sched = or(n.Scheduler, scheduler.Default())
 
 	var forward func(dispatch.Peer, *codec.Message) error
+	var elsewhere func() []string
 	if n.clustered() {
 		if n.ServiceAddr == "" {
 			return nil, errNoAddress
 		}
 		forward, cfg.Reaches = n.forward, n.reaches
+		elsewhere = func() []string { return n.others.Load().Services() }
 	}
 	n.table, err = dispatch.New(dispatch.Config{
 		Services:     services,
@@ -181,15 +214,17 @@ func (n *Node) prepare() (names []string, err error) {
 		Dictionary:   cfg.Dictionary,
 		MaxPayload:   cfg.MaxPacket,
 		Shape:        n.ErrorShape,
-		Log:          n.log,
+		Log:          n.front,
 		Debug:        n.Debug,
+		MessageLog:   n.logger(),
+		Elsewhere:    elsewhere,
 		Owner:        n,
 		Remote:       forward,
 	})
 	if err != nil {
 		return nil, err
 	}
-	cfg.Table, cfg.Log = n.table, n.log
+	cfg.Table, cfg.Log = n.table, n.front
 	cfg.NewSession, cfg.Opened, cfg.Closed = n.newSession, n.sessionOpened, n.sessionClosed
 	cfg.Bind, cfg.Unbind = n.bind, n.unbind
 	if len(n.Forwarded) > 0 {
@@ -226,10 +261,10 @@ func (n *Node) schedulerOptions(name string) []scheduler.Option {
 		scheduler.WithStall(stallAfter, n.gate.Stalled),
 		scheduler.WithPrecision(n.TimerPrecision),
 		scheduler.WithSlow(max(slow, 0), func(s scheduler.Slow) {
-			n.log.Warn("a handler runs for long and holds up its scheduler", "scheduler", s.Scheduler, "route", s.Name, "for", s.For, "stack", s.Stack)
+			n.front.Warn("a handler runs for long and holds up its scheduler", "scheduler", s.Scheduler, "route", s.Name, "for", s.For, "stack", s.Stack)
 		}),
 		scheduler.WithPanic(func(name string, v any, stack []byte) {
-			n.log.Error("a task or timer panicked", "call", name, "panic", v, "stack", string(stack))
+			n.front.Error("a task or timer panicked", "call", name, "panic", v, "stack", string(stack))
 		}),
 	}
 }
@@ -246,6 +281,7 @@ func (n *Node) NewScheduler(name string, more ...scheduler.Option) *scheduler.Sc
 
 // discard frees what prepare has made, when the start failed.
 func (n *Node) discard() {
+	defer n.closeLogs()
 	if n.gate != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -360,6 +396,7 @@ func (n *Node) Stop(ctx context.Context) error {
 	}
 	n.stopErr = errors.Join(n.stopErr, n.within(ctx, "run what is queued on the scheduler", n.endScheduler))
 	n.cancel()
+	n.closeLogs()
 	n.log.Info("node stopped", "name", n.ServiceAddr, "err", n.stopErr)
 	return n.stopErr
 }

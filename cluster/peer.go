@@ -17,6 +17,7 @@ import (
 
 	"github.com/lonng/nano/cluster/clusterpb"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/fault"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/internal/member"
 	"github.com/lonng/nano/session"
@@ -53,7 +54,7 @@ type peer struct {
 	serves // under mu, too
 }
 
-var errPeerGone = errors.New("the node is gone")
+var errPeerGone = fault.New(fault.Unavailable, "the node is gone")
 
 var errForgotten = errors.New("the node has forgotten what it was told")
 
@@ -165,7 +166,7 @@ func (c *clientStream) Send(seq uint64, frames []byte) error {
 
 func (c *clientStream) CloseSend() error { return c.s.CloseSend() }
 
-var errOtherProcess = errors.New("another process has the address now, of which the list does not say anything yet")
+var errOtherProcess = fault.New(fault.Unavailable, "another process has the address now, of which the list does not say anything yet")
 
 // Recv takes the word only of the process that the list names: another one at its address knows none of the sessions, and
 // its own time comes when it is in the list. One that has forgotten what it was told gets nothing more on this way.

@@ -151,7 +151,7 @@ func (n *Node) forward(from dispatch.Peer, m *codec.Message) error {
 		u := n.upstreamOf(s)
 		known, old := u.enter(p, from, &f)
 		for _, mid := range old {
-			n.table.Fail(from, mid, "", component.Errorf(component.CodeExhausted, "%d later requests have no answer either", maxTracked*3/4))
+			n.table.Refuse(from, mid, "", component.Errorf(component.CodeExhausted, "%d later requests have no answer either", maxTracked*3/4))
 		}
 		if !known {
 			return session.ErrClosed
@@ -382,7 +382,7 @@ func (n *Node) failRequests(p *peer, forget bool) {
 		s := k.(*session.Session)
 		for _, mid := range v.(*upstream).lost(p, forget) {
 			if c, ok := s.NetworkEntity().(*gate.Conn); ok {
-				n.table.Fail(c, mid, "", unavailable(p.addr))
+				n.table.Refuse(c, mid, "", unavailable(p.addr))
 			}
 		}
 		return true
@@ -410,7 +410,7 @@ func (n *Node) requestFailed(id int64, mid uint64, addr string) {
 		return
 	}
 	if c, ok := s.NetworkEntity().(*gate.Conn); ok {
-		n.table.Fail(c, mid, "", unavailable(addr))
+		n.table.Refuse(c, mid, "", unavailable(addr))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/lonng/nano/cluster/clusterpb"
+	"github.com/lonng/nano/internal/fault"
 	"github.com/lonng/nano/internal/link"
 )
 
@@ -21,7 +22,7 @@ const (
 	unaryTimeout = 5 * time.Second // for one call
 )
 
-var errLaneFull = errors.New("too many calls wait for the node")
+var errLaneFull = fault.New(fault.Exhausted, "too many calls wait for the node")
 
 // unary speaks to a node that has no link, one of the 0.5 series: a call for each frame.
 type unary struct {

@@ -1,20 +1,20 @@
 package codec
 
-import "errors"
+import "github.com/lonng/nano/internal/fault"
 
 // What this package refuses. Functions return these wrapped with what was seen,
 // so compare with [errors.Is].
 var (
 	// ErrPacketType: a packet's type is 0 or above 5.
-	ErrPacketType = errors.New("codec: no such packet type")
+	ErrPacketType = fault.New(fault.Invalid, "codec: no such packet type")
 	// ErrPacketTooLarge: a packet's body is, or would be, over the limit.
-	ErrPacketTooLarge = errors.New("codec: packet over the limit")
+	ErrPacketTooLarge = fault.New(fault.Exhausted, "codec: packet over the limit")
 	// ErrMessageInvalid: a message is cut short or contradicts itself.
-	ErrMessageInvalid = errors.New("codec: malformed message")
+	ErrMessageInvalid = fault.New(fault.Invalid, "codec: malformed message")
 	// ErrRouteTooLong: a route of more than [MaxRoute] bytes.
-	ErrRouteTooLong = errors.New("codec: route longer than 255 bytes")
+	ErrRouteTooLong = fault.New(fault.Invalid, "codec: route longer than 255 bytes")
 	// ErrRouteCode: a compressed route whose code the dictionary does not have.
-	ErrRouteCode = errors.New("codec: route code not in the dictionary")
+	ErrRouteCode = fault.New(fault.Invalid, "codec: route code not in the dictionary")
 	// ErrDictionary: a dictionary that could not be read back unambiguously.
-	ErrDictionary = errors.New("codec: unusable dictionary")
+	ErrDictionary = fault.New(fault.Invalid, "codec: unusable dictionary")
 )

@@ -1,19 +1,20 @@
 package mock
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"sync"
+
+	"github.com/lonng/nano/internal/fault"
 )
 
 var (
 	// ErrClosed is returned for what is sent after the end.
-	ErrClosed = errors.New("mock: the session is closed")
+	ErrClosed = fault.New(fault.Unavailable, "mock: the session is closed")
 	// ErrNotify is returned for a response to a message that wants none: its id
 	// is 0.
-	ErrNotify = errors.New("mock: a response to a notify")
+	ErrNotify = fault.New(fault.Invalid, "mock: a response to a notify")
 )
 
 // Pushed is one push.

@@ -1,7 +1,5 @@
 package scheduler
 
-import "log/slog"
-
 // Await lets the scheduler go on with other work while wait blocks, for a reply
 // of another node, say. It returns when wait has returned and it is this call's
 // turn again: still only one piece of the scheduler's work runs at any time, so
@@ -27,7 +25,7 @@ import "log/slog"
 // as an error.
 func (s *Scheduler) Await(wait func()) {
 	if wait == nil {
-		slog.Error("nano/scheduler: Await without a function", "scheduler", s.Stats().Name)
+		s.log.Error("nano/scheduler: Await without a function", "scheduler", s.Stats().Name)
 		return
 	}
 	if a := s.yield(); a != nil {

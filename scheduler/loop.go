@@ -3,7 +3,6 @@ package scheduler
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"runtime/debug"
 	"runtime/pprof"
 )
@@ -199,7 +198,7 @@ func (s *Scheduler) failed(name string, v any) {
 	stack := debug.Stack()
 	defer func() {
 		if p := recover(); p != nil {
-			slog.Error("nano/scheduler: the report of a panic panicked", "scheduler", s.cfg.name, "call", name, "panic", v, "report", p, "stack", string(stack))
+			s.log.Error("nano/scheduler: the report of a panic panicked", "scheduler", s.cfg.name, "call", name, "panic", v, "report", p, "stack", string(stack))
 		}
 	}()
 	s.cfg.onPanic(name, v, stack)

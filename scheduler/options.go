@@ -31,7 +31,7 @@ type config struct {
 	onPanic    func(name string, v any, stack []byte)
 }
 
-func makeConfig(opts []Option) config {
+func makeConfig(opts []Option, log *slog.Logger) config {
 	c := config{slow: defaultSlow}
 	for _, o := range opts {
 		if o != nil {
@@ -51,13 +51,13 @@ func makeConfig(opts []Option) config {
 		c.slow = 0
 	}
 	if c.slow > 0 && c.onSlow == nil {
-		c.onSlow = logSlow
+		c.onSlow = slowLogger(log)
 	}
 	if c.stall <= 0 || c.onStall == nil {
 		c.stall, c.onStall = 0, nil
 	}
 	if c.onPanic == nil {
-		c.onPanic = panicLogger(c.name)
+		c.onPanic = panicLogger(log, c.name)
 	}
 	return c
 }
@@ -79,7 +79,7 @@ func WithLimit(n int) Option {
 // WithSlow sets after what time a call that is still running is reported, once
 // a call. The report function runs on a goroutine of the scheduler's, never on
 // the loop, and may call any method. With a nil function the report is logged
-// by [log/slog] as a warning. The default is 1 s; 0 turns reports off.
+// by [log/slog] as a warning, each call at most once a second. The default is 1 s; 0 turns reports off.
 //
 // A call that is shorter is never reported; one that is longer may run for a
 // quarter more than d before it is.
@@ -116,7 +116,7 @@ func WithIdle(fn func(more func() bool)) Option {
 // WithPanic sets who hears of a panic in a call: name is the job's name,
 // "task", "timer" or one of the hooks. It is called on the goroutine that panicked,
 // nearly always the loop. The default, also for nil, logs an error by
-// [log/slog]. A call that ends its goroutine with [runtime.Goexit] is reported
+// [log/slog], for each name at most one a second. A call that ends its goroutine with [runtime.Goexit] is reported
 // in the same way.
 func WithPanic(report func(name string, v any, stack []byte)) Option {
 	return func(c *config) { c.onPanic = report }
@@ -137,12 +137,14 @@ type Slow struct {
 	Stack     string        // where it is now; empty if it could not be found
 }
 
-func logSlow(r Slow) {
-	slog.Warn("nano/scheduler: a call is slow", "scheduler", r.Scheduler, "call", r.Name, "for", r.For, "stack", r.Stack)
+func slowLogger(log *slog.Logger) func(Slow) {
+	return func(r Slow) {
+		log.Warn("nano/scheduler: a call is slow", "scheduler", r.Scheduler, "call", r.Name, "for", r.For, "stack", r.Stack)
+	}
 }
 
-func panicLogger(scheduler string) func(string, any, []byte) {
+func panicLogger(log *slog.Logger, scheduler string) func(string, any, []byte) {
 	return func(name string, v any, stack []byte) {
-		slog.Error("nano/scheduler: a call panicked", "scheduler", scheduler, "call", name, "panic", v, "stack", string(stack))
+		log.Error("nano/scheduler: a call panicked", "scheduler", scheduler, "call", name, "panic", v, "stack", string(stack))
 	}
 }

@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"log/slog"
 	"math"
 	"math/bits"
 	"time"
@@ -15,7 +14,7 @@ const keep = 1024
 // goroutine. After Close the task is dropped and counted.
 func (s *Scheduler) PushTask(t Task) {
 	if t == nil {
-		slog.Error("nano/scheduler: PushTask without a task", "scheduler", s.Stats().Name)
+		s.log.Error("nano/scheduler: PushTask without a task", "scheduler", s.Stats().Name)
 		return
 	}
 	came := s.stamp()

@@ -2,20 +2,23 @@ package scheduler
 
 import (
 	"context"
-	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lonng/nano/internal/fault"
+	"github.com/lonng/nano/internal/log"
 )
 
 // Errors of this package.
 var (
 	// ErrClosed says that the scheduler is closed or closing and took nothing.
-	ErrClosed = errors.New("nano/scheduler: closed")
+	ErrClosed = fault.New(fault.Unavailable, "nano/scheduler: closed")
 	// ErrStopped says that the caller's stop channel ended the wait in Submit.
-	ErrStopped = errors.New("nano/scheduler: stopped while waiting for room")
+	ErrStopped = fault.New(fault.Unavailable, "nano/scheduler: stopped while waiting for room")
 	// ErrRunning says that a running scheduler cannot be configured.
-	ErrRunning = errors.New("nano/scheduler: running")
+	ErrRunning = fault.New(fault.Exists, "nano/scheduler: running")
 )
 
 // base is what times are counted from: a monotonic clock in one word. Within a
@@ -76,7 +79,8 @@ type Scheduler struct {
 	// What each push writes stands first, and a cache line away from what the
 	// loop uses for each job, from names on.
 	mu       sync.Mutex
-	cfg      config // changes only when the loop does not run, which reads it without mu
+	log      *slog.Logger // limited: what is called may fail each time
+	cfg      config       // changes only when the loop does not run, which reads it without mu
 	life     life
 	queue    []Job               // what waits for the loop
 	oldest   time.Duration       // when the first of queue came
@@ -119,7 +123,8 @@ type Scheduler struct {
 // New makes a scheduler. It takes tasks and timers at once, and runs them from
 // [Scheduler.Start] or [Scheduler.Run] on.
 func New(opts ...Option) *Scheduler {
-	s := &Scheduler{cfg: makeConfig(opts)}
+	logger := log.Default()
+	s := &Scheduler{cfg: makeConfig(opts, logger), log: logger}
 	s.more = func() bool { return s.pending.Load() || s.due.Load() || s.closing.Load() }
 	return s
 }
@@ -130,7 +135,7 @@ func New(opts ...Option) *Scheduler {
 // before the next Run are kept. While the loop is running it changes nothing
 // and returns [ErrRunning].
 func (s *Scheduler) Configure(opts ...Option) error {
-	cfg := makeConfig(opts)
+	cfg := makeConfig(opts, s.log)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.life == lifeRunning || s.life == lifeClosing {

@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"log/slog"
 	"math"
 	"sync"
 	"time"
@@ -117,7 +116,7 @@ func (s *Scheduler) newTimer(maker string, interval time.Duration, count int, co
 // badTimer is what a timer with unusable arguments becomes. Whoever made it
 // holds a timer that can be stopped as any other.
 func (s *Scheduler) badTimer(maker, why string) *Timer {
-	slog.Error("nano/scheduler: this timer will never fire", "scheduler", s.Stats().Name, "made by", maker, "because", why)
+	s.log.Error("nano/scheduler: this timer will never fire", "scheduler", s.Stats().Name, "made by", maker, "because", why)
 	return &Timer{id: nextTimerID(), index: notQueued}
 }
 

@@ -1,17 +1,18 @@
 package service
 
 import (
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/lonng/nano/internal/fault"
 )
 
 // MaxNodeID is the largest node id: 16 bits of a session id hold it.
 const MaxNodeID = 1<<16 - 1
 
 // ErrNodeID is returned for a node id above [MaxNodeID].
-var ErrNodeID = errors.New("service: node id is too large")
+var ErrNodeID = fault.New(fault.Invalid, "service: node id is too large")
 
 const (
 	counterBits = 47

@@ -1,8 +1,9 @@
 package session
 
 import (
-	"errors"
 	"net"
+
+	"github.com/lonng/nano/internal/fault"
 )
 
 // NetworkEntity is what carries a session: the connection on a gate, the way
@@ -97,14 +98,14 @@ type ValueWatcher interface {
 
 var (
 	// ErrIllegalUID is returned by Bind for a uid below 1.
-	ErrIllegalUID = errors.New("session: illegal uid")
+	ErrIllegalUID = fault.New(fault.Invalid, "session: illegal uid")
 	// ErrUIDTaken is what a [Binder] refuses a uid with that another session
 	// has and keeps.
-	ErrUIDTaken = errors.New("session: uid is taken by another session")
+	ErrUIDTaken = fault.New(fault.Exists, "session: uid is taken by another session")
 	// ErrClosed is returned for what needs a session that is alive, and is the
 	// cause with which its context ends.
-	ErrClosed = errors.New("session: closed")
+	ErrClosed = fault.New(fault.Unavailable, "session: closed")
 	// ErrNoEntity is returned for what needs a network by a session that was
 	// made without one.
-	ErrNoEntity = errors.New("session: no network entity")
+	ErrNoEntity = fault.New(fault.Unavailable, "session: no network entity")
 )

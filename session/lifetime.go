@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+
+	"github.com/lonng/nano/internal/log"
 )
 
 // LifetimeHandler is told of one moment in the life of a session. Those of one
@@ -22,6 +24,9 @@ type Lifetimes struct {
 	// Only ever appended to, so that a reader may keep the slice it saw.
 	opened, bound, closed []LifetimeHandler
 	panicked              func(s *Session, v any, stack []byte)
+
+	logOnce sync.Once
+	log     *slog.Logger // limited; made for the first panic
 }
 
 // NewLifetime returns an instance without handlers, for one node.
@@ -44,7 +49,8 @@ func (l *Lifetimes) OnBound(h LifetimeHandler) { l.add(&l.bound, h) }
 func (l *Lifetimes) OnClosed(h LifetimeHandler) { l.add(&l.closed, h) }
 
 // OnPanic sets what is called with the value and the stack of a panic in a
-// handler; nil and the default is an error in the log of slog.
+// handler; nil and the default is an error in the log of slog, at
+// most one a second.
 func (l *Lifetimes) OnPanic(f func(s *Session, v any, stack []byte)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -115,19 +121,20 @@ func (l *Lifetimes) report(s *Session, v any, stack []byte) {
 	f := l.panicked
 	l.mu.RUnlock()
 	if f == nil {
-		logPanic(s, v, stack)
+		l.logPanic(s, v, stack)
 		return
 	}
 	defer func() {
 		if again := recover(); again != nil {
-			logPanic(s, v, stack)
-			logPanic(s, again, debug.Stack())
+			l.logPanic(s, v, stack)
+			l.logPanic(s, again, debug.Stack())
 		}
 	}()
 	f(s, v, stack)
 }
 
-func logPanic(s *Session, v any, stack []byte) {
-	slog.Error("session: a lifetime handler panicked",
+func (l *Lifetimes) logPanic(s *Session, v any, stack []byte) {
+	l.logOnce.Do(func() { l.log = log.Default() })
+	l.log.Error("session: a lifetime handler panicked",
 		"session", s.ID(), "uid", s.UID(), "panic", v, "stack", string(stack))
 }

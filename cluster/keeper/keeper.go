@@ -7,7 +7,8 @@ package keeper
 
 import (
 	"context"
-	"errors"
+
+	"github.com/lonng/nano/internal/fault"
 )
 
 // Keeper keeps the member list of a cluster for one node. It serves one node once: Join, any number
@@ -43,4 +44,4 @@ type Keeper interface {
 }
 
 // ErrNodeIDTaken is returned by Join for a node whose configured node id a living node has.
-var ErrNodeIDTaken = errors.New("cluster/keeper: a living node has the node id")
+var ErrNodeIDTaken = fault.New(fault.Exists, "cluster/keeper: a living node has the node id")

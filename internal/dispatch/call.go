@@ -227,16 +227,16 @@ func (b *Batch) Add(p Peer, v codec.View) {
 	r, name := t.find(v)
 	data, err := t.payload(v)
 	if err != nil {
-		t.fail(p, v.ID, name, err)
+		t.refuse(p, v.ID, name, err)
 		return
 	}
 	if t.cfg.Debug {
-		t.cfg.Log.Info("message", "type", v.Type, "route", name, "mid", v.ID, "session", p.Session().ID(), "bytes", len(data))
+		t.cfg.MessageLog.Info("message", "type", v.Type, "route", name, "mid", v.ID, "session", p.Session().ID(), "bytes", len(data))
 	}
 	if t.inbound != nil && !isEmpty(t.inbound) {
 		m := &codec.Message{Type: v.Type, ID: v.ID, Route: name, Data: slices.Clone(data)}
 		if err := t.filter(p.Session(), m); err != nil {
-			t.fail(p, v.ID, name, refusal(err))
+			t.refuse(p, v.ID, name, refusal(err))
 			return
 		}
 		if data = m.Data; m.Route != name { // a filter may send a message elsewhere
@@ -271,7 +271,7 @@ func (t *Table) filter(s *session.Session, m *codec.Message) (err error) {
 func refusal(err error) error {
 	var p *pipeline.PanicError
 	if errors.As(err, &p) {
-		return fmt.Errorf("inbound filter panicked: %v\n%s", p.Value, p.Stack)
+		return &crash{"inbound filter", p.Value, p.Stack}
 	}
 	var e *component.Error
 	if errors.As(err, &e) {
@@ -318,11 +318,11 @@ func (t *Table) payload(v codec.View) ([]byte, error) {
 func (t *Table) elsewhere(p Peer, m *codec.Message) {
 	_, sent := p.(Sent)
 	if t.cfg.Remote == nil || sent { // two nodes without the handler would send it to each other for good
-		t.fail(p, m.ID, m.Route, component.Errorf(component.CodeNotFound, "no handler for route %q", m.Route))
+		t.refuse(p, m.ID, m.Route, component.Errorf(component.CodeNotFound, "no handler for route %q", m.Route))
 		return
 	}
 	if err := t.cfg.Remote(p, m); err != nil {
-		t.fail(p, m.ID, m.Route, err)
+		t.refuse(p, m.ID, m.Route, err)
 	}
 }
 
@@ -330,12 +330,12 @@ func (t *Table) elsewhere(p Peer, m *codec.Message) {
 func (b *Batch) add(p Peer, r *route, mid uint64, data []byte) {
 	t := b.table
 	if err := r.check(p); err != nil {
-		t.fail(p, mid, r.name, err)
+		t.refuse(p, mid, r.name, err)
 		return
 	}
 	c, err := t.prepare(p, r, mid, data)
 	if err != nil {
-		t.fail(p, mid, r.name, err)
+		t.refuse(p, mid, r.name, err)
 		return
 	}
 	main := r.main
@@ -354,7 +354,7 @@ func (b *Batch) add(p Peer, r *route, mid uint64, data []byte) {
 	b.hand()
 	// The meter does not go along: an application's scheduler may drop what it is given, and nobody would hear of it.
 	if err := schedule(p, r, c); err != nil {
-		t.fail(p, mid, r.name, err)
+		t.refuse(p, mid, r.name, err)
 	}
 }
 
@@ -427,7 +427,7 @@ func (t *Table) unmarshal(r *route, data []byte) (arg any, err error) {
 		data = slices.Clone(data)
 	}
 	if err := t.cfg.Serializer.Unmarshal(data, arg); err != nil {
-		return nil, component.Errorf(component.CodeInvalid, "payload is not a %v: %w", r.handler.Type, err)
+		return nil, unreadable(r, err)
 	}
 	return arg, nil
 }
@@ -474,7 +474,7 @@ func (b *Batch) hand() {
 	if err != nil {
 		for _, j := range b.jobs {
 			c := j.(*call)
-			b.table.fail(c.peer, c.mid, c.route.name, b.table.closed(c.route, b.sched, err))
+			b.table.refuse(c.peer, c.mid, c.route.name, b.table.closed(c.route, b.sched, err))
 			c.free()
 		}
 	}

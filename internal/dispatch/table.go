@@ -5,6 +5,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,13 +49,6 @@ type Awaited interface {
 	Over() bool
 }
 
-// Failure is what a client that accepts errors is sent when its request failed, unless the application shapes
-// it otherwise. The names are those of the protocol.
-type Failure struct {
-	Code  string `json:"code"`
-	Error string `json:"error"`
-}
-
 // Config is what a table is made of.
 type Config struct {
 	Services   []*component.Service
@@ -67,8 +61,11 @@ type Config struct {
 	// AliasesInput says that Serializer may keep parts of what it is given, so that each payload needs a copy.
 	AliasesInput bool
 	Log          *slog.Logger
-	Debug        bool // log every message
-	Owner        any  // whose table it is, for OwnerOf
+	Debug        bool         // log every message
+	MessageLog   *slog.Logger // where Debug logs them; nil: Log
+	Owner        any          // whose table it is, for OwnerOf
+	// Elsewhere returns the services of other nodes, for hints in the log. It may be nil.
+	Elsewhere func() []string
 	// Remote is asked for routes that no local handler has. It may be nil. Message is its own copy.
 	Remote func(p Peer, m *codec.Message) error
 }
@@ -115,6 +112,7 @@ func (r *route) check(p Peer) error {
 // New makes a table and checks it.
 func New(cfg Config) (*Table, error) {
 	t := &Table{cfg: cfg, routes: make(map[string]*route)}
+	t.cfg.MessageLog = cmp.Or(cfg.MessageLog, cfg.Log)
 	if cfg.Pipeline != nil {
 		t.inbound = cfg.Pipeline.Inbound()
 	}
@@ -160,53 +158,3 @@ func (t *Table) Has(route string) bool { return t.routes[route] != nil }
 
 // Counters returns the live counters.
 func (t *Table) Counters() *Counters { return &t.counters }
-
-// Fail answers request mid of p with an error, as if its handler had returned it.
-func (t *Table) Fail(p Peer, mid uint64, route string, err error) { t.fail(p, mid, route, err) }
-
-// fail ends a message with an error: logged, counted, and answered where the client is to see it.
-func (t *Table) fail(p Peer, mid uint64, route string, err error) {
-	t.counters.Failed.Add(1)
-	s := p.Session()
-	t.cfg.Log.Log(context.Background(), levelOf(err), "message failed", "route", route, "session", s.ID(), "uid", s.UID(), "mid", mid, "err", err)
-	if mid == 0 {
-		return
-	}
-	if f, ok := p.(interface{ FailWith(uint64, error) }); ok { // a node: what the application shapes is for clients
-		f.FailWith(mid, err)
-		return
-	}
-	p.Fail(mid, t.shape(s, route, err))
-}
-
-// levelOf keeps what clients can provoke at will below what the application's own code has done.
-func levelOf(err error) slog.Level {
-	var e *component.Error
-	if errors.As(err, &e) && e.Code != component.CodeInternal {
-		return slog.LevelDebug
-	}
-	return slog.LevelError
-}
-
-func (t *Table) shape(s *session.Session, route string, err error) (payload any) {
-	defer func() {
-		if v := recover(); v != nil {
-			t.cfg.Log.Error("the error shape function panicked", "route", route, "panic", v)
-			payload = DefaultShape(err)
-		}
-	}()
-	if t.cfg.Shape != nil {
-		return t.cfg.Shape(s, route, err)
-	}
-	return DefaultShape(err)
-}
-
-// DefaultShape tells a client the code and message of a component.Error, and of any other error no more than
-// that there was one: its text was not written for clients.
-func DefaultShape(err error) any {
-	var e *component.Error
-	if errors.As(err, &e) {
-		return &Failure{Code: e.Code, Error: e.Message}
-	}
-	return &Failure{Code: component.CodeInternal, Error: "internal error"}
-}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/internal/fault"
 	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/serialize"
 	"github.com/lonng/nano/session"
@@ -25,10 +26,10 @@ import (
 
 // Errors that the methods of a connection return.
 var (
-	ErrBrokenPipe         = errors.New("the session's connection is closed")
-	ErrBufferExceed       = errors.New("the session's send queue is full: the client does not read fast enough")
-	ErrCloseClosedSession = errors.New("the session is closed already")
-	ErrSessionOnNotify    = errors.New("no answer is possible: the message was a notify, or a request with id 0")
+	ErrBrokenPipe         = fault.New(fault.Unavailable, "the session's connection is closed")
+	ErrBufferExceed       = fault.New(fault.Exhausted, "the session's send queue is full: the client does not read fast enough")
+	ErrCloseClosedSession = fault.New(fault.Unavailable, "the session is closed already")
+	ErrSessionOnNotify    = fault.New(fault.Invalid, "no answer is possible: the message was a notify, or a request with id 0")
 )
 
 // Config is what a gate is made of. The node fills in every field; a zero limit means none.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -190,7 +191,13 @@ func addrOf(s string) (netip.Addr, bool) {
 	return a.Unmap(), err == nil
 }
 
-// httpLog carries what net/http has to say to the node's log.
-func (g *Gate) httpLog() *log.Logger {
-	return slog.NewLogLogger(g.cfg.Log.Handler(), slog.LevelDebug)
+// httpLog carries what net/http has to say to the node's log. Clients can cause all of it.
+func (g *Gate) httpLog() *log.Logger { return log.New(httpLog{g.cfg.Log}, "", 0) }
+
+type httpLog struct{ log *slog.Logger }
+
+// Write logs one line.
+func (l httpLog) Write(line []byte) (int, error) {
+	l.log.Debug("HTTP server had a problem", "err", strings.TrimSpace(string(line)))
+	return len(line), nil
 }

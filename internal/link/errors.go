@@ -1,21 +1,25 @@
 package link
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/lonng/nano/internal/fault"
+)
 
 // What goes wrong on a link.
 var (
 	// ErrFull: the peer does not take what was queued for it, and MaxQueue bytes wait already.
-	ErrFull = errors.New("link: queue is full")
+	ErrFull = fault.New(fault.Exhausted, "link: queue is full")
 	// ErrTooLarge: a frame is larger than MaxFrame.
-	ErrTooLarge = errors.New("link: frame is too large")
+	ErrTooLarge = fault.New(fault.Exhausted, "link: frame is too large")
 	// ErrClosed: the Sender or Receiver was closed.
-	ErrClosed = errors.New("link: closed")
+	ErrClosed = fault.New(fault.Unavailable, "link: closed")
 	// ErrPeerRestarted: the peer is another run than the one that the frame was meant for.
-	ErrPeerRestarted = errors.New("link: peer was restarted")
+	ErrPeerRestarted = fault.New(fault.Unavailable, "link: peer was restarted")
 	// ErrTimeout: the peer did not say its first word within DialTimeout.
-	ErrTimeout = errors.New("link: peer does not answer")
+	ErrTimeout = fault.New(fault.Unavailable, "link: peer does not answer")
 	// ErrSilent: the peer has said nothing for Silence.
-	ErrSilent = errors.New("link: peer is silent")
+	ErrSilent = fault.New(fault.Unavailable, "link: peer is silent")
 	// ErrMalformed: a batch is not a row of frames.
 	ErrMalformed = errors.New("link: malformed frame")
 	// ErrGap: a batch is missing before the one that came.
@@ -23,7 +27,7 @@ var (
 	// ErrAck: the peer acknowledged what was never sent.
 	ErrAck = errors.New("link: acknowledgement of what was not sent")
 	// ErrReplaced: the same sender has opened a newer stream.
-	ErrReplaced = errors.New("link: replaced by a newer stream")
+	ErrReplaced = fault.New(fault.Unavailable, "link: replaced by a newer stream")
 
 	errConfig = errors.New("link: configuration")
 )

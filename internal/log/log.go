@@ -5,7 +5,9 @@ package log
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Printer is the one method of v0.5's logger that is ever called.
@@ -13,7 +15,8 @@ type Printer interface {
 	Println(v ...any)
 }
 
-// New returns a logger whose records become lines of l.Println: message, then key=value pairs.
+// New returns a logger whose records become lines of l.Println: message, then key=value pairs. Values are
+// quoted where they hold more than one word.
 func New(l Printer, level slog.Level) *slog.Logger {
 	return slog.New(&handler{out: l, level: level})
 }
@@ -83,5 +86,26 @@ func appendAttr(b *strings.Builder, group string, a slog.Attr) {
 	b.WriteString(group)
 	b.WriteString(a.Key)
 	b.WriteString("=")
-	b.WriteString(a.Value.String())
+	appendText(b, a.Key, a.Value.String())
+}
+
+// appendText writes a value, quoted where it could be taken for more than one: texts from outside must not forge lines
+// or attributes. Stacks are the runtime's own, and are only indented.
+func appendText(b *strings.Builder, key, v string) {
+	word, printable := v != "", utf8.ValidString(v)
+	for _, r := range v {
+		word = word && r != ' ' && r != '"' && r != '=' && r != '`'
+		printable = printable && strconv.IsPrint(r)
+	}
+	switch {
+	case word && printable:
+		b.WriteString(v)
+	case key == "stack":
+		b.WriteString("\n\t")
+		b.WriteString(strings.ReplaceAll(strings.TrimSpace(v), "\n", "\n\t"))
+	case printable && strings.Contains(v, `"`) && strconv.CanBackquote(v):
+		b.WriteString("`" + v + "`")
+	default:
+		b.WriteString(strconv.Quote(v))
+	}
 }

@@ -43,6 +43,13 @@ func TestLines(t *testing.T) {
 		{"with group", func(l *slog.Logger) { l.With("a", 1).WithGroup("g").With("b", 2).WithGroup("h").Info("m", "c", 3) }, "nano: m a=1 g.b=2 g.h.c=3"},
 		{"with group without a name", func(l *slog.Logger) { l.WithGroup("").Info("m", "c", 3) }, "nano: m c=3"},
 		{"empty attribute", func(l *slog.Logger) { l.LogAttrs(context.Background(), slog.LevelInfo, "m", slog.Attr{}) }, "nano: m"},
+		{"several words", func(l *slog.Logger) { l.Info("m", "a", "two words", "b", "", "c", "k=v") }, `nano: m a="two words" b="" c="k=v"`},
+		{"quotes stay readable", func(l *slog.Logger) { l.Info("m", "err", errors.New(`no "x"; "y"?`)) }, "nano: m err=`no \"x\"; \"y\"?`"},
+		{"no forged line", func(l *slog.Logger) { l.Info("m", "route", "a\nnano: ERROR hacked") }, `nano: m route="a\nnano: ERROR hacked"`},
+		{"no forged line in quotes", func(l *slog.Logger) { l.Info("m", "route", "\"a\"\r\nnano: b") }, `nano: m route="\"a\"\r\nnano: b"`},
+		{"no forged line in a group", func(l *slog.Logger) { l.Info("m", slog.Group("g", "a", "x\ny")) }, `nano: m g.a="x\ny"`},
+		{"no forged line with", func(l *slog.Logger) { l.With("a", "x\ny").Info("m") }, `nano: m a="x\ny"`},
+		{"no terminal codes", func(l *slog.Logger) { l.Info("m", "a", "\x1b[2J", "b", "\u202e", "c", "\xff") }, `nano: m a="\x1b[2J" b="\u202e" c="\xff"`},
 		{"resolved", func(l *slog.Logger) { l.Info("m", "v", late{}) }, "nano: m v=resolved"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -8,16 +8,17 @@
 package protobuf
 
 import (
-	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
+
+	"github.com/lonng/nano/internal/fault"
 )
 
 // ErrWrongValueType is returned for a value that is not a protobuf message,
 // wrapped with its type.
-var ErrWrongValueType = errors.New("protobuf: the value is not a protobuf message")
+var ErrWrongValueType = fault.New(fault.Invalid, "protobuf: the value is not a protobuf message")
 
 // Serializer is the format. It has no state: the zero value is ready, and its
 // methods may be called from any goroutine.

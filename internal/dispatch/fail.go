@@ -1,0 +1,181 @@
+package dispatch
+
+import (
+	"context"
+	stdjson "encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/fault"
+	"github.com/lonng/nano/serialize/protobuf"
+	"github.com/lonng/nano/session"
+)
+
+// Failure is what a client that accepts errors is sent when its request failed, unless the application shapes
+// it otherwise. The names are those of the protocol.
+type Failure struct {
+	Code  string `json:"code"`
+	Error string `json:"error"`
+}
+
+// Fail answers request mid of p with an error, as if its handler had returned it.
+func (t *Table) Fail(p Peer, mid uint64, route string, err error) { t.fail(p, mid, route, err) }
+
+// Refuse answers request mid of p with an error of the node's: no handler has seen the request, or none will answer it.
+func (t *Table) Refuse(p Peer, mid uint64, route string, err error) { t.refuse(p, mid, route, err) }
+
+// fail ends a message with its handler's error: logged, counted, and answered where the client is to see it. What a
+// handler tells clients on purpose is no event for the log; that an error of the framework's came back may be news.
+func (t *Table) fail(p Peer, mid uint64, route string, err error) {
+	level := slog.LevelError
+	if e := (*component.Error)(nil); errors.As(err, &e) && e.Code != component.CodeInternal {
+		level = slog.LevelDebug
+	} else if _, _, ok := fault.Of(err); ok && e == nil {
+		level = slog.LevelWarn
+	}
+	t.log(level, "message failed", p, mid, route, err)
+	t.answer(p, mid, route, err)
+}
+
+// refuse ends a message that reaches no handler.
+func (t *Table) refuse(p Peer, mid uint64, route string, err error) {
+	level, event := slog.LevelWarn, "message refused"
+	if public(err).Code == component.CodeInternal { // the application's own code has failed on the way
+		level, event = slog.LevelError, "message failed"
+	}
+	t.log(level, event, p, mid, route, err)
+	t.answer(p, mid, route, err)
+}
+
+func (t *Table) log(level slog.Level, event string, p Peer, mid uint64, route string, err error) {
+	s := p.Session()
+	attrs := []slog.Attr{
+		slog.String("route", route), slog.String("code", public(err).Code), slog.Int64("session", s.ID()), slog.Int64("uid", s.UID()),
+		slog.Uint64("mid", mid), slog.Any("err", cause{t, route, err}),
+	}
+	if c := (*crash)(nil); errors.As(err, &c) {
+		attrs = append(attrs, slog.String("stack", string(c.stack)))
+	}
+	t.cfg.Log.LogAttrs(context.Background(), level, event, attrs...)
+}
+
+// answer counts a message that failed, and tells the client if it is to see that.
+func (t *Table) answer(p Peer, mid uint64, route string, err error) {
+	t.counters.Failed.Add(1)
+	if mid == 0 {
+		return
+	}
+	err = withCode(err)
+	if f, ok := p.(interface{ FailWith(uint64, error) }); ok { // a node: what the application shapes is for clients
+		f.FailWith(mid, err)
+		return
+	}
+	p.Fail(mid, t.shape(p.Session(), route, err))
+}
+
+func (t *Table) shape(s *session.Session, route string, err error) (payload any) {
+	defer func() {
+		if v := recover(); v != nil {
+			t.cfg.Log.Error("the error shape function panicked", "route", route, "panic", v)
+			payload = DefaultShape(err)
+		}
+	}()
+	if t.cfg.Shape != nil {
+		return t.cfg.Shape(s, route, err)
+	}
+	return DefaultShape(err)
+}
+
+// DefaultShape tells a client the code and message of a component.Error, or those of an error of the framework's, and of
+// any other error no more than that there was one: its text was not written for clients.
+func DefaultShape(err error) any {
+	e := public(err)
+	return &Failure{Code: e.Code, Error: e.Message}
+}
+
+// public is what clients may know of an error.
+func public(err error) *component.Error {
+	if e := (*component.Error)(nil); errors.As(err, &e) {
+		return e
+	}
+	if code, text, ok := fault.Of(err); ok {
+		return &component.Error{Code: code, Message: text}
+	}
+	return &component.Error{Code: component.CodeInternal, Message: "internal error"}
+}
+
+// refused is an error with one text for the log and another for clients.
+type refused struct {
+	error
+	public *component.Error
+}
+
+func (r *refused) Unwrap() []error { return []error{r.error, r.public} }
+
+// withCode lets an error of the framework's be found as a component.Error, by functions that shape errors.
+func withCode(err error) error {
+	if e := (*component.Error)(nil); errors.As(err, &e) {
+		return err
+	}
+	if _, _, ok := fault.Of(err); ok {
+		return &refused{err, public(err)}
+	}
+	return err
+}
+
+// crash is a panic of the application's before its handler. It wraps nothing: what code panics with is not for clients.
+type crash struct {
+	what  string
+	value any
+	stack []byte
+}
+
+func (c *crash) Error() string { return fmt.Sprintf("%s panicked: %v", c.what, c.value) }
+
+// unreadable is the error of a payload that does not become the argument of a handler. Types are for the log only.
+func unreadable(r *route, err error) error {
+	why := fmt.Errorf("payload is not a %v: %w", r.handler.Type, err)
+	if errors.Is(err, protobuf.ErrWrongValueType) {
+		why = fmt.Errorf("%w; the serializer is protobuf, which is the default: for JSON use nano.WithSerializer(json.NewSerializer())", why)
+	}
+	return &refused{why, &component.Error{Code: component.CodeInvalid, Message: "the payload does not parse" + detail(err)}}
+}
+
+// detail is what a client may know of why its payload does not parse.
+func detail(err error) string {
+	if e := (*stdjson.SyntaxError)(nil); errors.As(err, &e) {
+		return fmt.Sprintf(": %v at byte %d", e, e.Offset)
+	}
+	if e := (*stdjson.UnmarshalTypeError)(nil); errors.As(err, &e) {
+		field := e.Field[strings.LastIndexByte(e.Field, '.')+1:] // what stands before may be an embedded type
+		if field == "" {
+			return fmt.Sprintf(": it cannot be a JSON %s", e.Value)
+		}
+		return fmt.Sprintf(": %q cannot be a JSON %s", field, e.Value)
+	}
+	return ""
+}
+
+// cause is an error on its way to the log. A hint is looked for only when the line is written.
+type cause struct {
+	table *Table
+	route string
+	err   error
+}
+
+// LogValue makes the text.
+func (c cause) LogValue() slog.Value { return slog.StringValue(c.Error()) }
+
+// Error is the error's text, and what a route that nobody has may have been meant to be.
+func (c cause) Error() string {
+	text := c.err.Error()
+	if public(c.err).Code == component.CodeNotFound && !c.table.Has(c.route) {
+		if meant := c.table.meant(c.route); meant != "" {
+			text += fmt.Sprintf("; did you mean %q?", meant)
+		}
+	}
+	return text
+}

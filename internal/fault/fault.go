@@ -1,0 +1,42 @@
+// Package fault makes the framework's own errors: values with a name, as errors.New makes them, that also have a code.
+// A handler that returns one, wrapped or not, answers its client with the code and the text, and not with "internal".
+package fault
+
+import (
+	"context"
+	"errors"
+)
+
+// The codes; package component has them for applications.
+const (
+	NotFound    = "not_found"
+	Invalid     = "invalid_argument"
+	Exists      = "already_exists"
+	Exhausted   = "resource_exhausted"
+	Unavailable = "unavailable"
+	Deadline    = "deadline_exceeded"
+)
+
+// Error is an error with a code. It is immutable.
+type Error struct{ code, text string }
+
+// New returns an error that is equal to no other. Clients see the text, so it holds nothing of the application's.
+func New(code, text string) error { return &Error{code, text} }
+
+// Error returns the text.
+func (e *Error) Error() string { return e.text }
+
+// Of returns the code and the text for clients of the first such error that err is or wraps. A context that has ended is
+// one, too.
+func Of(err error) (code, text string, ok bool) {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return e.code, e.text, true
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return Deadline, "no answer in time", true
+	case errors.Is(err, context.Canceled):
+		return Deadline, "nobody waits for the answer any more", true
+	}
+	return "", "", false
+}
