@@ -67,13 +67,14 @@ func TestClusterOverflowOfABackendsLink(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fabric) {
 		m := f.start(t, masterAddr, handlers(nil))
 		g := f.start(t, "gate:1", handlers(nil))
-		release := make(chan struct{})
+		release, ran := make(chan struct{}), make(chan struct{})
 		var waits *session.Session
 		var mid uint64
 		b := f.start(t, "back:1", handlers(backend(fns{
 			"Back.Slow": func(context.Context, *session.Session, []byte) error { <-release; return nil },
 			"Back.Later": func(_ context.Context, s *session.Session, _ []byte) error {
 				waits, mid = s, s.LastMid()
+				close(ran)
 				return nil
 			},
 		})), nano.WithLinkQueue(1<<10))
@@ -82,6 +83,7 @@ func TestClusterOverflowOfABackendsLink(t *testing.T) {
 		bad.Ready(acceptErrors)
 		good.Ready(acceptErrors)
 		good.Request("Back.Later", nil)
+		<-ran // before Back.Slow, behind which nothing runs
 		answers := messages(good)
 		sent := make(chan error, 1)
 		go func() { sent <- bad.SendRaw(packets(1000, "Back.Slow", 1000)) }()

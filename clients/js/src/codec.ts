@@ -27,7 +27,7 @@ export type PacketType = (typeof Packet)[keyof typeof Packet];
 export const Type = { Request: 0, Notify: 1, Response: 2, Push: 3 } as const;
 export type MessageType = (typeof Type)[keyof typeof Type];
 
-const EMPTY = new Uint8Array(0);
+export const EMPTY = new Uint8Array(0);
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });

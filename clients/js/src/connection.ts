@@ -85,8 +85,8 @@ export interface Events {
 /**
  * A connection to a node, and those that follow when it is lost. Made closed: `open` opens it, as `connect` does.
  *
- * Requests that were under way when the connection was lost fail with `unavailable`; what is sent while it is away waits,
- * up to a bound. The server has a new session for each connection: sign in by the handshake (`user`) or at each state
+ * Requests that were under way when the connection was lost fail with `unavailable`, and so do those that wait when the
+ * first connection cannot be made. What is sent while a connection is away waits for the next, up to a bound. The server has a new session for each connection: sign in by the handshake (`user`) or at each state
  * `open`; what is sent in that event goes before what waited.
  */
 export class Connection<R extends Routes = Routes> {
@@ -113,11 +113,11 @@ export class Connection<R extends Routes = Routes> {
           changed("open", undefined, 0, again);
         },
         _message: (message) => {
-          if (message.type === Wire.RESPONSE) this._line._settle(Number(message.id), undefined, message);
+          if (message.type === Wire.RESPONSE) this._line._settle(message.id, undefined, message);
           else if (message.type === Wire.PUSH) this._pushes._emit(message.route, message.data);
         },
         _ioError: () => {}, // its end follows, and says as much
-        _error: (err, settled) => settled || this._tell("error", err),
+        _error: (err) => this._tell("error", err),
         _changed: changed,
       },
     );
@@ -183,7 +183,8 @@ export class Connection<R extends Routes = Routes> {
 
   /**
    * Sends and resolves to the answer. Rejects with a NanoError: the server's, or that of what happened on the way; after
-   * the timeout; and when the signal says so (the server is not told).
+   * the timeout; and when the signal says so (the server is not told). While a connection that was open is away, the
+   * request waits for the next; if that comes too late, the error is `unavailable` and says what keeps it away.
    */
   request<K extends Name<Requests<R>>>(
     route: K,
@@ -192,8 +193,7 @@ export class Connection<R extends Routes = Routes> {
     const { timeout = this._timeout, signal, serializer = this._serializer } = options;
     return new Promise((resolve, reject) => {
       let timer: ReturnType<typeof setTimeout> | undefined;
-      const fail = (code: string, message: string, details?: unknown) => this._line._settle(id, new NanoError(code, message, details));
-      const abort = () => fail("canceled", "canceled", signal!.reason);
+      const abort = () => this._line._settle(id, new NanoError("canceled", "canceled", signal!.reason));
       const settle = (err: NanoError | undefined, message?: Message) => {
         clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
@@ -207,7 +207,9 @@ export class Connection<R extends Routes = Routes> {
       };
       if (signal?.aborted) throw new NanoError("canceled", "canceled", signal.reason);
       const id = this._post(Wire.REQUEST, route, value, serializer, settle);
-      if (timeout > 0 && timeout < 2 ** 31) timer = setTimeout(() => fail("deadline_exceeded", `no answer in ${timeout} ms`), timeout);
+      if (timeout > 0 && timeout < 2 ** 31) {
+        timer = setTimeout(() => this._line._expire(id, new NanoError("deadline_exceeded", `no answer in ${timeout} ms`)), timeout);
+      }
       signal?.addEventListener("abort", abort);
     });
   }
@@ -232,7 +234,7 @@ export class Connection<R extends Routes = Routes> {
 }
 
 /** What a server says of a request that failed: `{"code", "error"}`, unless the application gave it another shape. */
-function serverError(data: Uint8Array): NanoError {
+export function serverError(data: Uint8Array): NanoError {
   const said = parseOr(data, data); // who knows another shape finds it in the details
   const { code = "internal", error = "failed" } = (said ?? {}) as { code?: unknown; error?: unknown };
   return new NanoError(String(code), String(error), said);

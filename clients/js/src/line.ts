@@ -45,7 +45,7 @@ export interface LineOptions {
   /** Requests and notifies that may wait for the connection to be open; more are refused. Default: 100. */
   queue?: number;
   /** What to ask the server for. Default: `["error", "gzip", "batch"]`. Never `gzip` where it cannot be unpacked. */
-  accept?: string[];
+  accept?: string[] | undefined;
   /**
    * Bytes that the body of a packet may have that is sent; a server that gets more ends the connection. Default: what the
    * server says in the handshake; 65536 if it says nothing, and for the handshake itself.
@@ -63,8 +63,8 @@ export interface LineOwner {
   _open(answer: Handshake, again: boolean): void;
   _message(message: Message, raw: Uint8Array): void;
   _ioError: (event: unknown) => void;
-  /** A message cannot be read, or one that waited cannot be sent. Settled: it was a request's, which has ended with it. */
-  _error(err: NanoError, settled: boolean): void;
+  /** A message cannot be read, or one that waited cannot be sent, and no request has ended with it. */
+  _error: (err: NanoError) => unknown;
   _changed(state: State, err: NanoError | undefined, retryAt: number): void;
 }
 
@@ -89,21 +89,24 @@ export interface Line {
    */
   _post(make: (id: number) => Make, settle?: Settle): number;
   /** Ends a request, which is forgotten. False if there is none with the id. */
-  _settle(id: number, err: NanoError | undefined, answer?: unknown): boolean;
+  _settle(id: unknown, err: NanoError | undefined, answer?: unknown): boolean;
+  /** Ends a request whose time is over: with what keeps the connection away, if that is what it still waits for. */
+  _expire(id: number, err: NanoError): void;
 }
 
 /** With raw, messages are not taken apart. */
 export function createLine(address: string, options: LineOptions, owner: LineOwner, raw?: boolean): Line {
   const { user, reconnect = true, queue: room = 100, accept = ["error", "gzip", "batch"] } = options;
-  const { min = 400, max = 15000, attempts = Infinity, steadyAfter = 5000, afterKick = ownReason } = reconnect === true ? {} : reconnect || {};
-  const queue = new Map<number, Make>(); // what waits; notifies have negative numbers
-  const pending = new Map<number, Settle>(); // requests without an answer
+  const { min = 400, max = 15000, attempts = Infinity, steadyAfter = 5000, afterKick = ownReason } = (reconnect || {}) as ReconnectOptions; // true has none of them
+  const queue = new Map<unknown, Make>(); // what waits; notifies have negative numbers
+  const pending = new Map<unknown, Settle>(); // requests without an answer
   let requests = 0;
   let notifies = 0;
   let dictionary: Dictionary;
   let limit = options.maxPacket; // of a body; what waits for the first handshake is measured after it
   let wanted = false;
   let again = false; // there was a connection before
+  let away: NanoError | undefined; // while attempts fail: why there is no connection
   let tried = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -115,9 +118,9 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
     const closed = state === "closed";
     if (closed) queue.clear();
     if (err) {
-      const { code, message, details } = err;
+      away = closed ? err : new NanoError("unavailable", err.message, err.details);
       for (const id of [...pending.keys()]) {
-        if (!queue.has(id)) line._settle(id, new NanoError(closed ? code : "unavailable", message, details));
+        if (!again || !queue.has(id)) line._settle(id, away);
       }
     }
     owner._changed(state, err, retryAt);
@@ -149,7 +152,7 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
   };
 
   // Whoever waits for what could not be read, or sent, is told.
-  const failed = (err: NanoError, id?: number | bigint) => owner._error(err, line._settle(Number(id), err));
+  const failed = (err: NanoError, id?: unknown) => line._settle(id, err) || owner._error(err);
 
   const opened = (answer: Handshake, dict: Dictionary, kept: VersionedDictionary | undefined) => {
     const link = line._link!;
@@ -217,6 +220,9 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
       queue.delete(id);
       settle?.(err, answer);
       return !!settle;
+    },
+    _expire(id, err) {
+      line._settle(id, tried && queue.has(id) ? away : err);
     },
   };
   return line;

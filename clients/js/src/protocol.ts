@@ -1,5 +1,5 @@
 // The codec under the names that v0.5's pages use in an `encode` or `decode` of their own.
-import { type PacketType, Packet, PacketDecoder, Type, decodeRaw, encodePacket, encodeRaw, fromUTF8, toBytes, toUTF8 } from "./codec.js";
+import { EMPTY, type PacketType, Packet, PacketDecoder, Type, decodeRaw, encodePacket, encodeRaw, fromUTF8, toBytes, toUTF8 } from "./codec.js";
 
 type Bytes = ArrayBuffer | ArrayBufferView | number[];
 
@@ -9,7 +9,7 @@ export interface Package {
   body: Uint8Array | null;
 }
 
-const bytesOf = (data?: Bytes | null) => (data ? toBytes(data) : new Uint8Array(0));
+const bytesOf = (data?: Bytes | null) => (data ? toBytes(data) : EMPTY);
 
 /** Packets, messages and strings to bytes and back. */
 export const Protocol = {

@@ -1,10 +1,11 @@
 // The face that pages written for nano v0.5 use: one object, callbacks, events.
 import { Wire, encodeRaw, toBytes } from "./codec.js";
+import { serverError } from "./connection.js";
 import { Emitter, type Listener } from "./emitter.js";
 import { NanoError, guard } from "./errors.js";
 import { type Line, type Settle, createLine } from "./line.js";
 import { SILENT } from "./link.js";
-import { json } from "./serializers.js";
+import { fromJSON, toJSON } from "./serializers.js";
 
 /* eslint-disable @typescript-eslint/no-explicit-any */
 
@@ -38,7 +39,8 @@ export interface InitParams {
 
 /**
  * A client as v0.5's pages know it. Events: a push under its route, and `close`, `disconnect`, `io-error`, `error`,
- * `heartbeat timeout`, `reconnect`, `onKick`.
+ * `heartbeat timeout`, `reconnect`, `onKick`. `error` comes for each request that gets no answer, with a NanoError and the
+ * route: the server has refused it, or there is no connection.
  */
 export interface Nano {
   /** Connects; a connection that is open is given up. The callback is called after each handshake, reconnections included. */
@@ -65,24 +67,28 @@ function address({ host, port, path = "", secure = (globalThis as { location?: L
   return `ws${secure ? "s" : ""}://${host}${port ? `:${port}` : ""}${path.replace(/^(?!\/|$)/, "/")}`;
 }
 
+// Why a connection ends that the page does not want any more. Its requests end with it without a word.
+const BY_PAGE = "disconnected";
+
 /** Makes a client. `nano` is one; a page that needs several connections makes more. */
 export function createNano(): Nano {
   const events = new Emitter();
+  const fail = (err: unknown, route?: string) => events._emit("error", err, route);
   let line: Line | undefined;
   let params: InitParams;
 
   const init = (given: InitParams, callback?: (socket: unknown) => void) => {
     const before = line;
     line = undefined;
-    before?._close("replaced");
+    before?._close(BY_PAGE);
     params = given;
     const mine: Line = (line = createLine(
       address(given),
       {
         user: given.user,
-        // Errors are not asked for: without, a request that fails gets no answer, as these pages expect.
-        accept: given.decode ? ["batch"] : ["gzip", "batch"],
-        reconnect: given.reconnect ? { attempts: given.maxReconnectAttempts ?? 10, afterKick: () => true } : false,
+        // What a page's own decode reads, it reads whole. All else: what is usual.
+        accept: given.decode && ["batch"],
+        reconnect: !!given.reconnect && { attempts: given.maxReconnectAttempts ?? 10, afterKick: () => true },
         queue: 1000,
       },
       {
@@ -92,21 +98,22 @@ export function createNano(): Nano {
           guard(() => callback?.(mine._link?._socket));
         },
         _message: (message, raw) => {
+          if (message?.error) return mine._settle(message.id, serverError(message.data));
           const { decode } = given;
           const decoded: DecodedMessage | undefined | null = decode
             ? decode(raw)
-            : { id: Number(message.id), route: message.route, body: json.decode(message.data, message.route, "push") };
+            : { id: message.id as number, route: message.route, body: fromJSON(message.data) };
           if (decoded?.id) mine._settle(decoded.id, undefined, decoded.body);
           else if (decoded?.route) events._emit(decoded.route, decoded.body);
         },
         _ioError: (event) => events._emit("io-error", event),
-        _error: (err) => events._emit("error", err),
+        _error: fail,
         _changed: (_, err) => {
           if (!err || mine !== line) return;
           const { code, message, details } = err;
           if (message === SILENT) events._emit("heartbeat timeout");
           if (code === "kicked") events._emit("onKick", details);
-          else if (code !== "unavailable") events._emit("error", err);
+          else if (code !== "unavailable") fail(err);
           const event = (code === "unavailable" && details) || { type: "close", code: 1000, reason: message, wasClean: true };
           // Not within disconnect(): a page may do more before it expects to hear of it.
           void Promise.resolve().then(() => {
@@ -124,13 +131,13 @@ export function createNano(): Nano {
     try {
       if (!line) throw new NanoError("unavailable", "not connected");
       const { encode } = params;
-      const data = encode ? undefined : json.encode(msg, route, "request");
+      const data = encode ? undefined : toJSON(msg);
       line._post((id) => {
         const body = encode && toBytes(encode(id, route, msg));
         return (dictionary) => body ?? encodeRaw(id ? Wire.REQUEST : Wire.NOTIFY, id, dictionary.codes.get(route) ?? route, data!);
       }, settle);
     } catch (err) {
-      events._emit("error", err);
+      fail(err, route);
     }
   };
 
@@ -150,10 +157,11 @@ export function createNano(): Nano {
       msg ||= {};
       route ||= msg.route;
       if (!route) return;
-      post(route, msg, (err, body) => err || guard(() => callback?.(body))); // of errors, those that matter are events
+      // The callback gets no errors, as ever.
+      post(route, msg, (err, body) => (err ? err.message === BY_PAGE || fail(err, route) : guard(() => callback?.(body))));
     },
     notify: (route, msg) => post(route, msg || {}),
-    disconnect: () => line?._close("disconnected"),
+    disconnect: () => line?._close(BY_PAGE),
     on,
     once(event, listener) {
       events._add(event, listener, true);
@@ -165,7 +173,7 @@ export function createNano(): Nano {
       return nano;
     },
     listeners: (event) => events._listeners(event),
-    hasListeners: (event) => events._listeners(event).length > 0,
+    hasListeners: (event) => !!events._listeners(event)[0],
     addEventListener: on,
     removeListener: off,
     removeAllListeners: off,

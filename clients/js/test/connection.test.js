@@ -223,6 +223,43 @@ test("requests under way fail when the connection is lost; those that wait go wi
   assert.equal(await kept, 1);
 });
 
+test("without a server, a request fails at once with the cause, and what it interrupts waits for its return", async () => {
+  for (const reconnect of [true, false, { attempts: 3 }]) {
+    const connection = dial({ reconnect });
+    const reply = fails(connection.request("a"), "unavailable", "wrong port");
+    await net.last().lose({ type: "close", code: 1006, reason: "wrong port" });
+    await reply;
+    connection.close();
+  }
+  const silent = dial({ handshakeTimeout: 1000 });
+  const reply = fails(silent.request("a", {}, { timeout: 0 }), "unavailable", "no answer from the server");
+  await later(1000);
+  await reply;
+  silent.close();
+});
+
+test("a request that waits for the connection to come back ends with what keeps it away", async () => {
+  const connection = await opened({ reconnect: { min: 100, max: 100 } });
+  await net.last().lose();
+  const kept = connection.request("kept", {}, { timeout: 5000 });
+  const given = fails(connection.request("given up", {}, { timeout: 250 }), "unavailable", "cannot connect");
+  await later(100);
+  await net.last().lose();
+  await later(100);
+  await net.last().lose();
+  await later(50);
+  await given;
+  await later(50);
+  await net.last().open();
+  const socket = net.last();
+  assert.deepEqual(socket.messages().map(({ route }) => route), ["kept"]);
+  const slow = fails(connection.request("slow", {}, { timeout: 100 }), "deadline_exceeded"); // this one was sent
+  await socket.receive(socket.message({ type: Type.Response, id: socket.messages()[0].id, data: 1 }));
+  assert.equal(await kept, 1);
+  await later(100);
+  await slow;
+});
+
 test("it comes back with growing waits, up to the limits", async () => {
   const connection = dial({ reconnect: { min: 100, max: 500, attempts: 4, steadyAfter: 1000 } });
   const waits = [];

@@ -440,11 +440,51 @@ describe("v0.5's face", { timeout: 60_000 }, () => {
     assert.deepEqual(events, ["disconnect", "reconnect"]);
   });
 
-  test("an answer that is an error is an answer, where the node gives them to all", async () => {
-    const server = await serve("-errors");
+  for (const args of [[], ["-errors"]]) {
+    test(`a request that the node refuses is an error event, and no answer: ${args}`, async () => {
+      const server = await serve(...args);
+      const nano = enter();
+      await init(nano, server);
+      const got = [];
+      nano.on("error", ({ code, message, details }, route) => got.push([code, message, details, route]));
+      const answer = ({ text }) => got.push(text);
+      const refused = heard(nano, "error");
+      nano.request("test.fail", { text: "x" }, answer);
+      await refused;
+      nano.request("no.such", answer);
+      await new Promise((resolve) => nano.request("test.echo", { text: "fine" }, (msg) => resolve(answer(msg))));
+      assert.deepEqual(got[0], ["full", "no room for x", { code: "full", error: "no room for x" }, "test.fail"]);
+      assert.deepEqual([got[1][0], got[1][3]], ["not_found", "no.such"]);
+      assert.deepEqual(got.slice(2), ["fine"]);
+    });
+  }
+
+  test("a request whose connection cannot be made, or ends, is an error event; one that the page ends is not", async () => {
     const nano = enter();
+    const got = [];
+    nano.on("error", ({ code, message }, route) => got.push([code, message, route]));
+    const answer = () => got.push("an answer");
+    void init(nano, { url: "http://127.0.0.1:1" });
+    nano.request("test.echo", answer);
+    await heard(nano, "disconnect");
+    assert.deepEqual(got.splice(0), [["unavailable", "cannot connect", "test.echo"]]);
+    nano.request("test.echo", answer);
+    assert.deepEqual(got.splice(0), [["unavailable", "not connected", "test.echo"]]);
+
+    const server = await serve();
     await init(nano, server);
-    assert.deepEqual(await new Promise((resolve) => nano.request("test.fail", { text: "x" }, resolve)), { code: "full", error: "no room for x" });
+    nano.request("test.silent", answer);
+    const gone = heard(nano, "disconnect");
+    nano.notify("test.close");
+    await gone;
+    assert.deepEqual(got.splice(0), [["unavailable", "connection lost", "test.silent"]]);
+
+    await init(nano, server);
+    nano.request("test.silent", answer);
+    const left = heard(nano, "disconnect");
+    nano.disconnect();
+    await left;
+    assert.deepEqual(got, []);
   });
 
   test("a node that falls silent", async () => {

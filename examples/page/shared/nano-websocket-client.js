@@ -324,7 +324,7 @@ var platformWebSocket = () => globalThis.WebSocket;
 var LIMIT = 65536;
 function createLine(address2, options, owner, raw) {
   const { user, reconnect = true, queue: room = 100, accept = ["error", "gzip", "batch"] } = options;
-  const { min = 400, max = 15e3, attempts = Infinity, steadyAfter = 5e3, afterKick = ownReason } = reconnect === true ? {} : reconnect || {};
+  const { min = 400, max = 15e3, attempts = Infinity, steadyAfter = 5e3, afterKick = ownReason } = reconnect || {};
   const queue = /* @__PURE__ */ new Map();
   const pending = /* @__PURE__ */ new Map();
   let requests = 0;
@@ -333,6 +333,7 @@ function createLine(address2, options, owner, raw) {
   let limit = options.maxPacket;
   let wanted = false;
   let again = false;
+  let away;
   let tried = 0;
   let timer;
   const online = () => line._open();
@@ -342,9 +343,9 @@ function createLine(address2, options, owner, raw) {
     const closed = state === "closed";
     if (closed) queue.clear();
     if (err) {
-      const { code, message, details } = err;
+      away = closed ? err : new NanoError("unavailable", err.message, err.details);
       for (const id of [...pending.keys()]) {
-        if (!queue.has(id)) line._settle(id, new NanoError(closed ? code : "unavailable", message, details));
+        if (!again || !queue.has(id)) line._settle(id, away);
       }
     }
     owner._changed(state, err, retryAt);
@@ -372,7 +373,7 @@ function createLine(address2, options, owner, raw) {
     }
     change("connecting");
   };
-  const failed = (err, id) => owner._error(err, line._settle(Number(id), err));
+  const failed = (err, id) => line._settle(id, err) || owner._error(err);
   const opened = (answer, dict, kept) => {
     const link = line._link;
     dictionary = dict;
@@ -436,6 +437,9 @@ function createLine(address2, options, owner, raw) {
       queue.delete(id);
       settle?.(err, answer);
       return !!settle;
+    },
+    _expire(id, err) {
+      line._settle(id, tried && queue.has(id) ? away : err);
     }
   };
   return line;
@@ -444,122 +448,16 @@ var ownReason = (reason) => reason === "server shutdown" || reason === "slow con
 
 // src/serializers.ts
 var isBinary = (value) => value instanceof ArrayBuffer || ArrayBuffer.isView(value);
-var json = {
-  encode: (value) => isBinary(value) ? toBytes(value) : toUTF8(JSON.stringify(value ?? {})),
-  decode: (data) => data.length ? JSON.parse(fromUTF8(data)) : void 0
-};
+var toJSON = (value) => isBinary(value) ? toBytes(value) : toUTF8(JSON.stringify(value ?? {}));
+var fromJSON = (data) => data.length ? JSON.parse(fromUTF8(data)) : void 0;
+var json = { encode: toJSON, decode: fromJSON };
 var bytes = {
-  encode: (value = new Uint8Array(0)) => {
+  encode: (value = EMPTY) => {
     if (isBinary(value)) return toBytes(value);
     throw new TypeError("not binary");
   },
   decode: (data) => data
 };
-
-// src/v05.ts
-function address({ host, port, path = "", secure = globalThis.location?.protocol === "https:" }) {
-  return `ws${secure ? "s" : ""}://${host}${port ? `:${port}` : ""}${path.replace(/^(?!\/|$)/, "/")}`;
-}
-function createNano() {
-  const events = new Emitter();
-  let line;
-  let params;
-  const init = (given, callback) => {
-    const before = line;
-    line = void 0;
-    before?._close("replaced");
-    params = given;
-    const mine = line = createLine(
-      address(given),
-      {
-        user: given.user,
-        // Errors are not asked for: without, a request that fails gets no answer, as these pages expect.
-        accept: given.decode ? ["batch"] : ["gzip", "batch"],
-        reconnect: given.reconnect ? { attempts: given.maxReconnectAttempts ?? 10, afterKick: () => true } : false,
-        queue: 1e3
-      },
-      {
-        _open: (answer, again) => {
-          if (again) events._emit("reconnect");
-          guard(() => given.handshakeCallback?.(answer.user));
-          guard(() => callback?.(mine._link?._socket));
-        },
-        _message: (message, raw) => {
-          const { decode } = given;
-          const decoded = decode ? decode(raw) : { id: Number(message.id), route: message.route, body: json.decode(message.data, message.route, "push") };
-          if (decoded?.id) mine._settle(decoded.id, void 0, decoded.body);
-          else if (decoded?.route) events._emit(decoded.route, decoded.body);
-        },
-        _ioError: (event) => events._emit("io-error", event),
-        _error: (err) => events._emit("error", err),
-        _changed: (_, err) => {
-          if (!err || mine !== line) return;
-          const { code, message, details } = err;
-          if (message === SILENT) events._emit("heartbeat timeout");
-          if (code === "kicked") events._emit("onKick", details);
-          else if (code !== "unavailable") events._emit("error", err);
-          const event = code === "unavailable" && details || { type: "close", code: 1e3, reason: message, wasClean: true };
-          void Promise.resolve().then(() => {
-            events._emit("close", event);
-            events._emit("disconnect", event);
-          });
-        }
-      },
-      !!given.decode
-    );
-    line._open();
-  };
-  const post = (route, msg, settle) => {
-    try {
-      if (!line) throw new NanoError("unavailable", "not connected");
-      const { encode } = params;
-      const data = encode ? void 0 : json.encode(msg, route, "request");
-      line._post((id) => {
-        const body = encode && toBytes(encode(id, route, msg));
-        return (dictionary) => body ?? encodeRaw(id ? 0 /* REQUEST */ : 1 /* NOTIFY */, id, dictionary.codes.get(route) ?? route, data);
-      }, settle);
-    } catch (err) {
-      events._emit("error", err);
-    }
-  };
-  const on = (event, listener) => {
-    events._add(event, listener);
-    return nano2;
-  };
-  const off = (event, listener) => {
-    events._remove(event, listener);
-    return nano2;
-  };
-  const nano2 = {
-    init,
-    request(route, msg, callback) {
-      if (typeof msg === "function" && !callback) [msg, callback] = [{}, msg];
-      msg || (msg = {});
-      route || (route = msg.route);
-      if (!route) return;
-      post(route, msg, (err, body) => err || guard(() => callback?.(body)));
-    },
-    notify: (route, msg) => post(route, msg || {}),
-    disconnect: () => line?._close("disconnected"),
-    on,
-    once(event, listener) {
-      events._add(event, listener, true);
-      return nano2;
-    },
-    off,
-    emit(event, ...args) {
-      events._emit(event, ...args);
-      return nano2;
-    },
-    listeners: (event) => events._listeners(event),
-    hasListeners: (event) => events._listeners(event).length > 0,
-    addEventListener: on,
-    removeListener: off,
-    removeAllListeners: off,
-    removeEventListener: off
-  };
-  return nano2;
-}
 
 // src/connection.ts
 var Connection = class {
@@ -579,13 +477,13 @@ var Connection = class {
           changed("open", void 0, 0, again);
         },
         _message: (message) => {
-          if (message.type === 2 /* RESPONSE */) this._line._settle(Number(message.id), void 0, message);
+          if (message.type === 2 /* RESPONSE */) this._line._settle(message.id, void 0, message);
           else if (message.type === 3 /* PUSH */) this._pushes._emit(message.route, message.data);
         },
         _ioError: () => {
         },
         // its end follows, and says as much
-        _error: (err, settled) => settled || this._tell("error", err),
+        _error: (err) => this._tell("error", err),
         _changed: changed
       }
     );
@@ -642,14 +540,14 @@ var Connection = class {
   }
   /**
    * Sends and resolves to the answer. Rejects with a NanoError: the server's, or that of what happened on the way; after
-   * the timeout; and when the signal says so (the server is not told).
+   * the timeout; and when the signal says so (the server is not told). While a connection that was open is away, the
+   * request waits for the next; if that comes too late, the error is `unavailable` and says what keeps it away.
    */
   request(route, ...[value, options = {}]) {
     const { timeout = this._timeout, signal, serializer = this._serializer } = options;
     return new Promise((resolve, reject) => {
       let timer;
-      const fail = (code, message, details) => this._line._settle(id, new NanoError(code, message, details));
-      const abort = () => fail("canceled", "canceled", signal.reason);
+      const abort = () => this._line._settle(id, new NanoError("canceled", "canceled", signal.reason));
       const settle = (err, message) => {
         clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
@@ -663,7 +561,9 @@ var Connection = class {
       };
       if (signal?.aborted) throw new NanoError("canceled", "canceled", signal.reason);
       const id = this._post(0 /* REQUEST */, route, value, serializer, settle);
-      if (timeout > 0 && timeout < 2 ** 31) timer = setTimeout(() => fail("deadline_exceeded", `no answer in ${timeout} ms`), timeout);
+      if (timeout > 0 && timeout < 2 ** 31) {
+        timer = setTimeout(() => this._line._expire(id, new NanoError("deadline_exceeded", `no answer in ${timeout} ms`)), timeout);
+      }
       signal?.addEventListener("abort", abort);
     });
   }
@@ -694,8 +594,116 @@ function connect(url, options) {
   return connection;
 }
 
+// src/v05.ts
+function address({ host, port, path = "", secure = globalThis.location?.protocol === "https:" }) {
+  return `ws${secure ? "s" : ""}://${host}${port ? `:${port}` : ""}${path.replace(/^(?!\/|$)/, "/")}`;
+}
+var BY_PAGE = "disconnected";
+function createNano() {
+  const events = new Emitter();
+  const fail = (err, route) => events._emit("error", err, route);
+  let line;
+  let params;
+  const init = (given, callback) => {
+    const before = line;
+    line = void 0;
+    before?._close(BY_PAGE);
+    params = given;
+    const mine = line = createLine(
+      address(given),
+      {
+        user: given.user,
+        // What a page's own decode reads, it reads whole. All else: what is usual.
+        accept: given.decode && ["batch"],
+        reconnect: !!given.reconnect && { attempts: given.maxReconnectAttempts ?? 10, afterKick: () => true },
+        queue: 1e3
+      },
+      {
+        _open: (answer, again) => {
+          if (again) events._emit("reconnect");
+          guard(() => given.handshakeCallback?.(answer.user));
+          guard(() => callback?.(mine._link?._socket));
+        },
+        _message: (message, raw) => {
+          if (message?.error) return mine._settle(message.id, serverError(message.data));
+          const { decode } = given;
+          const decoded = decode ? decode(raw) : { id: message.id, route: message.route, body: fromJSON(message.data) };
+          if (decoded?.id) mine._settle(decoded.id, void 0, decoded.body);
+          else if (decoded?.route) events._emit(decoded.route, decoded.body);
+        },
+        _ioError: (event) => events._emit("io-error", event),
+        _error: fail,
+        _changed: (_, err) => {
+          if (!err || mine !== line) return;
+          const { code, message, details } = err;
+          if (message === SILENT) events._emit("heartbeat timeout");
+          if (code === "kicked") events._emit("onKick", details);
+          else if (code !== "unavailable") fail(err);
+          const event = code === "unavailable" && details || { type: "close", code: 1e3, reason: message, wasClean: true };
+          void Promise.resolve().then(() => {
+            events._emit("close", event);
+            events._emit("disconnect", event);
+          });
+        }
+      },
+      !!given.decode
+    );
+    line._open();
+  };
+  const post = (route, msg, settle) => {
+    try {
+      if (!line) throw new NanoError("unavailable", "not connected");
+      const { encode } = params;
+      const data = encode ? void 0 : toJSON(msg);
+      line._post((id) => {
+        const body = encode && toBytes(encode(id, route, msg));
+        return (dictionary) => body ?? encodeRaw(id ? 0 /* REQUEST */ : 1 /* NOTIFY */, id, dictionary.codes.get(route) ?? route, data);
+      }, settle);
+    } catch (err) {
+      fail(err, route);
+    }
+  };
+  const on = (event, listener) => {
+    events._add(event, listener);
+    return nano2;
+  };
+  const off = (event, listener) => {
+    events._remove(event, listener);
+    return nano2;
+  };
+  const nano2 = {
+    init,
+    request(route, msg, callback) {
+      if (typeof msg === "function" && !callback) [msg, callback] = [{}, msg];
+      msg || (msg = {});
+      route || (route = msg.route);
+      if (!route) return;
+      post(route, msg, (err, body) => err ? err.message === BY_PAGE || fail(err, route) : guard(() => callback?.(body)));
+    },
+    notify: (route, msg) => post(route, msg || {}),
+    disconnect: () => line?._close(BY_PAGE),
+    on,
+    once(event, listener) {
+      events._add(event, listener, true);
+      return nano2;
+    },
+    off,
+    emit(event, ...args) {
+      events._emit(event, ...args);
+      return nano2;
+    },
+    listeners: (event) => events._listeners(event),
+    hasListeners: (event) => !!events._listeners(event)[0],
+    addEventListener: on,
+    removeListener: off,
+    removeAllListeners: off,
+    removeEventListener: off
+  };
+  return nano2;
+}
+
 // src/protocol.ts
-var bytesOf = (data) => data ? toBytes(data) : new Uint8Array(0);
+var bytesOf = (data) => data ? toBytes(data) : EMPTY;
 var Protocol = {
   strencode: toUTF8,
   strdecode: (data) => fromUTF8(toBytes(data)),
