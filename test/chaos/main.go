@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command chaos runs a cluster of real processes (a master, two gates, three backends) under load, and kills
 // them, stops them, starts them again, and cuts or slows the connections between them. It ends with 0
 // when each request had one outcome; nothing ran twice, out of order, as somebody else, or long
@@ -120,7 +122,7 @@ func (p *play) chaos(only string) (err error) {
 		return fmt.Errorf("before any fault: %w", err)
 	}
 	for i := range p.clients {
-		c := &player{play: p, n: i, rng: rand.New(rand.NewPCG(p.seed, uint64(i)+1))} //nolint:gosec // no secret
+		c := &player{play: p, n: i, rng: rand.New(rand.NewPCG(p.seed, uint64(i)+1))}
 		p.all.Go(c.run)
 	}
 	if err := p.suffer(only); err != nil {
@@ -141,7 +143,7 @@ func (p *play) say(format string, a ...any) {
 
 // suffer causes faults until the time is over.
 func (p *play) suffer(only string) error {
-	rng := rand.New(rand.NewPCG(p.seed, 0)) //nolint:gosec // no secret
+	rng := rand.New(rand.NewPCG(p.seed, 0))
 	faults := faults()
 	if only != "" {
 		faults = slices.DeleteFunc(faults, func(f fault) bool { return !slices.Contains(strings.Split(only, ","), f.name) })

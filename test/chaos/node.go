@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -83,7 +85,7 @@ func address(name string) string { return name + ":3250" }
 func runNode(name, run, hub string) error {
 	slog.SetDefault(slog.New(slog.NewTextHandler(logOutput(), nil)))
 	n := &nodeProcess{name: name, run: run, sessions: make(map[string]*served)}
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // the process ends it
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}

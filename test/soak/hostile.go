@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -136,7 +138,7 @@ func (h *hostile) sip(nc net.Conn, d time.Duration) error {
 	var one [1]byte
 	for end := time.Now().Add(d + slack); time.Now().Before(end); {
 		_ = nc.SetReadDeadline(end)
-		if _, err := nc.Read(one[:]); err != nil {
+		if n, _ := nc.Read(one[:]); n == 0 { // it has ended
 			return nil
 		}
 		if !h.load.pause(time.Second) {

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -43,11 +45,11 @@ func (l *load) begin() {
 	l.begun, l.slots = time.Now(), make(chan struct{}, 64)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	for i := range l.clients {
-		p := &player{load: l, n: i, rng: rand.New(rand.NewPCG(l.seed, uint64(i)))} //nolint:gosec // no secret
+		p := &player{load: l, n: i, rng: rand.New(rand.NewPCG(l.seed, uint64(i)))}
 		l.all.Go(p.play)
 	}
 	for i := range l.hostiles() {
-		h := &hostile{load: l, rng: rand.New(rand.NewPCG(l.seed, 1<<32+uint64(i)))} //nolint:gosec // no secret
+		h := &hostile{load: l, rng: rand.New(rand.NewPCG(l.seed, 1<<32+uint64(i)))}
 		l.all.Go(h.attack)
 	}
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command soak puts a crowd of clients on one node and checks all that each of them gets: half of them over
 // WebSocket, one in fifty hostile in some sixty ways. The node is a process of its own. The program
 // ends with 0 when no answer or push was lost, doubled or out of order, every hostile connection was

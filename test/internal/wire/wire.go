@@ -4,6 +4,7 @@ package wire
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -48,7 +49,7 @@ type Conn struct {
 
 // Dial connects to an endpoint, without a handshake. A WebSocket is upgraded.
 func Dial(addr string, webSocket bool) (*Conn, error) {
-	nc, err := net.DialTimeout("tcp", addr, patience)
+	nc, err := (&net.Dialer{Timeout: patience}).DialContext(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
