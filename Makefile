@@ -26,10 +26,10 @@ fuzz: ## fuzz each target for a while (FUZZ=1m)
 	@.ci/fuzz.sh $(FUZZ)
 
 soak: ## put 10,000 clients on a node, hostile ones among them (FOR=10m)
-	go run ./test/soak -for $(FOR)
+	@.ci/trial.sh soak $(FOR)
 
 chaos: ## kill, stop and cut the processes of a cluster under load (FOR=10m)
-	go run ./test/chaos -for $(FOR)
+	@.ci/trial.sh chaos $(FOR)
 
 proto: ## generate the Go code of the .proto files
 	@.ci/proto.sh
