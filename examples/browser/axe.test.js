@@ -1,5 +1,7 @@
 // Axe looks at every page in the states that people meet: light and dark, 1280 and 390 pixels wide. Whoever uses a
 // screen reader, the keyboard or weak eyes must find nothing in the way, and least of all when something goes wrong.
+//
+//   LOOKS=folder node --test axe.test.js    writes a picture of each state, too
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import axe from "axe-core";
@@ -15,6 +17,7 @@ class Watched extends Person {
   // come visits a page, in the present run's device.
   static async come(browser, url, options, shown) {
     const person = await this.visit(browser, url, options);
+    person.context.setDefaultTimeout(60_000); // axe keeps a busy machine busy
     person.shown = shown;
     return person;
   }
@@ -23,7 +26,7 @@ class Watched extends Person {
   async look(name) {
     for (const colorScheme of schemes) {
       await this.page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-      if (process.env.SHOTS) await this.page.screenshot({ path: `${process.env.SHOTS}/${this.shown}-${colorScheme}-${name.replaceAll(/\W+/g, "-")}.png` });
+      if (process.env.LOOKS) await this.page.screenshot({ path: `${process.env.LOOKS}/${this.shown}-${colorScheme}-${name.replaceAll(/\W+/g, "-")}.png` });
       await this.page.evaluate(axe.source);
       const { violations } = await this.page.evaluate(() => globalThis.axe.run());
       for (const { id, help, nodes } of violations) {
@@ -147,20 +150,19 @@ describe("axe finds nothing", { timeout: 600_000 }, () => {
       await ada.button("Network figures").click();
       await ada.look("game with the figures");
       await ada.button("Network figures").click();
-      // Axe may need longer than the results are shown: they stay in the page as they are.
       await ada.page.locator("#result:not([hidden])").waitFor({ timeout: 60_000 });
-      await ada.page.evaluate(() => document.body.append(Object.assign(document.getElementById("game").cloneNode(true), { hidden: true })));
-      await server.stop();
-      await ada.page.locator("#game[data-stale]").first().waitFor();
-      await ada.page.locator("#banner:not([hidden])").first().waitFor();
       await ada.page.evaluate(() => {
-        const [live, results] = document.querySelectorAll("main.game");
-        live.replaceWith(results); // for as long as axe looks; what runs goes on with elements that are not in the page
-        results.hidden = false;
-        globalThis.live = live;
+        globalThis.paint = requestAnimationFrame;
+        globalThis.requestAnimationFrame = (frame) => (globalThis.frame = frame); // axe may need longer than results are shown
       });
       await ada.look("results");
-      await ada.page.evaluate(() => document.querySelector("main.game").replaceWith(globalThis.live));
+      await ada.page.evaluate(() => {
+        globalThis.requestAnimationFrame = globalThis.paint;
+        requestAnimationFrame(globalThis.frame);
+      });
+      await server.stop();
+      await ada.page.locator("#game[data-stale]").waitFor();
+      await ada.page.locator("#banner:not([hidden])").waitFor();
       await ada.look("the server is away");
       await ada.button("Leave the room").click();
       await ada.look("lobby, the server is away");
