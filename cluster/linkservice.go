@@ -399,7 +399,7 @@ func (n *Node) takeForClient(from *origin, f *link.Frame) {
 		err = c.Close()
 	case link.Bind:
 		uid := f.UID
-		n.sched.PushTask(func() { n.bindFor(s, uid) })
+		n.sched.PushTaskTo(laneOf(s), func() { n.bindFor(s, uid) })
 	default:
 		n.log.Debug("frame ignored", "peer", from.addr, "kind", f.Kind)
 	}

@@ -225,7 +225,7 @@ func (n *Node) prepare() (names []string, err error) {
 		return nil, err
 	}
 	cfg.Table, cfg.Log = n.table, n.front
-	cfg.NewSession, cfg.Opened, cfg.Closed = n.newSession, n.sessionOpened, n.sessionClosed
+	cfg.NewLane, cfg.NewSession, cfg.Opened, cfg.Closed = n.newLane, n.newSession, n.sessionOpened, n.sessionClosed
 	cfg.Bind, cfg.Unbind = n.bind, n.unbind
 	if len(n.Forwarded) > 0 {
 		cfg.ValueChanged = n.valueChanged
@@ -260,6 +260,7 @@ func (n *Node) schedulerOptions(name string) []scheduler.Option {
 		scheduler.WithIdle(n.gate.Help),
 		scheduler.WithStall(stallAfter, n.gate.Stalled),
 		scheduler.WithPrecision(n.TimerPrecision),
+		scheduler.WithAwaiting(n.WaitingCalls),
 		scheduler.WithSlow(max(slow, 0), func(s scheduler.Slow) {
 			n.front.Warn("a handler runs for long and holds up its scheduler", "scheduler", s.Scheduler, "route", s.Name, "for", s.For, "stack", s.Stack)
 		}),

@@ -38,6 +38,7 @@ const (
 	DefaultSendQueue        = 4 << 20 // bytes
 	DefaultSlowHandler      = time.Second
 	DefaultRetryInterval    = 3 * time.Second
+	DefaultSessionCalls     = 256
 )
 
 // Logger is v0.5's logger, which programs pass to nano.WithLogger. Only Println is ever called, from
@@ -110,6 +111,8 @@ type Options struct {
 	Routing          Routing                                               // chooses nodes; nil: random
 	Forwarded        []string                                              // keys of session values that backends see
 	Keeper           keeper.Keeper                                         // keeps the member list in the place of a master; nil: a master does
+	SessionCalls     int                                                   // handlers of one session that wait in a Call at a time; 0: 256
+	WaitingCalls     int                                                   // handlers that wait in a Call on one scheduler; 0: 16,384
 	LinkQueue        int                                                   // bytes that wait for another node; 0: 64 MiB
 	MaxLoss          float64                                               // share of its nodes that the master drops at once; 0: half, 1: all
 
@@ -172,7 +175,7 @@ func (o *Options) check() error {
 		name string
 		n    int
 	}{{"MaxPacket", o.MaxPacket}, {"MaxConnections", o.MaxConnections}, {"SendQueue", o.SendQueue}, {"GzipMin", o.GzipMin}, {"LinkQueue", o.LinkQueue},
-		{"MissedHeartbeats", o.MissedHeartbeats}} {
+		{"MissedHeartbeats", o.MissedHeartbeats}, {"SessionCalls", o.SessionCalls}, {"WaitingCalls", o.WaitingCalls}} {
 		if n.n < 0 {
 			bad("%s is %d: it cannot be negative", n.name, n.n)
 		}

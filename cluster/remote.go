@@ -11,6 +11,7 @@ import (
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
 )
 
@@ -36,6 +37,8 @@ type remote struct {
 	key  remoteKey
 	way  *peer // to its gate; another one knows nothing of it
 	sess *session.Session
+	lane *scheduler.Lane
+	over chan struct{} // closed when the session has ended
 
 	mu     sync.Mutex
 	uid    int64               // as the gate knows it, or has been asked to
@@ -69,11 +72,11 @@ func (n *Node) remoteFor(key remoteKey, way *peer) (r *remote, fresh bool) {
 	if r = n.remotes.all[key]; r != nil || n.remotes.closed {
 		return r, false
 	}
-	r = &remote{node: n, key: key, way: way}
+	r = &remote{node: n, key: key, way: way, lane: n.newLane(), over: make(chan struct{})}
 	r.sess = session.NewWithID(r, key.id)
 	r.sess.SetLifetime(n.life)
 	n.remotes.all[key] = r
-	n.sched.PushTask(func() { n.life.Open(r.sess) })
+	n.sched.PushTaskTo(r.lane, func() { n.life.Open(r.sess) })
 	return r, true
 }
 
@@ -149,11 +152,18 @@ func (r *remote) end() {
 	}
 	r.told, r.ended = nil, true
 	r.mu.Unlock()
-	r.node.sched.PushTask(func() { r.node.life.Close(r.sess) })
+	close(r.over)
+	r.node.sched.EndLane(r.lane, func() { r.node.life.Close(r.sess) })
 }
 
 // Session returns the session.
 func (r *remote) Session() *session.Session { return r.sess }
+
+// Lane returns the order of the session's calls.
+func (r *remote) Lane() *scheduler.Lane { return r.lane }
+
+// Ended is closed when the session ends.
+func (r *remote) Ended() <-chan struct{} { return r.over }
 
 // gate is the way to the client.
 func (r *remote) gate() (*peer, error) {
@@ -425,7 +435,7 @@ func (r *remote) take(f *link.Frame) {
 	if r.late == 0 && (stale || was == 0 || was == uid) {
 		r.mu.Unlock()
 		if change(); bound {
-			r.node.sched.PushTask(tell)
+			r.node.sched.PushTaskTo(r.lane, tell)
 		}
 		return
 	}
@@ -447,7 +457,7 @@ func (r *remote) take(f *link.Frame) {
 	r.late++
 	r.turn.Store(&turn)
 	r.mu.Unlock()
-	r.node.sched.PushTask(func() {
+	r.node.sched.PushTaskTo(r.lane, func() {
 		turn()
 		tell()
 	})

@@ -3,8 +3,10 @@ package cluster
 import (
 	"errors"
 
+	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/internal/users"
+	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
 )
 
@@ -19,7 +21,7 @@ func (n *Node) newSession(e session.NetworkEntity) *session.Session {
 
 // sessionOpened has the hooks run on the scheduler, before the session's first message.
 func (n *Node) sessionOpened(s *session.Session) {
-	n.sched.PushTask(func() { n.life.Open(s) })
+	n.sched.PushTaskTo(laneOf(s), func() { n.life.Open(s) })
 }
 
 // sessionClosed has the hooks run on the scheduler, after the messages that came before the end.
@@ -29,7 +31,20 @@ func (n *Node) sessionClosed(s *session.Session) {
 	}
 	n.endUpstream(s)
 	n.conns.Decrement()
-	n.sched.PushTask(func() { n.life.Close(s) })
+	n.sched.EndLane(laneOf(s), func() { n.life.Close(s) })
+}
+
+// newLane makes the order of a session's calls.
+func (n *Node) newLane() *scheduler.Lane {
+	return n.sched.NewLane(or(n.SessionCalls, DefaultSessionCalls))
+}
+
+// laneOf returns the order of a session's calls.
+func laneOf(s *session.Session) *scheduler.Lane {
+	if e, ok := s.NetworkEntity().(dispatch.Laned); ok {
+		return e.Lane()
+	}
+	return nil
 }
 
 // endUpstream tells the nodes that know a session that it has ended.

@@ -47,6 +47,7 @@ type awaiter struct {
 	s         *Scheduler
 	name      string
 	goroutine uint64
+	lane      *Lane         // of the job; nil: of none
 	timer     bool          // called by a timer, which does not count as executed
 	turn      chan struct{} // has room for the one send
 }
@@ -80,6 +81,7 @@ func (s *Scheduler) yield() *awaiter {
 		s.awaiting = make(map[uint64]struct{})
 	}
 	s.awaiting[id] = struct{}{}
+	a.lane = s.awaitLocked(a.timer)
 	if !a.timer {
 		s.executed-- // the resumed call is what will count
 	}
@@ -118,12 +120,14 @@ func (s *Scheduler) regain(a *awaiter) {
 
 	<-a.turn
 	s.takeTurn(a.goroutine)
+	s.mu.Lock()
+	s.resumeLocked(a.lane)
+	s.resumed, s.resumedAt = a.lane, s.pos
 	if a.timer {
-		s.mu.Lock()
 		s.executed--
 		s.mark(phaseTimer, s.pos)
-		s.mu.Unlock()
 	}
+	s.mu.Unlock()
 }
 
 // pass hands the turn to the call that is to be resumed. The caller was the loop

@@ -8,6 +8,7 @@ import (
 const (
 	defaultName      = "scheduler"
 	defaultLimit     = 16384
+	defaultAwaits    = 16384
 	defaultSlow      = time.Second
 	defaultPrecision = time.Second
 )
@@ -21,6 +22,7 @@ type Option func(*config)
 type config struct {
 	name       string
 	limit      int
+	awaits     int
 	precision  time.Duration
 	slow       time.Duration
 	onSlow     func(Slow)
@@ -43,6 +45,9 @@ func makeConfig(opts []Option, log *slog.Logger) config {
 	}
 	if c.limit <= 0 {
 		c.limit = defaultLimit
+	}
+	if c.awaits <= 0 {
+		c.awaits = defaultAwaits
 	}
 	if c.precision <= 0 {
 		c.precision = defaultPrecision
@@ -74,6 +79,14 @@ func WithName(name string) Option {
 // for n <= 0, is 16384.
 func WithLimit(n int) Option {
 	return func(c *config) { c.limit = n }
+}
+
+// WithAwaiting sets how many calls may be in [Scheduler.Await] before lanes are held
+// back: from then on a lane that has such a call runs no other, and one that has
+// none runs one. Each call in Await holds a goroutine, so this bounds what they
+// take together. Tasks, timers and jobs without a lane count, and are not held back. The default, also for n <= 0, is 16384.
+func WithAwaiting(n int) Option {
+	return func(c *config) { c.awaits = n }
 }
 
 // WithSlow sets after what time a call that is still running is reported, once

@@ -123,12 +123,19 @@ func (s *Scheduler) letInLocked() {
 	}
 }
 
-// take gives the loop all that is queued as its next batch, which is empty if
-// only timers are due. It parks while there is nothing, and returns false at
+// take gives the loop its next batch: all that is queued, and what lanes give by
+// turns; it is empty if only timers are due. It parks while there is nothing, and returns false at
 // the end of the run, which comes after that of the last call in Await.
 func (s *Scheduler) take() bool {
 	s.mu.Lock()
-	for len(s.queue) == 0 {
+	oldest := time.Duration(math.MaxInt64)
+	for {
+		if len(s.queue) > 0 {
+			oldest = s.oldest
+		}
+		if oldest = s.gatherLocked(oldest); len(s.queue) > 0 {
+			break
+		}
 		if s.life == lifeClosing && len(s.awaiting) == 0 {
 			s.mu.Unlock()
 			return false
@@ -137,6 +144,7 @@ func (s *Scheduler) take() bool {
 			break
 		}
 		s.parked = true
+		s.pending.Store(false) // what lanes hold back does not count
 		s.mu.Unlock()
 		<-s.wake
 		s.mu.Lock()
@@ -148,8 +156,9 @@ func (s *Scheduler) take() bool {
 		last = nil
 	}
 	s.batch, s.queue = next, last[:0]
-	s.pending.Store(false)
+	s.pending.Store(s.lanes.count > 0)
 	s.size, s.pos, s.named = len(next), 0, 0
+	s.resumed, s.resumedAt = nil, 0
 	if n := len(s.names); n < len(next) || n > keep && len(next) <= n/4 {
 		s.names = make([]string, max(64, 1<<bits.Len(uint(len(next)))))
 	}
@@ -157,7 +166,7 @@ func (s *Scheduler) take() bool {
 	t := now()
 	s.started.Store(int64(t))
 	if len(next) > 0 {
-		s.wait = t - s.oldest
+		s.wait = t - oldest
 	}
 	s.letInLocked()
 	s.mu.Unlock()

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,9 +83,9 @@ type Scheduler struct {
 	log      *slog.Logger // limited: what is called may fail each time
 	cfg      config       // changes only when the loop does not run, which reads it without mu
 	life     life
-	queue    []Job               // what waits for the loop
+	queue    []Job               // what waits for the loop, but for lanes
 	oldest   time.Duration       // when the first of queue came
-	pending  atomic.Bool         // len(queue) > 0, for those without mu
+	pending  atomic.Bool         // something waits in queue or a lane, for those without mu
 	parked   bool                // the loop waits on wake; who clears this sends on it
 	room     chan struct{}       // closed when the queue was taken; nil: nobody waits
 	wake     chan struct{}       // one a run
@@ -96,7 +97,8 @@ type Scheduler struct {
 	dropped  uint64
 	wait     time.Duration // how long the first of the last batch had waited
 	size     int           // len(batch), for Stats
-	names    []string      // of the batch's jobs. The slice changes under mu; names[i] is written before state tells of i, and read under mu after it
+	lanes    lanes
+	names    []string // of the batch's jobs. The slice changes under mu; names[i] is written before state tells of i, and read under mu after it
 
 	due     atomic.Bool   // a timer is due
 	closing atomic.Bool   // life == lifeClosing
@@ -107,12 +109,15 @@ type Scheduler struct {
 
 	// What stands here belongs to the loop, that is, to the goroutine that has the turn.
 	batch []Job
-	pos   int      // next of batch to run
-	named int      // how many of batch have given their name
-	stage stage    // how far the batch is
-	lost  bool     // a timer is ending the goroutine, and has been reported
-	seq   uint32   // counts calls, so that two in a row differ
-	heir  *awaiter // the call that is to be resumed: this goroutine returns up to loop, which hands it the turn
+	pos   int    // next of batch to run
+	named int    // how many of batch have given their name
+	stage stage  // how far the batch is
+	lost  bool   // a timer is ending the goroutine, and has been reported
+	seq   uint32 // counts calls, so that two in a row differ
+	// resumed is the lane of the call that has come back from Await, and runs as job resumedAt of the batch.
+	resumed   *Lane
+	resumedAt int
+	heir      *awaiter // the call that is to be resumed: this goroutine returns up to loop, which hands it the turn
 
 	timers timers
 
@@ -184,6 +189,7 @@ func (s *Scheduler) Close() {
 		s.life = lifeClosed
 		s.dropped += uint64(len(s.queue))
 		s.queue = nil
+		s.dropLanesLocked()
 		s.pending.Store(false)
 		s.timers.close()
 		s.letInLocked()
@@ -194,6 +200,7 @@ func (s *Scheduler) Close() {
 		s.closing.Store(true)
 		s.timers.close()
 		s.letInLocked()
+		s.closeLanesLocked()
 	}
 	done, w := s.done, s.watch
 	_, inside := s.awaiting[id] // in the function that Await was given
@@ -242,6 +249,7 @@ func (s *Scheduler) leave() {
 	s.due.Store(false)
 	s.executed += uint64(len(s.batch))
 	s.batch, s.queue, s.names, s.size, s.pos = nil, nil, nil, 0, 0
+	s.lanes.runs, s.lanes.spare, s.resumed, s.resumedAt = nil, nil, nil, 0
 	s.mark(phaseIdle, 0)
 	s.leaveTurn()
 	done := s.done
@@ -272,7 +280,7 @@ func (s *Scheduler) Stats() Stats {
 	phase, index := unmark(s.state.Load())
 	st := Stats{
 		Name:     s.cfg.name,
-		Queued:   len(s.queue) + s.size - index,
+		Queued:   len(s.queue) + s.lanes.jobs + s.size - index,
 		Wait:     s.wait,
 		Executed: s.executed + uint64(index),
 		Dropped:  s.dropped,
@@ -285,8 +293,8 @@ func (s *Scheduler) Stats() Stats {
 		st.Queued--
 	}
 	t := now()
-	if len(s.queue) > 0 {
-		st.Wait = max(st.Wait, t-s.oldest)
+	if oldest := s.oldestLocked(); oldest != math.MinInt64 {
+		st.Wait = max(st.Wait, t-oldest)
 	}
 	if phase != phaseIdle {
 		st.Since = time.Now().Add(time.Duration(s.started.Load()) - t)

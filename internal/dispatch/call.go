@@ -28,6 +28,8 @@ type call struct {
 	raw   []byte
 	meter Meter // nil, or to be told that the call has left the queue
 	cost  int
+	err   error  // not nil: the message was refused, and this is its answer, in the order of the others
+	name  string // of the route, where there is no route
 }
 
 // Meter is told when messages that were counted somewhere have left the queue: cost bytes of them. It is called from any
@@ -37,12 +39,22 @@ type Meter interface{ Spent(cost int) }
 var calls = sync.Pool{New: func() any { return new(call) }}
 
 // Name is the route, for the scheduler's reports.
-func (c *call) Name() string { return c.route.name }
+func (c *call) Name() string {
+	if c.route == nil {
+		return "message refused"
+	}
+	return c.route.name
+}
 
 // Run calls the handler and answers. It is what a scheduler runs.
 func (c *call) Run() {
 	defer c.end()
 	c.spend()
+	if c.err != nil {
+		c.peer.Enter(c.mid)
+		c.table.refuse(c.peer, c.mid, c.name, c.err)
+		return
+	}
 	s := c.peer.Session()
 	h := c.route.handler
 	if p, ok := c.peer.(Awaited); ok && p.Over() {
@@ -169,87 +181,6 @@ func CallOf(ctx context.Context) (s *session.Session, route string, mid uint64, 
 	return c.session, c.route.name, c.mid, true
 }
 
-// Batch gathers the calls of one read. It belongs to the goroutine that reads.
-type Batch struct {
-	table *Table
-	jobs  []scheduler.Job
-	sched *scheduler.Scheduler // whose jobs they are
-	posts bool                 // never waits for a scheduler
-	meter Meter                // of the message that is being added, until its call has it
-	cost  int
-}
-
-var batches = sync.Pool{New: func() any { return new(Batch) }}
-
-// Begin returns an empty batch; Submit gives it back.
-func (t *Table) Begin() *Batch {
-	b := batches.Get().(*Batch)
-	b.table = t
-	return b
-}
-
-// BeginMetered returns an empty batch that never waits for a scheduler that is full: what goes into it is bounded by who
-// sends it, who is told by meters.
-func (t *Table) BeginMetered() *Batch {
-	b := t.Begin()
-	b.posts = true
-	return b
-}
-
-// AddMetered is Add for a message that was counted: m is told of its cost when it leaves the queue, which may be at once.
-func (b *Batch) AddMetered(p Peer, v codec.View, m Meter, cost int) {
-	b.meter, b.cost = m, cost
-	defer func() { // also of code of the application's that panics
-		if b.meter != nil { // there was no call for it
-			b.meter = nil
-			m.Spent(cost)
-		}
-	}()
-	b.Add(p, v)
-}
-
-// Add prepares the call that message v asks for. v is borrowed; nothing of it is kept. A message that cannot be
-// served is answered at once. Messages of one session keep their order also where they go to two schedulers in
-// turn: each is handed over before the other begins.
-func (b *Batch) Add(p Peer, v codec.View) {
-	t := b.table
-	switch v.Type {
-	case codec.Request:
-		t.counters.Requests.Add(1)
-	case codec.Notify:
-		t.counters.Notifies.Add(1)
-		v.ID = 0
-	default:
-		t.counters.Ignored.Add(1)
-		t.cfg.Log.Debug("message ignored: only a server sends this type", "type", v.Type, "session", p.Session().ID())
-		return
-	}
-	r, name := t.find(v)
-	data, err := t.payload(v)
-	if err != nil {
-		t.refuse(p, v.ID, name, err)
-		return
-	}
-	if t.cfg.Debug {
-		t.cfg.MessageLog.Info("message", "type", v.Type, "route", name, "mid", v.ID, "session", p.Session().ID(), "bytes", len(data))
-	}
-	if t.inbound != nil && !isEmpty(t.inbound) {
-		m := &codec.Message{Type: v.Type, ID: v.ID, Route: name, Data: slices.Clone(data)}
-		if err := t.filter(p.Session(), m); err != nil {
-			t.refuse(p, v.ID, name, refusal(err))
-			return
-		}
-		if data = m.Data; m.Route != name { // a filter may send a message elsewhere
-			name, r = m.Route, t.routes[m.Route]
-		}
-	}
-	if r == nil {
-		t.elsewhere(p, &codec.Message{Type: v.Type, ID: v.ID, Route: name, Data: slices.Clone(data)})
-		return
-	}
-	b.add(p, r, v.ID, data)
-}
-
 // isEmpty spares a message's copy when no filter will look at it.
 func isEmpty(c any) bool {
 	e, ok := c.(interface{ Empty() bool })
@@ -315,47 +246,26 @@ func (t *Table) payload(v codec.View) ([]byte, error) {
 }
 
 // elsewhere serves a message that no local handler has.
-func (t *Table) elsewhere(p Peer, m *codec.Message) {
+func (t *Table) elsewhere(p Peer, m *codec.Message) error {
 	_, sent := p.(Sent)
 	if t.cfg.Remote == nil || sent { // two nodes without the handler would send it to each other for good
-		t.refuse(p, m.ID, m.Route, component.Errorf(component.CodeNotFound, "no handler for route %q", m.Route))
-		return
+		return component.Errorf(component.CodeNotFound, "no handler for route %q", m.Route)
 	}
-	if err := t.cfg.Remote(p, m); err != nil {
-		t.refuse(p, m.ID, m.Route, err)
-	}
+	return t.cfg.Remote(p, m)
 }
 
 // add makes the call and puts it where it will run.
 func (b *Batch) add(p Peer, r *route, mid uint64, data []byte) {
-	t := b.table
 	if err := r.check(p); err != nil {
-		t.refuse(p, mid, r.name, err)
+		b.refuse(p, r, mid, r.name, err)
 		return
 	}
-	c, err := t.prepare(p, r, mid, data)
+	c, err := b.table.prepare(p, r, mid, data)
 	if err != nil {
-		t.refuse(p, mid, r.name, err)
+		b.refuse(p, r, mid, r.name, err)
 		return
 	}
-	main := r.main
-	if r.sched == nil { // a session's own is one of ours, most often
-		main, _ = p.Session().Value(r.byName).(*scheduler.Scheduler)
-	}
-	if main != nil {
-		if b.sched != main {
-			b.hand()
-			b.sched = main
-		}
-		c.meter, c.cost, b.meter = b.meter, b.cost, nil
-		b.jobs = append(b.jobs, c)
-		return
-	}
-	b.hand()
-	// The meter does not go along: an application's scheduler may drop what it is given, and nobody would hear of it.
-	if err := schedule(p, r, c); err != nil {
-		t.refuse(p, mid, r.name, err)
-	}
+	b.put(c, r)
 }
 
 // schedule gives a call to a scheduler of the application's. With an error the call is not given back: who
@@ -460,42 +370,10 @@ func (t *Table) Schedule(p Peer, v codec.View) error {
 	return schedule(p, r, c)
 }
 
-// hand submits what has gathered so far.
-func (b *Batch) hand() {
-	if len(b.jobs) == 0 {
-		return
-	}
-	var err error
-	if b.posts {
-		err = b.sched.Post(b.jobs)
-	} else {
-		err = b.sched.Submit(b.jobs, nil)
-	}
-	if err != nil {
-		for _, j := range b.jobs {
-			c := j.(*call)
-			b.table.refuse(c.peer, c.mid, c.route.name, b.table.closed(c.route, b.sched, err))
-			c.free()
-		}
-	}
-	clear(b.jobs)
-	b.jobs = b.jobs[:0]
-}
-
 // closed is the error for a call that its scheduler has not taken. A room's may end at any time.
 func (t *Table) closed(r *route, by *scheduler.Scheduler, err error) error {
 	if by == t.cfg.Scheduler {
 		return component.Errorf(component.CodeUnavailable, "the node is shutting down: %w", err)
 	}
 	return fmt.Errorf("%w: %w", component.Errorf(component.CodeUnavailable, "the scheduler of %s is closed", r.service()), err)
-}
-
-// Hand hands over the calls that were added so far: what is pushed to a scheduler after it comes after them.
-func (b *Batch) Hand() { b.hand() }
-
-// Submit hands the calls over, waits where a scheduler is full, and gives the batch back.
-func (b *Batch) Submit() {
-	b.hand()
-	b.table, b.sched, b.posts = nil, nil, false
-	batches.Put(b)
 }

@@ -148,6 +148,16 @@ func (t *Table) Before(p Peer, route []byte, task scheduler.Task) {
 	if r == nil || r.main != nil && r.main == t.cfg.Scheduler {
 		return
 	}
+	if l, ok := p.(Laned); ok {
+		main := r.main
+		if r.sched == nil {
+			main, _ = p.Session().Value(r.byName).(*scheduler.Scheduler)
+		}
+		if main != nil {
+			main.PushTaskTo(l.Lane(), task)
+			return
+		}
+	}
 	if err := place(p, r, task); err != nil {
 		t.cfg.Log.Debug("a task was not placed before a call", "route", r.name, "err", err) // nor will the call be
 	}

@@ -79,6 +79,9 @@ func (c *Conn) gone() {
 	c.gate.cfg.Closed(c.sess)
 	c.mu.Lock()
 	c.told = true
+	if c.ended != nil {
+		close(c.ended)
+	}
 	list := !c.listed && !c.writing
 	c.listed = c.listed || list
 	c.mu.Unlock()

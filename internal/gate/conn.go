@@ -11,6 +11,7 @@ import (
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/wsframe"
+	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
 )
 
@@ -46,14 +47,16 @@ type Conn struct {
 	merges    bool    // this and wantsGzip, wantsErr: set before the handshake is answered, constant after
 	wantsGzip bool
 	wantsErr  bool
-	flushed   bool        // all output is written and the sending side closed
-	readDone  bool        // the reader has ended
-	told      bool        // the end of the session was told
-	removed   bool        // the gate has forgotten the connection
-	closeCode uint16      // of the WebSocket close frame
-	timer     *time.Timer // the handshake's deadline, later the flush's; nil between
+	flushed   bool          // all output is written and the sending side closed
+	readDone  bool          // the reader has ended
+	told      bool          // the end of the session was told
+	removed   bool          // the gate has forgotten the connection
+	closeCode uint16        // of the WebSocket close frame
+	timer     *time.Timer   // the handshake's deadline, later the flush's; nil between
+	ended     chan struct{} // see Ended
 
 	sess    *session.Session
+	lane    *scheduler.Lane
 	nc      net.Conn
 	raw     syscall.RawConn // nil where there is no descriptor to read and write without blocking
 	remote  net.Addr
@@ -93,6 +96,7 @@ func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket 
 	if websocket {
 		c.frames.Init(max(g.cfg.MaxPacket+codec.HeadLength, 1<<20))
 	}
+	c.lane = g.cfg.NewLane()
 	c.sess = g.cfg.NewSession(c)
 	c.timer = time.AfterFunc(g.cfg.HandshakeTimeout, c.late)
 	c.mu.Unlock()
@@ -109,6 +113,22 @@ func (c *Conn) late() {
 
 // Session returns the connection's session.
 func (c *Conn) Session() *session.Session { return c.sess }
+
+// Lane returns the order of the session's calls.
+func (c *Conn) Lane() *scheduler.Lane { return c.lane }
+
+// Ended is closed when the session ends.
+func (c *Conn) Ended() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended == nil {
+		c.ended = make(chan struct{})
+		if c.told {
+			close(c.ended)
+		}
+	}
+	return c.ended
+}
 
 // Outlet returns the gate, which takes a push for many of its clients.
 func (c *Conn) Outlet() session.Outlet { return c.gate }

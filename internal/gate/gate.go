@@ -20,6 +20,7 @@ import (
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/fault"
 	"github.com/lonng/nano/pipeline"
+	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/serialize"
 	"github.com/lonng/nano/session"
 )
@@ -58,6 +59,7 @@ type Config struct {
 	// NewSession makes the session of a new connection; Opened and Closed tell that it may be used and that it
 	// ended. Bind and Unbind keep the register of users. None of these may be nil.
 	NewSession func(e session.NetworkEntity) *session.Session
+	NewLane    func() *scheduler.Lane // of a session's calls
 	Opened     func(s *session.Session)
 	Closed     func(s *session.Session)
 	Bind       func(s *session.Session, uid int64) error

@@ -1,0 +1,216 @@
+package dispatch
+
+import (
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/scheduler"
+)
+
+// Laned is a Peer whose messages run in their order, and by turns with those of others.
+type Laned interface {
+	Lane() *scheduler.Lane
+	// Ended is closed when the session has ended, so that nobody waits to hand over its messages.
+	Ended() <-chan struct{}
+}
+
+// Batch gathers the calls of one read. It belongs to the goroutine that reads.
+type Batch struct {
+	table *Table
+	jobs  []scheduler.Job
+	sched *scheduler.Scheduler // whose jobs they are
+	posts bool                 // never waits for a scheduler
+	lanes []*scheduler.Lane    // of jobs, if it posts
+	peer  Peer                 // who sent the message that is being added
+	laned Laned                // peer; nil if it has no lane
+	lane  *scheduler.Lane      // its lane
+	stop  func() <-chan struct{}
+	meter Meter // of the message that is being added, until its call has it
+	cost  int
+}
+
+var batches = sync.Pool{New: func() any {
+	b := new(Batch)
+	b.stop = func() <-chan struct{} { return b.laned.Ended() }
+	return b
+}}
+
+// Begin returns an empty batch; Submit gives it back.
+func (t *Table) Begin() *Batch {
+	b := batches.Get().(*Batch)
+	b.table = t
+	return b
+}
+
+// BeginMetered returns an empty batch that never waits for a scheduler that is full: what goes into it is bounded by who
+// sends it, who is told by meters.
+func (t *Table) BeginMetered() *Batch {
+	b := t.Begin()
+	b.posts = true
+	return b
+}
+
+// AddMetered is Add for a message that was counted: m is told of its cost when it leaves the queue, which may be at once.
+func (b *Batch) AddMetered(p Peer, v codec.View, m Meter, cost int) {
+	b.meter, b.cost = m, cost
+	defer func() { // also of code of the application's that panics
+		if b.meter != nil { // there was no call for it
+			b.meter = nil
+			m.Spent(cost)
+		}
+	}()
+	b.Add(p, v)
+}
+
+// Add prepares the call that message v asks for. v is borrowed; nothing of it is kept. A message that cannot be
+// served is answered at once. Messages of one session keep their order also where they go to two schedulers in
+// turn: each is handed over before the other begins.
+func (b *Batch) Add(p Peer, v codec.View) {
+	t := b.table
+	switch v.Type {
+	case codec.Request:
+		t.counters.Requests.Add(1)
+	case codec.Notify:
+		t.counters.Notifies.Add(1)
+		v.ID = 0
+	default:
+		t.counters.Ignored.Add(1)
+		t.cfg.Log.Debug("message ignored: only a server sends this type", "type", v.Type, "session", p.Session().ID())
+		return
+	}
+	b.from(p)
+	r, name := t.find(v)
+	data, err := t.payload(v)
+	if err != nil {
+		b.refuse(p, r, v.ID, name, err)
+		return
+	}
+	if t.cfg.Debug {
+		t.cfg.MessageLog.Info("message", "type", v.Type, "route", name, "mid", v.ID, "session", p.Session().ID(), "bytes", len(data))
+	}
+	if t.inbound != nil && !isEmpty(t.inbound) {
+		m := &codec.Message{Type: v.Type, ID: v.ID, Route: name, Data: slices.Clone(data)}
+		if err := t.filter(p.Session(), m); err != nil {
+			b.refuse(p, r, v.ID, name, refusal(err))
+			return
+		}
+		if data = m.Data; m.Route != name { // a filter may send a message elsewhere
+			name, r = m.Route, t.routes[m.Route]
+		}
+	}
+	if r == nil {
+		if err := t.elsewhere(p, &codec.Message{Type: v.Type, ID: v.ID, Route: name, Data: slices.Clone(data)}); err != nil {
+			b.refuse(p, nil, v.ID, name, err)
+		}
+		return
+	}
+	b.add(p, r, v.ID, data)
+}
+
+// from notes who sent the message that is being added.
+func (b *Batch) from(p Peer) {
+	if b.peer == p {
+		return
+	}
+	if !b.posts {
+		b.hand()
+	}
+	b.peer, b.lane = p, nil
+	if b.laned, _ = p.(Laned); b.laned != nil {
+		b.lane = b.laned.Lane()
+	}
+}
+
+// put gives a call to the scheduler of a route.
+func (b *Batch) put(c *call, r *route) {
+	main := r.main
+	if r.sched == nil { // a session's own is one of ours, most often
+		main, _ = c.peer.Session().Value(r.byName).(*scheduler.Scheduler)
+	}
+	if main != nil {
+		b.putOn(main, c)
+		return
+	}
+	b.hand()
+	// The meter does not go along: an application's scheduler may drop what it is given, and nobody would hear of it.
+	p, mid := c.peer, c.mid
+	if err := schedule(p, r, c); err != nil {
+		b.table.refuse(p, mid, r.name, err)
+	}
+}
+
+// putOn gives a call to a scheduler.
+func (b *Batch) putOn(s *scheduler.Scheduler, c *call) {
+	if b.sched != s {
+		b.hand()
+		b.sched = s
+	}
+	c.meter, c.cost, b.meter = b.meter, b.cost, nil
+	b.jobs = append(b.jobs, c)
+	if b.posts {
+		b.lanes = append(b.lanes, b.lane)
+	}
+}
+
+// refuse ends a message with an error. Its answer comes after those of the messages before it, so it takes their way. r may be
+// nil.
+func (b *Batch) refuse(p Peer, r *route, mid uint64, name string, err error) {
+	if mid == 0 || b.lane == nil {
+		b.table.refuse(p, mid, name, err)
+		return
+	}
+	c := calls.Get().(*call)
+	*c = call{table: b.table, route: r, peer: p, mid: mid, err: err, name: name}
+	switch {
+	case r != nil:
+		b.put(c, r)
+	case len(b.jobs) > 0:
+		b.putOn(b.sched, c)
+	case b.lane.Latest() != nil:
+		b.putOn(b.lane.Latest(), c)
+	default:
+		b.putOn(b.table.cfg.Scheduler, c)
+	}
+}
+
+// hand submits what has gathered so far.
+func (b *Batch) hand() {
+	if len(b.jobs) == 0 {
+		return
+	}
+	var err error
+	n := 0
+	switch {
+	case b.posts:
+		err = b.sched.PostTo(b.lanes, b.jobs)
+	case b.lane == nil:
+		err = b.sched.Submit(b.jobs, nil)
+	default:
+		n, err = b.sched.SubmitTo(b.lane, b.jobs, b.stop)
+	}
+	if err != nil {
+		for _, j := range b.jobs[n:] {
+			c := j.(*call)
+			if !errors.Is(err, scheduler.ErrStopped) { // else its session has ended: nobody is to be told
+				b.table.refuse(c.peer, c.mid, c.Name(), b.table.closed(c.route, b.sched, err))
+			}
+			c.free()
+		}
+	}
+	clear(b.jobs)
+	clear(b.lanes)
+	b.jobs, b.lanes = b.jobs[:0], b.lanes[:0]
+}
+
+// Hand hands over the calls that were added so far: what is pushed to a scheduler after it comes after them.
+func (b *Batch) Hand() { b.hand() }
+
+// Submit hands the calls over, waits where a scheduler is full, and gives the batch back.
+func (b *Batch) Submit() {
+	b.hand()
+	b.table, b.sched, b.posts = nil, nil, false
+	b.peer, b.laned, b.lane = nil, nil, nil
+	batches.Put(b)
+}

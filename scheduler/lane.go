@@ -1,0 +1,488 @@
+package scheduler
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// laneLimit is how many jobs of a lane may wait before SubmitTo does.
+	laneLimit = 512
+	// batchLimit is how many jobs of lanes a batch holds, unless there are more lanes: from each comes one at least.
+	batchLimit = 512
+	// spareQueues is how many queues of lanes are kept for others.
+	spareQueues = 1024
+)
+
+// Lane is the order of jobs that one source brings: a client's session, say. The
+// jobs of a lane run in the order in which they came, and the scheduler takes
+// those of different lanes by turns, so that a thousand jobs of one do not stand
+// before the one of another. A lane may be used with several schedulers, which
+// know nothing of each other. All is done by the methods of [Scheduler]; make a
+// lane with [Scheduler.NewLane].
+type Lane struct {
+	home    *Scheduler // finds the lane's queue without looking it up; constant
+	waiting int        // see NewLane; constant
+	ended   atomic.Bool
+	latest  atomic.Pointer[Scheduler]
+
+	queue *laneQueue // at home; home.mu guards it. nil: nothing waits
+}
+
+// NewLane makes a lane for the jobs that one source brings, of which most are for
+// s. At most waiting of its calls are in [Scheduler.Await] at a time, on each
+// scheduler: its next job runs when one of them has come back. 0 or less sets no
+// bound.
+func (s *Scheduler) NewLane(waiting int) *Lane {
+	if waiting <= 0 {
+		waiting = math.MaxInt
+	}
+	return &Lane{home: s, waiting: waiting}
+}
+
+// Latest returns the scheduler that was given jobs of the lane last; nil before.
+func (l *Lane) Latest() *Scheduler { return l.latest.Load() }
+
+// use notes that s is given jobs.
+func (l *Lane) use(s *Scheduler) {
+	if l.latest.Load() != s {
+		l.latest.Store(s)
+	}
+}
+
+// laneQueue is what a scheduler has of a lane: jobs that wait, and how many of its
+// calls are in Await. It is there only while there is one or the other, and in a
+// list as long as there are jobs.
+type laneQueue struct {
+	lane    *Lane
+	jobs    []Job
+	first   int           // of jobs that waits
+	waiting int           // calls in Await, until they have their turn again
+	came    time.Duration // when the first job came, or a little earlier
+	last    time.Duration // when the last one did
+	room    chan struct{} // not nil: closed when there is room for those who wait to add more
+
+	list       *laneList // nil: no jobs
+	prev, next *laneQueue
+}
+
+func (q *laneQueue) len() int { return len(q.jobs) - q.first }
+
+// laneList is a list of queues.
+type laneList struct{ head, tail *laneQueue }
+
+func (l *laneList) push(q *laneQueue) {
+	q.list, q.prev, q.next = l, l.tail, nil
+	if l.tail == nil {
+		l.head = q
+	} else {
+		l.tail.next = q
+	}
+	l.tail = q
+}
+
+func (q *laneQueue) unlist() {
+	l := q.list
+	if q.prev == nil {
+		l.head = q.next
+	} else {
+		q.prev.next = q.next
+	}
+	if q.next == nil {
+		l.tail = q.prev
+	} else {
+		q.next.prev = q.prev
+	}
+	q.list, q.prev, q.next = nil, nil, nil
+}
+
+// lanes are the queues of a scheduler's lanes. Scheduler.mu guards them, but for
+// runs, which the loop reads without it.
+type lanes struct {
+	ready   laneList      // what the next batches take from, in this order
+	full    laneList      // have as many calls in Await as they may
+	held    laneList      // have calls in Await, and the scheduler has as many as it may
+	count   int           // queues in ready
+	jobs    int           // in all queues
+	oldest  time.Duration // when the first of the jobs in ready came
+	waiting int           // calls in Await of lanes and others, until they have their turn again
+
+	guests map[*Lane]*laneQueue // of lanes whose home is another scheduler
+	spare  []*laneQueue
+	runs   []laneRun // the lanes of the batch's jobs
+}
+
+// laneRun says that jobs of the batch up to end are a lane's.
+type laneRun struct {
+	end  int
+	lane *Lane
+}
+
+// SubmitTo queues jobs in a lane, in order. While the lane is full it waits, until
+// there is room, stop is closed ([ErrStopped]) or the scheduler is closed
+// ([ErrClosed]); n is how many were taken. stop is called only if there is
+// something to wait for; nil waits for room only. After [Scheduler.EndLane] it
+// takes nothing ([ErrStopped]). The rest is as with [Scheduler.Submit]; so is a
+// nil lane.
+func (s *Scheduler) SubmitTo(l *Lane, jobs []Job, stop func() <-chan struct{}) (n int, err error) {
+	if l == nil {
+		var quit <-chan struct{}
+		if stop != nil {
+			quit = stop()
+		}
+		if err := s.Submit(jobs, quit); err != nil {
+			return 0, err
+		}
+		return len(jobs), nil
+	}
+	l.use(s)
+	came := s.stamp()
+	s.mu.Lock()
+	for {
+		if s.life > lifeRunning {
+			s.dropped += uint64(len(jobs) - n)
+			s.mu.Unlock()
+			return n, ErrClosed
+		}
+		if l.ended.Load() {
+			s.mu.Unlock()
+			return n, ErrStopped
+		}
+		q := s.laneLocked(l)
+		if some := min(s.roomLocked(q), len(jobs)-n); some > 0 {
+			s.appendLocked(q, came, jobs[n:n+some]...)
+			n += some
+		}
+		if n == len(jobs) {
+			s.unlockAndWake()
+			return n, nil
+		}
+		if q.room == nil {
+			q.room = make(chan struct{})
+		}
+		room := q.room
+		s.unlockAndWake()
+		var quit <-chan struct{}
+		if stop != nil {
+			quit = stop()
+		}
+		select {
+		case <-room:
+		case <-quit:
+			return n, ErrStopped
+		}
+		came = s.stamp()
+		s.mu.Lock()
+	}
+}
+
+// PostTo queues jobs in their lanes, one for each; a nil one is for a job without
+// a lane. All are taken or none, and it never waits; see [Scheduler.Post].
+func (s *Scheduler) PostTo(lanes []*Lane, jobs []Job) error {
+	came := s.stamp()
+	s.mu.Lock()
+	if s.life > lifeRunning {
+		s.dropped += uint64(len(jobs))
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	for i, j := range jobs {
+		if l := lanes[i]; l != nil {
+			l.use(s)
+			s.appendLocked(s.laneLocked(l), came, j)
+			continue
+		}
+		if len(s.queue) == 0 {
+			s.firstLocked(came)
+		}
+		s.queue = append(s.queue, j)
+	}
+	s.unlockAndWake()
+	return nil
+}
+
+// PushTaskTo queues a task behind the jobs that wait in a lane. As [Scheduler.PushTask],
+// it never waits; so is a nil lane.
+func (s *Scheduler) PushTaskTo(l *Lane, t Task) { s.pushTo(l, t, false) }
+
+// EndLane queues the last task of a lane: no jobs come after it. What waits before
+// it is no longer held back for the calls of the lane that are in Await.
+func (s *Scheduler) EndLane(l *Lane, t Task) { s.pushTo(l, t, true) }
+
+func (s *Scheduler) pushTo(l *Lane, t Task, last bool) {
+	if l == nil || t == nil {
+		s.PushTask(t)
+		return
+	}
+	came := s.stamp()
+	s.mu.Lock()
+	if s.life > lifeRunning {
+		s.dropped++
+		s.mu.Unlock()
+		return
+	}
+	q := s.laneLocked(l)
+	s.appendLocked(q, came, taskJob(t))
+	if last {
+		l.ended.Store(true)
+		if q.list == &s.lanes.full {
+			s.readyLocked(q)
+		}
+	}
+	s.unlockAndWake()
+}
+
+// laneLocked returns the queue of a lane, made if there is none.
+func (s *Scheduler) laneLocked(l *Lane) *laneQueue {
+	var q *laneQueue
+	if l.home == s {
+		q = l.queue
+	} else {
+		q = s.lanes.guests[l]
+	}
+	if q != nil {
+		return q
+	}
+	if n := len(s.lanes.spare); n > 0 {
+		q = s.lanes.spare[n-1]
+		s.lanes.spare = s.lanes.spare[:n-1]
+	} else {
+		q = new(laneQueue)
+	}
+	q.lane = l
+	if l.home == s {
+		l.queue = q
+		return q
+	}
+	if s.lanes.guests == nil {
+		s.lanes.guests = make(map[*Lane]*laneQueue)
+	}
+	s.lanes.guests[l] = q
+	return q
+}
+
+// freeLocked takes a queue back that holds nothing.
+func (s *Scheduler) freeLocked(q *laneQueue) {
+	if q.lane.home == s {
+		q.lane.queue = nil
+	} else {
+		delete(s.lanes.guests, q.lane)
+	}
+	jobs := q.jobs[:0]
+	if cap(jobs) > laneLimit {
+		jobs = nil
+	}
+	*q = laneQueue{jobs: jobs}
+	if len(s.lanes.spare) < spareQueues {
+		s.lanes.spare = append(s.lanes.spare, q)
+	}
+}
+
+// roomLocked is how many jobs a queue takes now. Where the scheduler has as many
+// as it may, one in which nothing waits takes a few: those of others do not keep a
+// source out.
+func (s *Scheduler) roomLocked(q *laneQueue) int {
+	n := q.len()
+	if s.lanes.jobs+len(s.queue) < s.cfg.limit {
+		return min(laneLimit, s.cfg.limit) - n
+	}
+	if n == 0 {
+		return min(16, s.cfg.limit)
+	}
+	return 0
+}
+
+func (s *Scheduler) appendLocked(q *laneQueue, came time.Duration, jobs ...Job) {
+	if came == 0 { // others wait already: the clock was not read
+		came = max(time.Duration(s.started.Load()), s.oldestLocked())
+	}
+	if q.len() == 0 {
+		q.came = came
+	}
+	q.last = came
+	q.jobs = append(q.jobs, jobs...)
+	s.lanes.jobs += len(jobs)
+	if q.list == nil {
+		s.readyLocked(q)
+	}
+}
+
+// oldestLocked is when the first of what waits came; the past, if nothing does.
+func (s *Scheduler) oldestLocked() time.Duration {
+	oldest := time.Duration(math.MaxInt64)
+	if len(s.queue) > 0 {
+		oldest = s.oldest
+	}
+	if s.lanes.count > 0 {
+		oldest = min(oldest, s.lanes.oldest)
+	}
+	if oldest == math.MaxInt64 {
+		return math.MinInt64
+	}
+	return oldest
+}
+
+// readyLocked has the next batches take from a queue.
+func (s *Scheduler) readyLocked(q *laneQueue) {
+	if q.list != nil {
+		q.unlist()
+	}
+	if s.lanes.count == 0 {
+		s.lanes.oldest = q.came
+		s.pending.Store(true)
+	}
+	s.lanes.oldest = min(s.lanes.oldest, q.came)
+	s.lanes.ready.push(q)
+	s.lanes.count++
+}
+
+// gatherLocked adds to the next batch what the lanes may give to it, by turns, and
+// returns when the first of it came.
+func (s *Scheduler) gatherLocked(oldest time.Duration) time.Duration {
+	clear(s.lanes.runs)
+	s.lanes.runs = s.lanes.runs[:0]
+	n := s.lanes.count
+	if n == 0 {
+		return oldest
+	}
+	s.lanes.runs = append(s.lanes.runs, laneRun{end: len(s.queue)})
+	turn, taken := max(1, batchLimit/n), 0
+	for range n {
+		q := s.lanes.ready.head
+		q.unlist()
+		s.lanes.count--
+		some := s.allowedLocked(q, turn, taken)
+		switch {
+		case some > 0:
+			taken += some
+			oldest = min(oldest, q.came)
+			s.takeLocked(q, some)
+		case q.waiting >= q.lane.waiting && !q.lane.ended.Load():
+			s.lanes.full.push(q)
+			continue
+		case s.lanes.waiting >= s.cfg.awaits:
+			s.lanes.held.push(q)
+			continue
+		}
+		if q.len() > 0 {
+			s.readyLocked(q)
+		}
+	}
+	return oldest
+}
+
+// allowedLocked is how many of the queue's jobs may go into a batch that has taken
+// jobs of lanes already: if all of them came to wait, there would still be no more
+// than may wait. But whoever has none that waits may have one.
+func (s *Scheduler) allowedLocked(q *laneQueue, turn, taken int) int {
+	n := min(turn, q.len())
+	if s.life == lifeClosing {
+		return n
+	}
+	if !q.lane.ended.Load() {
+		n = min(n, q.lane.waiting-q.waiting)
+	}
+	room := max(0, s.cfg.awaits-s.lanes.waiting-taken)
+	if room == 0 && q.waiting == 0 {
+		room = 1
+	}
+	return min(n, room)
+}
+
+// takeLocked moves n jobs of a queue into the next batch.
+func (s *Scheduler) takeLocked(q *laneQueue, n int) {
+	some := q.jobs[q.first : q.first+n]
+	s.queue = append(s.queue, some...)
+	clear(some)
+	q.first += n
+	s.lanes.jobs -= n
+	s.lanes.runs = append(s.lanes.runs, laneRun{end: len(s.queue), lane: q.lane})
+	if q.room != nil && q.len() <= laneLimit/2 {
+		close(q.room)
+		q.room = nil
+	}
+	switch {
+	case q.len() > 0:
+		q.came = q.last // or earlier, but who has so much waiting is not who is asked about
+		if q.first >= laneLimit {
+			left := copy(q.jobs, q.jobs[q.first:])
+			clear(q.jobs[left:])
+			q.jobs, q.first = q.jobs[:left], 0
+		}
+	case q.waiting == 0:
+		s.freeLocked(q)
+	default:
+		q.jobs, q.first = q.jobs[:0], 0
+	}
+}
+
+// awaitLocked notes that the call which runs is in Await, and returns its lane.
+func (s *Scheduler) awaitLocked(timer bool) *Lane {
+	s.lanes.waiting++
+	l := s.laneOfCallLocked()
+	if timer || l == nil {
+		return nil
+	}
+	s.laneLocked(l).waiting++
+	return l
+}
+
+// laneOfCallLocked returns the lane of the job that runs.
+func (s *Scheduler) laneOfCallLocked() *Lane {
+	if s.resumedAt == s.pos {
+		return s.resumed
+	}
+	for _, r := range s.lanes.runs {
+		if s.pos <= r.end {
+			return r.lane
+		}
+	}
+	return nil
+}
+
+// resumeLocked notes that a call of the lane has its turn again, which lets those
+// go on that were held back for it.
+func (s *Scheduler) resumeLocked(l *Lane) {
+	s.lanes.waiting--
+	if l != nil {
+		q := s.laneLocked(l)
+		q.waiting--
+		switch {
+		case q.list == &s.lanes.full, q.list == &s.lanes.held && q.waiting == 0:
+			s.readyLocked(q)
+		case q.waiting == 0 && q.len() == 0:
+			s.freeLocked(q)
+		}
+	}
+	if q := s.lanes.held.head; q != nil && s.lanes.waiting < s.cfg.awaits {
+		s.readyLocked(q)
+	}
+}
+
+// closeLanesLocked lets all go on who wait for a lane, at the end of the scheduler.
+func (s *Scheduler) closeLanesLocked() {
+	for _, l := range []*laneList{&s.lanes.full, &s.lanes.held} {
+		for l.head != nil {
+			s.readyLocked(l.head)
+		}
+	}
+	for q := s.lanes.ready.head; q != nil; q = q.next {
+		if q.room != nil {
+			close(q.room)
+			q.room = nil
+		}
+	}
+}
+
+// dropLanesLocked forgets what the lanes hold.
+func (s *Scheduler) dropLanesLocked() {
+	s.closeLanesLocked()
+	s.dropped += uint64(s.lanes.jobs)
+	s.lanes.jobs = 0
+	for q := s.lanes.ready.head; q != nil; q = s.lanes.ready.head {
+		q.unlist()
+		s.lanes.count--
+		s.freeLocked(q)
+	}
+}
