@@ -31,13 +31,15 @@ type fabric struct {
 	dead      map[string]bool    // their connections are refused
 	frozen    map[string]bool    // their connections carry nothing, and stay
 	blocked   map[[2]string]bool // from the first to the second no connection can be made
+	lossy     map[[2]string]bool // what the first sends to the second stays on its way, and nobody is told
+	limbo     []*wire            // closed, and the other end does not know
 	frames    map[string]int     // sent over links: "from>to Kind"
 }
 
 func newFabric() *fabric {
 	f := &fabric{
 		listeners: make(map[string]net.Listener), wires: make(map[*wire]struct{}),
-		dead: make(map[string]bool), frozen: make(map[string]bool), frames: make(map[string]int), blocked: make(map[[2]string]bool),
+		dead: make(map[string]bool), frozen: make(map[string]bool), frames: make(map[string]int), blocked: make(map[[2]string]bool), lossy: make(map[[2]string]bool),
 	}
 	f.moved = sync.NewCond(&f.mu)
 	return f
@@ -88,35 +90,59 @@ func (f *fabric) dialer(from string) func(context.Context, string) (net.Conn, er
 	}
 }
 
-// pass waits while one of the ends is frozen.
-func (w *wire) pass() {
+// pass waits while one of the ends is frozen, or nothing arrives that one sends to the other.
+func (w *wire) pass(from, to string) {
 	f := w.fabric
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for (w.stalled || f.frozen[w.from] || f.frozen[w.to]) && !w.closed {
+	for (w.stalled || f.frozen[w.from] || f.frozen[w.to] || f.lossy[[2]string{from, to}]) && !w.closed {
 		f.moved.Wait()
 	}
 }
 
 func (w *wire) Read(b []byte) (int, error) {
 	n, err := w.Conn.Read(b)
-	w.pass()
+	w.pass(w.to, w.from)
 	return n, err
 }
 
 func (w *wire) Write(b []byte) (int, error) {
-	w.pass()
+	w.pass(w.from, w.to)
 	return w.Conn.Write(b)
 }
 
+// Close tells the other end, when that can be reached.
 func (w *wire) Close() error {
 	f := w.fabric
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	w.closed = true
 	delete(f.wires, w)
 	f.moved.Broadcast()
-	f.mu.Unlock()
+	if f.lossy[[2]string{w.from, w.to}] {
+		f.limbo = append(f.limbo, w)
+		return nil
+	}
 	return w.Conn.Close()
+}
+
+// silence is a network that loses what one node sends to another without a word to either, heal one that carries again
+// what was on its way.
+func (f *fabric) silence(from, to string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lossy[[2]string{from, to}] = true
+}
+
+func (f *fabric) heal() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.lossy)
+	for _, w := range f.limbo {
+		_ = w.Conn.Close()
+	}
+	f.limbo = nil
+	f.moved.Broadcast()
 }
 
 // cut breaks every connection of a node, as a network does that is back at once.

@@ -19,6 +19,7 @@ import (
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/internal/member"
 	"github.com/lonng/nano/session"
 )
 
@@ -66,6 +67,9 @@ func (l *linkService) Carry(s grpc.BidiStreamingServer[clusterpb.Batch, clusterp
 	if errors.Is(err, link.ErrMalformed) || errors.Is(err, link.ErrGap) {
 		l.node.log.Error("the link from a node was ended", "peer", from.addr, "err", err)
 		return status.Error(codes.DataLoss, err.Error())
+	}
+	if err == nil {
+		l.node.change(func(p *member.Peers) []member.Effect { return p.LinkEnded(from.addr, from.epoch) })
 	}
 	return err
 }

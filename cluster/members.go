@@ -132,6 +132,8 @@ func (n *Node) carryOut(e member.Effect) {
 		if p := n.peer(e.Peer.Addr); p != nil && p.epoch == e.Peer.Epoch {
 			p.lost.Store(false)
 		}
+	case member.Unlisted:
+		n.log.Warn("the list does not have a node any more that is there: its sessions stay, and it gets no new ones", "peer", e.Peer.Addr)
 	case member.Fetch:
 		n.beatNow()
 	}

@@ -202,9 +202,13 @@ func (p *peer) down(err error) {
 		hurry()
 	}
 	since := time.Now()
+	if p.link != nil {
+		if heard := p.link.Stats().Heard; !heard.IsZero() && since.Sub(heard) > p.node.silence()/2 {
+			since = heard // whatever has ended the stream, it was of no use before
+		}
+	}
 	if errors.Is(err, link.ErrSilent) {
 		p.mute.Store(true)
-		since = p.link.Stats().Heard
 	}
 	p.node.linkDown(p, err, since)
 }

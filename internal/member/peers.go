@@ -41,7 +41,8 @@ var reachNames = [...]string{"up", "down", "far", "abandoned"}
 // Peer is another member as this node sees it. It is immutable.
 type Peer struct {
 	Member
-	Reach Reach
+	Reach    Reach
+	Unlisted bool // the list does not have it any more, but its link says that it lives
 }
 
 // Kind says what an Effect is.
@@ -56,6 +57,7 @@ const (
 	Forsaken                    // its link is down for as long as a silent member lives: close its sessions, keep dialing
 	Reachable                   // after Unreachable: the link is back
 	Fetch                       // changes were missed: get the list from the master; Peer is not set
+	Unlisted                    // the list has lost it while its link is up: it keeps its sessions, and gets no new ones
 )
 
 // String returns the kind's name.
@@ -66,7 +68,7 @@ func (k Kind) String() string {
 	return fmt.Sprintf("Kind(%d)", uint8(k))
 }
 
-var kindNames = [...]string{"", "added", "removed", "changed", "unreachable", "forsaken", "reachable", "fetch"}
+var kindNames = [...]string{"", "added", "removed", "changed", "unreachable", "forsaken", "reachable", "fetch", "unlisted"}
 
 // Effect is something the caller has to do. Effects are in the order in which they are to be carried out: when a
 // node was started again, the removal of the old process stands before the addition of the new one.
@@ -81,6 +83,10 @@ type Effect struct {
 //
 // Of each process, that is of each address with an epoch, Added and Removed come by turns, Added first. A
 // process that was dropped while it was silent, and comes back, is added again.
+//
+// A process whose link is up lives, whatever the list says: a master that reaches nobody drops everybody. Such a one is
+// Unlisted, until the list has it again, another takes its address, or its link ends or is down for as long as a silent
+// member lives. One that was draining has said itself that it leaves.
 type Peers struct {
 	cfg   PeersConfig
 	have  Version
@@ -92,6 +98,7 @@ type Peers struct {
 type peer struct {
 	Peer
 	since time.Time // when the link was lost, unless Reach is Up
+	met   bool      // the link was up once
 	by    uint64    // the master that said so; 0: one without versions
 }
 
@@ -139,7 +146,7 @@ func (p *Peers) View(v View) []Effect {
 		// A master that has just started may not have heard of all; what it had in its list, it did.
 		known := v.Settled || legacy || p.peers[addr].by == v.Version.Master
 		if known && !present[addr] {
-			effects = append(effects, p.remove(addr))
+			effects = append(effects, p.unlist(addr)...)
 		}
 	}
 	for _, m := range v.Members {
@@ -182,7 +189,7 @@ func (p *Peers) DelMember(addr string, epoch uint64, at Version) ([]Effect, erro
 	if old == nil || (epoch < old.Epoch && (epoch != 0 || at != Version{})) {
 		return nil, nil
 	}
-	return []Effect{p.remove(addr)}, nil
+	return p.unlist(addr), nil
 }
 
 // follow tells whether a call that bears version at comes next, and notes that it came.
@@ -213,7 +220,11 @@ func (p *Peers) LinkLost(addr string, epoch uint64, now time.Time) {
 // LinkUp says that the link to the process with that epoch at addr is open.
 func (p *Peers) LinkUp(addr string, epoch uint64) []Effect {
 	q := p.peers[addr]
-	if q == nil || q.Epoch != epoch || q.Reach == Up {
+	if q == nil || q.Epoch != epoch {
+		return nil
+	}
+	q.met = true
+	if q.Reach == Up {
 		return nil
 	}
 	was := q.Reach
@@ -223,6 +234,14 @@ func (p *Peers) LinkUp(addr string, epoch uint64) []Effect {
 		return nil
 	}
 	return []Effect{{Kind: Reachable, Peer: q.Member}}
+}
+
+// LinkEnded says that the process with that epoch at addr has ended its own link to this node in good order.
+func (p *Peers) LinkEnded(addr string, epoch uint64) []Effect {
+	if q := p.peers[addr]; q != nil && q.Epoch == epoch && q.Unlisted {
+		return []Effect{p.remove(addr)}
+	}
+	return nil
 }
 
 // Waiting tells whether a link is down that Tick has yet to say something of.
@@ -250,6 +269,10 @@ func (p *Peers) Tick(now time.Time) []Effect {
 			effects = append(effects, Effect{Kind: Unreachable, Peer: q.Member})
 		}
 		if q.Reach == Far && down > max(Missed*p.cfg.Interval, p.cfg.LinkGrace) {
+			if q.Unlisted {
+				effects = append(effects, p.remove(addr))
+				continue
+			}
 			q.Reach = Abandoned
 			p.table = nil
 			effects = append(effects, Effect{Kind: Forsaken, Peer: q.Member})
@@ -275,6 +298,23 @@ func (p *Peers) addrs() []string {
 	return addrs
 }
 
+// unlist removes a member that the list does not have any more, unless its link is up.
+func (p *Peers) unlist(addr string) []Effect {
+	q := p.peers[addr]
+	switch {
+	case !q.met || q.Reach != Up || q.State == Draining || q.Legacy():
+		if q.Unlisted {
+			return nil // Tick ends it
+		}
+		return []Effect{p.remove(addr)}
+	case q.Unlisted:
+		return nil
+	}
+	q.Unlisted = true
+	p.table = nil
+	return []Effect{{Kind: Unlisted, Peer: q.Member}}
+}
+
 func (p *Peers) remove(addr string) Effect {
 	q := p.peers[addr]
 	delete(p.peers, addr)
@@ -298,11 +338,14 @@ func (p *Peers) set(m Member, by uint64) []Effect {
 		p.peers[m.Addr] = &peer{Peer: Peer{Member: m}, by: by}
 		return []Effect{gone, {Kind: Added, Peer: m}}
 	case q.Equal(m):
+		if q.Unlisted {
+			q.Unlisted, p.table = false, nil
+		}
 		q.by, q.Joined = by, m.Joined
 		return nil
 	}
 	old := q.Member
-	q.Member, q.by = m, by
+	q.Member, q.by, q.Unlisted = m, by, false
 	p.table = nil
 	return []Effect{{Kind: Changed, Peer: m, Old: old}}
 }

@@ -48,6 +48,11 @@ func view200(n uint64, all ...member.Member) member.View {
 
 func starting(m *member.Member) { m.State = member.Starting }
 
+func draining(m member.Member) member.Member {
+	m.State = member.Draining
+	return m
+}
+
 func joined(m member.Member, step uint64) member.Member {
 	m.Joined = step
 	return m
@@ -291,6 +296,44 @@ func TestPeersPlays(t *testing.T) {
 			{"in a list they are nothing", sees(view(1, member.Member{}, a, a)), "added a#1[chat]"},
 		},
 	}
+	lively := []scene{
+		{"", sees(view(1, node("a", 1, "chat"), node("b", 1, "chat"))), "added a#1[chat]; added b#1[chat]"},
+		{"", up("a", 1), ""},
+		{"", up("b", 1), ""},
+		{"a master that reached nobody drops both", goes("a", 1, at(2)), "unlisted a#1[chat]"},
+		{"", goes("b", 1, at(3)), "unlisted b#1[chat]"},
+		{"", sees(view(3)), ""},
+		{"", all, ""},
+		{"they are the only ones, and they live", open, "a#1[chat], b#1[chat]"},
+	}
+	plays["a node that the list lacks, and that is there"] = append(slices.Clone(lively), []scene{
+		{"", after(time.Hour), ""},
+		{"it is heard again", comes(node("a", 1, "chat"), at(4)), ""},
+		{"", all, "a#1[chat]"},
+		{"it comes before one that is not in the list", open, "a#1[chat]"},
+		{"", running, "a#1[chat], b#1[chat]"},
+		{"the other has changed meanwhile", comes(node("b", 1, "shop"), at(5)), "changed b#1[shop], was b#1[chat]"},
+		{"", all, "a#1[chat], b#1[shop]"},
+	}...)
+	plays["a node that the list lacks, and that falls silent"] = append(slices.Clone(lively), []scene{
+		{"", lost("a", 1), ""},
+		{"", after(time.Second), "unreachable a#1[chat]"},
+		{"a moment is nothing", up("a", 1), "reachable a#1[chat]"},
+		{"", lost("a", 1), ""},
+		{"", after(time.Second), "unreachable a#1[chat]"},
+		{"", after(3 * time.Second), ""},
+		{"", after(time.Millisecond), "removed a#1[chat]"},
+		{"it comes back", comes(node("a", 1, "chat"), at(4)), "added a#1[chat]"},
+	}...)
+	plays["a node that the list lacks, and that ends"] = append(slices.Clone(lively), []scene{
+		{"another process's word", func(n *node1) string { return say(n.p.LinkEnded("a", 2)) }, ""},
+		{"it ends its link", func(n *node1) string { return say(n.p.LinkEnded("a", 1)) }, "removed a#1[chat]"},
+		{"another process has the address of the other", comes(node("b", 2, "chat"), at(4)), "removed b#1[chat]; added b#2[chat]"},
+		{"what is in the list does not end with its link", func(n *node1) string { return say(n.p.LinkEnded("b", 2)) }, ""},
+		{"and leaves, as it says", comes(draining(node("b", 2, "chat")), at(5)), "changed b#2[chat](draining), was b#2[chat]"},
+		{"", up("b", 2), ""},
+		{"", goes("b", 2, at(6)), "removed b#2[chat](draining)"},
+	}...)
 	for title, scenes := range plays {
 		t.Run(title, func(t *testing.T) {
 			n := &node1{p: member.NewPeers(member.PeersConfig{Self: "self", Interval: second})}

@@ -5,8 +5,8 @@ import "slices"
 // Table is what a node knows of the others at one moment. It is immutable and may be read from any goroutine;
 // the slices it returns are not to be changed.
 type Table struct {
-	all       []Peer // by address
-	byAddr    map[string]int
+	all       []Peer // by address, without those that are not in the list
+	byAddr    map[string]Peer
 	byService map[string]*providers
 }
 
@@ -17,13 +17,15 @@ type providers struct {
 func newTable(addrs []string, peers map[string]*peer) *Table {
 	t := &Table{
 		all:       make([]Peer, 0, len(addrs)),
-		byAddr:    make(map[string]int, len(addrs)),
+		byAddr:    make(map[string]Peer, len(addrs)),
 		byService: make(map[string]*providers),
 	}
-	for i, addr := range addrs {
+	for _, addr := range addrs {
 		p := peers[addr].Peer
-		t.all = append(t.all, p)
-		t.byAddr[addr] = i
+		if !p.Unlisted {
+			t.all = append(t.all, p)
+		}
+		t.byAddr[addr] = p
 		for _, s := range p.Services {
 			if t.byService[s] == nil {
 				t.byService[s] = &providers{}
@@ -38,12 +40,12 @@ func newTable(addrs []string, peers map[string]*peer) *Table {
 }
 
 // takers returns those that take new sessions: who works, and can be reached. If all are on links that were
-// lost this moment, then those.
+// lost this moment, then those; and if the list has lost them all, those whose link is up.
 func takers(all []Peer) []Peer {
-	for _, reach := range []Reach{Up, Down} {
+	for _, like := range []Peer{{Reach: Up}, {Reach: Down}, {Reach: Up, Unlisted: true}} {
 		var open []Peer
 		for _, p := range all {
-			if p.State == Working && p.Reach == reach {
+			if p.State == Working && p.Reach == like.Reach && p.Unlisted == like.Unlisted {
 				open = append(open, p)
 			}
 		}
@@ -54,16 +56,13 @@ func takers(all []Peer) []Peer {
 	return nil
 }
 
-// All returns all peers, by address.
+// All returns all peers that are in the list, by address.
 func (t *Table) All() []Peer { return t.all }
 
 // Peer returns the peer at addr.
 func (t *Table) Peer(addr string) (Peer, bool) {
-	i, ok := t.byAddr[addr]
-	if !ok {
-		return Peer{}, false
-	}
-	return t.all[i], true
+	p, ok := t.byAddr[addr]
+	return p, ok
 }
 
 // Open returns the peers to choose from for a session that has none yet for service, by address. Empty while
