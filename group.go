@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/session"
 )
 
@@ -299,8 +300,9 @@ func (c *Group) isClosed() bool {
 	return c.m.closed
 }
 
-// Broadcast pushes v to all members. It is encoded once, and is the caller's again when Broadcast returns. Whoever can be reached is; the errors of the others are
-// joined. ErrClosedGroup.
+// Broadcast pushes v to all members. It is encoded once, and is the caller's again when Broadcast returns. It delivers to
+// every member that can be reached, and joins the errors of the others: a member whose session has just ended is none.
+// ErrClosedGroup.
 func (c *Group) Broadcast(route string, v any) error {
 	if c.isClosed() {
 		return ErrClosedGroup
@@ -308,9 +310,7 @@ func (c *Group) Broadcast(route string, v any) error {
 	return multicast(route, v, c.snapshot())
 }
 
-// Multicast pushes v to the members that filter lets through. It is encoded once, and is the caller's again when Multicast
-// returns. Whoever can be reached is; the
-// errors of the others are joined. ErrClosedGroup.
+// Multicast pushes v to the members that filter lets through, as Broadcast does to all. ErrClosedGroup.
 func (c *Group) Multicast(route string, v any, filter SessionFilter) error {
 	if c.isClosed() {
 		return ErrClosedGroup
@@ -342,7 +342,7 @@ func multicast(route string, v any, to []*session.Session) error {
 	for _, s := range to {
 		if o := outletOf(s); o != nil {
 			groups[o] = append(groups[o], s)
-		} else if err := s.Push(route, v); err != nil { // no node behind it: a mock
+		} else if err := s.Push(route, v); err != nil && !errors.Is(err, cluster.ErrBrokenPipe) { // a mock, or its gate is gone
 			errs = append(errs, fmt.Errorf("session %d: %w", s.ID(), err))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -318,7 +319,7 @@ func (n *Node) take(from *origin, f *link.Frame) {
 			r.take(f)
 		}
 	case link.SessionClosed:
-		n.closeRemote(key)
+		n.closeRemote(key, session.CloseReason{Kind: session.CloseKind(min(f.ID, math.MaxUint8)), Reason: string(f.Text)})
 	case link.Bound:
 		n.directory.take(n, from, f)
 	case link.Reply:

@@ -12,6 +12,7 @@ import (
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/internal/member"
+	"github.com/lonng/nano/session"
 )
 
 // memberService is the common language: the unary calls that nodes of the 0.5 series speak. Each becomes the frame
@@ -147,7 +148,7 @@ func (m *memberService) SessionClosed(ctx context.Context, r *clusterpb.SessionC
 	}
 	for _, p := range *m.node.peers.Load() {
 		if p.link == nil && (from == "" || from == p.addr) {
-			m.node.closeRemote(remoteKey{p.addr, p.epoch, r.GetSessionId()})
+			m.node.closeRemote(remoteKey{p.addr, p.epoch, r.GetSessionId()}, session.CloseReason{})
 		}
 	}
 	return &clusterpb.SessionClosedResponse{}, nil

@@ -272,7 +272,10 @@ func (p *peer) Multicast(route string, v any, to []*session.Session) error {
 	for i, s := range to {
 		f.Sessions[i] = s.ID()
 	}
-	return p.send(&f)
+	if err := p.send(&f); err != nil && !errors.Is(err, link.ErrClosed) && !errors.Is(err, errPeerGone) {
+		return err
+	}
+	return nil // with the gate its sessions end
 }
 
 // withdraw takes back what is queued and was answered with an error. A lane of unary calls asks before each of them.

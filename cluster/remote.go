@@ -115,13 +115,13 @@ func (rs *remotes) arrived(key remoteKey) {
 }
 
 // closeRemote ends a session whose client is gone.
-func (n *Node) closeRemote(key remoteKey) {
+func (n *Node) closeRemote(key remoteKey, why session.CloseReason) {
 	n.remotes.mu.Lock()
 	r := n.remotes.all[key]
 	delete(n.remotes.all, key)
 	n.remotes.mu.Unlock()
 	if r != nil {
-		r.end()
+		r.end(why)
 	}
 }
 
@@ -137,13 +137,18 @@ func (n *Node) closeGate(addr string, epoch uint64, all bool) {
 		}
 	}
 	n.remotes.mu.Unlock()
+	why := session.CloseReason{Kind: session.CloseNetwork, Reason: "the gate is gone"}
+	if all {
+		why = session.CloseReason{Kind: session.CloseShutdown}
+	}
 	for _, r := range gone {
-		r.end()
+		r.end(why)
 	}
 }
 
 // end ends the session, after the messages that came before.
-func (r *remote) end() {
+func (r *remote) end(why session.CloseReason) {
+	r.sess.SetCloseReason(why)
 	r.mu.Lock()
 	for _, p := range *r.node.peers.Load() {
 		if _, ok := r.told[p.turn]; ok {

@@ -345,13 +345,13 @@ func (u *upstream) tellLocked(f *link.Frame) {
 }
 
 // end tells everybody who knows the session that it has ended, and returns them.
-func (u *upstream) end(id int64) (told map[*peer]struct{}) {
+func (u *upstream) end() (told map[*peer]struct{}) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.closed = true
 	for p := range u.known {
 		p.sessions.Add(-1)
-		_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: id})
+		_ = p.send(closedFrame(u.sess))
 	}
 	told = u.known
 	u.known, u.requests, u.failed, u.failed0, u.sent, u.values, u.dirty = nil, nil, nil, nil, nil, nil, nil

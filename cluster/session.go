@@ -47,16 +47,22 @@ func laneOf(s *session.Session) *scheduler.Lane {
 	return nil
 }
 
+// closedFrame says that a session has ended, and why.
+func closedFrame(s *session.Session) *link.Frame {
+	why := s.CloseReason()
+	return &link.Frame{Kind: link.SessionClosed, Session: s.ID(), ID: uint64(why.Kind), Text: []byte(why.Reason)}
+}
+
 // endUpstream tells the nodes that know a session that it has ended.
 func (n *Node) endUpstream(s *session.Session) {
 	u, ok := n.upstreams.LoadAndDelete(s)
 	if !ok {
 		return
 	}
-	told := u.(*upstream).end(s.ID())
+	told := u.(*upstream).end()
 	for _, p := range *n.peers.Load() {
 		if _, ok := told[p]; !ok && p.link == nil { // may have it from another backend, and cannot ask to be told
-			_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: s.ID()})
+			_ = p.send(closedFrame(s))
 		}
 	}
 }

@@ -46,6 +46,7 @@ func (l *Lifetimes) OnBound(h LifetimeHandler) { l.add(&l.bound, h) }
 // it on its scheduler, after the calls that were queued there before the end.
 // A component with a scheduler of its own may have calls of the session in that
 // one's queue: a task that the handler pushes there stands behind them.
+// [Session.CloseReason] says why the session ended.
 func (l *Lifetimes) OnClosed(h LifetimeHandler) { l.add(&l.closed, h) }
 
 // OnPanic sets what is called with the value and the stack of a panic in a

@@ -20,7 +20,8 @@ type Session struct {
 
 	uid   atomic.Int64 // stored under mu
 	phase atomic.Uint32
-	route atomic.Pointer[Router] // made on demand
+	route atomic.Pointer[Router]      // made on demand
+	why   atomic.Pointer[CloseReason] // nil until the end begins
 
 	// bindMu makes Bind and Clear one at a time; it is held while the entity's
 	// register is asked. Order: bindMu before mu.

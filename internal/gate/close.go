@@ -7,6 +7,7 @@ import (
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/wsframe"
+	"github.com/lonng/nano/session"
 )
 
 // linger is how long a connection whose output is complete waits for the client to close its side: a socket
@@ -14,11 +15,13 @@ import (
 const linger = time.Second
 
 // Close ends the session: what is queued is flushed, within the flush timeout, then the connection closes.
-func (c *Conn) Close() error { return c.shut(nil) }
+func (c *Conn) Close() error { return c.shut(nil, session.CloseReason{Kind: session.CloseByServer}) }
 
 // Kick ends the session as Close does, and tells the client why before.
-func (c *Conn) Kick(reason string) error {
-	if err := c.shut(kickPacket(reason)); err != nil {
+func (c *Conn) Kick(reason string) error { return c.kick(session.CloseKicked, reason) }
+
+func (c *Conn) kick(kind session.CloseKind, reason string) error {
+	if err := c.shut(kickPacket(reason), session.CloseReason{Kind: kind, Reason: reason}); err != nil {
 		return err
 	}
 	c.gate.counters.Kicked.Add(1)
@@ -32,13 +35,19 @@ func kickPacket(reason string) []byte {
 	return codec.AppendPacket(nil, codec.Kick, body)
 }
 
-// shut begins the end, once.
-func (c *Conn) shut(last []byte) error {
+// because notes why the session ends, if that has no reason yet.
+func (c *Conn) because(kind session.CloseKind, reason string) {
+	c.sess.SetCloseReason(session.CloseReason{Kind: kind, Reason: reason})
+}
+
+// shut begins the end, once, unless it has begun for another reason.
+func (c *Conn) shut(last []byte, why session.CloseReason) error {
 	c.mu.Lock()
 	if c.closing {
 		c.mu.Unlock()
 		return ErrCloseClosedSession
 	}
+	c.sess.SetCloseReason(why)
 	c.shutLocked(last)
 	c.mu.Unlock()
 	c.gone()
@@ -166,7 +175,7 @@ func (c *Conn) readEnded(flush bool) {
 	cut := !flush || c.flushed
 	c.mu.Unlock()
 	if flush {
-		_ = c.shut(nil) // if it is closing already, the flush goes on
+		_ = c.shut(nil, session.CloseReason{Kind: session.CloseByClient}) // if it is closing already, the flush goes on
 	}
 	if cut {
 		c.cut()

@@ -107,6 +107,7 @@ func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket 
 func (c *Conn) late() {
 	if phase(c.phase.Load()) != working {
 		c.gate.cfg.Log.Info("connection ended: no handshake in time", "remote", c.remote, "after", c.gate.cfg.HandshakeTimeout)
+		c.because(session.CloseHandshake, "not finished in time")
 		c.cut()
 	}
 }
@@ -187,5 +188,6 @@ func (c *Conn) heartbeat() {
 func (c *Conn) silent() {
 	c.gate.counters.Silent.Add(1)
 	c.gate.cfg.Log.Debug("connection ended: no sign of life", "heartbeats", c.gate.cfg.MissedBeats, "session", c.sess.ID(), "remote", c.remote)
+	c.because(session.CloseSilent, "")
 	c.cut()
 }

@@ -94,7 +94,7 @@ func (g *Gate) serializeFailure(v any) ([]byte, error) {
 }
 
 // Multicast pushes v to the sessions, encoded once where no filter needs to see each of them. Every member
-// gets it that can; the errors of the others are joined.
+// gets it that can; the errors of the others are joined. That a session ends just now is no error.
 func (g *Gate) Multicast(route string, v any, to []*session.Session) error {
 	if g.outbound != nil && !channelEmpty(g.outbound) {
 		return g.multicastFiltered(route, v, to)
@@ -113,7 +113,7 @@ func (g *Gate) Multicast(route string, v any, to []*session.Session) error {
 			continue
 		}
 		list, err := c.pushFrame(f)
-		if err != nil {
+		if err != nil && !ended(err) {
 			errs = append(errs, fmt.Errorf("session %d: %w", s.ID(), err))
 		}
 		if list {
@@ -129,6 +129,9 @@ func (g *Gate) Multicast(route string, v any, to []*session.Session) error {
 	return errors.Join(errs...)
 }
 
+// ended tells whether output was refused because the session has ended.
+func ended(err error) bool { return errors.Is(err, ErrBrokenPipe) || errors.Is(err, session.ErrClosed) }
+
 // multicastFiltered serializes once and pushes through each session's filters.
 func (g *Gate) multicastFiltered(route string, v any, to []*session.Session) error {
 	payload, err := g.serialize(v)
@@ -137,7 +140,7 @@ func (g *Gate) multicastFiltered(route string, v any, to []*session.Session) err
 	}
 	var errs []error
 	for _, s := range to {
-		if err := s.Push(route, payload); err != nil {
+		if err := s.Push(route, payload); err != nil && !ended(err) {
 			errs = append(errs, fmt.Errorf("session %d: %w", s.ID(), err))
 		}
 	}

@@ -191,10 +191,10 @@ func (g *Gate) StopAccepting() {
 	g.endpoints.Wait()
 }
 
-// KickAll kicks every session with reason, after what is queued for it.
+// KickAll kicks every session with reason, after what is queued for it: the node ends.
 func (g *Gate) KickAll(reason string) {
 	for _, c := range g.snapshot() {
-		_ = c.Kick(reason)
+		_ = c.kick(session.CloseShutdown, reason)
 	}
 }
 
@@ -215,6 +215,7 @@ func (g *Gate) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		left := g.snapshot()
 		for _, c := range left {
+			c.because(session.CloseShutdown, "")
 			c.cut()
 		}
 		err = fmt.Errorf("%d connections were cut with output left: %w", len(left), context.Cause(ctx))

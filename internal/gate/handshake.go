@@ -207,8 +207,33 @@ func (c *Conn) refuse(err error) {
 		no.Code, no.Reason = r.Code, r.Reason
 	}
 	b, _ := json.Marshal(no)
-	c.release(newFrame(codec.AppendPacket(nil, codec.Handshake, b)))
-	_ = c.Close()
+	f := newFrame(codec.AppendPacket(nil, codec.Handshake, b))
+	c.mu.Lock()
+	if c.closing {
+		c.mu.Unlock()
+		return
+	}
+	c.dropLocked() // what was pushed before is for a client that was let in
+	c.held = false
+	c.out = c.answerLocked(f)
+	c.because(session.CloseHandshake, err.Error())
+	c.shutLocked(nil)
+	c.mu.Unlock()
+	c.gone()
+}
+
+// answerLocked returns a queue that begins with the handshake's answer.
+func (c *Conn) answerLocked(f *frame) *outbuf {
+	o := getOutbuf(c.merges)
+	switch {
+	case !c.websocket:
+		o.addShared(f.packet())
+	case c.merges: // a message of its own all the same: the client does not know yet what was agreed
+		o.addPre(f.wire)
+	default:
+		o.addShared(f.wire)
+	}
+	return o
 }
 
 // release puts the answer before everything that was queued meanwhile, and lets the queue go.
@@ -224,15 +249,7 @@ func (c *Conn) release(f *frame) {
 		early = c.outLocked()
 		c.out = nil
 	}
-	o := getOutbuf(c.merges)
-	switch {
-	case !c.websocket:
-		o.addShared(f.packet())
-	case c.merges: // a message of its own all the same: the client does not know yet what was agreed
-		o.addPre(f.wire)
-	default:
-		o.addShared(f.wire)
-	}
+	o := c.answerLocked(f)
 	if early != nil {
 		early.appendTo(o)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/wsframe"
+	"github.com/lonng/nano/session"
 )
 
 // readSize is the size of the buffers that reads share. A connection has one only while it reads.
@@ -161,7 +162,7 @@ func (c *Conn) malformed(err error) {
 	default:
 		c.closeWith(wsframe.CloseProtocolError)
 	}
-	_ = c.shut(nil)
+	_ = c.shut(nil, session.CloseReason{Kind: session.CloseMalformed, Reason: err.Error()})
 }
 
 // consumeFrames takes packets out of WebSocket frames; where messages begin and end means nothing.
@@ -259,6 +260,9 @@ func (c *Conn) end(err error) {
 		log.Debug("connection ended", "session", c.sess.ID(), "remote", c.remote, "err", err)
 	default:
 		log.Info("connection ended", "session", c.sess.ID(), "remote", c.remote, "err", err)
+	}
+	if !bye {
+		c.because(session.CloseNetwork, err.Error())
 	}
 	c.readEnded(bye)
 }

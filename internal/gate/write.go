@@ -3,6 +3,7 @@ package gate
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -214,6 +215,7 @@ func (c *Conn) refuseUnlock(err error) error {
 		c.gate.counters.Dropped.Add(1)
 		return err
 	}
+	c.because(session.CloseSlow, "its send queue is full")
 	c.shutLocked(kickPacket("slow consumer"))
 	c.mu.Unlock()
 	c.gate.counters.SlowKicked.Add(1)
@@ -366,6 +368,11 @@ func (c *Conn) writeFailed(err error) {
 	c.mu.Lock()
 	c.writing, c.inFlight = false, 0
 	c.mu.Unlock()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.because(session.CloseSlow, "nothing was taken within the write timeout")
+	} else {
+		c.because(session.CloseNetwork, err.Error())
+	}
 	c.cut()
 	c.removeIfDone()
 }

@@ -244,8 +244,8 @@ func TestMulticastToAllKinds(t *testing.T) {
 				}
 			}
 			err := w.Multicast("onAll", bytes.Repeat([]byte("z"), 500), sessions)
-			if err == nil || !errors.Is(err, ErrBrokenPipe) || strings.Count(err.Error(), "session ") != 1 {
-				t.Errorf("the one that is gone: %v", err)
+			if err != nil { // who speaks in a room cannot help it that somebody leaves
+				t.Errorf("with one that is gone: %v", err)
 			}
 			for i, c := range clients {
 				if i == 3 {
