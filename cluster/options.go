@@ -50,6 +50,19 @@ type Logger interface {
 	Fatalf(format string, v ...any)
 }
 
+// LimitPolicy says what happens to what is over a limit.
+type LimitPolicy = gate.LimitPolicy
+
+// The policies of limits.
+const (
+	LimitWait = gate.LimitWait // it waits: the client is not read, or connections are not accepted
+	LimitDrop = gate.LimitDrop // it is dropped: a request is answered with resource_exhausted, a connection is closed
+	LimitKick = gate.LimitKick // the session is kicked with the reason "flood"
+)
+
+// Limits are what clients may ask for; see the options of package nano.
+type Limits = gate.Limits
+
 // Endpoint is an address at which a node takes clients.
 type Endpoint struct {
 	Addr     string       // host:port; port 0 chooses one. Empty if there is a Listener.
@@ -113,6 +126,7 @@ type Options struct {
 	Keeper           keeper.Keeper                                         // keeps the member list in the place of a master; nil: a master does
 	SessionCalls     int                                                   // handlers of one session that wait in a Call at a time; 0: 256
 	WaitingCalls     int                                                   // handlers that wait in a Call on one scheduler; 0: 16,384
+	Limits           Limits                                                // of messages and connections; zero: none
 	LinkQueue        int                                                   // bytes that wait for another node; 0: 64 MiB
 	MaxLoss          float64                                               // share of its nodes that the master drops at once; 0: half, 1: all
 
@@ -179,6 +193,12 @@ func (o *Options) check() error {
 		if n.n < 0 {
 			bad("%s is %d: it cannot be negative", n.name, n.n)
 		}
+	}
+	if l := o.Limits; l.Messages < 0 || l.MessageBurst < 0 || l.PerAddress < 0 || l.Accepts < 0 || l.AcceptBurst < 0 || l.Handshakes < 0 {
+		bad("Limits is %+v: none of it can be negative", l)
+	}
+	if o.Limits.AcceptPolicy == LimitKick || o.Limits.HandshakeLimit == LimitKick {
+		bad("LimitKick is for messages: a connection that is over a limit has no session yet; use LimitDrop")
 	}
 	if o.MaxPacket > 1<<24-1 {
 		bad("MaxPacket is %d: the length field of a packet holds at most %d", o.MaxPacket, 1<<24-1)
@@ -256,6 +276,7 @@ func (o *Options) gateConfig() (gate.Config, error) {
 		Pages:            o.Pages,
 		Trusted:          trusted,
 		ProxyProtocol:    o.ProxyProtocol,
+		Limits:           o.Limits,
 	}
 	if cfg.Serializer == nil {
 		cfg.Serializer = protobuf.NewSerializer()

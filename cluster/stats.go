@@ -19,6 +19,10 @@ type Stats struct {
 	Withdrawn, Late, Unknown uint64
 	BytesIn, BytesOut        uint64 // as the connections carry them, without TLS
 
+	// What was over a limit, whether it waited or was dropped: messages (WithMessageRate), connections of one address
+	// (WithConnectionsPerAddress), of all (WithAcceptRate), and those with unfinished handshakes (WithConcurrentHandshakes).
+	LimitedMessages, LimitedAddresses, LimitedAccepts, LimitedHandshakes uint64
+
 	Scheduler scheduler.Stats // of the node's own scheduler
 }
 
@@ -37,6 +41,8 @@ func (n *Node) Stats() Stats {
 		Requests: t.Requests.Load(), Notifies: t.Notifies.Load(), Failed: t.Failed.Load(), Ignored: t.Ignored.Load(),
 		Withdrawn: n.refusals.withdrawn.Load(), Late: n.refusals.late.Load(), Unknown: n.refusals.unknown.Load(),
 		BytesIn: c.BytesIn.Load(), BytesOut: c.BytesOut.Load(),
+		LimitedMessages: c.Limited.Messages.Load(), LimitedAddresses: c.Limited.Addresses.Load(),
+		LimitedAccepts: c.Limited.Accepts.Load(), LimitedHandshakes: c.Limited.Handshakes.Load(),
 		Scheduler: n.sched.Stats(),
 	}
 }

@@ -109,6 +109,16 @@ func (b *Batch) Add(p Peer, v codec.View) {
 	b.add(p, r, v.ID, data)
 }
 
+// Refuse ends a message with an error, as if a filter had.
+func (b *Batch) Refuse(p Peer, v codec.View, err error) {
+	b.from(p)
+	r, name := b.table.find(v)
+	if v.Type != codec.Request {
+		v.ID = 0
+	}
+	b.refuse(p, r, v.ID, name, err)
+}
+
 // from notes who sent the message that is being added.
 func (b *Batch) from(p Peer) {
 	if b.peer == p {

@@ -3,6 +3,7 @@ package gate
 import (
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -54,6 +55,10 @@ type Conn struct {
 	closeCode uint16        // of the WebSocket close frame
 	timer     *time.Timer   // the handshake's deadline, later the flush's; nil between
 	ended     chan struct{} // see Ended
+
+	bucket  bucket      // the reader's: messages that it may take
+	counted netip.Addr  // under which the gate counts it; invalid: under none
+	shaking atomic.Bool // counted among the handshakes that are under way
 
 	sess    *session.Session
 	lane    *scheduler.Lane

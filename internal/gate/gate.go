@@ -48,6 +48,7 @@ type Config struct {
 	ErrorsToAll      bool          // error responses also to clients that did not ask for them
 	GzipMin          int           // payloads of so many bytes are packed for clients that accept it; 0 never
 	Debug            bool
+	Limits           Limits
 
 	Dictionary *codec.Dictionary
 	Serializer serialize.Serializer
@@ -84,6 +85,7 @@ type Counters struct {
 	Silent            atomic.Uint64 // connections ended by the heartbeat
 	Malformed         atomic.Uint64 // connections ended by what they sent
 	BytesIn, BytesOut atomic.Uint64
+	Limited           LimitCounters
 }
 
 // Gate serves clients. All methods may be called concurrently.
@@ -94,6 +96,8 @@ type Gate struct {
 	wheel    *wheel
 	shake    answer
 	counters Counters
+
+	admission admission
 
 	endpoints sync.WaitGroup // accept loops and servers
 	running   sync.WaitGroup // one for each connection, until it is gone
@@ -155,6 +159,9 @@ func (g *Gate) add(c *Conn) error {
 	if g.cfg.MaxConns > 0 && len(g.conns) >= g.cfg.MaxConns {
 		return fmt.Errorf("%d connections are open, which is the cap", len(g.conns))
 	}
+	if err := g.admit(c); err != nil {
+		return err
+	}
 	g.conns[c] = struct{}{}
 	g.running.Add(1)
 	return nil
@@ -165,6 +172,7 @@ func (g *Gate) remove(c *Conn) {
 	g.mu.Lock()
 	delete(g.conns, c)
 	g.mu.Unlock()
+	g.left(c)
 	g.running.Done()
 }
 

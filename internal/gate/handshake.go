@@ -264,6 +264,7 @@ func (c *Conn) acknowledged() {
 	if !c.phase.CompareAndSwap(uint32(shaken), uint32(working)) {
 		return
 	}
+	c.gate.shaken(c)
 	c.mu.Lock()
 	if c.timer != nil && !c.closing {
 		c.timer.Stop()

@@ -22,6 +22,8 @@ type listener struct {
 	once   sync.Once
 	onStop func()
 
+	arrived func(quit <-chan struct{}) bool // holds a connection to the limits; false: it is closed
+
 	lastLog time.Time // of a failure; only Accept's goroutine uses it
 
 	mu    sync.Mutex
@@ -35,7 +37,7 @@ const (
 )
 
 func (g *Gate) newListener(l net.Listener) *listener {
-	return &listener{Listener: l, log: g.cfg.Log, quit: make(chan struct{}), early: make(map[net.Conn]struct{})}
+	return &listener{Listener: l, log: g.cfg.Log, quit: make(chan struct{}), arrived: g.arrived, early: make(map[net.Conn]struct{})}
 }
 
 // hold has stop close nc, until letGo. Nobody has been heard there yet, so nobody is to be waited for.
@@ -60,7 +62,12 @@ func (l *listener) Accept() (net.Conn, error) {
 	for wait := backoffMin; ; wait = min(2*wait, backoffMax) {
 		nc, err := l.Listener.Accept()
 		if err == nil {
-			return nc, nil
+			if l.arrived == nil || l.arrived(l.quit) {
+				return nc, nil
+			}
+			_ = nc.Close()
+			wait = backoffMin / 2
+			continue
 		}
 		if errors.Is(err, net.ErrClosed) || l.stopped() {
 			return nil, net.ErrClosed

@@ -247,6 +247,9 @@ func (c *Conn) data(body []byte) error {
 	if c.batch == nil {
 		c.batch = c.gate.cfg.Table.Begin()
 	}
+	if c.gate.cfg.Limits.Messages > 0 && !c.limited(v) {
+		return nil
+	}
 	c.batch.Add(c, v)
 	return nil
 }
