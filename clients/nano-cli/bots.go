@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -13,16 +14,14 @@ import (
 	"github.com/lonng/nano/clients/nano-cli/internal/bots"
 )
 
-// errMissed: the run was as asked, and too bad.
-var errMissed = errors.New("bots: thresholds were missed")
-
 func botsCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "bots",
 		Usage:     "make load and measure it",
 		ArgsUsage: "[URL]",
 		Description: "What the bots do comes from a scenario file, from flags, or both: flags win. Payloads are templates:\n" +
-			"{{.Bot}}, {{.Bots}}, {{.N}}, {{rand 6}}, {{letters 20}}, {{now}}. Exit status 1: a threshold was missed.",
+			"{{.Bot}}, {{.Bots}}, {{.N}}, {{rand 6}}, {{letters 20}}, {{now}}. Exit status 1: a threshold was missed, no\n" +
+			"connection was made, all were lost, or all messages of a step failed.",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "scenario", Aliases: []string{"s"}, Usage: "YAML `FILE`"},
 			&cli.IntFlag{Name: "connections", Aliases: []string{"c"}, Usage: "how many (default: 1)"},
@@ -78,8 +77,12 @@ func runBots(c *cli.Context) error {
 	if err := write(c.App.Writer); err != nil {
 		return fmt.Errorf("bots: %w", err)
 	}
+	failed := report.Problems
 	if !report.OK {
-		return errMissed
+		failed = append([]string{"thresholds were missed"}, failed...)
+	}
+	if len(failed) > 0 {
+		return errors.New("bots: " + strings.Join(failed, "; "))
 	}
 	return nil
 }

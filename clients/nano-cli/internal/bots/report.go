@@ -33,7 +33,8 @@ type Report struct {
 	Failures    uint64        `json:"failures"` // all that Errors lists
 	Errors      []ErrorCount  `json:"errors"`
 	Thresholds  []Verdict     `json:"thresholds"`
-	OK          bool          `json:"ok"` // no threshold was missed
+	OK          bool          `json:"ok"`       // no threshold was missed
+	Problems    []string      `json:"problems"` // what never succeeded: the run shows nothing of it
 
 	all   *hdrhistogram.Histogram
 	tried float64
@@ -120,8 +121,38 @@ func (r *run) report(begin, before, after spent) *Report {
 	})
 	rep.tried = float64(rep.Connections.Tried) + float64(rep.Requests.Sent+rep.Notifies.Sent+rep.Notifies.Failed)
 	rep.Thresholds = r.Thresholds.judge(rep)
+	rep.Problems = rep.problems()
 	rep.OK = !slices.ContainsFunc(rep.Thresholds, func(v Verdict) bool { return !v.OK })
 	return rep
+}
+
+// problems lists what was tried and failed each time: then figures and thresholds say nothing of the server.
+func (rep *Report) problems() []string {
+	all := []string{}
+	c := rep.Connections
+	if c.Tried > 0 && c.Connected == 0 {
+		all = append(all, fmt.Sprintf("no connection was made: all %d attempts failed", c.Tried))
+	}
+	if c.Lost > 0 && c.Lost == c.Connected {
+		all = append(all, fmt.Sprintf("all %d connections were lost", c.Lost))
+	}
+	for _, s := range rep.Steps {
+		succeeded := s.Sent
+		if s.Kind == "request" {
+			succeeded = s.Answered
+		}
+		if s.Failed > 0 && succeeded == 0 {
+			all = append(all, fmt.Sprintf("%s %s: all %d failed", s.Kind, s.name(), s.Failed))
+		}
+	}
+	return all
+}
+
+func (s *StepReport) name() string {
+	if s.Setup {
+		return s.Route + " (setup)"
+	}
+	return s.Route
 }
 
 func (rep *Report) add(t *task, setup bool) {
@@ -237,11 +268,7 @@ func (rep *Report) Text(w io.Writer) error {
 	row("connect", &rep.Connect)
 	for _, s := range rep.Steps {
 		if s.Latency != nil {
-			name := s.Route
-			if s.Setup {
-				name += " (setup)"
-			}
-			row(name, s.Latency)
+			row(s.name(), s.Latency)
 		}
 	}
 	for _, s := range rep.Steps {
@@ -265,6 +292,9 @@ func (rep *Report) Text(w io.Writer) error {
 			}
 			p("  %-7s %s %s: %s\n", word, v.Name, v.Limit, v.Value)
 		}
+	}
+	if len(rep.Problems) > 0 {
+		p("\nFAILED\n  %s\n", strings.Join(rep.Problems, "\n  "))
 	}
 	_, err := io.WriteString(w, out.String())
 	return err

@@ -129,11 +129,11 @@ func (s *Session) Script(ctx context.Context, in io.Reader) error {
 				if scan != nil {
 					return scan
 				}
-				return outcome(failed)
+				return s.outcome(failed)
 			}
 			err := s.Do(ctx, line)
 			if errors.Is(err, errQuit) {
-				return outcome(failed)
+				return s.outcome(failed)
 			}
 			if err != nil {
 				failed++
@@ -147,7 +147,14 @@ func (s *Session) Script(ctx context.Context, in io.Reader) error {
 	}
 }
 
-func outcome(failed int) error {
+// outcome is the result of a script that has come to its end. A connection that has ended before is an error, whether it
+// was noticed in time or not.
+func (s *Session) outcome(failed int) error {
+	select {
+	case <-s.c.Done():
+		return s.c.Err()
+	default:
+	}
 	if failed > 0 {
 		return fmt.Errorf("%w: %d", ErrCommands, failed)
 	}

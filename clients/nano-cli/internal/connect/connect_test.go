@@ -104,14 +104,13 @@ request Room.Echo {"text":"too late"}
 // A command that fails says why, does not end the others, and shows in the outcome.
 func TestFailures(t *testing.T) {
 	app := nodetest.Start(t)
-	s, out := join(t, app, "tcp", Config{Timeout: 20 * time.Millisecond})
+	s, out := join(t, app, "tcp", Config{})
 	lines := []struct{ line, want string }{
 		{"dance", `no such command: "dance"`},
 		{"request", "request needs a route"},
 		{"request Room.Echo {", "not JSON: character 1"},
 		{"request Room.Fail {\"text\":\"ann\"}", "permission_denied: not you, ann"},
 		{"request Room.Nothing", "not_found"},
-		{"request Room.Never {}", "no answer in time"},
 		{"wait", "wait needs a route"},
 		{"wait onSay 10ms", "wait onSay: no push"},
 		{"wait onSay soon", "a time is written like"},
@@ -125,10 +124,16 @@ func TestFailures(t *testing.T) {
 		want = append(want, l.want)
 	}
 	script.WriteString("info\n")
-	if err := s.Script(t.Context(), strings.NewReader(script.String())); !errors.Is(err, ErrCommands) || !strings.Contains(err.Error(), "11") {
+	if err := s.Script(t.Context(), strings.NewReader(script.String())); !errors.Is(err, ErrCommands) || !strings.Contains(err.Error(), "10") {
 		t.Errorf("the script ends with %v", err)
 	}
 	wants(t, out.String(), append(want, "online;")...)
+
+	s, out = join(t, app, "tcp", Config{Timeout: 20 * time.Millisecond}) // which is too short on a busy machine for what is answered
+	if err := s.Script(t.Context(), strings.NewReader("request Room.Never {}\n")); !errors.Is(err, ErrCommands) {
+		t.Errorf("the script ends with %v", err)
+	}
+	wants(t, out.String(), "no answer in time")
 }
 
 // Who is kicked must read the reason, and a script must not go on.
