@@ -207,7 +207,7 @@ func ExampleListen() {
 	session.Lifetime.OnClosed(func(s *session.Session) { slog.Info("offline", "uid", s.UID()) })
 	scheduler.NewTimer(time.Minute, func() { slog.Info("a minute has gone by") })
 
-	nano.Listen(":3250",
+	nano.Listen(":3251",
 		nano.WithIsWebsocket(true),
 		nano.WithWSPath("/nano"),
 		nano.WithSerializer(jsonpayload.NewSerializer()),
@@ -217,7 +217,7 @@ func ExampleListen() {
 // The same with New: the application's own instances, and its error.
 func Example_insteadOfListen() {
 	app := nano.New("",
-		nano.WithEndpoint(nano.Endpoint{Addr: ":3250", WebSocket: true, Path: "/nano"}),
+		nano.WithEndpoint(nano.Endpoint{Addr: ":3251", WebSocket: true, Path: "/nano"}),
 		nano.WithSerializer(jsonpayload.NewSerializer()),
 		nano.WithSignals(),
 	)

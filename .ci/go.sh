@@ -15,6 +15,9 @@ fi
 if [ "$module" = . ] && ! have nginx; then
     skipped "examples/cluster behind nginx: it is not here (Debian: apt-get install nginx libnginx-mod-stream)"
 fi
+if [ "$module" = . ] && ! have node; then
+    skipped "the JavaScript samples of the documents: Node.js is not here"
+fi
 
 status=0
 go -C "$module" vet ./... || status=1

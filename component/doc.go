@@ -20,7 +20,7 @@
 // [Handle], [HandleNotify] and [HandleRaw] register one function instead,
 // without reflection when it is called:
 //
-//	component.Handle(rooms, "room.join", func(ctx context.Context, s *session.Session, req *Join) (*Joined, error) {
+//	component.Handle(rooms, "Room.Join", func(ctx context.Context, s *session.Session, req *Join) (*Joined, error) {
 //		...
 //	})
 //

@@ -1,7 +1,7 @@
 // Package client is a client of nano's servers for programs in Go: tests,
 // bots, tools, gateways.
 //
-//	c, err := client.Dial(ctx, "ws://127.0.0.1:3250/")
+//	c, err := client.Dial(ctx, "ws://127.0.0.1:3251/nano")
 //	if err != nil {
 //		return err
 //	}

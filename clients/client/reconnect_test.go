@@ -115,13 +115,17 @@ func TestWhileAway(t *testing.T) {
 		_ = p.nc.Close()
 		synctest.Wait()
 		begin := time.Now()
-		if err := c.Request(ctx, "a.b", nil, nil); !errors.Is(err, client.ErrAway) || time.Since(begin) != 3*time.Second {
+		if err := c.Request(ctx, "a.b", nil, nil); !errors.Is(err, client.ErrAway) || !errors.Is(err, c.Err()) || time.Since(begin) != 3*time.Second {
 			t.Errorf("%v after %v", err, time.Since(begin))
 		}
 		hasty, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		if err := c.Notify(hasty, "a.b", nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 4*time.Second {
+		err := c.Notify(hasty, "a.b", nil)
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 4*time.Second {
 			t.Errorf("%v after %v", err, time.Since(begin))
+		}
+		if !errors.Is(err, client.ErrAway) || !errors.Is(err, c.Err()) {
+			t.Errorf("%v: it does not say that there is no connection, and why", err)
 		}
 		waiting := ask(c, ctx, "a.b")
 		synctest.Wait()

@@ -34,7 +34,7 @@ const maxFree = 4
 // v may be nil for no payload.
 //
 // Errors: *Error if the server answered with one; ErrTimeout or ctx's; ErrLost if the connection ended meanwhile,
-// ErrAway if none came back, ErrClosed, ErrNotConnected; what the serializer says; codec.ErrPacketTooLarge and
+// ErrAway, with the cause, if none came back (beside ctx's, if its time was over first), ErrClosed, ErrNotConnected; what the serializer says; codec.ErrPacketTooLarge and
 // codec.ErrRouteTooLong, for which nothing was sent. An answer that comes after the request was given up is dropped.
 func (c *Client) Request(ctx context.Context, route string, v, reply any) error {
 	payload, err := c.encode(v)
@@ -249,8 +249,11 @@ func (c *Client) awaitLocked(ctx context.Context) error {
 			err = ErrAway
 		}
 		c.mu.Lock()
-		if errors.Is(err, ErrAway) {
+		switch {
+		case errors.Is(err, ErrAway):
 			err = c.awayLocked()
+		case err != nil && away != nil: // the time of ctx was over first: it is not the server that was slow
+			err = fmt.Errorf("%w (%w)", c.awayLocked(), err)
 		}
 		if err != nil {
 			return err

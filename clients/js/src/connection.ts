@@ -10,11 +10,11 @@ import { type Serializer, json } from "./serializers.js";
  *
  * ```ts
  * interface Chat {
- *   requests: { "chat.join": [JoinRequest, JoinReply] };
- *   notifies: { "chat.typing": Typing };
- *   pushes: { "chat.message": ChatMessage };
+ *   requests: { "Room.Join": [JoinRequest, JoinReply] };
+ *   notifies: { "Room.Say": Message };
+ *   pushes: { onMessage: Message };
  * }
- * const chat = connect<Chat>("/nano");
+ * const room = connect<Chat>("/nano");
  * ```
  *
  * A part that is left out takes every route and any value.
