@@ -25,7 +25,7 @@ type node struct {
 	run     int
 	doors   []string // where clients connect
 	trouble time.Time
-	facts   chan string   // answers to figures
+	facts   chan string   // answers to what it was asked
 	ended   chan struct{} // closed when the process has told all
 }
 
@@ -54,13 +54,14 @@ func (n *node) start() error {
 		for {
 			line, err := p.Line()
 			if err != nil {
+				n.crashed(p)
 				return
 			}
 			word, rest, _ := strings.Cut(line, " ")
 			switch word {
 			case "serves":
 				doors <- strings.Fields(rest)
-			case "figures":
+			case "figures", "kicked":
 				facts <- rest
 			default:
 				n.play.ledger.hear(line)
@@ -119,10 +120,15 @@ func (n *node) signal(s syscall.Signal) error {
 
 // kill ends the process at once.
 func (n *node) kill() error {
-	if err := n.signal(syscall.SIGKILL); err != nil {
+	n.bother()
+	n.mu.Lock()
+	p := n.process
+	n.process = nil
+	n.mu.Unlock()
+	if err := p.Signal(syscall.SIGKILL); err != nil {
 		return err
 	}
-	n.gone()
+	n.gone(p)
 	return nil
 }
 
@@ -131,19 +137,20 @@ func (n *node) end() {
 	n.bother()
 	n.mu.Lock()
 	p := n.process
+	n.process = nil
 	n.mu.Unlock()
 	if p == nil {
 		return
 	}
 	_ = p.Stdin.Close()
-	n.gone()
+	n.gone(p)
 }
 
 // gone waits for the end of the process.
-func (n *node) gone() {
+func (n *node) gone(p *child.Process) {
 	n.mu.Lock()
-	p, ended, run := n.process, n.ended, n.run
-	n.process, n.doors = nil, nil
+	ended, run := n.ended, n.run
+	n.doors = nil
 	n.mu.Unlock()
 	n.play.net.place(n.name, "")
 	select {
@@ -157,26 +164,43 @@ func (n *node) gone() {
 	n.play.ledger.killed(n.name, strconv.Itoa(run))
 }
 
-// figures asks for the node's sessions and connections.
-func (n *node) figures() (sessions, connections int, err error) {
+// crashed is told when a process has no more to say.
+func (n *node) crashed(p *child.Process) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.process == p { // nobody has ended it
+		n.play.ledger.Fail("node", "%s has ended by itself", n.name)
+	}
+}
+
+// ask writes a line to the node and returns its answer.
+func (n *node) ask(what string) (string, error) {
 	n.mu.Lock()
 	p, facts, ended := n.process, n.facts, n.ended
 	n.mu.Unlock()
 	if p == nil {
-		return 0, 0, errors.New("it is not there")
+		return "", errors.New("it is not there")
 	}
-	if _, err := p.Stdin.Write([]byte("figures\n")); err != nil {
-		return 0, 0, err
+	if _, err := p.Stdin.Write([]byte(what + "\n")); err != nil {
+		return "", err
 	}
 	select {
 	case f := <-facts:
-		_, err = fmt.Sscan(f, &sessions, &connections)
-		return sessions, connections, err
+		return f, nil
 	case <-ended:
-		return 0, 0, errors.New("it has ended")
+		return "", errors.New("it has ended")
 	case <-time.After(10 * time.Second):
-		return 0, 0, errors.New("it says nothing")
+		return "", errors.New("it says nothing")
 	}
+}
+
+// figures asks for the node's sessions and connections.
+func (n *node) figures() (sessions, connections int, err error) {
+	f, err := n.ask("figures")
+	if err == nil {
+		_, err = fmt.Sscan(f, &sessions, &connections)
+	}
+	return sessions, connections, err
 }
 
 // fault is something that happens to the cluster. cause returns when it is over. Its error is

@@ -15,6 +15,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -24,6 +25,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/lonng/nano/test/internal/wire"
 )
 
 func main() {
@@ -129,7 +132,9 @@ func (p *play) chaos(only string) (err error) {
 		return err
 	}
 	p.say("quiet for %v", quiet)
-	time.Sleep(quiet + time.Second)
+	calm := time.After(quiet + time.Second)
+	p.kicks()
+	<-calm
 	p.cancel()
 	p.all.Wait()
 	p.settle()
@@ -209,6 +214,28 @@ func (p *play) probe(g *node) error {
 		}
 	}
 	return fmt.Errorf("requests are not answered")
+}
+
+// kicks has users kicked by other nodes than their gate at the moment when their login is answered.
+func (p *play) kicks() {
+	names := nodeNames()[:4] // no gates
+	for i := range 40 {
+		g, by := p.gates[i%2], p.nodes[names[i%len(names)]]
+		v, err := p.visit(g, i%3 == 0)
+		if err != nil {
+			p.ledger.Fail("kick", "log in at %s: %v", g.name, err)
+			continue
+		}
+		answer, err := by.ask("kick " + v.number)
+		if err != nil || answer != "<nil>" {
+			p.ledger.Fail("kick", "%s kicks user %s at %s at once: %s, %v", by.name, v.number, g.name, answer, err)
+		}
+		_ = v.c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if err := v.read(); !errors.Is(err, wire.ErrKicked) {
+			p.ledger.Fail("kick", "%s has kicked user %s at %s, who sees %v", by.name, v.number, g.name, err)
+		}
+		_ = v.c.Close()
+	}
 }
 
 // settle waits until no session is left on any node.

@@ -128,7 +128,16 @@ func runNode(name, run, hub string) error {
 	}
 	n.tell("serves" + doors)
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		n.tell("figures", n.app.Stats().Sessions, n.app.Stats().Connections)
+		uid, kick := strings.CutPrefix(lines.Text(), "kick ")
+		if !kick {
+			n.tell("figures", n.app.Stats().Sessions, n.app.Stats().Connections)
+			continue
+		}
+		id, err := strconv.ParseInt(uid, 10, 64)
+		if err == nil {
+			err = n.app.KickUser(id, "as asked")
+		}
+		n.tell("kicked", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
