@@ -218,7 +218,7 @@ func slow() []way {
 			return h.ended(c.Conn, d)
 		}}
 	}
-	greedy := func(name string, read func(h *hostile, nc net.Conn) error) way {
+	greedy := func(name string, read func(h *hostile, c *wire.Conn) error) way {
 		return way{name, func(h *hostile) error {
 			c := h.open(h.rng.IntN(2) == 0, ready)
 			if c == nil {
@@ -230,7 +230,7 @@ func slow() []way {
 			for id := range 8 {
 				_ = c.Request(uint64(id)+1, "Wild.Push", []byte("15 65000"))
 			}
-			return read(h, c.Conn)
+			return read(h, c)
 		}}
 	}
 	// What a reader that is kicked for being slow has at most: the time to write, to flush, to close.
@@ -248,11 +248,11 @@ func slow() []way {
 			}
 			return h.trickle(nc, codec.AppendPacket(nil, codec.Handshake, []byte(wire.Hello)), handshakeTimeout)
 		}},
-		greedy("a reader that does not read", func(h *hostile, nc net.Conn) error {
+		greedy("a reader that does not read", func(h *hostile, c *wire.Conn) error {
 			h.load.pause(gone)
-			return h.ended(nc, soon)
+			return h.ended(c, soon)
 		}),
-		greedy("a reader of one byte a second", func(h *hostile, nc net.Conn) error { return h.sip(nc, gone) }),
+		greedy("a reader of one byte a second", func(h *hostile, c *wire.Conn) error { return h.sip(c, gone) }),
 	}
 }
 
