@@ -96,7 +96,7 @@ func FuzzConnection(f *testing.F) {
 			t.Fatalf("the node ended the connection (%v) of %q; before that came %+v, want %+v", got.over, stream, got, want)
 		}
 		if tail != nil && want.working {
-			got.ran, got.good = got.ran[:len(got.ran)-1], got.good[:len(got.good)-1]
+			got.ran, got.answers = got.ran[:len(got.ran)-1], got.answers[:len(got.answers)-1]
 		} else if tail != nil {
 			got.handshakes--
 		}
@@ -159,7 +159,7 @@ func send(c *nanotest.Client, stream, cuts []byte, form uint8) error {
 func (o outcome) sentinel() (tail []byte, done func(seen) bool) {
 	if o.partial {
 		return nil, func(s seen) bool {
-			return s.handshakes >= o.handshakes && len(s.ran) >= len(o.ran) && len(s.good)+len(s.bad) >= len(o.answers)
+			return s.handshakes >= o.handshakes && len(s.ran) >= len(o.ran) && len(s.answers) >= len(o.answers)
 		}
 	}
 	if !o.working {
@@ -173,14 +173,14 @@ func (o outcome) sentinel() (tail []byte, done func(seen) bool) {
 	if err != nil {
 		panic(err)
 	}
-	return tail, func(s seen) bool { return len(s.good) > 0 && s.good[len(s.good)-1].id == id }
+	return tail, func(s seen) bool { return len(s.answers) > 0 && s.answers[len(s.answers)-1].id == id }
 }
 
 // seen is what the client gets.
 type seen struct {
 	handshakes int
 	ran        []string
-	good, bad  []answer
+	answers    []answer
 	over       error // the connection ended
 }
 
@@ -211,9 +211,9 @@ func collect(t *testing.T, c *nanotest.Client, done func(seen) bool) (s seen) {
 			case v.Type == codec.Push && string(v.Route) == "ran":
 				s.ran = append(s.ran, string(v.Data))
 			case v.Type == codec.Response && v.Err:
-				s.bad = append(s.bad, answer{id: v.ID, error: true})
+				s.answers = append(s.answers, answer{id: v.ID, error: true})
 			case v.Type == codec.Response:
-				s.good = append(s.good, answer{id: v.ID, data: string(v.Data)})
+				s.answers = append(s.answers, answer{id: v.ID, data: string(v.Data)})
 			default:
 				t.Fatalf("the node sent a %v %q", v.Type, p.Body)
 			}
@@ -224,22 +224,9 @@ func collect(t *testing.T, c *nanotest.Client, done func(seen) bool) (s seen) {
 	return s
 }
 
-// split divides the model's answers as the client does.
-func (o outcome) split() (good, bad []answer) {
-	for _, a := range o.answers {
-		if a.error {
-			bad = append(bad, a)
-		} else {
-			good = append(good, a)
-		}
-	}
-	return good, bad
-}
-
 func wantExactly(t *testing.T, want outcome, got seen) {
 	t.Helper()
-	good, bad := want.split()
-	if got.handshakes != want.handshakes || !slices.Equal(got.ran, want.ran) || !slices.Equal(got.good, good) || !slices.Equal(got.bad, bad) {
+	if got.handshakes != want.handshakes || !slices.Equal(got.ran, want.ran) || !slices.Equal(got.answers, want.answers) {
 		t.Fatalf("got %+v, want %+v", got, want)
 	}
 }
@@ -247,8 +234,7 @@ func wantExactly(t *testing.T, want outcome, got seen) {
 // wantPrefix allows for what was lost when the node ended the connection.
 func wantPrefix(t *testing.T, want outcome, got seen) {
 	t.Helper()
-	good, bad := want.split()
-	if got.handshakes > want.handshakes || !isPrefix(got.ran, want.ran) || !isPrefix(got.good, good) || !isPrefix(got.bad, bad) {
+	if got.handshakes > want.handshakes || !isPrefix(got.ran, want.ran) || !isPrefix(got.answers, want.answers) {
 		t.Fatalf("got %+v, want no more than %+v", got, want)
 	}
 }
