@@ -72,8 +72,8 @@ func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
 // Wait waits for the end of a process that was killed.
 func (p *Process) Wait() { _ = p.cmd.Wait() }
 
-// CPU returns the time that the process has had on processors, as the scheduler of the system has counted it: the
-// figures of accounting by ticks are too coarse.
+// CPU returns the time that the process has had on processors, as the scheduler of the system has
+// counted it: the figures of accounting by ticks are too coarse.
 func (p *Process) CPU() time.Duration {
 	var total int64
 	dir := fmt.Sprintf("/proc/%d/task", p.cmd.Process.Pid)

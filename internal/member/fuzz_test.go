@@ -46,8 +46,8 @@ func (h *history) version() member.Version {
 	return member.Version{Master: uint64(h.next(3)), N: uint64(h.next(8))}
 }
 
-// What nodes and strangers tell a master, in any order, must leave a list that can be used: each address
-// and each node id once, the master in it, and a version that says when it has changed.
+// What nodes and strangers tell a master, in any order, must leave a list that can be used: each
+// address and each node id once, the master in it, and a version that says when it has changed.
 func FuzzMaster(f *testing.F) {
 	f.Fuzz(func(t *testing.T, events []byte) {
 		h := history(events)
@@ -126,8 +126,8 @@ func checkView(t *testing.T, v member.View) {
 	}
 }
 
-// What a node is told of the others, by a master or by strangers, must keep what it does about them in step: a
-// link is opened once, closed once, and never one to itself.
+// What a node is told of the others, by a master or by strangers, must keep what it does about them
+// in step: a link is opened once, closed once, and never one to itself.
 func FuzzPeers(f *testing.F) {
 	f.Fuzz(func(t *testing.T, events []byte) {
 		h := history(events)

@@ -14,7 +14,8 @@ import (
 // way is one direction between two nodes: what from sends to to.
 type way struct{ from, to string }
 
-// network carries all that the nodes say to each other. Each node connects to it and says to whom it wants.
+// network carries all that the nodes say to each other. Each node connects to it and says to whom
+// it wants.
 type network struct {
 	l net.Listener
 

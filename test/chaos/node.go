@@ -26,7 +26,8 @@ import (
 // heartbeat is that of the nodes, between each other and to clients.
 const heartbeat = time.Second
 
-// services are the components of each backend. Each service has two nodes, so that one may be missing.
+// services are the components of each backend. Each service has two nodes, so that one may be
+// missing.
 func services(name string) []string {
 	switch name {
 	case "backend-1":
@@ -39,8 +40,8 @@ func services(name string) []string {
 	return nil
 }
 
-// nodeProcess is what a child process is: one node. It tells the judge what happens on its standard output, a line
-// each, written at once: what was told before a SIGKILL is not lost.
+// nodeProcess is what a child process is: one node. It tells the judge what happens on its standard
+// output, a line each, written at once: what was told before a SIGKILL is not lost.
 type nodeProcess struct {
 	name, run string
 	app       *nano.App

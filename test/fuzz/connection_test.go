@@ -19,8 +19,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// node is a node with three doors and the model's route. The handler pushes what it got, so that its
-// calls can be counted, and answers.
+// node is a node with three doors and the model's route. The handler pushes what it got, so that
+// its calls can be counted, and answers.
 type node struct {
 	pipe    *nanotest.Listener
 	tcp, ws net.Addr
@@ -61,8 +61,8 @@ func start(tb testing.TB) *node {
 	return n
 }
 
-// What a client sends, however it is cut, over whichever transport, has to lead to what the model says: the same calls
-// in the same order, the same answers, and an end or none.
+// What a client sends, however it is cut, over whichever transport, has to lead to what the model
+// says: the same calls in the same order, the same answers, and an end or none.
 func FuzzConnection(f *testing.F) {
 	n := start(f)
 	f.Fuzz(func(t *testing.T, stream, cuts []byte, form uint8) {
@@ -116,8 +116,8 @@ func (n *node) connect(t *testing.T, form uint8) *nanotest.Client {
 	}
 }
 
-// send writes the stream in pieces; each byte of cuts is the length of one, in turn. To a WebSocket each piece is a
-// frame, of binary or text, a fragment or whole, with a ping before it or none.
+// send writes the stream in pieces; each byte of cuts is the length of one, in turn. To a WebSocket
+// each piece is a frame, of binary or text, a fragment or whole, with a ping before it or none.
 func send(c *nanotest.Client, stream, cuts []byte, form uint8) error {
 	const websocket = 2
 	open := false
@@ -154,8 +154,8 @@ func send(c *nanotest.Client, stream, cuts []byte, form uint8) error {
 	return nil
 }
 
-// sentinel returns what to send behind all else to see that everything was served, nil behind half a packet, and
-// what tells whether it was.
+// sentinel returns what to send behind all else to see that everything was served, nil behind half
+// a packet, and what tells whether it was.
 func (o outcome) sentinel() (tail []byte, done func(seen) bool) {
 	if o.partial {
 		return nil, func(s seen) bool {

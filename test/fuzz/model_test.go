@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 )
 
-// The model of a connection knows the protocol, and nothing of the code that speaks it: it has all bytes at
-// once and no goroutine.
+// The model of a connection knows the protocol, and nothing of the code that speaks it: it has all
+// bytes at once and no goroutine.
 
 // maxBody is how long the body of a packet may be.
 const maxBody = 64 << 10

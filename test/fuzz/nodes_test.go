@@ -46,7 +46,8 @@ type call struct {
 	uid  int64
 }
 
-// Enabled, Handle, WithAttrs and WithGroup make the member its node's log, which it watches for panics.
+// Enabled, Handle, WithAttrs and WithGroup make the member its node's log, which it watches for
+// panics.
 func (m *member) Enabled(context.Context, slog.Level) bool { return true }
 
 func (m *member) Handle(_ context.Context, r slog.Record) error {
@@ -163,8 +164,8 @@ func (m *member) wellStill(t *testing.T) {
 	}
 }
 
-// Any bytes as the batches of a link: an error or not, but never a panic, a dead node, or a handler that
-// runs for a session which the link has not introduced.
+// Any bytes as the batches of a link: an error or not, but never a panic, a dead node, or a handler
+// that runs for a session which the link has not introduced.
 func FuzzLink(f *testing.F) {
 	m := join(f)
 	f.Fuzz(func(t *testing.T, first, second []byte) {
@@ -202,8 +203,8 @@ func FuzzLink(f *testing.F) {
 	})
 }
 
-// carry sends the batches, and behind them a call whose reply shows that they were taken. It returns why the
-// link ended, if it did.
+// carry sends the batches, and behind them a call whose reply shows that they were taken. It
+// returns why the link ended, if it did.
 func (m *member) carry(ctx context.Context, t *testing.T, addr string, epoch uint64, batches ...[]byte) error {
 	t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
@@ -252,7 +253,8 @@ func (m *member) carry(ctx context.Context, t *testing.T, addr string, epoch uin
 	}
 }
 
-// introductions are the users that a link has named, and how many messages of sessions it has carried.
+// introductions are the users that a link has named, and how many messages of sessions it has
+// carried.
 func introductions(batches ...[]byte) (uids map[int64]bool, messages int) {
 	uids = make(map[int64]bool)
 	for _, b := range batches {
@@ -279,8 +281,8 @@ func (raw) Marshal(v any) ([]byte, error) { return v.([]byte), nil }
 func (raw) Unmarshal([]byte, any) error   { return nil }
 func (raw) Name() string                  { return "proto" }
 
-// Any bytes to the unary calls between nodes, one after the other: an answer or an error, never a panic, and a
-// node that still serves. A handler that runs for it has no user.
+// Any bytes to the unary calls between nodes, one after the other: an answer or an error, never a
+// panic, and a node that still serves. A handler that runs for it has no user.
 func FuzzCalls(f *testing.F) {
 	m := join(f)
 	methods := []string{

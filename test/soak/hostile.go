@@ -94,7 +94,8 @@ func (h *hostile) cut(nc net.Conn) func() bool {
 	return context.AfterFunc(h.load.ctx, func() { _ = nc.Close() })
 }
 
-// ended reads until the connection ends, and wants that within d (and some time for a busy machine).
+// ended reads until the connection ends, and wants that within d (and some time for a busy
+// machine).
 func (h *hostile) ended(nc net.Conn, d time.Duration) error {
 	defer nc.Close()
 	defer h.cut(nc)()

@@ -1,16 +1,16 @@
 //go:build linux
 
-// Command soak puts a crowd of clients on one node and checks all that each of them gets: half of them over
-// WebSocket, one in fifty hostile in some sixty ways. The node is a process of its own. The program
-// ends with 0 when no answer or push was lost, doubled or out of order, every hostile connection was
-// ended in time, the log stayed short, and the node in the end is as it was at the start: heap, goroutines,
-// descriptors and sessions.
+// Command soak puts a crowd of clients on one node and checks all that each of them gets: half of
+// them over WebSocket, one in fifty hostile in some sixty ways. The node is a process of its own.
+// The program ends with 0 when no answer or push was lost, doubled or out of order, every hostile
+// connection was ended in time, the log stayed short, and the node in the end is as it was at the
+// start: heap, goroutines, descriptors and sessions.
 //
 //	go run ./test/soak -for 1m                 # 10,000 clients
 //	go run ./test/soak -for 10m -clients 500
 //
-// Each of the two processes needs a descriptor for each client (ulimit -n); with fewer it plays with fewer clients.
-// Linux only: it reads /proc.
+// Each of the two processes needs a descriptor for each client (ulimit -n); with fewer it plays
+// with fewer clients. Linux only: it reads /proc.
 package main
 
 import (
@@ -148,12 +148,12 @@ func (l *load) cool(ask func(string) (Figures, error), before Figures) (f Figure
 	return f, nil
 }
 
-// spare is how many goroutines and descriptors more than before the load are none that leaked: those that
-// the runtime or the HTTP server has made and keeps.
+// spare is how many goroutines and descriptors more than before the load are none that leaked:
+// those that the runtime or the HTTP server has made and keeps.
 const spare = 8
 
-// spareHeap is how much the heap may have grown for good: tables that were made for many clients and do
-// not shrink.
+// spareHeap is how much the heap may have grown for good: tables that were made for many clients
+// and do not shrink.
 const spareHeap = 24 << 20
 
 // judge compares figures.

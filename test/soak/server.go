@@ -61,8 +61,8 @@ type room struct {
 	seq   int64
 }
 
-// serve runs the node until the input ends. Each line of the input asks for the figures; "gc" collects the
-// heap before.
+// serve runs the node until the input ends. Each line of the input asks for the figures; "gc"
+// collects the heap before.
 func serve() error {
 	sv := &server{rooms: make(map[string]*room)}
 	sv.log.lines = make(map[string]int)

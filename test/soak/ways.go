@@ -233,7 +233,8 @@ func slow() []way {
 			return read(h, c)
 		}}
 	}
-	// What a reader that is kicked for being slow has at most: the time to write, to flush, to close.
+	// What a reader that is kicked for being slow has at most: the time to write, to flush, to
+	// close.
 	const gone = 4*writeTimeout + 3*heartbeat
 	return []way{
 		silent("silence from the start", fresh, nil, handshakeTimeout),

@@ -10,7 +10,8 @@ import (
 // shown is how many faults of one kind are printed.
 const shown = 10
 
-// Judge counts faults by their kind. The zero value is ready, and may be used by any number of goroutines.
+// Judge counts faults by their kind. The zero value is ready, and may be used by any number of
+// goroutines.
 type Judge struct {
 	mu    sync.Mutex
 	kinds map[string]int
