@@ -52,7 +52,7 @@ func New(addr string, opts ...Option) *App {
 		o.Connections = nil // the node takes the default instance, and gives it the node id
 	}
 	if o.Pages == nil {
-		o.Pages = http.NotFoundHandler()
+		o.Pages = http.NewServeMux() // no page
 	}
 	return app
 }

@@ -98,7 +98,7 @@ func TestCase09PagesOfTheDefaultMux(t *testing.T) {
 		nanotest.Leaks(t)
 		h := &Hostile{}
 		n := start(t, h.comps())
-		if status, body := get(t, n.ws, nil, "/nano-test-page"); status != http.StatusNotFound {
+		if status, body := get(t, n.ws, nil, "/nano-test-page"); status != http.StatusUpgradeRequired { // every path is the WebSocket's
 			t.Errorf("the page: %d %q", status, body)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,10 +15,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/nanotest"
 	"github.com/lonng/nano/internal/wsframe"
+	"github.com/lonng/nano/serialize/json"
 )
 
 // Row 9. Clients in the field, and proxies on the way, cut WebSocket messages as they like.
@@ -191,6 +195,15 @@ func TestCase09WrongOrigin(t *testing.T) {
 		{"same origin, own host", nano.WithSameOrigin(), "https://game.example.com", "game.example.com", true},
 		{"same origin, own host and port", nano.WithSameOrigin(), "http://game.example.com:3250", "game.example.com:3250", true},
 		{"same origin, other port", nano.WithSameOrigin(), "http://game.example.com:8080", "game.example.com:3250", false},
+		{"same origin, usual port in the host", nano.WithSameOrigin(), "https://game.example.com", "game.example.com:443", true},
+		{"same origin, usual port of http", nano.WithSameOrigin(), "http://game.example.com", "game.example.com:80", true},
+		{"same origin, usual port in the origin", nano.WithSameOrigin(), "https://game.example.com:443", "game.example.com", true},
+		{"same origin, other case", nano.WithSameOrigin(), "https://Game.example.com", "game.example.COM:443", true},
+		{"same origin, IPv6", nano.WithSameOrigin(), "https://[::1]", "[::1]:443", true},
+		{"same origin, port of another scheme", nano.WithSameOrigin(), "http://game.example.com", "game.example.com:443", false},
+		{"same origin, another with the usual port", nano.WithSameOrigin(), "https://evil.example", "game.example.com:443", false},
+		{"list, usual port", nano.WithAllowedOrigins("https://b.example:443"), "https://b.example", "", true},
+		{"list, usual port of another scheme", nano.WithAllowedOrigins("https://b.example:80"), "https://b.example", "", false},
 		{"same origin, another", nano.WithSameOrigin(), "https://evil.example", "game.example.com", false},
 		{"same origin, no browser", nano.WithSameOrigin(), "", "game.example.com", true},
 		{"same origin, null", nano.WithSameOrigin(), "null", "game.example.com", false},
@@ -372,5 +385,66 @@ func TestCase09PathAndPages(t *testing.T) {
 			}
 		}
 		_ = n
+	})
+}
+
+// A client at any path is served where v0.5 served it, and the log tells where that is, to be copied into a client.
+func TestWebSocketsOfV05HaveEveryPath(t *testing.T) {
+	nanotest.Leaks(t)
+	for _, row := range []struct {
+		path  string
+		paths []string
+		url   string
+	}{
+		{"", []string{"/", "/ws", "/nano", "/a/b?x=1"}, "/"},
+		{"/nano", []string{"/nano", "/nano?x=1"}, "/nano"},
+		{"game/", []string{"/game/", "/game/a/b"}, "/game/"},
+	} {
+		logger, log := nanotest.NewLog()
+		h := &Hostile{}
+		app := nano.New("127.0.0.1:0", nano.WithProcessDefaults(), nano.WithIsWebsocket(true), nano.WithWSPath(row.path),
+			nano.WithComponents(h.comps()), nano.WithSerializer(json.NewSerializer()), nano.WithSlog(logger))
+		if err := app.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range row.paths {
+			nc, err := net.Dial("tcp", app.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := nanotest.Upgrade(t, nc, path, nil)
+			if err != nil {
+				t.Errorf("a client at %s of a node with the path %q: %v", path, row.path, err)
+				continue
+			}
+			c.Ready()
+			alive(t, c)
+			c.Close()
+		}
+		if want := "ws://" + app.Addr().String() + row.url; !log.Has("[" + want + "]") {
+			t.Errorf("the log does not name %s: %v", want, log.Lines())
+		}
+		(&node{App: app}).stop(t)
+	}
+}
+
+// A page speaks a subprotocol with the node only if the application has named it.
+func TestWithSubprotocols(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &Hostile{}
+		n := start(t, h.comps(), nano.WithSubprotocols("v2", "v1"))
+		nc, err := n.ws.Dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ws, resp, err := websocket.NewClient(nc, &url.URL{Scheme: "ws", Host: "game.example.com", Path: "/"},
+			http.Header{"Sec-Websocket-Protocol": {"v1, v2"}}, 0, 0)
+		if err != nil {
+			t.Fatalf("%v: %v", err, resp)
+		}
+		if got := ws.Subprotocol(); got != "v2" {
+			t.Errorf("agreed on %q", got)
+		}
+		_ = ws.Close()
 	})
 }

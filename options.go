@@ -54,8 +54,10 @@ func WithEndpoint(e Endpoint) Option {
 	return func(o *cluster.Options) { o.Endpoints = append(slices.Clip(o.Endpoints), e) }
 }
 
-// WithHTTPHandler sets what is served beside WebSockets, on all paths that are not theirs. Default: nothing with
-// New, http.DefaultServeMux with Listen.
+// WithHTTPHandler sets the pages that are served beside WebSockets. On a WebSocket's path that ends in "/", as on "/", which is
+// the default, a request is for a page where an http.ServeMux has a longer pattern for it. Any other handler gets all that does
+// not ask for a WebSocket, and, where the path is "/", all but that one. Default: nothing with New, http.DefaultServeMux with
+// Listen.
 func WithHTTPHandler(h http.Handler) Option {
 	return func(o *cluster.Options) { o.Pages = h }
 }
@@ -65,10 +67,14 @@ func WithHTTPHandler(h http.Handler) Option {
 // Origin header are no browser's and pass. Default: all, as in v0.5.
 func WithAllowedOrigins(origins ...string) Option {
 	return func(o *cluster.Options) {
+		var allowed []*url.URL
 		for _, origin := range origins {
-			if u, err := url.Parse(origin); origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "") {
+			u, err := url.Parse(origin)
+			if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "") {
 				complain(o, "WithAllowedOrigins: %q is no origin such as https://example.com", origin)
+				continue
 			}
+			allowed = append(allowed, u)
 		}
 		o.CheckOrigin = func(r *http.Request) bool {
 			origin := r.Header.Get("Origin")
@@ -76,17 +82,40 @@ func WithAllowedOrigins(origins ...string) Option {
 				return true
 			}
 			u, err := url.Parse(origin)
-			if err != nil {
+			if err != nil || u.Host == "" {
 				return false
 			}
-			return strings.EqualFold(u.Host, r.Host) ||
-				slices.ContainsFunc(origins, func(a string) bool { return strings.EqualFold(a, origin) })
+			own := &url.URL{Scheme: u.Scheme, Host: r.Host} // browsers leave the usual port out of it; proxies may add it
+			return sameOrigin(u, own) || slices.ContainsFunc(allowed, func(a *url.URL) bool { return sameOrigin(u, a) })
 		}
 	}
 }
 
+// sameOrigin compares scheme, host and port; no port is the usual one of the scheme.
+func sameOrigin(a, b *url.URL) bool {
+	port := func(u *url.URL) string {
+		switch p := u.Port(); {
+		case p != "":
+			return p
+		case strings.EqualFold(u.Scheme, "https"):
+			return "443"
+		case strings.EqualFold(u.Scheme, "http"):
+			return "80"
+		}
+		return ""
+	}
+	return strings.EqualFold(a.Scheme, b.Scheme) && strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
+}
+
 // WithSameOrigin lets only pages of the node's own host connect by WebSocket, and clients that are no browsers.
 func WithSameOrigin() Option { return WithAllowedOrigins() }
+
+// WithSubprotocols names the WebSocket subprotocols (Sec-WebSocket-Protocol) that the node speaks, the preferred first. A
+// client that offers some of them is told the first; the validator of handshakes sees what it has offered in the request's
+// header. Default: none is agreed; browsers then end a connection for which their page has named one.
+func WithSubprotocols(names ...string) Option {
+	return func(o *cluster.Options) { o.Subprotocols = slices.Clone(names) }
+}
 
 // WithTLSConfig serves the client address with TLS, WebSocket or not. Endpoints have a TLS of their own.
 func WithTLSConfig(conf *tls.Config) Option {
@@ -94,7 +123,8 @@ func WithTLSConfig(conf *tls.Config) Option {
 }
 
 // WithTrustedProxies names the proxies, by IP address or prefix, whose word on a client's address is taken: the
-// X-Forwarded-For header, and PROXY headers with WithProxyProtocol. Default: none.
+// X-Forwarded-For header, and PROXY headers with WithProxyProtocol. "unix" trusts who connects to an Endpoint whose
+// Listener is a Unix socket. Default: none.
 func WithTrustedProxies(addrs ...string) Option {
 	return func(o *cluster.Options) { o.TrustedProxies = append(slices.Clip(o.TrustedProxies), addrs...) }
 }
@@ -137,18 +167,26 @@ func WithMaxPacket(bytes int) Option {
 	return func(o *cluster.Options) { o.MaxPacket = bytes }
 }
 
-// WithMaxConnections caps the connections that are open at one time. More are closed at once. Default: no cap.
+// WithMaxConnections caps the connections that are open at one time at all addresses for clients, from the moment they are
+// accepted: clients, also before their handshake, and browsers that load pages. More are closed at once. Default: no cap.
 func WithMaxConnections(n int) Option {
 	return func(o *cluster.Options) { o.MaxConnections = n }
 }
 
-// WithHandshakeTimeout sets the time from a connection's begin to the end of its handshake. Default: 10 s.
+// WithMaxHeader sets how many bytes the header of an HTTP request may have, that of a WebSocket's upgrade too. A longer one
+// is answered with status 431. Default: 16,384.
+func WithMaxHeader(bytes int) Option {
+	return func(o *cluster.Options) { o.MaxHeader = bytes }
+}
+
+// WithHandshakeTimeout sets the time from a connection's begin to the end of its handshake; also that for the header of an
+// HTTP request, and for each 64 KiB of its body. Default: 10 s.
 func WithHandshakeTimeout(d time.Duration) Option {
 	return func(o *cluster.Options) { o.HandshakeTimeout = d }
 }
 
-// WithWriteTimeout sets the time in which a client that does not keep up has to take 64 KiB, or all there is.
-// Default: 10 s.
+// WithWriteTimeout sets the time in which a client that does not keep up has to take 64 KiB, or all there is; also one that
+// loads a page. Default: 10 s.
 func WithWriteTimeout(d time.Duration) Option {
 	return func(o *cluster.Options) { o.WriteTimeout = d }
 }

@@ -88,6 +88,8 @@ func TestOptionsSetTheirFields(t *testing.T) {
 		"ErrorShape":      {nano.WithErrorShape(func(*session.Session, string, error) any { return nil }), map[string]any{"ErrorShape": nil}},
 		"MaxPacket":       {nano.WithMaxPacket(7), map[string]any{"MaxPacket": 7}},
 		"MaxConnections":  {nano.WithMaxConnections(7), map[string]any{"MaxConnections": 7}},
+		"MaxHeader":       {nano.WithMaxHeader(7), map[string]any{"MaxHeader": 7}},
+		"Subprotocols":    {nano.WithSubprotocols("a", "b"), map[string]any{"Subprotocols": []string{"a", "b"}}},
 		"Handshake time":  {nano.WithHandshakeTimeout(7), map[string]any{"HandshakeTimeout": time.Duration(7)}},
 		"Write time":      {nano.WithWriteTimeout(7), map[string]any{"WriteTimeout": time.Duration(7)}},
 		"Flush time":      {nano.WithFlushTimeout(7), map[string]any{"FlushTimeout": time.Duration(7)}},

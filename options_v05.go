@@ -27,7 +27,8 @@ func WithIsWebsocket(enableWs bool) Option {
 	return func(o *cluster.Options) { o.IsWebsocket = enableWs }
 }
 
-// WithWSPath sets the path of the client address's WebSocket. Default: "/". Newer: WithEndpoint.
+// WithWSPath sets the path of the client address's WebSocket. One that ends in "/" is a subtree. Default: "/", which is every
+// path that is no page. Newer: WithEndpoint.
 func WithWSPath(path string) Option {
 	return func(o *cluster.Options) { o.WSPath = path }
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/lonng/nano/internal/gate"
 )
@@ -105,7 +106,15 @@ func (e *endpoint) serve(g *gate.Gate) {
 	}
 }
 
-// String says what is served and where.
+// where is the address, for errors.
+func (e *Endpoint) where() string {
+	if e.Listener != nil {
+		return e.Listener.Addr().String()
+	}
+	return e.Addr
+}
+
+// String is the URL at which clients connect.
 func (e *endpoint) String() string {
 	kind := "tcp"
 	switch {
@@ -116,5 +125,9 @@ func (e *endpoint) String() string {
 	case e.tls != nil:
 		kind = "tls"
 	}
-	return kind + "://" + e.listener.Addr().String()
+	url := kind + "://" + e.listener.Addr().String()
+	if e.WebSocket {
+		url += "/" + strings.TrimPrefix(e.Path, "/")
+	}
+	return url
 }

@@ -117,6 +117,9 @@ func (n *Node) startup(ctx context.Context) (err error) {
 		n.ends[i].serve(n.gate)
 		where = append(where, n.ends[i].String())
 	}
+	if n.WSPath != "" && !n.IsWebsocket && n.ClientAddr != "" {
+		n.log.Warn("the client address takes no WebSockets although a path for them is set: set WithIsWebsocket(true), too", "path", n.WSPath)
+	}
 	if n.clustered() {
 		n.setState(member.Working)
 	}

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -31,6 +33,7 @@ import (
 const (
 	DefaultHeartbeat        = 30 * time.Second
 	DefaultMissedHeartbeats = 3
+	DefaultMaxHeader        = 16 << 10 // bytes
 	DefaultHandshakeTimeout = 10 * time.Second
 	DefaultWriteTimeout     = 10 * time.Second
 	DefaultFlushTimeout     = 5 * time.Second
@@ -69,7 +72,7 @@ type Endpoint struct {
 	Listener net.Listener // used instead of Addr; the node closes it
 
 	WebSocket bool   // else the protocol on plain TCP
-	Path      string // of the WebSocket; empty is "/"
+	Path      string // of the WebSocket; one that ends in "/" is a subtree; empty is "/", every path that is no page
 
 	TLS               *tls.Config // not nil: TLS
 	CertFile, KeyFile string      // PEM files, another way to ask for TLS
@@ -94,16 +97,18 @@ type Options struct {
 	TLS              *tls.Config                          // of ClientAddr; nil: none, or the files above
 	Endpoints        []Endpoint                           // beside ClientAddr
 	WSPath           string                               // of ClientAddr; "": "/"
+	Subprotocols     []string                             // of WebSockets, the preferred first; nil: none is agreed
 	CheckOrigin      func(*http.Request) bool             // nil: every origin may connect, as in v0.5
 	Pages            http.Handler                         // beside WebSockets; nil: http.DefaultServeMux
-	TrustedProxies   []string                             // IP addresses or prefixes whose word on a client's address is taken
+	TrustedProxies   []string                             // IP addresses, prefixes, "unix": whose word on a client's address is taken
 	ProxyProtocol    bool                                 // trusted proxies send a PROXY header
 	Serializer       serialize.Serializer                 // nil: protobuf, as in v0.5
 	Dictionary       map[string]uint16                    // routes that are compressed
 	Heartbeat        time.Duration                        // 0: 30 s
 	MissedHeartbeats int                                  // intervals without a sign of life after which a client is gone; 0: 3
 	MaxPacket        int                                  // bytes of a packet's body from a client; 0: 64 KiB
-	MaxConnections   int                                  // 0: no cap
+	MaxConnections   int                                  // of clients and browsers; 0: no cap
+	MaxHeader        int                                  // bytes of an HTTP request's header; 0: 16 KiB
 	HandshakeTimeout time.Duration                        // 0: 10 s
 	WriteTimeout     time.Duration                        // for a slow client to take 64 KiB; 0: 10 s
 	FlushTimeout     time.Duration                        // for what was queued before a close; 0: 5 s
@@ -189,7 +194,8 @@ func (o *Options) check() error {
 		name string
 		n    int
 	}{{"MaxPacket", o.MaxPacket}, {"MaxConnections", o.MaxConnections}, {"SendQueue", o.SendQueue}, {"GzipMin", o.GzipMin}, {"LinkQueue", o.LinkQueue},
-		{"MissedHeartbeats", o.MissedHeartbeats}, {"SessionCalls", o.SessionCalls}, {"WaitingCalls", o.WaitingCalls}} {
+		{"MissedHeartbeats", o.MissedHeartbeats}, {"SessionCalls", o.SessionCalls}, {"WaitingCalls", o.WaitingCalls},
+		{"MaxHeader", o.MaxHeader}} {
 		if n.n < 0 {
 			bad("%s is %d: it cannot be negative", n.name, n.n)
 		}
@@ -209,8 +215,11 @@ func (o *Options) check() error {
 	if (o.TSLCertificate == "") != (o.TSLKey == "") {
 		bad("TLS needs both files: certificate %q, key %q", o.TSLCertificate, o.TSLKey)
 	}
-	if (o.TSLCertificate != "" || o.TLS != nil) && o.ClientAddr == "" {
-		bad("a certificate is set, but no address for clients that it could serve")
+	o.checkEndpoints(bad)
+	for _, name := range o.Subprotocols {
+		if !isToken(name) {
+			bad("the subprotocol %q is no token of letters, digits and !#$%%&'*+-.^_`|~", name)
+		}
 	}
 	if o.NodeID > service.MaxNodeID {
 		bad("the node id is %d: the largest is %d", o.NodeID, service.MaxNodeID)
@@ -236,6 +245,47 @@ func (o *Options) check() error {
 	return errors.Join(errs...)
 }
 
+// checkEndpoints tells bad of fields that say nothing where they stand.
+func (o *Options) checkEndpoints(bad func(format string, a ...any)) {
+	if o.ClientAddr == "" {
+		for _, f := range []struct {
+			set           bool
+			field, option string
+			of            string // of an endpoint, what says the same; "" for what v0.5 ignored
+		}{
+			{o.TLS != nil, "TLS", "WithTLSConfig", "TLS"},
+			{o.TSLCertificate != "", "TSLCertificate", "WithTSLConfig", "CertFile and KeyFile"},
+			{o.IsWebsocket && len(o.Endpoints) > 0, "IsWebsocket", "WithIsWebsocket", "WebSocket"},
+			{o.WSPath != "" && len(o.Endpoints) > 0, "WSPath", "WithWSPath", "Path"},
+		} {
+			switch {
+			case f.set && len(o.Endpoints) > 0:
+				bad("%s (%s) is set, and holds for the client address, which there is none beside the endpoints: set %s of the Endpoint", f.field, f.option, f.of)
+			case f.set:
+				bad("%s (%s) is set, but no address for clients that it could serve", f.field, f.option)
+			}
+		}
+	}
+	for i, e := range o.Endpoints {
+		if e.Path != "" && !e.WebSocket {
+			bad("endpoint %d (%s) has the Path %q, but takes no WebSockets: set WebSocket, too", i, e.where(), e.Path)
+		}
+		if (e.CertFile == "") != (e.KeyFile == "") {
+			bad("endpoint %d (%s) needs both files for TLS: CertFile %q, KeyFile %q", i, e.where(), e.CertFile, e.KeyFile)
+		}
+	}
+}
+
+// isToken tells whether s may stand in a list of an HTTP header.
+func isToken(s string) bool {
+	for _, c := range s {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && !strings.ContainsRune("!#$%&'*+-.^_`|~", c) {
+			return false
+		}
+	}
+	return s != ""
+}
+
 func or[T comparable](v, otherwise T) T {
 	var zero T
 	if v == zero {
@@ -257,6 +307,8 @@ func (o *Options) gateConfig() (gate.Config, error) {
 	cfg := gate.Config{
 		MaxPacket:        or(o.MaxPacket, codec.DefaultMaxPacket),
 		MaxConns:         o.MaxConnections,
+		MaxHeader:        or(o.MaxHeader, DefaultMaxHeader),
+		Subprotocols:     o.Subprotocols,
 		Heartbeat:        or(o.Heartbeat, DefaultHeartbeat),
 		MissedBeats:      or(o.MissedHeartbeats, DefaultMissedHeartbeats),
 		HandshakeTimeout: or(o.HandshakeTimeout, DefaultHandshakeTimeout),
@@ -275,6 +327,7 @@ func (o *Options) gateConfig() (gate.Config, error) {
 		CheckOrigin:      o.CheckOrigin,
 		Pages:            o.Pages,
 		Trusted:          trusted,
+		TrustUnix:        slices.Contains(o.TrustedProxies, unixProxy),
 		ProxyProtocol:    o.ProxyProtocol,
 		Limits:           o.Limits,
 	}
@@ -290,10 +343,16 @@ func (o *Options) gateConfig() (gate.Config, error) {
 	return cfg, nil
 }
 
+// unixProxy stands for who connects to a Unix socket, among the trusted proxies.
+const unixProxy = "unix"
+
 // prefixes reads IP addresses and prefixes.
 func prefixes(list []string) ([]netip.Prefix, error) {
 	var all []netip.Prefix
 	for _, s := range list {
+		if s == unixProxy {
+			continue
+		}
 		if a, err := netip.ParseAddr(s); err == nil {
 			a = a.Unmap()
 			all = append(all, netip.PrefixFrom(a, a.BitLen()))
@@ -301,7 +360,7 @@ func prefixes(list []string) ([]netip.Prefix, error) {
 		}
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
-			return nil, fmt.Errorf("trusted proxy %q is neither an IP address nor a prefix such as 10.0.0.0/8", s)
+			return nil, fmt.Errorf("trusted proxy %q is neither an IP address nor a prefix such as 10.0.0.0/8, nor %q", s, unixProxy)
 		}
 		all = append(all, p.Masked())
 	}

@@ -47,6 +47,18 @@ func TestCheckFindsEachContradiction(t *testing.T) {
 		{"TLS needs both files", Options{ClientAddr: "x", TSLKey: "key.pem"}},
 		{"no address for clients", Options{TLS: &tls.Config{MinVersion: tls.VersionTLS13}}},
 		{"no address for clients", Options{TSLCertificate: "cert.pem", TSLKey: "key.pem"}},
+		{"TLS (WithTLSConfig) is set, and holds for the client address, which there is none beside the endpoints: set TLS of the Endpoint",
+			Options{TLS: &tls.Config{MinVersion: tls.VersionTLS13}, Endpoints: []Endpoint{{Addr: ":1"}}}},
+		{"set CertFile and KeyFile of the Endpoint", Options{TSLCertificate: "c", TSLKey: "k", Endpoints: []Endpoint{{Addr: ":1"}}}},
+		{"set WebSocket of the Endpoint", Options{IsWebsocket: true, Endpoints: []Endpoint{{Addr: ":1"}}}},
+		{"set Path of the Endpoint", Options{WSPath: "/nano", Endpoints: []Endpoint{{Addr: ":1", WebSocket: true}}}},
+		{`endpoint 1 (:2) has the Path "/nano", but takes no WebSockets: set WebSocket`,
+			Options{Endpoints: []Endpoint{{Addr: ":1"}, {Addr: ":2", Path: "/nano"}}}},
+		{`endpoint 0 (:1) needs both files for TLS: CertFile "c", KeyFile ""`, Options{Endpoints: []Endpoint{{Addr: ":1", CertFile: "c"}}}},
+		{`endpoint 0 (:1) needs both files for TLS: CertFile "", KeyFile "k"`, Options{Endpoints: []Endpoint{{Addr: ":1", KeyFile: "k"}}}},
+		{"MaxHeader is -1", Options{MaxHeader: -1}},
+		{`subprotocol "a, b" is no token`, Options{Subprotocols: []string{"nano", "a, b"}}},
+		{`subprotocol "" is no token`, Options{Subprotocols: []string{""}}},
 		{"node id is 65536", Options{NodeID: service.MaxNodeID + 1}},
 		{"no proxy is trusted", Options{ProxyProtocol: true}},
 		{"keep one", Options{
@@ -88,11 +100,15 @@ func TestCheckTellsAll(t *testing.T) {
 
 func TestCheckTakesWhatIsRight(t *testing.T) {
 	for name, o := range map[string]Options{
-		"nothing":     {},
-		"limits":      {MaxPacket: 1<<24 - 1, TimerPrecision: time.Millisecond, NodeID: service.MaxNodeID},
-		"certificate": {ClientAddr: "x", TSLCertificate: "cert.pem", TSLKey: "key.pem"},
-		"keeper":      {Keeper: noKeeper{}, ClusterToken: "secret"},
-		"proxies":     {ProxyProtocol: true, TrustedProxies: []string{"10.0.0.1"}},
+		"nothing":                           {},
+		"limits":                            {MaxPacket: 1<<24 - 1, TimerPrecision: time.Millisecond, NodeID: service.MaxNodeID},
+		"certificate":                       {ClientAddr: "x", TSLCertificate: "cert.pem", TSLKey: "key.pem"},
+		"websocket":                         {ClientAddr: "x", IsWebsocket: true, WSPath: "/a/", Subprotocols: []string{"nano.v1", "x-!"}},
+		"both kinds":                        {ClientAddr: "x", TLS: &tls.Config{MinVersion: tls.VersionTLS13}, Endpoints: []Endpoint{{Addr: ":1", WebSocket: true, Path: "/a"}}},
+		"a backend with its gate's options": {IsWebsocket: true, WSPath: "/nano"},
+		"keeper":                            {Keeper: noKeeper{}, ClusterToken: "secret"},
+		"proxies":                           {ProxyProtocol: true, TrustedProxies: []string{"10.0.0.1"}},
+		"unix proxy":                        {ProxyProtocol: true, TrustedProxies: []string{"unix"}},
 	} {
 		if err := o.check(); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -73,7 +73,7 @@ func (c *Conn) shutLocked(last []byte) {
 	if c.websocket {
 		code := c.closeCode
 		if code == 0 {
-			code = 1000
+			code = wsframe.CloseNormal
 		}
 		c.outLocked().addTail(wsframe.AppendClose(nil, int(code), ""))
 	}
@@ -100,26 +100,29 @@ func (c *Conn) gone() {
 	c.removeIfDone()
 }
 
-// closeWith notes the code for the WebSocket close frame.
+// closeWith notes the code for the WebSocket close frame, if that is not queued yet.
 func (c *Conn) closeWith(code int) {
 	c.mu.Lock()
 	c.closeCode = uint16(code)
 	c.mu.Unlock()
 }
 
-// pong answers a WebSocket ping.
+// pong answers a WebSocket ping. Before the handshake's answer it goes ahead of what is queued; of several pings that are
+// not answered yet the last one is.
 func (c *Conn) pong(payload []byte) {
 	f := wsframe.AppendFrame(nil, wsframe.OpPong, payload)
 	c.mu.Lock()
-	if c.admitLocked(len(f)) != nil || c.held {
+	if c.admitLocked(len(f)) != nil {
 		c.mu.Unlock()
 		return
 	}
-	o := c.outLocked()
-	if c.merges {
-		o.addPre(f)
-	} else {
-		o.addShared(f)
+	switch {
+	case c.held:
+		c.ahead = f
+	case c.merges:
+		c.outLocked().addPre(f)
+	default:
+		c.outLocked().addShared(f)
 	}
 	list, _ := c.listLocked(0)
 	c.mu.Unlock()
@@ -140,7 +143,7 @@ func (c *Conn) setTimerLocked(d time.Duration) {
 
 // dropLocked forgets what is queued.
 func (c *Conn) dropLocked() {
-	c.lone = nil
+	c.lone, c.ahead = nil, nil
 	if c.out != nil {
 		c.out.release()
 		c.out = nil

@@ -38,6 +38,7 @@ type Conn struct {
 	mu        sync.Mutex
 	lone      []byte  // a shared frame that is all there is; out is nil then
 	out       *outbuf // what is queued; nil when nothing is
+	ahead     []byte  // a pong that may go before the handshake's answer
 	inFlight  int     // bytes that a writer has taken and not written yet
 	listed    bool    // in the hub's list
 	writing   bool    // somebody writes
@@ -82,7 +83,7 @@ type Conn struct {
 	spoke    spoke
 }
 
-// serve makes a connection of nc and reads it until it ends. It returns at once.
+// serve makes a connection of nc, which has its place from enter, and reads it until it ends. It returns at once.
 func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket bool) {
 	c := &Conn{gate: g, nc: nc, request: req, remote: remote, websocket: websocket, held: true}
 	c.mu.Lock() // who finds it in the gate waits until it is whole
@@ -91,6 +92,7 @@ func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket 
 		g.counters.Refused.Add(1)
 		g.cfg.Log.Warn("connection refused", "remote", remote, "err", err)
 		_ = nc.Close()
+		g.leave()
 		return
 	}
 	g.counters.Accepted.Add(1)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/fault"
+	"github.com/lonng/nano/internal/wsframe"
 	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/serialize"
@@ -36,7 +38,8 @@ var (
 // Config is what a gate is made of. The node fills in every field; a zero limit means none.
 type Config struct {
 	MaxPacket        int           // bytes of a packet's body that a client may send
-	MaxConns         int           // connections at one time
+	MaxConns         int           // connections at one time, HTTP included
+	MaxHeader        int           // bytes of an HTTP request's header
 	Heartbeat        time.Duration // the interval of heartbeats
 	MissedBeats      int           // intervals, in the whole seconds that clients are told, that may pass without a sign of life
 	HandshakeTimeout time.Duration // from accept to the client's handshake ack
@@ -71,7 +74,9 @@ type Config struct {
 
 	CheckOrigin   func(r *http.Request) bool
 	Pages         http.Handler   // what is served beside the WebSocket; nil: nothing
+	Subprotocols  []string       // of WebSockets, the preferred first
 	Trusted       []netip.Prefix // proxies whose word on a client's address is taken
+	TrustUnix     bool           // the same of who connects to a Unix socket
 	ProxyProtocol bool           // trusted proxies on TCP endpoints begin with a PROXY header
 }
 
@@ -104,6 +109,7 @@ type Gate struct {
 
 	mu        sync.Mutex
 	conns     map[*Conn]struct{}
+	places    int // connections of all kinds that were accepted and are not over
 	listeners []*listener
 	draining  bool
 }
@@ -149,15 +155,35 @@ func (g *Gate) Dirty(f Flusher) { g.hub.add(f) }
 // Stalled flushes although a batch is still running.
 func (g *Gate) Stalled() { g.hub.wakeOne() }
 
-// add registers a connection, unless there are too many or the gate is closing.
+// enter takes a place for a connection that was just accepted, or closes it if there is none.
+func (g *Gate) enter(nc net.Conn) bool {
+	g.mu.Lock()
+	full := g.cfg.MaxConns > 0 && g.places >= g.cfg.MaxConns
+	if !full {
+		g.places++
+	}
+	g.mu.Unlock()
+	if full {
+		g.counters.Refused.Add(1)
+		g.cfg.Log.Warn("connection refused: the node is full", "remote", nc.RemoteAddr(), "connections", g.cfg.MaxConns)
+		_ = nc.Close()
+	}
+	return !full
+}
+
+// leave gives a place back.
+func (g *Gate) leave() {
+	g.mu.Lock()
+	g.places--
+	g.mu.Unlock()
+}
+
+// add registers a connection, unless the gate is closing.
 func (g *Gate) add(c *Conn) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.draining {
 		return errors.New("the node is shutting down")
-	}
-	if g.cfg.MaxConns > 0 && len(g.conns) >= g.cfg.MaxConns {
-		return fmt.Errorf("%d connections are open, which is the cap", len(g.conns))
 	}
 	if err := g.admit(c); err != nil {
 		return err
@@ -171,6 +197,7 @@ func (g *Gate) add(c *Conn) error {
 func (g *Gate) remove(c *Conn) {
 	g.mu.Lock()
 	delete(g.conns, c)
+	g.places--
 	g.mu.Unlock()
 	g.left(c)
 	g.running.Done()
@@ -202,6 +229,7 @@ func (g *Gate) StopAccepting() {
 // KickAll kicks every session with reason, after what is queued for it: the node ends.
 func (g *Gate) KickAll(reason string) {
 	for _, c := range g.snapshot() {
+		c.closeWith(wsframe.CloseGoingAway)
 		_ = c.kick(session.CloseShutdown, reason)
 	}
 }

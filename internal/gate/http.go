@@ -3,8 +3,11 @@ package gate
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,15 +18,26 @@ import (
 // pageIdle is how long a browser's connection for pages is kept without a request.
 const pageIdle = 2 * time.Minute
 
+// headerSlop is what net/http adds to its limit of a request's header.
+const headerSlop = 4 << 10
+
+// maxFields is how many fields the header of an upgrade may have: it is kept until the handshake is over, and a field costs a
+// hundred bytes even if it is short.
+const maxFields = 128
+
 // ServeWebSocket accepts clients on l under path, with TLS if conf is not nil, and serves the application's
-// pages beside them, until StopAccepting. It returns at once.
+// pages beside them, until StopAccepting. A path that ends in "/" is a subtree. It returns at once.
 func (g *Gate) ServeWebSocket(l net.Listener, path string, conf *tls.Config) {
 	in := g.newListener(l)
+	var protocols http.Protocols
+	protocols.SetHTTP1(true) // a WebSocket needs it, and the deadlines of HTTP/2's streams are not those of the connection
 	srv := &http.Server{
 		Handler:           g.handler(path),
 		TLSConfig:         conf,
+		Protocols:         &protocols,
 		ReadHeaderTimeout: g.cfg.HandshakeTimeout,
 		IdleTimeout:       pageIdle,
+		MaxHeaderBytes:    max(g.cfg.MaxHeader-headerSlop, 1),
 		ErrorLog:          g.httpLog(),
 		ConnState: func(nc net.Conn, s http.ConnState) {
 			if s == http.StateNew {
@@ -43,10 +57,10 @@ func (g *Gate) ServeWebSocket(l net.Listener, path string, conf *tls.Config) {
 	if !g.begin(in) {
 		return
 	}
-	var serve net.Listener = in
+	var serve net.Listener = webListener{in, g}
 	if g.cfg.ProxyProtocol {
 		serve = &proxyproto.Listener{
-			Listener:          in,
+			Listener:          serve,
 			ReadHeaderTimeout: g.cfg.HandshakeTimeout,
 			ConnPolicy: func(o proxyproto.ConnPolicyOptions) (proxyproto.Policy, error) {
 				if g.trusted(o.Upstream) {
@@ -66,32 +80,95 @@ func (g *Gate) ServeWebSocket(l net.Listener, path string, conf *tls.Config) {
 	}()
 }
 
-// handler upgrades requests for path and gives all others to the pages.
+// handler upgrades requests for the WebSocket's path and gives all others to the pages.
 func (g *Gate) handler(path string) http.Handler {
 	path = "/" + strings.TrimPrefix(path, "/")
-	up := websocket.Upgrader{
+	up := &websocket.Upgrader{
 		HandshakeTimeout: g.cfg.HandshakeTimeout,
 		ReadBufferSize:   256, // both are thrown away: connections are read and written without the library
 		WriteBufferSize:  256,
 		CheckOrigin:      g.checkOrigin,
+		Subprotocols:     slices.Clone(g.cfg.Subprotocols),
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == path && websocket.IsWebSocketUpgrade(r) {
-			ws, err := up.Upgrade(w, r, nil)
-			if err != nil { // answered already
-				g.counters.Refused.Add(1)
-				g.cfg.Log.Info("upgrade refused", "remote", r.RemoteAddr, "origin", r.Header.Get("Origin"), "err", err)
+		g.limitBody(w, r)
+		wants := websocket.IsWebSocketUpgrade(r)
+		switch {
+		case !under(path, r.URL.Path) || g.isPage(path, r, wants):
+			if g.cfg.Pages == nil {
+				http.NotFound(w, r)
 				return
 			}
+			g.cfg.Pages.ServeHTTP(w, r)
+		case wants:
+			g.upgrade(up, w, r)
+		default:
+			w.Header().Set("Upgrade", "websocket")
+			w.Header().Set("Connection", "Upgrade")
+			http.Error(w, "This address takes WebSockets only: connect with a WebSocket client.", http.StatusUpgradeRequired)
+		}
+	})
+}
+
+// under tells whether a request's path is the WebSocket's: the same, or below it if that ends in "/".
+func under(path, requested string) bool {
+	return requested == path || strings.HasSuffix(path, "/") && strings.HasPrefix(requested, path)
+}
+
+// isPage tells whether a request for the WebSocket's path is for a page all the same. As in v0.5, where both stood on one
+// http.ServeMux, the longer pattern wins; of two that are equal, upgrade says which is meant. A handler of another type
+// does not tell what its pages are: they may be anywhere, so it gets what does not want to be upgraded, and all paths that
+// only the WebSocket's path "/" has.
+func (g *Gate) isPage(path string, r *http.Request, upgrade bool) bool {
+	if g.cfg.Pages == nil {
+		return false
+	}
+	mux, ok := g.cfg.Pages.(*http.ServeMux)
+	if !ok {
+		return !upgrade || path == "/" && r.URL.Path != "/"
+	}
+	_, pattern := mux.Handler(r)
+	slash := strings.IndexByte(pattern, '/')
+	if slash < 0 {
+		return false
+	}
+	page, _, _ := strings.Cut(pattern[slash:], "{") // what stands before the path's wildcards
+	if upgrade {
+		return len(page) > len(path)
+	}
+	return len(page) >= len(path)
+}
+
+// upgrade makes a client's connection of a request, or refuses it.
+func (g *Gate) upgrade(up *websocket.Upgrader, w http.ResponseWriter, r *http.Request) {
+	var err error
+	switch {
+	case !r.ProtoAtLeast(1, 1):
+		err = fmt.Errorf("a WebSocket needs HTTP/1.1, the request is %s", r.Proto)
+		http.Error(w, err.Error(), http.StatusHTTPVersionNotSupported)
+	case r.Header.Get("Sec-Websocket-Version") != "13":
+		err = errors.New("the WebSocket's version is not 13")
+		w.Header().Set("Sec-Websocket-Version", "13")
+		http.Error(w, err.Error(), http.StatusUpgradeRequired)
+	case fields(r.Header) > maxFields:
+		err = fmt.Errorf("the header has %d fields, more than %d", fields(r.Header), maxFields)
+		http.Error(w, err.Error(), http.StatusRequestHeaderFieldsTooLarge)
+	default:
+		var ws *websocket.Conn
+		if ws, err = up.Upgrade(w, r, nil); err == nil { // else it is answered already
 			g.serveWS(ws.NetConn(), r)
 			return
 		}
-		if g.cfg.Pages == nil {
-			http.NotFound(w, r)
-			return
-		}
-		g.cfg.Pages.ServeHTTP(w, r)
-	})
+	}
+	g.counters.Refused.Add(1)
+	g.cfg.Log.Info("upgrade refused", "remote", r.RemoteAddr, "origin", r.Header.Get("Origin"), "err", err)
+}
+
+func fields(h http.Header) (n int) {
+	for _, values := range h {
+		n += len(values)
+	}
+	return n
 }
 
 // checkOrigin asks the application; a panic there refuses.
@@ -106,11 +183,12 @@ func (g *Gate) checkOrigin(r *http.Request) (ok bool) {
 }
 
 func (g *Gate) serveWS(nc net.Conn, r *http.Request) {
+	nc = handOver(nc)
 	if t, ok := nc.(*net.TCPConn); ok {
 		_ = t.SetKeepAlive(false)
 	}
 	// The request is kept until the handshake is over; its context ends with this handler and its body is empty.
-	req := r.Clone(context.Background())
+	req := r.WithContext(context.Background())
 	req.Body = http.NoBody
 	g.serve(nc, req, g.clientAddr(nc.RemoteAddr(), r), true)
 }

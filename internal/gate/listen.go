@@ -22,6 +22,7 @@ type listener struct {
 	once   sync.Once
 	onStop func()
 
+	enter   func(nc net.Conn) bool          // takes a place for a connection; false: it is closed
 	arrived func(quit <-chan struct{}) bool // holds a connection to the limits; false: it is closed
 
 	lastLog time.Time // of a failure; only Accept's goroutine uses it
@@ -37,7 +38,9 @@ const (
 )
 
 func (g *Gate) newListener(l net.Listener) *listener {
-	return &listener{Listener: l, log: g.cfg.Log, quit: make(chan struct{}), arrived: g.arrived, early: make(map[net.Conn]struct{})}
+	return &listener{
+		Listener: l, log: g.cfg.Log, quit: make(chan struct{}), enter: g.enter, arrived: g.arrived, early: make(map[net.Conn]struct{}),
+	}
 }
 
 // hold has stop close nc, until letGo. Nobody has been heard there yet, so nobody is to be waited for.
@@ -57,15 +60,18 @@ func (l *listener) letGo(nc net.Conn) {
 	l.mu.Unlock()
 }
 
-// Accept waits for the next connection. Its error means that the listener is closed.
+// Accept waits for the next connection that there is a place for: whoever serves it has to give the place back with
+// Gate.leave. Its error means that the listener is closed.
 func (l *listener) Accept() (net.Conn, error) {
 	for wait := backoffMin; ; wait = min(2*wait, backoffMax) {
 		nc, err := l.Listener.Accept()
 		if err == nil {
-			if l.arrived == nil || l.arrived(l.quit) {
+			switch {
+			case l.arrived != nil && !l.arrived(l.quit):
+				_ = nc.Close()
+			case l.enter == nil || l.enter(nc):
 				return nc, nil
 			}
-			_ = nc.Close()
 			wait = backoffMin / 2
 			continue
 		}
@@ -164,6 +170,7 @@ func (g *Gate) serveTCP(in *listener, nc net.Conn, conf *tls.Config) {
 		in.letGo(nc)
 		if err := p.SetReadDeadline(time.Time{}); err != nil {
 			_ = nc.Close()
+			g.leave()
 			return
 		}
 		var c net.Conn = p
@@ -176,6 +183,9 @@ func (g *Gate) serveTCP(in *listener, nc net.Conn, conf *tls.Config) {
 
 // trusted tells whether the word of a proxy at this address is taken.
 func (g *Gate) trusted(a net.Addr) bool {
+	if a.Network() == "unix" {
+		return g.cfg.TrustUnix
+	}
 	ip, ok := addrOf(a.String())
 	return ok && g.trustedIP(ip)
 }

@@ -207,12 +207,13 @@ func TestMaxConnections(t *testing.T) {
 				in = append(in, c)
 			}
 			began := time.Now()
-			nc, err := w.tcp.Dial()
-			if err != nil {
-				t.Fatal(err)
+			for _, l := range []*nanotest.Listener{w.tcp, w.ws} {
+				nc, err := l.Dial()
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, nc)
 			}
-			_, _ = io.Copy(io.Discard, nc)
-			w.dial(t, true).Ended()
 			if d := time.Since(began); d > 0 {
 				t.Errorf("they were held for %v", d)
 			}
@@ -331,7 +332,7 @@ func TestPagesBesideTheWebSocket(t *testing.T) {
 		name  string
 		pages http.Handler
 		want  int
-	}{{"a mux", mux, 200}, {"nothing", nil, 404}} {
+	}{{"a mux", mux, 200}, {"nothing", nil, http.StatusUpgradeRequired}} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, func(c *Config) { c.Pages = row.pages })

@@ -182,6 +182,8 @@ func (c *Conn) consumeFrames(data []byte) error {
 		case wsframe.Ping:
 			c.pong(ev.Payload)
 		case wsframe.Close:
+			code, _ := wsframe.ParseClose(ev.Payload)
+			c.closeWith(code) // which goes back
 			return errClosed
 		}
 		data = rest

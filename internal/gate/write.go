@@ -242,7 +242,7 @@ func (c *Conn) outLocked() *outbuf {
 // listLocked notes that there is output, where there were before bytes of it. list: the caller gives the
 // connection to the hub; hurry: the queue has become long.
 func (c *Conn) listLocked(before int) (list, hurry bool) {
-	if c.writing || c.held {
+	if c.writing || c.held && c.ahead == nil {
 		return false, false
 	}
 	list = !c.listed
@@ -259,11 +259,11 @@ func (c *Conn) Flush() {
 	c.mu.Lock()
 	c.listed = false
 	for {
-		if c.writing || c.held || c.flushed || c.wasCut {
+		if c.writing || c.held && c.ahead == nil || c.flushed || c.wasCut {
 			c.mu.Unlock()
 			return
 		}
-		if !c.queuedLocked() && (!c.closing || c.raw != nil) {
+		if !c.writableLocked() && (!c.closing || c.raw != nil) {
 			closing := c.closing
 			c.mu.Unlock()
 			if closing {
@@ -304,10 +304,20 @@ func (c *Conn) Flush() {
 	}
 }
 
-// takeLocked takes the queue to write it.
+// writableLocked tells whether there is output that may go now.
+func (c *Conn) writableLocked() bool { return c.ahead != nil || !c.held && c.queuedLocked() }
+
+// takeLocked takes what may go now to write it: the queue, or what goes ahead of it.
 func (c *Conn) takeLocked() *outbuf {
-	o := c.outLocked()
-	c.out = nil
+	var o *outbuf
+	if c.ahead != nil {
+		o = getOutbuf(false)
+		o.addShared(c.ahead)
+		c.ahead = nil
+	} else {
+		o = c.outLocked()
+		c.out = nil
+	}
 	c.inFlight = o.size
 	o.finish()
 	return o
@@ -319,7 +329,7 @@ func (c *Conn) drain(o *outbuf) {
 	for {
 		if o == nil {
 			c.mu.Lock()
-			if !c.queuedLocked() || c.wasCut {
+			if !c.writableLocked() || c.wasCut {
 				c.writing, c.inFlight = false, 0
 				closing := c.closing
 				c.mu.Unlock()

@@ -256,6 +256,10 @@ func (p *Parser) begin(h []byte) (int, bool) {
 		p.err = &Error{Code: CloseTooBig, Reason: "message too big"}
 		return 0, false
 	}
+	if n == 4 && size <= 125 || n == 10 && size <= 0xffff {
+		p.err = protocolError("length not in its shortest form")
+		return 0, false
+	}
 	if !p.client {
 		if len(h) < n+4 {
 			return 0, false
