@@ -32,6 +32,13 @@ var cuts = []struct {
 	}},
 	{"reset to the backend", func(f *fabric) { f.block("gate:1", "back:1") }, func(f *fabric) { f.allow("gate:1", "back:1") }},
 	{"reset to the gate", func(f *fabric) { f.block("back:1", "gate:1") }, func(f *fabric) { f.allow("back:1", "gate:1") }},
+	{"reset to the backend, silent to the gate", func(f *fabric) {
+		f.silence("back:1", "gate:1")
+		f.block("gate:1", "back:1")
+	}, func(f *fabric) {
+		f.allow("gate:1", "back:1")
+		f.heal()
+	}},
 	{"silent cut", func(f *fabric) {
 		f.silence("gate:1", "back:1")
 		f.silence("back:1", "gate:1")
