@@ -7,11 +7,16 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/lonng/nano"
+	"github.com/lonng/nano/cluster/clusterpb"
+	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/internal/nanotest"
 	"github.com/lonng/nano/session"
 )
@@ -328,4 +333,111 @@ func TestClusterMasterAlone(t *testing.T) {
 			})
 		}
 	}
+}
+
+// without is a stream of a link on which frames of one kind get lost while lose says so.
+type without struct {
+	grpc.ClientStream
+	kind link.Kind
+	lose *atomic.Bool
+}
+
+func (s *without) SendMsg(m any) error {
+	b, ok := m.(*clusterpb.Batch)
+	if !ok || !s.lose.Load() {
+		return s.ClientStream.SendMsg(m)
+	}
+	kept := &clusterpb.Batch{Seq: b.GetSeq()}
+	var f link.Frame
+	r := link.NewReader(b.GetFrames())
+	for ok, _ := r.Next(&f); ok; ok, _ = r.Next(&f) {
+		if f.Kind != s.kind {
+			kept.Frames = link.AppendFrame(kept.Frames, &f)
+		}
+	}
+	return s.ClientStream.SendMsg(kept)
+}
+
+// Messages of a session of which a backend was not told have no user there. Their sender hears that at once, and no handler
+// runs; then it introduces the session.
+func TestClusterUnknownSession(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		var lose atomic.Bool
+		w := newWitness()
+		m := f.start(t, masterAddr, handlers(nil))
+		b := f.start(t, "back:1", handlers(fns{"One.Get": w.get, "One.Note": w.note}))
+		g := f.start(t, "gate:1", handlers(nil), nano.WithForwardedValues("name"), nano.WithGrpcOptions(grpc.WithChainStreamInterceptor(
+			func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+				s, err := open(ctx, d, cc, method, opts...)
+				return &without{s, link.SessionOpened, &lose}, err
+			})))
+		meet(t, m, g, b)
+		c := g.tcp.Client(t)
+		c.Ready(acceptErrors)
+		synctest.Wait()
+		s := g.Session(g.opened()[0])
+		s.Set("name", "Ann")
+		if err := s.Bind(7); err != nil {
+			t.Fatal(err)
+		}
+		lose.Store(true)
+		began := time.Now()
+		for range 2 {
+			if m := c.Call("One.Get", []byte("early")); !m.Err || !strings.Contains(string(m.Data), "unavailable") {
+				t.Errorf("the answer is %q", m.Data)
+			}
+		}
+		if took := time.Since(began); took > 100*time.Millisecond {
+			t.Errorf("the errors came after %v", took)
+		}
+		c.Notify("One.Note", binary.BigEndian.AppendUint64(nil, 1))
+		synctest.Wait()
+		lose.Store(false)
+		call1(t, c, "One.Get", "late", "late")
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.wrong) > 0 || len(w.ran) != 1 || len(w.notified) != 0 || b.Stats().Unknown != 3 {
+			t.Errorf("wrong: %q; ran %v and %v; %d were refused", w.wrong, w.ran, w.notified, b.Stats().Unknown)
+		}
+		c.Close()
+	})
+}
+
+// A backend of the 0.5 series speaks in the name of a session that it does not introduce. Its gate can, and is asked first.
+func TestClusterOldBackendSpeaksForASession(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		w := newWitness()
+		f.start(t, masterAddr, handlers(nil))
+		f.start(t, "back:1", handlers(fns{"One.Note": w.note}))
+		g := f.start(t, "gate:1", handlers(nil), nano.WithForwardedValues("name"))
+		o := f.old(t, "old:1", "Old")
+		o.register()
+		synctest.Wait()
+		c := g.tcp.Client(t)
+		c.Ready(acceptErrors)
+		synctest.Wait()
+		s := g.Session(g.opened()[0])
+		s.Set("name", "Ann")
+		if err := s.Bind(7); err != nil {
+			t.Fatal(err)
+		}
+		note := func(id int64) error {
+			_, err := o.member("back:1").HandleNotify(t.Context(), &clusterpb.NotifyMessage{
+				GateAddr: "gate:1", SessionId: id, Route: "One.Note", Data: binary.BigEndian.AppendUint64(nil, 1)})
+			synctest.Wait()
+			return err
+		}
+		if err := note(s.ID()); err != nil {
+			t.Error(err)
+		}
+		if err := note(s.ID() + 1); err == nil {
+			t.Error("a message of a session that is not there was taken")
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.wrong) > 0 || len(w.notified) != 1 {
+			t.Errorf("wrong: %q; %d sessions were heard", w.wrong, len(w.notified))
+		}
+		c.Close()
+	})
 }

@@ -1285,6 +1285,7 @@ func (*CloseSessionResponse) Descriptor() ([]byte, []int) {
 type Batch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// seq numbers the batches of one run of the sender to one run of the receiver, from 1.
+	// 0 is a batch without frames, to which the receiver says its seq at once.
 	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	// frames are encoded one behind the other, see package internal/link.
 	Frames        []byte `protobuf:"bytes,2,opt,name=frames,proto3" json:"frames,omitempty"`
