@@ -169,7 +169,7 @@ describe("cluster", { timeout: 240_000 }, () => {
       process.kill(demo.pid(name), "SIGSTOP");
       try {
         await ada.card(name).and(ada.page.locator("[data-state=stale]")).filter({ hasText: /last heard [3-9] s ago/ }).waitFor();
-        await ada.page.locator("#agree", { hasText: name === idle ? `Nothing is heard of ${name}` : "The master is silent" }).waitFor();
+        await ada.page.locator("#agree", { hasText: name === idle ? `Nothing is heard of ${name}` : "Nothing is heard of the master" }).waitFor();
       } finally {
         process.kill(demo.pid(name), "SIGCONT");
       }

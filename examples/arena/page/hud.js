@@ -70,7 +70,7 @@ export class Hud {
       },
     );
     const people = players.filter((p) => !p.bot).length;
-    this.#people = `${plural(people, "person", "people")}, ${plural(players.length - people, "bot")}`;
+    this.#people = [plural(people, "person", "people"), plural(players.length - people, "bot")].map((part) => part.replace(" ", "\u00a0")).join(", ");
   }
 
   // over shows who has won, and the table.

@@ -61,6 +61,10 @@ export class Stage {
 
   // adapt draws less sharply where the machine is too slow for more.
   #adapt(s) {
+    if (this.sharp && this.#quality < 1) {
+      this.#quality = 1;
+      this.#resize();
+    }
     if (s <= 0 || s > 0.5 || this.sharp) return;
     this.#pace += (s - this.#pace) * 0.05;
     if (this.#pace > SLOW && this.#quality > 0.5) {

@@ -103,7 +103,7 @@ export class Map {
 
   #summary(nodes, old, known) {
     if (!this.#live) return "Not connected: this is how it was.";
-    if (!known) return "The master is silent: this is how it was. The chat goes on without it.";
+    if (!known) return "Nothing is heard of the master: this is how it was. The chat goes on without it.";
     const living = nodes.filter((node) => !old(node));
     const silent = nodes.filter(old).map((node) => node.name);
     if (silent.length > 0) return `${plural(nodes.length, "node")}. Nothing is heard of ${listNames(silent)}.`;
