@@ -185,6 +185,7 @@ func (n *Node) prepare() (names []string, err error) {
 	for _, s := range services {
 		names = append(names, s.Name)
 	}
+	n.warn(services)
 	cfg, err := n.gateConfig()
 	if err != nil {
 		return nil, err

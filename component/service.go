@@ -22,6 +22,10 @@ type Service struct {
 	SchedName string                   // see [WithSchedulerName]
 	Scheduler scheduler.LocalScheduler // see [WithScheduler]
 
+	// Misses says which exported methods take a session or a context, as handlers do, and are none, with the
+	// reasons. It is "" if there are none. A node logs it when it starts.
+	Misses string
+
 	nameFunc  func(string) string
 	nodesOnly bool
 }
@@ -72,10 +76,11 @@ func (s *Service) ExtractHandler() error {
 		return fmt.Errorf("component: type %s is not exported", s.Type)
 	}
 
-	found, refused := inspect(s.Type)
+	found, refused, misses := inspect(s.Type)
 	if len(found) == 0 {
 		return s.noHandlers(refused)
 	}
+	s.noteMisses(found, misses)
 	handlers := make(map[string]*Handler, len(found))
 	var errs []error
 	for _, h := range found {
@@ -103,6 +108,21 @@ func (s *Service) ExtractHandler() error {
 	return nil
 }
 
+// noteMisses fills in Misses. Handlers of a pointer are missed, too, where a value was registered.
+func (s *Service) noteMisses(found []*Handler, misses []string) {
+	if s.Type.Kind() != reflect.Pointer {
+		all, _, _ := inspect(reflect.PointerTo(s.Type))
+		for _, h := range all {
+			if !slices.ContainsFunc(found, func(f *Handler) bool { return f.Method.Name == h.Method.Name }) {
+				misses = append(misses, h.Method.Name+": has a pointer receiver: register a pointer")
+			}
+		}
+	}
+	if len(misses) > 0 {
+		s.Misses = strings.Join(misses, "; ") + "; wanted is " + wantedForm
+	}
+}
+
 func (s *Service) noHandlers(refused []string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "component: type %s has no usable method; wanted is %s", s.Type, wantedForm)
@@ -111,7 +131,7 @@ func (s *Service) noHandlers(refused []string) error {
 		b.WriteString(line)
 	}
 	if s.Type.Kind() != reflect.Pointer {
-		if found, _ := inspect(reflect.PointerTo(s.Type)); len(found) != 0 {
+		if found, _, _ := inspect(reflect.PointerTo(s.Type)); len(found) != 0 {
 			fmt.Fprintf(&b, "\n\t%s has a usable method: register a pointer", found[0].Method.Name)
 		}
 	}
@@ -185,7 +205,7 @@ func (b *builder) component(e entry) error {
 		return fmt.Errorf("component: %s and %s are both the service %q (WithName gives another name)", there.Type, s.Type, s.Name)
 	}
 	// Functions came first: theirs is the place in the order.
-	there.Type, there.Receiver, there.nameFunc = s.Type, s.Receiver, s.nameFunc
+	there.Type, there.Receiver, there.nameFunc, there.Misses = s.Type, s.Receiver, s.nameFunc, s.Misses
 	errs := []error{there.schedule(s.SchedName, s.Scheduler)}
 	for _, name := range slices.Sorted(maps.Keys(s.Handlers)) {
 		errs = append(errs, there.put(name, s.Handlers[name]))

@@ -13,8 +13,9 @@ const wantedForm = "func([context.Context,] *session.Session, []byte or a pointe
 var lifecycle = reflect.TypeFor[Component]()
 
 // inspect returns the methods of t that are handlers, in the order of their
-// names, and for the other exported ones what is wrong with them.
-func inspect(t reflect.Type) (found []*Handler, refused []string) {
+// names, and for the other exported ones what is wrong with them. Of those,
+// misses are the ones that look as if they were meant to be handlers.
+func inspect(t reflect.Type) (found []*Handler, refused, misses []string) {
 	for i := range t.NumMethod() {
 		m := t.Method(i)
 		if _, ok := lifecycle.MethodByName(m.Name); ok {
@@ -22,12 +23,25 @@ func inspect(t reflect.Type) (found []*Handler, refused []string) {
 		}
 		h, problem := signature(m)
 		if problem != "" {
-			refused = append(refused, fmt.Sprintf("%s: %s", m.Name, problem))
+			line := fmt.Sprintf("%s: %s", m.Name, problem)
+			refused = append(refused, line)
+			if isMeant(m) {
+				misses = append(misses, line)
+			}
 			continue
 		}
 		found = append(found, h)
 	}
-	return found, refused
+	return found, refused, misses
+}
+
+// isMeant reports whether a method that is no handler takes what handlers take:
+// others are the application's own business.
+func isMeant(m reflect.Method) bool {
+	in, _ := types(m.Type)
+	return slices.ContainsFunc(in[1:], func(t reflect.Type) bool {
+		return t == typeOfSession || t == typeOfSession.Elem() || t == typeOfContext
+	})
 }
 
 // signature returns the handler that m is, or what is wrong with m.

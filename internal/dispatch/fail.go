@@ -138,9 +138,6 @@ func (c *crash) Error() string { return fmt.Sprintf("%s panicked: %v", c.what, c
 // unreadable is the error of a payload that does not become the argument of a handler. Types are for the log only.
 func unreadable(r *route, err error) error {
 	why := fmt.Errorf("payload is not a %v: %w", r.handler.Type, err)
-	if errors.Is(err, protobuf.ErrWrongValueType) {
-		why = fmt.Errorf("%w; the serializer is protobuf, which is the default: for JSON use nano.WithSerializer(json.NewSerializer())", why)
-	}
 	return &refused{why, &component.Error{Code: component.CodeInvalid, Message: "the payload does not parse" + detail(err)}}
 }
 
@@ -176,6 +173,9 @@ func (c cause) Error() string {
 		if meant := c.table.meant(c.route); meant != "" {
 			text += fmt.Sprintf("; did you mean %q?", meant)
 		}
+	}
+	if errors.Is(c.err, protobuf.ErrWrongValueType) {
+		text += "; the serializer is protobuf, which is the default: for JSON use nano.WithSerializer(json.NewSerializer())"
 	}
 	return text
 }
