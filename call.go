@@ -83,13 +83,26 @@ func (a *App) Call(ctx context.Context, route string, req, reply any) error {
 	return a.node.Call(ctx, route, req, reply)
 }
 
-// PushTo pushes to all sessions of a user, whichever gates of the cluster they are at. ErrOffline if there are none.
+// PushTo pushes to all sessions of a user, whichever gates of the cluster they are at. ErrOffline if this node knows of none:
+// news of other gates take a moment, see Online.
 func (a *App) PushTo(uid int64, route string, v any) error { return a.node.PushTo(uid, route, v) }
 
-// KickUser kicks all sessions of a user, whichever gates they are at. ErrOffline if there are none.
+// WaitFor waits until each of the services can be reached: it runs on this node, or on another that has started and is connected
+// to this one. Without it, the first calls after a start may come before that, and get "unavailable" or "not_found". It returns an
+// error that names the service when ctx ends first. A handler, a task or a timer may call it: its scheduler runs others while it
+// waits.
+func (a *App) WaitFor(ctx context.Context, services ...string) error {
+	return a.node.WaitFor(ctx, services...)
+}
+
+// KickUser kicks all sessions of a user, whichever gates they are at. Each gate looks for them itself, so the kick finds every
+// session whose Bind was answered before. ErrOffline if there are none: where this node has heard of none, it waits for the
+// gates to say so, at most 250 ms. Called by a handler, a task or a timer it does not wait: ErrOffline then says that this node
+// has heard of none yet, and the gates kick whom they have all the same.
 func (a *App) KickUser(uid int64, reason string) error { return a.node.KickUser(uid, reason) }
 
-// Online tells whether a user has a session on any gate of the cluster. News of other gates take a moment.
+// Online tells whether a user has a session on any gate of the cluster, as far as this node has heard: a Bind or an end at
+// another gate is known here about as soon as a message from there would arrive, and may be later than the client's own answer.
 func (a *App) Online(uid int64) bool { return a.node.Online(uid) }
 
 // OnlineUIDs returns the users who have a session on any gate, in no order. Their number is its length.

@@ -110,7 +110,11 @@ func (n *Node) Call(ctx context.Context, route string, v, reply any) error {
 		if err != nil {
 			return err
 		}
-		if p, err = n.anyOf(service); err != nil {
+		if p, err = n.anyOf(service); err != nil && n.others.Load().Coming(service) {
+			dispatch.Await(ctx, func() { n.awaitComing(ctx, service) })
+			p, err = n.anyOf(service)
+		}
+		if err != nil {
 			return err
 		}
 		if id, err = p.start(ctx, c, route, data); err != nil {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +17,45 @@ import (
 type directory struct {
 	mu    sync.RWMutex
 	users map[int64]map[remoteKey]uint64 // since when, unix nanoseconds on the gate's clock
+
+	binding map[int64][]*awaitedBind // Binds by backends that wait for the scheduler, by user
+}
+
+// awaitedBind is a Bind by a backend that waits for the scheduler.
+type awaitedBind struct {
+	uid    int64
+	kicked bool   // the user was kicked since
+	reason string // of the kick
+}
+
+// expect notes a Bind by a backend, until it has met with the scheduler.
+func (d *directory) expect(uid int64) *awaitedBind {
+	b := &awaitedBind{uid: uid}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.binding[uid] = append(d.binding[uid], b)
+	return b
+}
+
+// met notes that a Bind has run, and tells whether the user was kicked in between.
+func (d *directory) met(b *awaitedBind) (reason string, kicked bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	left := slices.DeleteFunc(d.binding[b.uid], func(o *awaitedBind) bool { return o == b })
+	if d.binding[b.uid] = left; len(left) == 0 {
+		delete(d.binding, b.uid)
+	}
+	return b.reason, b.kicked
+}
+
+// kickAwaited has those be kicked whose Bind to the user has not run yet, and tells whether there are any.
+func (d *directory) kickAwaited(uid int64, reason string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, b := range d.binding[uid] {
+		b.kicked, b.reason = true, reason
+	}
+	return len(d.binding[uid]) > 0
 }
 
 // elsewhere tells whether another session has the user.
@@ -165,14 +205,6 @@ func (n *Node) PushTo(uid int64, route string, v any) error {
 				return err
 			}
 			return p.send(&link.Frame{Kind: link.Push, Session: id, Route: []byte(route), Data: data})
-		})
-}
-
-// KickUser kicks all sessions of a user, whichever gates they are at. ErrOffline if there are none.
-func (n *Node) KickUser(uid int64, reason string) error {
-	return n.each(uid, []byte(nil), func(s *session.Session, _ []byte) error { return s.Kick(reason) },
-		func(p *peer, id int64, _ []byte) error {
-			return p.send(&link.Frame{Kind: link.Kick, Session: id, Text: []byte(reason)})
 		})
 }
 

@@ -332,6 +332,12 @@ func (n *Node) take(from *origin, f *link.Frame) {
 		n.takeRefused(from, f)
 	case link.Multicast:
 		n.takeMulticast(from, f)
+	case link.Kick:
+		if f.Session == 0 {
+			n.takeKickUser(from, f)
+			return
+		}
+		n.takeForClient(from, f)
 	default:
 		n.takeForClient(from, f)
 	}
@@ -404,7 +410,15 @@ func (n *Node) takeForClient(from *origin, f *link.Frame) {
 		err = c.Close()
 	case link.Bind:
 		uid := f.UID
-		n.sched.PushTaskTo(laneOf(s), func() { n.bindFor(s, uid) })
+		bind := n.directory.expect(uid)
+		n.sched.PushTaskTo(laneOf(s), func() {
+			defer func() {
+				if reason, kicked := n.directory.met(bind); kicked {
+					_ = s.Kick(reason) // one that has closed meanwhile is as well
+				}
+			}()
+			n.bindFor(s, uid)
+		})
 	default:
 		n.log.Debug("frame ignored", "peer", from.addr, "kind", f.Kind)
 	}

@@ -32,11 +32,16 @@ func statusOf(err error) error {
 }
 
 // Register takes in a node that has started.
-func (m *masterService) Register(_ context.Context, req *clusterpb.RegisterRequest) (*clusterpb.RegisterResponse, error) {
+func (m *masterService) Register(ctx context.Context, req *clusterpb.RegisterRequest) (*clusterpb.RegisterResponse, error) {
 	n := m.node
+	info := fromInfo(req.GetMemberInfo())
+	if err := n.checkClaim(ctx, info); err != nil {
+		n.log.Warn("node refused", "peer", info.Addr, "err", err)
+		return nil, err
+	}
 	n.members.mu.Lock()
 	defer n.members.mu.Unlock()
-	a, effects, err := n.members.master.Register(fromInfo(req.GetMemberInfo()), time.Now())
+	a, effects, err := n.members.master.Register(info, time.Now())
 	if err != nil {
 		n.log.Warn("a node was refused", "peer", req.GetMemberInfo().GetServiceAddr(), "err", err)
 		return nil, statusOf(err)

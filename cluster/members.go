@@ -34,7 +34,7 @@ type membership struct {
 	leaving bool   // no way to a node is made any more
 	kept    bool   // a Keeper has the node in its list
 
-	news chan struct{} // closed when a way to a node is made or ends, and made anew
+	news chan struct{} // closed when what is known of others, or of the ways to them, has changed, and made anew
 
 	lost    chan struct{} // says that a link went down: its time runs
 	beat    chan struct{} // asks for a heartbeat at once
@@ -81,6 +81,15 @@ func (n *Node) carryOutLocked(effects []member.Effect) {
 		n.carryOut(e)
 	}
 	n.others.Store(n.members.peers.Table())
+	if len(effects) > 0 {
+		n.members.tellLocked()
+	}
+}
+
+// tellLocked wakes who waits for news.
+func (m *membership) tellLocked() {
+	close(m.news)
+	m.news = make(chan struct{})
 }
 
 // carryOut does one thing that the member table asks for. It does not wait for the network.
@@ -173,8 +182,7 @@ func (n *Node) setPeer(addr string, p *peer) {
 		all[addr] = p
 	}
 	n.peers.Store(&all)
-	close(n.members.news)
-	n.members.news = make(chan struct{})
+	n.members.tellLocked()
 }
 
 // background runs fn in a goroutine that Stop waits for.
@@ -192,6 +200,7 @@ func (n *Node) linkUp(p *peer) {
 		if n.peer(p.addr) != p {
 			return nil
 		}
+		n.members.tellLocked()
 		return m.LinkUp(p.addr, p.epoch)
 	})
 }

@@ -59,6 +59,7 @@ func (n *Node) initMesh(s serialize.Serializer) {
 	n.receivers.all = make(map[process]*inlet)
 	n.remotes.all = make(map[remoteKey]*remote)
 	n.directory.users = make(map[int64]map[remoteKey]uint64)
+	n.directory.binding = make(map[int64][]*awaitedBind)
 	n.turn.Store(rand.Uint64())
 	n.ids.Store(&n.conns)
 	n.others.Store(member.NewPeers(member.PeersConfig{}).Table())

@@ -49,6 +49,7 @@ type Node struct {
 	users *users.Register
 	table *dispatch.Table
 	gate  *gate.Gate
+	runs  []string              // the names of the services of its components
 	comps []component.Component // those whose Init ran, in that order
 	ends  []endpoint
 
@@ -102,6 +103,7 @@ func (n *Node) startup(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	n.runs = services
 	n.ready.Store(true)
 	if err := n.begin(ctx); err != nil {
 		closeAll(n.ends)

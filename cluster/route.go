@@ -18,6 +18,7 @@ import (
 	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/internal/member"
+	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
 )
 
@@ -137,8 +138,12 @@ func (n *Node) forward(from dispatch.Peer, m *codec.Message) error {
 	if dot <= 0 {
 		return component.Errorf(component.CodeNotFound, "no handler for route %q", m.Route)
 	}
-	s := from.Session()
-	p, err := n.choose(m.Route[:dot], s)
+	s, service := from.Session(), m.Route[:dot]
+	p, err := n.choose(service, s)
+	if _, client := from.(*gate.Conn); err != nil && client && n.others.Load().Coming(service) && scheduler.Current() == nil {
+		n.awaitComing(s.Context(), service) // the client is not read meanwhile
+		p, err = n.choose(service, s)
+	}
 	if err != nil {
 		return err
 	}

@@ -1402,6 +1402,87 @@ func (x *Ack) GetReceiver() uint64 {
 	return 0
 }
 
+type WhoRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhoRequest) Reset() {
+	*x = WhoRequest{}
+	mi := &file_cluster_clusterpb_cluster_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhoRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhoRequest) ProtoMessage() {}
+
+func (x *WhoRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_clusterpb_cluster_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhoRequest.ProtoReflect.Descriptor instead.
+func (*WhoRequest) Descriptor() ([]byte, []int) {
+	return file_cluster_clusterpb_cluster_proto_rawDescGZIP(), []int{24}
+}
+
+// WhoResponse says which process answers.
+type WhoResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhoResponse) Reset() {
+	*x = WhoResponse{}
+	mi := &file_cluster_clusterpb_cluster_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhoResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhoResponse) ProtoMessage() {}
+
+func (x *WhoResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_clusterpb_cluster_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhoResponse.ProtoReflect.Descriptor instead.
+func (*WhoResponse) Descriptor() ([]byte, []int) {
+	return file_cluster_clusterpb_cluster_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *WhoResponse) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
 var File_cluster_clusterpb_cluster_proto protoreflect.FileDescriptor
 
 const file_cluster_clusterpb_cluster_proto_rawDesc = "" +
@@ -1489,7 +1570,11 @@ const file_cluster_clusterpb_cluster_proto_rawDesc = "" +
 	"\x03Ack\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
-	"\breceiver\x18\x03 \x01(\x04R\breceiver*0\n" +
+	"\breceiver\x18\x03 \x01(\x04R\breceiver\"\f\n" +
+	"\n" +
+	"WhoRequest\"#\n" +
+	"\vWhoResponse\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch*0\n" +
 	"\x05State\x12\v\n" +
 	"\aWORKING\x10\x00\x12\f\n" +
 	"\bSTARTING\x10\x01\x12\f\n" +
@@ -1508,9 +1593,10 @@ const file_cluster_clusterpb_cluster_proto_rawDesc = "" +
 	"\tNewMember\x12\x1b.clusterpb.NewMemberRequest\x1a\x1c.clusterpb.NewMemberResponse\x12F\n" +
 	"\tDelMember\x12\x1b.clusterpb.DelMemberRequest\x1a\x1c.clusterpb.DelMemberResponse\x12R\n" +
 	"\rSessionClosed\x12\x1f.clusterpb.SessionClosedRequest\x1a .clusterpb.SessionClosedResponse\x12O\n" +
-	"\fCloseSession\x12\x1e.clusterpb.CloseSessionRequest\x1a\x1f.clusterpb.CloseSessionResponse25\n" +
+	"\fCloseSession\x12\x1e.clusterpb.CloseSessionRequest\x1a\x1f.clusterpb.CloseSessionResponse2k\n" +
 	"\x04Link\x12-\n" +
-	"\x05Carry\x12\x10.clusterpb.Batch\x1a\x0e.clusterpb.Ack(\x010\x01B)Z'github.com/lonng/nano/cluster/clusterpbb\x06proto3"
+	"\x05Carry\x12\x10.clusterpb.Batch\x1a\x0e.clusterpb.Ack(\x010\x01\x124\n" +
+	"\x03Who\x12\x15.clusterpb.WhoRequest\x1a\x16.clusterpb.WhoResponseB)Z'github.com/lonng/nano/cluster/clusterpbb\x06proto3"
 
 var (
 	file_cluster_clusterpb_cluster_proto_rawDescOnce sync.Once
@@ -1525,7 +1611,7 @@ func file_cluster_clusterpb_cluster_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_clusterpb_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cluster_clusterpb_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_cluster_clusterpb_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_cluster_clusterpb_cluster_proto_goTypes = []any{
 	(State)(0),                    // 0: clusterpb.State
 	(*MemberInfo)(nil),            // 1: clusterpb.MemberInfo
@@ -1552,6 +1638,8 @@ var file_cluster_clusterpb_cluster_proto_goTypes = []any{
 	(*CloseSessionResponse)(nil),  // 22: clusterpb.CloseSessionResponse
 	(*Batch)(nil),                 // 23: clusterpb.Batch
 	(*Ack)(nil),                   // 24: clusterpb.Ack
+	(*WhoRequest)(nil),            // 25: clusterpb.WhoRequest
+	(*WhoResponse)(nil),           // 26: clusterpb.WhoResponse
 }
 var file_cluster_clusterpb_cluster_proto_depIdxs = []int32{
 	0,  // 0: clusterpb.MemberInfo.state:type_name -> clusterpb.State
@@ -1578,20 +1666,22 @@ var file_cluster_clusterpb_cluster_proto_depIdxs = []int32{
 	19, // 21: clusterpb.Member.SessionClosed:input_type -> clusterpb.SessionClosedRequest
 	21, // 22: clusterpb.Member.CloseSession:input_type -> clusterpb.CloseSessionRequest
 	23, // 23: clusterpb.Link.Carry:input_type -> clusterpb.Batch
-	5,  // 24: clusterpb.Master.Register:output_type -> clusterpb.RegisterResponse
-	7,  // 25: clusterpb.Master.Unregister:output_type -> clusterpb.UnregisterResponse
-	9,  // 26: clusterpb.Master.Heartbeat:output_type -> clusterpb.HeartbeatResponse
-	14, // 27: clusterpb.Member.HandleRequest:output_type -> clusterpb.MemberHandleResponse
-	14, // 28: clusterpb.Member.HandleNotify:output_type -> clusterpb.MemberHandleResponse
-	14, // 29: clusterpb.Member.HandlePush:output_type -> clusterpb.MemberHandleResponse
-	14, // 30: clusterpb.Member.HandleResponse:output_type -> clusterpb.MemberHandleResponse
-	16, // 31: clusterpb.Member.NewMember:output_type -> clusterpb.NewMemberResponse
-	18, // 32: clusterpb.Member.DelMember:output_type -> clusterpb.DelMemberResponse
-	20, // 33: clusterpb.Member.SessionClosed:output_type -> clusterpb.SessionClosedResponse
-	22, // 34: clusterpb.Member.CloseSession:output_type -> clusterpb.CloseSessionResponse
-	24, // 35: clusterpb.Link.Carry:output_type -> clusterpb.Ack
-	24, // [24:36] is the sub-list for method output_type
-	12, // [12:24] is the sub-list for method input_type
+	25, // 24: clusterpb.Link.Who:input_type -> clusterpb.WhoRequest
+	5,  // 25: clusterpb.Master.Register:output_type -> clusterpb.RegisterResponse
+	7,  // 26: clusterpb.Master.Unregister:output_type -> clusterpb.UnregisterResponse
+	9,  // 27: clusterpb.Master.Heartbeat:output_type -> clusterpb.HeartbeatResponse
+	14, // 28: clusterpb.Member.HandleRequest:output_type -> clusterpb.MemberHandleResponse
+	14, // 29: clusterpb.Member.HandleNotify:output_type -> clusterpb.MemberHandleResponse
+	14, // 30: clusterpb.Member.HandlePush:output_type -> clusterpb.MemberHandleResponse
+	14, // 31: clusterpb.Member.HandleResponse:output_type -> clusterpb.MemberHandleResponse
+	16, // 32: clusterpb.Member.NewMember:output_type -> clusterpb.NewMemberResponse
+	18, // 33: clusterpb.Member.DelMember:output_type -> clusterpb.DelMemberResponse
+	20, // 34: clusterpb.Member.SessionClosed:output_type -> clusterpb.SessionClosedResponse
+	22, // 35: clusterpb.Member.CloseSession:output_type -> clusterpb.CloseSessionResponse
+	24, // 36: clusterpb.Link.Carry:output_type -> clusterpb.Ack
+	26, // 37: clusterpb.Link.Who:output_type -> clusterpb.WhoResponse
+	25, // [25:38] is the sub-list for method output_type
+	12, // [12:25] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name
 	12, // [12:12] is the sub-list for extension extendee
 	0,  // [0:12] is the sub-list for field type_name
@@ -1608,7 +1698,7 @@ func file_cluster_clusterpb_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_clusterpb_cluster_proto_rawDesc), len(file_cluster_clusterpb_cluster_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   24,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

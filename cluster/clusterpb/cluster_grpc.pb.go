@@ -577,6 +577,7 @@ var Member_ServiceDesc = grpc.ServiceDesc{
 
 const (
 	Link_Carry_FullMethodName = "/clusterpb.Link/Carry"
+	Link_Who_FullMethodName   = "/clusterpb.Link/Who"
 )
 
 // LinkClient is the client API for Link service.
@@ -587,6 +588,8 @@ const (
 // stream to the other. The stream's metadata say who the sender is.
 type LinkClient interface {
 	Carry(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Batch, Ack], error)
+	// Who is asked by the master when another process claims the address of a member.
+	Who(ctx context.Context, in *WhoRequest, opts ...grpc.CallOption) (*WhoResponse, error)
 }
 
 type linkClient struct {
@@ -610,6 +613,16 @@ func (c *linkClient) Carry(ctx context.Context, opts ...grpc.CallOption) (grpc.B
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Link_CarryClient = grpc.BidiStreamingClient[Batch, Ack]
 
+func (c *linkClient) Who(ctx context.Context, in *WhoRequest, opts ...grpc.CallOption) (*WhoResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WhoResponse)
+	err := c.cc.Invoke(ctx, Link_Who_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // LinkServer is the server API for Link service.
 // All implementations must embed UnimplementedLinkServer
 // for forward compatibility.
@@ -618,6 +631,8 @@ type Link_CarryClient = grpc.BidiStreamingClient[Batch, Ack]
 // stream to the other. The stream's metadata say who the sender is.
 type LinkServer interface {
 	Carry(grpc.BidiStreamingServer[Batch, Ack]) error
+	// Who is asked by the master when another process claims the address of a member.
+	Who(context.Context, *WhoRequest) (*WhoResponse, error)
 	mustEmbedUnimplementedLinkServer()
 }
 
@@ -630,6 +645,9 @@ type UnimplementedLinkServer struct{}
 
 func (UnimplementedLinkServer) Carry(grpc.BidiStreamingServer[Batch, Ack]) error {
 	return status.Error(codes.Unimplemented, "method Carry not implemented")
+}
+func (UnimplementedLinkServer) Who(context.Context, *WhoRequest) (*WhoResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Who not implemented")
 }
 func (UnimplementedLinkServer) mustEmbedUnimplementedLinkServer() {}
 func (UnimplementedLinkServer) testEmbeddedByValue()              {}
@@ -659,13 +677,36 @@ func _Link_Carry_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Link_CarryServer = grpc.BidiStreamingServer[Batch, Ack]
 
+func _Link_Who_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WhoRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LinkServer).Who(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Link_Who_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LinkServer).Who(ctx, req.(*WhoRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Link_ServiceDesc is the grpc.ServiceDesc for Link service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var Link_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "clusterpb.Link",
 	HandlerType: (*LinkServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Who",
+			Handler:    _Link_Who_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "Carry",

@@ -124,6 +124,15 @@ func NewMaster(self Member, cfg Config, now time.Time) (*Master, error) {
 // Self returns the master's own member.
 func (m *Master) Self() Member { return m.self.Member }
 
+// Member returns the member at addr.
+func (m *Master) Member(addr string) (Member, bool) {
+	r := m.byAddr[addr]
+	if r == nil {
+		return Member{}, false
+	}
+	return r.Member, true
+}
+
 // View returns the list.
 func (m *Master) View() View {
 	if m.view == nil {
@@ -224,7 +233,7 @@ func (m *Master) Heartbeat(info Member, have Version, now time.Time) (Answer, Ef
 }
 
 // Unregister removes a member that leaves. An address that is not in the list is nothing to complain about, and
-// neither is an epoch older than the list's: that process has been replaced.
+// neither is another epoch than the list's: that process has been replaced, or was refused.
 func (m *Master) Unregister(addr string, epoch uint64, now time.Time) (Effects, error) {
 	switch addr {
 	case "":
@@ -235,7 +244,7 @@ func (m *Master) Unregister(addr string, epoch uint64, now time.Time) (Effects, 
 	m.pass(now)
 	before := m.version
 	delete(m.ghosts, addr)
-	if r := m.byAddr[addr]; r != nil && epoch >= r.Epoch {
+	if r := m.byAddr[addr]; r != nil && epoch == r.Epoch {
 		m.remove(r)
 	}
 	return m.finish(before), nil

@@ -223,6 +223,7 @@ func TestMasterPlays(t *testing.T) {
 			{second, "the old process says farewell, late", leave("chat", 1), ""},
 			{second, "the old process registers, late", register(chat), "refused: member: a newer process has the address: chat"},
 			{second, "the old process beats, late", beat(chat), "refused: member: a newer process has the address: chat"},
+			{second, "one that was refused says farewell, too", leave("chat", 3), ""},
 			{2 * second, "the new one leaves", leave("chat", 2), "left chat#2[chat]"},
 			{2 * second, "gate got the news", told("gate", true), "tell gate del chat#2[chat]"},
 		},

@@ -82,6 +82,16 @@ func (t *Table) Running(service string) []Peer {
 	return nil
 }
 
+// Coming tells whether a peer that runs service is about to take sessions: it starts, and its link is not down for long.
+func (t *Table) Coming(service string) bool {
+	for _, p := range t.Running(service) {
+		if p.State == Starting && p.Reach <= Down {
+			return true
+		}
+	}
+	return false
+}
+
 // Keeps tells whether the peer at addr can go on with a session that it has for service: it runs it, and its
 // link is not down for long.
 func (t *Table) Keeps(addr, service string) bool {
