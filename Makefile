@@ -3,9 +3,10 @@
 FUZZ  ?= 1m
 BENCH ?= .
 COUNT ?= 1
+ROUNDS ?= 20
 FOR   ?= 10m
 
-.PHONY: help run test lint bench fuzz soak chaos proto proto-check pages
+.PHONY: help run test flaky lint bench fuzz soak chaos proto proto-check pages
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -15,6 +16,9 @@ run: ## start the chat example; open the address that it prints
 
 test: ## run every test and set up what they need: Go, fuzz seeds, browser
 	@.ci/test.sh
+
+flaky: ## run the Go tests many times on a busy machine and count failures (ROUNDS=20)
+	@.ci/flaky.sh $(ROUNDS)
 
 lint: ## run the linter, built into bin/ the first time
 	@.ci/lint.sh
