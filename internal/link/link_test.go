@@ -354,9 +354,9 @@ func TestWithdraw(t *testing.T) {
 		var b book
 		var withdrawn atomic.Uint64
 		w := &wire{receiver: newReceiver(t, link.ReceiverConfig{Epoch: 2}), epoch: 1, handle: b.handle}
-		lost := true
+		var found atomic.Bool
 		w.onRecv = func(*conn, uint64) error {
-			if lost {
+			if !found.Load() {
 				return errCut
 			}
 			return nil
@@ -386,7 +386,7 @@ func TestWithdraw(t *testing.T) {
 		queue(link.Push, 5)
 		s.Withdraw()
 		queue(link.Request, 6) // by who takes the chance
-		lost = false
+		found.Store(true)
 		down.Store(false)
 		w.end(t, s)
 		if got := b.read(); !slices.Equal(got, []uint64{2, 5, 6}) || withdrawn.Load() != 3 {
@@ -440,25 +440,24 @@ func TestSilentPeer(t *testing.T) {
 		w.onAck = func(c *conn, _ uint64) error {
 			if cut.Load() {
 				<-c.ctx.Done()
+				return errCut
 			}
 			return nil
 		}
-		acks := 0
-		w.onRecv = func(*conn, uint64) error { acks++; return nil }
-		var downs []error
-		s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1, Silence: 3 * time.Second, Down: func(err error) { downs = append(downs, err) }})
+		var asked atomic.Int64
+		w.onRecv = func(*conn, uint64) error { asked.Add(1); return nil }
+		downs := make(chan error, 10)
+		s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1, Silence: 3 * time.Second, Down: func(err error) { downs <- err }})
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if len(downs) > 0 || acks < 3500 || acks > 3602 {
-			t.Fatalf("in an hour an idle peer was asked %d times; down: %v", acks, downs)
+		if n := asked.Load(); len(downs) > 0 || n < 3500 || n > 3602 {
+			t.Fatalf("in an hour an idle peer was asked %d times, and was down %d times", n, len(downs))
 		}
 		cut.Store(true)
 		began := time.Now()
-		for len(downs) == 0 && time.Since(began) < time.Minute {
-			time.Sleep(10 * time.Millisecond)
-		}
-		if took := time.Since(began); len(downs) != 1 || !errors.Is(downs[0], link.ErrSilent) || took > 3100*time.Millisecond {
-			t.Errorf("down: %v, after %v", downs, took)
+		err := <-downs
+		if took := time.Since(began); !errors.Is(err, link.ErrSilent) || took > 3100*time.Millisecond {
+			t.Errorf("down: %v, after %v", err, took)
 		}
 		if heard := s.Stats().Heard; heard.After(began) {
 			t.Errorf("it was heard %v after the cut", heard.Sub(began))
