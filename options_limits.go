@@ -41,6 +41,13 @@ func WithConcurrentHandshakes(n int, p cluster.LimitPolicy) Option {
 	return func(o *cluster.Options) { o.Limits.Handshakes, o.Limits.HandshakeLimit = n, p }
 }
 
+// WithSendQueues caps the bytes that are queued for all sessions together; queues of less than 64 KiB do not count. When it
+// is exceeded, the sessions with the largest queues are cut, without flushing, until it is not; Stats().SlowKicked counts them. It must not be
+// negative. Default, also for 0: 1 GiB.
+func WithSendQueues(bytes int) Option {
+	return func(o *cluster.Options) { o.SendQueues = bytes }
+}
+
 // WithSessionCalls sets how many handlers of one session may wait at a time: in a [Call], or in what else they give
 // to [scheduler.Scheduler.Await]. While there are as many, the session's other messages stay in its queue, and once that is full its client is not
 // read. So a client that floods a slow route costs no more goroutines than that. A handler that has returned does not count, whether or

@@ -42,6 +42,7 @@ const (
 	DefaultSlowHandler      = time.Second
 	DefaultRetryInterval    = 3 * time.Second
 	DefaultSessionCalls     = 256
+	DefaultSendQueues       = 1 << 30 // bytes
 )
 
 // Logger is v0.5's logger, which programs pass to nano.WithLogger. Only Println is ever called, from
@@ -110,7 +111,7 @@ type Options struct {
 	MaxConnections   int                                  // of clients and browsers; 0: no cap
 	MaxHeader        int                                  // bytes of an HTTP request's header; 0: 16 KiB
 	HandshakeTimeout time.Duration                        // 0: 10 s
-	WriteTimeout     time.Duration                        // for a slow client to take 64 KiB; 0: 10 s
+	WriteTimeout     time.Duration                        // how long a slow client may stand still; 0: 10 s
 	FlushTimeout     time.Duration                        // for what was queued before a close; 0: 5 s
 	ShutdownTimeout  time.Duration                        // of Shutdown; 0: 15 s
 	SendQueue        int                                  // bytes queued for one session; 0: 4 MiB
@@ -131,6 +132,7 @@ type Options struct {
 	Keeper           keeper.Keeper                                         // keeps the member list in the place of a master; nil: a master does
 	SessionCalls     int                                                   // handlers of one session that wait in a Call at a time; 0: 256
 	WaitingCalls     int                                                   // handlers that wait in a Call on one scheduler; 0: 16,384
+	SendQueues       int                                                   // bytes queued for all sessions; 0: 1 GiB
 	Limits           Limits                                                // of messages and connections; zero: none
 	LinkQueue        int                                                   // bytes that wait for another node; 0: 64 MiB
 	MaxLoss          float64                                               // share of its nodes that the master drops at once; 0: half, 1: all
@@ -195,7 +197,7 @@ func (o *Options) check() error {
 		n    int
 	}{{"MaxPacket", o.MaxPacket}, {"MaxConnections", o.MaxConnections}, {"SendQueue", o.SendQueue}, {"GzipMin", o.GzipMin}, {"LinkQueue", o.LinkQueue},
 		{"MissedHeartbeats", o.MissedHeartbeats}, {"SessionCalls", o.SessionCalls}, {"WaitingCalls", o.WaitingCalls},
-		{"MaxHeader", o.MaxHeader}} {
+		{"MaxHeader", o.MaxHeader}, {"SendQueues", o.SendQueues}} {
 		if n.n < 0 {
 			bad("%s is %d: it cannot be negative", n.name, n.n)
 		}
@@ -316,6 +318,7 @@ func (o *Options) gateConfig() (gate.Config, error) {
 		FlushTimeout:     or(o.FlushTimeout, DefaultFlushTimeout),
 		WriteDelay:       o.WriteDelay,
 		SendQueue:        or(o.SendQueue, DefaultSendQueue),
+		SendQueues:       or(o.SendQueues, DefaultSendQueues),
 		DropSlow:         o.SlowConsumer == session.SlowDrop,
 		ErrorsToAll:      o.ErrorsToAll,
 		GzipMin:          o.GzipMin,

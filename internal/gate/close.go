@@ -56,7 +56,7 @@ func (c *Conn) shut(last []byte, why session.CloseReason) error {
 
 // shutLocked queues the last packet, nil for none, and closes the queue. gone must follow, without the lock.
 func (c *Conn) shutLocked(last []byte) {
-	c.closing = true
+	c.closing, c.closedAt = true, time.Now()
 	if c.held { // nothing may go before the handshake's answer, and there will be none
 		c.dropLocked()
 		c.held = false
@@ -164,7 +164,10 @@ func (c *Conn) endOutput() {
 		c.cut()
 		return
 	}
-	c.setTimerLocked(min(linger, c.gate.cfg.FlushTimeout))
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.timer = time.AfterFunc(min(linger, c.gate.cfg.FlushTimeout), c.lingered)
 	c.mu.Unlock()
 	if err := half.CloseWrite(); err != nil {
 		c.cut()
@@ -196,13 +199,18 @@ func (c *Conn) cut() {
 	c.wasCut = true
 	first := !c.closing
 	c.closing = true
+	abort := c.abort || !c.flushed && (c.writing || c.queuedLocked()) // what is dropped here is not to stay in the kernel
 	c.dropLocked()
+	c.weighLocked(0)
 	if c.timer != nil {
 		c.timer.Stop()
 		c.timer = nil
 	}
 	c.mu.Unlock()
 	nc := c.nc
+	if abort {
+		discard(nc)
+	}
 	if t, ok := nc.(*tls.Conn); ok { // its own Close may wait for a client that does not read
 		nc = t.NetConn()
 	}

@@ -53,6 +53,9 @@ type Conn struct {
 	readDone  bool          // the reader has ended
 	told      bool          // the end of the session was told
 	removed   bool          // the gate has forgotten the connection
+	abort     bool          // the kernel is to drop what it holds
+	weight    int           // queued bytes that count for the cap of all queues
+	closedAt  time.Time     // when closing was set
 	closeCode uint16        // of the WebSocket close frame
 	timer     *time.Timer   // the handshake's deadline, later the flush's; nil between
 	ended     chan struct{} // see Ended

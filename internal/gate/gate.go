@@ -43,10 +43,11 @@ type Config struct {
 	Heartbeat        time.Duration // the interval of heartbeats
 	MissedBeats      int           // intervals, in the whole seconds that clients are told, that may pass without a sign of life
 	HandshakeTimeout time.Duration // from accept to the client's handshake ack
-	WriteTimeout     time.Duration // for 64 KiB to be taken by a client that does not keep up
+	WriteTimeout     time.Duration // how long a client that does not keep up may stand still; see floorRate
 	FlushTimeout     time.Duration // for what was queued before a close
 	WriteDelay       time.Duration // how long output may wait for more to go with it
 	SendQueue        int           // bytes queued for one session
+	SendQueues       int           // bytes queued for all sessions, those with less than 64 KiB left out
 	DropSlow         bool          // what overflows the queue is dropped; else the session is kicked
 	ErrorsToAll      bool          // error responses also to clients that did not ask for them
 	GzipMin          int           // payloads of so many bytes are packed for clients that accept it; 0 never
@@ -103,6 +104,8 @@ type Gate struct {
 	counters Counters
 
 	admission admission
+	queued    atomic.Int64 // bytes in large queues, see weighLocked
+	relieving atomic.Bool
 
 	endpoints sync.WaitGroup // accept loops and servers
 	running   sync.WaitGroup // one for each connection, until it is gone

@@ -66,6 +66,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	for wait := backoffMin; ; wait = min(2*wait, backoffMax) {
 		nc, err := l.Listener.Accept()
 		if err == nil {
+			boundKernel(nc)
 			switch {
 			case l.arrived != nil && !l.arrived(l.quit):
 				_ = nc.Close()

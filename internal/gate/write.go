@@ -15,7 +15,7 @@ import (
 
 const (
 	hurryAt   = 64 << 10 // a queue of so many bytes is flushed before the batch ends
-	writeUnit = 64 << 10 // what has to be taken within the write timeout
+	writeUnit = 64 << 10 // what one call writes for a client that does not keep up
 )
 
 // Push queues a push. It never blocks. ErrBrokenPipe: the connection is closed; ErrBufferExceed: the queue was
@@ -194,12 +194,12 @@ func (c *Conn) admitLocked(n int) error {
 	if c.closing {
 		return ErrBrokenPipe
 	}
-	queued := c.inFlight + len(c.lone)
-	if c.out != nil {
-		queued += c.out.size
-	}
+	queued := c.queuedBytesLocked()
 	if limit := c.gate.cfg.SendQueue; limit > 0 && queued > 0 && queued+n > limit {
 		return ErrBufferExceed
+	}
+	if queued+n >= weighFrom {
+		c.weighLocked(queued + n)
 	}
 	return nil
 }
@@ -296,6 +296,7 @@ func (c *Conn) Flush() {
 		c.gate.counters.BytesOut.Add(uint64(size))
 		c.mu.Lock()
 		c.writing, c.inFlight = false, 0
+		c.weighLocked(c.queuedBytesLocked())
 		if c.wasCut {
 			c.mu.Unlock()
 			c.removeIfDone()
@@ -326,9 +327,12 @@ func (c *Conn) takeLocked() *outbuf {
 // drain writes for a client that does not keep up, or whose connection has no descriptor: in a goroutine that
 // lives until the queue is empty. It has the writing flag; o is the rest of a write that was begun.
 func (c *Conn) drain(o *outbuf) {
+	until := time.Now().Add(c.gate.cfg.WriteTimeout)
 	for {
 		if o == nil {
 			c.mu.Lock()
+			c.inFlight = 0
+			c.weighLocked(c.queuedBytesLocked())
 			if !c.writableLocked() || c.wasCut {
 				c.writing, c.inFlight = false, 0
 				closing := c.closing
@@ -343,7 +347,7 @@ func (c *Conn) drain(o *outbuf) {
 			c.mu.Unlock()
 		}
 		size := o.size
-		err := c.writeAll(o)
+		err := c.writeAll(o, &until)
 		o.release()
 		o = nil
 		if err != nil {
@@ -354,20 +358,27 @@ func (c *Conn) drain(o *outbuf) {
 	}
 }
 
-// writeAll blocks until everything is written or the client has not taken a unit in time.
-func (c *Conn) writeAll(o *outbuf) error {
+// writeAll blocks until everything is written, or the client is too slow: until is moved on by the time that what it takes
+// may last at the floor rate, and is never later than the write timeout from now.
+func (c *Conn) writeAll(o *outbuf, until *time.Time) error {
 	defer func() { _ = c.nc.SetWriteDeadline(time.Time{}) }() // a closed connection needs no deadline
 	for !o.empty() {
 		unit := o.segs[o.next]
 		unit = unit[:min(len(unit), writeUnit)]
-		if err := c.nc.SetWriteDeadline(time.Now().Add(c.gate.cfg.WriteTimeout)); err != nil {
+		if err := c.nc.SetWriteDeadline(*until); err != nil {
 			return err
 		}
 		n, err := c.nc.Write(unit)
-		if err != nil {
+		o.skip(n)
+		now := time.Now()
+		*until = until.Add(time.Duration(n) * time.Second / floorRate)
+		if most := now.Add(c.gate.cfg.WriteTimeout); until.After(most) {
+			*until = most
+		}
+		late := errors.Is(err, os.ErrDeadlineExceeded)
+		if err != nil && (!late || n == 0 || !now.Before(*until)) { // else some of it was taken
 			return err
 		}
-		o.skip(n)
 	}
 	return nil
 }

@@ -1,0 +1,126 @@
+package gate
+
+import (
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lonng/nano/internal/nanotest"
+)
+
+// fill queues n pushes of 64 KiB.
+func fill(t *testing.T, s interface{ Push(string, any) error }, n int) {
+	t.Helper()
+	for range n {
+		if err := s.Push("onIt", make([]byte, 64<<10-100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A client that takes a little now and then, just before each deadline, must not hold megabytes for minutes. One that is slow
+// and steady is served.
+func TestWritesHaveAFloorRate(t *testing.T) {
+	for name, reader := range map[string]struct {
+		bytes int
+		each  time.Duration
+		stays bool
+	}{
+		"64 KiB each 8 s":  {64 << 10, 8 * time.Second, false},
+		"1 KiB each 100ms": {1 << 10, 100 * time.Millisecond, false},
+		"20 KiB a second":  {20 << 10, time.Second, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, func(c *Config) { c.Heartbeat, c.WriteTimeout = time.Hour, 10*time.Second })
+			c, s := w.join(t, false, "{}")
+			fill(t, s, 32)
+			began := time.Now()
+			buf := make([]byte, reader.bytes)
+			for w.Len() > 0 && time.Since(began) < 90*time.Second {
+				if _, err := io.ReadFull(c.Conn(), buf); err != nil {
+					break
+				}
+				time.Sleep(reader.each)
+			}
+			synctest.Wait()
+			if gone := w.Len() == 0; gone == reader.stays {
+				t.Errorf("%s: after %v gone: %v", name, time.Since(began), gone)
+			}
+		})
+	}
+}
+
+// Many clients that do not read hold no more than the cap together, and the one with the largest queue goes first.
+func TestCapOfAllQueues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.SendQueues, c.WriteTimeout = 2<<20, time.Hour; c.Heartbeat = time.Hour })
+		for i := range 10 {
+			_, s := w.join(t, false, "{}")
+			fill(t, s, 4)
+			if i == 3 {
+				fill(t, s, 4) // the largest
+			}
+			synctest.Wait()
+			if n := w.queued.Load(); n > 2<<20 {
+				t.Errorf("after %d clients %d bytes are queued", i+1, n)
+			}
+		}
+		if n := w.counters.SlowKicked.Load(); n == 0 || n > 5 {
+			t.Errorf("%d sessions were cut", n)
+		}
+		if w.closed.Load() != int32(w.counters.SlowKicked.Load()) {
+			t.Error("the ends of those that were cut were not told once each")
+		}
+		c, s := w.join(t, false, "{}")
+		fill(t, s, 1)
+		c.Push("onIt")
+		for _, conn := range w.snapshot() {
+			if conn.weight > 4<<16 {
+				t.Errorf("a queue of %d bytes was left, and smaller ones were cut", conn.weight)
+			}
+			conn.cut()
+		}
+		synctest.Wait()
+		if n := w.queued.Load(); n != 0 {
+			t.Errorf("%d bytes are counted, and nobody is left", n)
+		}
+	})
+}
+
+// What the kernel holds for a client that does not read is bounded, and dropped with the connection once the time to flush is over.
+func TestKernelHoldsLittleForASlowReader(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("what the kernel holds is known on Linux only")
+	}
+	w := newWorld(t, func(c *Config) { c.SendQueue, c.FlushTimeout, c.Heartbeat = 32<<20, 100*time.Millisecond, time.Minute })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.ServeTCP(l, nil)
+	c := nanotest.Dial(t, l.Addr())
+	c.Ready()
+	s := <-w.opened
+	conn := w.snapshot()[0]
+	fill(t, s, 256)
+	nanotest.Until(t, "the socket is full", func() bool {
+		a := unsent(conn.raw)
+		time.Sleep(20 * time.Millisecond)
+		return a > 0 && unsent(conn.raw) == a
+	})
+	if n := unsent(conn.raw); n > 1<<20 {
+		t.Errorf("the kernel holds %d bytes for a client that does not read", n)
+	}
+	if err := s.Kick("too slow"); err != nil {
+		t.Fatal(err)
+	}
+	nanotest.Until(t, "the connection is gone", func() bool { return w.Len() == 0 })
+	if _, err := io.Copy(io.Discard, c.Conn()); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the client's connection ended with %v, want a reset: the kernel holds the rest", err)
+	}
+}
