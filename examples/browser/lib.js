@@ -110,7 +110,7 @@ export class Person {
   // visit opens the page in a context of its own: another browser, as far as the page can tell.
   static async visit(browser, url, options = desktop) {
     const context = await browser.newContext({ locale: "en-GB", timezoneId: "Europe/Berlin", reducedMotion: "reduce", ...options });
-    context.setDefaultTimeout(15_000);
+    context.setDefaultTimeout(30_000);
     return new this(context).open(url);
   }
 
