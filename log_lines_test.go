@@ -190,6 +190,28 @@ func TestTextFromOutsideIsQuoted(t *testing.T) {
 	}
 }
 
+// "return nil, nil" answers the request, once: with what the serializer writes for nil.
+func TestNilRepliesAreAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cs := new(component.Components)
+		component.Handle(cs, "A.Nil", func(context.Context, *session.Session, *named) (*named, error) { return nil, nil })
+		component.Handle(cs, "A.Own", func(_ context.Context, s *session.Session, _ *named) (*named, error) {
+			return nil, s.Response(named{"own"})
+		})
+		c := start(t, cs).tcp.Client(t)
+		c.Ready()
+		for route, want := range map[string]string{"A.Nil": "null", "A.Own": `{"Name":"own"}`} {
+			if m := c.Call(route, []byte("{}")); m.Err || string(m.Data) != want {
+				t.Errorf("%s: answer %q, want %q", route, m.Data, want)
+			}
+		}
+		c.Request("A.Own", []byte("{}"))
+		if m := c.Message(); string(m.Data) != `{"Name":"own"}` {
+			t.Errorf("a second answer: %q", m.Data)
+		}
+	})
+}
+
 // lineLog is a logger of v0.5's kind that keeps its lines.
 type lineLog struct {
 	mu  sync.Mutex

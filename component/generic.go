@@ -13,15 +13,16 @@ var errArgument = errors.New("component: wrong argument for the handler")
 
 // Handle registers fn as the handler of route, "Service.Method": its request
 // is read from the payload by the node's serializer, and its reply answers the
-// request. A nil reply without an error leaves the answer to fn, which may
-// give it later by Session.ResponseMID.
+// request. A nil reply without an error is an answer, too: what the serializer
+// writes for nil, unless fn has answered already. A handler that answers after
+// it has returned is registered by [HandleNotify], and uses Session.ResponseMID.
 //
 // Several functions may share a service, also with a component; options about
 // schedulers then hold for all of the service. Errors, such as two handlers of
 // one route, are reported when the node starts.
 func Handle[Req, Resp any](cs *Components, route string, fn func(ctx context.Context, s *session.Session, req *Req) (*Resp, error), opts ...Option) {
 	h := typedHandler[Req]()
-	h.HasReply = true
+	h.HasReply, h.Reply = true, reflect.TypeFor[*Resp]()
 	if fn != nil {
 		h.Call = func(ctx context.Context, s *session.Session, arg any, _ []byte) (any, error) {
 			req, ok := arg.(*Req)

@@ -20,6 +20,8 @@ type Handler struct {
 	// HasReply says that the function returns a reply, with which the node
 	// answers the request.
 	HasReply bool
+	// Reply is the type of the reply, nil without HasReply. A nil reply is answered as the serializer writes a nil of it.
+	Reply reflect.Type
 	// NeedsContext says that the function takes a context. Call may be given a
 	// nil one otherwise.
 	NeedsContext bool

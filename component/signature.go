@@ -78,7 +78,9 @@ func signature(m reflect.Method) (h *Handler, problem string) {
 	case len(out) > 2:
 		return nil, "returns more than a reply and an error"
 	}
-	h.HasReply = len(out) == 2
+	if h.HasReply = len(out) == 2; h.HasReply {
+		h.Reply = out[0]
+	}
 	return h, ""
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -82,7 +83,13 @@ func (c *call) Run() {
 			err = component.Errorf(component.CodeDeadline, "nobody waits for the answer any more: %w", err)
 		}
 		c.table.fail(c.peer, c.mid, c.route.name, err)
-	case h.HasReply && reply != nil && c.mid != 0:
+	case h.HasReply && c.mid != 0:
+		if reply == nil {
+			if a, ok := c.peer.(interface{ Answered() uint64 }); ok && a.Answered() == c.mid {
+				return // the handler has answered by itself
+			}
+			reply = reflect.Zero(h.Reply).Interface()
+		}
 		if err := c.peer.ResponseMid(c.mid, reply); err != nil {
 			c.table.fail(c.peer, c.mid, c.route.name, fmt.Errorf("answer with %T: %w", reply, err))
 		}

@@ -148,13 +148,15 @@ func TestNotifyOfAHandlerWithReply(t *testing.T) {
 	}
 }
 
-// A nil reply leaves the answer to the handler, which may give it later.
-func TestNilReplyIsNoAnswer(t *testing.T) {
+// A nil reply is a reply, with its type for the serializer: a client that got none would wait for ever.
+func TestNilReplyIsAnswered(t *testing.T) {
 	b, _ := formsTable(t)
 	b.add(request(3, "Forms.NilReply", "{}"))
+	b.add(notify("Forms.NilReply", "{}"))
 	b.finish()
-	if len(b.peer.Responses()) != 0 || len(b.peer.fails) != 0 {
-		t.Errorf("answers %+v, errors %v", b.peer.Responses(), b.peer.fails)
+	got := b.peer.Responses()
+	if len(got) != 1 || got[0].MID != 3 || got[0].Value != (*Told)(nil) || len(b.peer.fails) != 0 {
+		t.Errorf("answers %+v, errors %v", got, b.peer.fails)
 	}
 }
 
