@@ -37,6 +37,7 @@ for module in $(modules); do
     part "Go module $module" .ci/go.sh "$module"
 done
 part "fuzz targets" .ci/fuzz.sh "${FUZZ:-20000x}"
+part "a crowd of clients, hostile ones among them" .ci/trial.sh soak "${FOR:-1m}"
 part "a cluster whose processes are killed, stopped and cut off" .ci/trial.sh chaos "${FOR:-1m}"
 part "clients/js with Node.js" .ci/js.sh node
 part "clients/js in a browser" .ci/js.sh browser
