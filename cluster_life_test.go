@@ -206,6 +206,7 @@ func TestCase28EmptyAndFuzzed(t *testing.T) {
 			for range 10 { // players to whom it may do what it wants
 				g.tcp.Client(t).Ready()
 			}
+			synctest.Wait()
 			evil.fuzz(t, random, conn, g.opened()[1:])
 		}
 		if evil.sent < 800 || evil.refused < 100 || g.Stats().Kicked == 0 {

@@ -205,6 +205,7 @@ func TestClusterWireGate(t *testing.T) {
 
 		c := g.tcp.Client(t)
 		c.Ready()
+		synctest.Wait() // until the session is opened, which the client does not hear of
 		sid := g.opened()[0]
 		id := c.Request("Old.Echo", []byte("hello"))
 		back.expect("/clusterpb.Member/HandleRequest", field{1, "gate:1"}, field{2, sid}, field{3, id}, field{4, "Old.Echo"}, field{5, "hello"})
