@@ -94,11 +94,12 @@ func (n *Node) enterInlet(key process, from *origin, cancel context.CancelCauseF
 		}
 		rs.mu.Unlock() // the other node has given this one up, and does not know of p yet
 		n.members.mu.Lock()
-		if n.peer(from.addr) == p {
-			n.beginAnewLocked(p, from.turn)
-		}
+		ok := n.peer(from.addr) != p || n.beginAnewLocked(p, from.turn)
 		n.members.mu.Unlock()
 		rs.mu.Lock()
+		if !ok {
+			return nil, nil, errStopping
+		}
 	}
 }
 
@@ -138,10 +139,10 @@ func (rs *receivers) of(key process) *inlet {
 
 // beginAnewLocked puts a new way in the place of p, and forgets what p's node has told: what was on its way between the two
 // may be lost, so the sessions over their link are closed here, and there when the other node hears of it. meets is the
-// turn of its new way, 0 if this node gives the other up. members.mu is held.
-func (n *Node) beginAnewLocked(p *peer, meets uint64) {
+// turn of its new way, 0 if this node gives the other up. It is false when there can be no new way. members.mu is held.
+func (n *Node) beginAnewLocked(p *peer, meets uint64) bool {
 	if n.members.leaving {
-		return
+		return false
 	}
 	key := process{p.addr, p.epoch}
 	q := p
@@ -149,7 +150,7 @@ func (n *Node) beginAnewLocked(p *peer, meets uint64) {
 		var err error
 		if q, err = n.newPeer(member.Member{Addr: p.addr, Epoch: p.epoch, Link: p.version}, meets); err != nil {
 			n.log.Error("cannot connect to a node", "peer", p.addr, "err", err)
-			return
+			return false
 		}
 		q.lost.Store(p.lost.Load())
 		n.setPeer(p.addr, q)
@@ -175,9 +176,10 @@ func (n *Node) beginAnewLocked(p *peer, meets uint64) {
 			n.failRequests(p, true)
 		}
 	})
+	return true
 }
 
-// startAnew has a new way put in the place of p soon, and tells whoever waits for a batch that it is not worth it.
+// startAnew has a new way put in the place of p soon.
 func (n *Node) startAnew(p *peer) {
 	if !p.anew.Swap(true) {
 		select {

@@ -205,11 +205,11 @@ func (n *Node) linkUp(p *peer) {
 	})
 }
 
-func (n *Node) linkDown(p *peer, err error, since time.Time) {
+func (n *Node) linkDown(p *peer, err error) {
 	n.log.Warn("the link to a node is down", "peer", p.addr, "err", err)
 	n.change(func(m *member.Peers) []member.Effect {
 		if n.peer(p.addr) == p {
-			m.LinkLost(p.addr, p.epoch, since)
+			m.LinkLost(p.addr, p.epoch, p.downSince(time.Now()))
 		}
 		return nil
 	})

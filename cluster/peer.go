@@ -138,8 +138,12 @@ func (p *peer) open(ctx context.Context) (link.Stream, error) {
 			return nil, err
 		}
 		p.way.Store(fresh)
-		go func(old *grpc.ClientConn) { _ = old.Close() }(conn) // may take seconds
-		conn = fresh
+		old := conn
+		p.node.background(func() { _ = old.Close() }) // may take seconds
+		if conn = fresh; ctx.Err() != nil {           // the way may be closed already
+			_ = fresh.Close()
+			return nil, context.Cause(ctx)
+		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	ctx = metadata.AppendToOutgoingContext(ctx, headerAddr, p.node.ServiceAddr, headerEpoch, strconv.FormatUint(p.node.epoch, 10),
@@ -201,16 +205,20 @@ func (p *peer) down(err error) {
 	if hurry != nil {
 		hurry()
 	}
-	since := time.Now()
-	if p.link != nil {
-		if heard := p.link.Stats().Heard; !heard.IsZero() && since.Sub(heard) > p.node.silence()/2 {
-			since = heard // whatever has ended the stream, it was of no use before
-		}
-	}
 	if errors.Is(err, link.ErrSilent) {
 		p.mute.Store(true)
 	}
-	p.node.linkDown(p, err, since)
+	p.node.linkDown(p, err)
+}
+
+// downSince is when a link that is down now was of use last.
+func (p *peer) downSince(now time.Time) time.Time {
+	if p.link != nil {
+		if heard := p.link.Stats().Heard; !heard.IsZero() && now.Sub(heard) > p.node.silence()/2 {
+			return heard
+		}
+	}
+	return now
 }
 
 // oneWay tells whether the node cannot be connected to, and so gets no answer to what it may send here.
