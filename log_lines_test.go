@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/codec"
@@ -208,6 +209,43 @@ func TestNilRepliesAreAnswered(t *testing.T) {
 		c.Request("A.Own", []byte("{}"))
 		if m := c.Message(); string(m.Data) != `{"Name":"own"}` {
 			t.Errorf("a second answer: %q", m.Data)
+		}
+	})
+}
+
+// A handler that forgets to answer is told of once; one that answers later is not.
+func TestUnansweredRequestsAreWarnedOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		quiet := func(context.Context, *session.Session, []byte) error { return nil }
+		late := func(_ context.Context, s *session.Session, _ []byte) error {
+			mid := s.LastMid()
+			time.AfterFunc(3*time.Second, func() { _ = s.ResponseMID(mid, []byte("late")) })
+			return nil
+		}
+		n := start(t, handlers(fns{"A.Never": quiet, "A.Late": late, "A.Now": echo}), nano.WithHeartbeatInterval(time.Minute))
+		c := n.tcp.Client(t)
+		c.Ready()
+		for range 3 {
+			c.Request("A.Never", nil)
+			c.Request("A.Late", nil)
+			c.Request("A.Now", nil)
+			c.Notify("A.Never", nil)
+		}
+		go func() {
+			for {
+				if _, err := c.Next(); err != nil {
+					return
+				}
+			}
+		}()
+		time.Sleep(9 * time.Second)
+		if n.log.Has("not answered") {
+			t.Error("logged too early")
+		}
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if got := n.log.Lines("WARN", "not answered"); len(got) != 1 || !strings.Contains(got[0], "route=A.Never") {
+			t.Errorf("logged: %q", got)
 		}
 	})
 }

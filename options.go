@@ -230,6 +230,12 @@ func WithSlowHandler(d time.Duration) Option {
 	return func(o *cluster.Options) { o.SlowHandler = d }
 }
 
+// WithUnanswered sets the time after which a request is logged whose handler has returned without an answer, if nobody has
+// answered it since. Each route is logged once. Default: 10 s; negative: never.
+func WithUnanswered(d time.Duration) Option {
+	return func(o *cluster.Options) { o.Unanswered = d }
+}
+
 // WithSlog sets the logger. Default: slog.Default.
 func WithSlog(l *slog.Logger) Option {
 	return func(o *cluster.Options) { o.Slog = l }

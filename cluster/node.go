@@ -158,6 +158,9 @@ func (n *Node) openLogs() {
 
 // closeLogs tells what the loggers hold back.
 func (n *Node) closeLogs() {
+	if n.table != nil {
+		n.table.Close()
+	}
 	for _, l := range n.logs {
 		l.Stop()
 	}
@@ -224,6 +227,7 @@ func (n *Node) prepare() (names []string, err error) {
 		Debug:        n.Debug,
 		MessageLog:   n.logger(),
 		Elsewhere:    elsewhere,
+		Unanswered:   max(or(n.Unanswered, DefaultUnanswered), 0),
 		Owner:        n,
 		Remote:       forward,
 	})

@@ -40,6 +40,7 @@ const (
 	DefaultShutdownTimeout  = 15 * time.Second
 	DefaultSendQueue        = 4 << 20 // bytes
 	DefaultSlowHandler      = time.Second
+	DefaultUnanswered       = 10 * time.Second
 	DefaultRetryInterval    = 3 * time.Second
 	DefaultSessionCalls     = 256
 	DefaultSendQueues       = 1 << 30 // bytes
@@ -124,6 +125,7 @@ type Options struct {
 	ErrorsToAll      bool                                                  // error responses also to clients that did not ask for them
 	ErrorShape       func(s *session.Session, route string, err error) any // nil: code and error
 	SlowHandler      time.Duration                                         // after which a running handler is reported; 0: 1 s, negative: never
+	Unanswered       time.Duration                                         // after which a request without an answer is reported; 0: 10 s, negative: never
 	TimerPrecision   time.Duration                                         // how often conditions of timers are checked; 0: 1 s
 	NodeID           uint64                                                // part of session ids; 0: none
 	Debug            bool                                                  // log every message

@@ -266,6 +266,7 @@ func (r *remote) ResponseMid(mid uint64, v any) error {
 	if mid == r.mid.Load() {
 		r.answered.Store(mid)
 	}
+	r.node.table.Answered(r, mid)
 	return nil
 }
 

@@ -93,6 +93,8 @@ func (c *call) Run() {
 		if err := c.peer.ResponseMid(c.mid, reply); err != nil {
 			c.table.fail(c.peer, c.mid, c.route.name, fmt.Errorf("answer with %T: %w", reply, err))
 		}
+	case c.mid != 0:
+		c.table.watch(c.peer, c.mid, c.route)
 	}
 }
 

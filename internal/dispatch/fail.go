@@ -68,6 +68,7 @@ func (t *Table) answer(p Peer, mid uint64, route string, err error) {
 	if mid == 0 {
 		return
 	}
+	t.Answered(p, mid) // or is to have none
 	err = withCode(err)
 	if f, ok := p.(interface{ FailWith(uint64, error) }); ok { // a node: what the application shapes is for clients
 		f.FailWith(mid, err)

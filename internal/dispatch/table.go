@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
@@ -64,6 +65,8 @@ type Config struct {
 	Debug        bool         // log every message
 	MessageLog   *slog.Logger // where Debug logs them; nil: Log
 	Owner        any          // whose table it is, for OwnerOf
+	// Unanswered is how long a request may have no answer after its handler has returned, before that is logged; 0: for good.
+	Unanswered time.Duration
 	// Elsewhere returns the services of other nodes, for hints in the log. It may be nil.
 	Elsewhere func() []string
 	// Remote is asked for routes that no local handler has. It may be nil. Message is its own copy.
@@ -76,7 +79,8 @@ type Table struct {
 	routes  map[string]*route
 	inbound pipeline.Channel // nil when no filter can be in it
 
-	counters Counters
+	counters   Counters
+	unanswered unanswered
 }
 
 // Counters counts messages since the start of the node. Safe for concurrent use.
@@ -93,6 +97,7 @@ type route struct {
 	sched   scheduler.LocalScheduler // nil: the session's value byName
 	main    *scheduler.Scheduler     // sched, when batches can be submitted to it
 	byName  string
+	silent  *atomic.Bool // it was told that a request had no answer
 }
 
 // service is the route without the handler's name.
@@ -112,6 +117,7 @@ func (r *route) check(p Peer) error {
 // New makes a table and checks it.
 func New(cfg Config) (*Table, error) {
 	t := &Table{cfg: cfg, routes: make(map[string]*route)}
+	t.unanswered.after = cfg.Unanswered
 	t.cfg.MessageLog = cmp.Or(cfg.MessageLog, cfg.Log)
 	if cfg.Pipeline != nil {
 		t.inbound = cfg.Pipeline.Inbound()
@@ -131,7 +137,7 @@ func New(cfg Config) (*Table, error) {
 		r.main, _ = r.sched.(*scheduler.Scheduler)
 		for name, h := range svc.Handlers {
 			rt := r
-			rt.name, rt.handler = svc.Name+"."+name, h
+			rt.name, rt.handler, rt.silent = svc.Name+"."+name, h, new(atomic.Bool)
 			if len(rt.name) > 255 {
 				errs = append(errs, fmt.Errorf("route %.40s... has %d bytes: a route is at most 255 bytes long", rt.name, len(rt.name)))
 			}

@@ -36,6 +36,9 @@ func (c *Conn) ResponseMid(mid uint64, v any) error {
 	if err == nil && mid == c.mid.Load() { // only of the request whose handler runs it has to be known: see Fail
 		c.answered.Store(mid)
 	}
+	if err == nil {
+		c.gate.cfg.Table.Answered(c, mid)
+	}
 	return err
 }
 

@@ -1,0 +1,112 @@
+package dispatch
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxUnanswered is how many requests are watched at a time. More are not: one of a route is enough.
+const maxUnanswered = 1024
+
+// unanswered are the requests whose handlers have returned without an answer. Each route is told of once.
+type unanswered struct {
+	after time.Duration // 0: nothing is watched
+	count atomic.Int32  // len(all), for those who answer
+
+	mu     sync.Mutex
+	all    map[asked]watched
+	timer  *time.Timer // not nil: something is watched
+	closed bool
+}
+
+type asked struct {
+	peer Peer
+	mid  uint64
+}
+
+type watched struct {
+	route *route
+	until time.Time
+}
+
+// watch notes that a handler has returned without an answer.
+func (t *Table) watch(p Peer, mid uint64, r *route) {
+	u := &t.unanswered
+	a, ok := p.(interface{ Answered() uint64 })
+	if u.after <= 0 || !ok || a.Answered() == mid || r.silent.Load() {
+		return
+	}
+	u.mu.Lock()
+	if u.closed || len(u.all) >= maxUnanswered {
+		u.mu.Unlock()
+		return
+	}
+	if u.all == nil {
+		u.all = make(map[asked]watched)
+	}
+	u.all[asked{p, mid}] = watched{r, time.Now().Add(u.after)}
+	u.count.Store(int32(len(u.all)))
+	if u.timer == nil {
+		u.timer = time.AfterFunc(u.after, t.overdue)
+	}
+	u.mu.Unlock()
+	if a.Answered() == mid { // meanwhile
+		t.Answered(p, mid)
+	}
+}
+
+// Answered says that request mid of p has its answer. Who answers calls it each time.
+func (t *Table) Answered(p Peer, mid uint64) {
+	u := &t.unanswered
+	if u.count.Load() == 0 {
+		return
+	}
+	u.mu.Lock()
+	delete(u.all, asked{p, mid})
+	u.count.Store(int32(len(u.all)))
+	u.mu.Unlock()
+}
+
+// overdue tells of the requests that nobody has answered in time.
+func (t *Table) overdue() {
+	u := &t.unanswered
+	now, next := time.Now(), time.Duration(0)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for a, w := range u.all {
+		switch left := w.until.Sub(now); {
+		case a.peer.Session().Closed():
+			delete(u.all, a)
+		case left > 0:
+			if next == 0 || left < next {
+				next = left
+			}
+		default:
+			delete(u.all, a)
+			if !w.route.silent.Swap(true) {
+				t.cfg.Log.Warn("request was not answered: its handler has returned, and nobody has called Response or ResponseMID since",
+					"route", w.route.name, "session", a.peer.Session().ID(), "mid", a.mid, "after", u.after)
+			}
+		}
+	}
+	u.count.Store(int32(len(u.all)))
+	u.timer = nil
+	if len(u.all) > 0 && !u.closed {
+		u.timer = time.AfterFunc(max(next, time.Millisecond), t.overdue)
+	}
+}
+
+// Close ends the watch over requests that have no answer.
+func (t *Table) Close() {
+	u := &t.unanswered
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.closed = true
+	if u.timer != nil {
+		u.timer.Stop()
+		u.timer = nil
+	}
+	u.all = nil
+	u.count.Store(0)
+}
