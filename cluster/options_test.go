@@ -9,12 +9,15 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/lonng/nano/cluster/clusterpb"
 	"github.com/lonng/nano/cluster/keeper"
 	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/nanotest"
 	"github.com/lonng/nano/service"
 	"github.com/lonng/nano/session"
@@ -283,3 +286,40 @@ func TestWhichLogger(t *testing.T) {
 		t.Error("the default is not slog's")
 	}
 }
+
+// Programs of v0.5 ask a node which services there are.
+func TestHandlerTellsServices(t *testing.T) {
+	n := &Node{ServiceAddr: "a name"}
+	if n.Handler() != nil {
+		t.Error("there is a handler before the start")
+	}
+	comps := &component.Components{}
+	comps.Register(&Service{}, component.WithName("B"))
+	comps.Register(&Service{}, component.WithName("A"))
+	n.Components, n.Slog = comps, slog.New(slog.DiscardHandler)
+	if err := n.Startup(); err != nil {
+		t.Fatal(err)
+	}
+	defer n.Shutdown()
+	if got := n.Handler().LocalService(); !slices.Equal(got, []string{"A", "B"}) {
+		t.Errorf("local services %v", got)
+	}
+	if got := n.Handler().RemoteService(); len(got) != 0 {
+		t.Errorf("remote services %v of a node alone", got)
+	}
+	var zero LocalHandler
+	if zero.LocalService() != nil || zero.RemoteService() != nil || new(Member).MemberInfo() != nil {
+		t.Error("zero values know something")
+	}
+	m := Member{info: &clusterpb.MemberInfo{Label: "l", ServiceAddr: "a:1", Services: []string{"S"}}}
+	m.MemberInfo().Label = "changed"
+	if got := m.MemberInfo(); got.GetLabel() != "l" || got.GetServiceAddr() != "a:1" || len(got.GetServices()) != 1 {
+		t.Errorf("MemberInfo is %v", got)
+	}
+}
+
+// Service is a component.
+type Service struct{ component.Base }
+
+// Do is a handler.
+func (*Service) Do(*session.Session, []byte) error { return nil }

@@ -50,6 +50,7 @@ type NetworkEntity struct {
 	mid       *uint64 // nil: 1
 	pushes    []Pushed
 	responses []Responded
+	byID      map[uint64]any // the latest of the responses that FindResponseByMID finds
 	failures  []Failed
 	calls     []Called
 	done      chan struct{} // made on demand
@@ -117,24 +118,31 @@ func (n *NetworkEntity) SetLastMid(mid uint64) {
 func (n *NetworkEntity) Response(v any) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.respondLocked(n.lastMidLocked(), v)
+	return n.respondLocked(n.lastMidLocked(), v, n.mid != nil)
 }
 
 // ResponseMid records a response to the message with the id mid.
 func (n *NetworkEntity) ResponseMid(mid uint64, v any) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.respondLocked(mid, v)
+	return n.respondLocked(mid, v, true)
 }
 
-func (n *NetworkEntity) respondLocked(mid uint64, v any) error {
+func (n *NetworkEntity) respondLocked(mid uint64, v any, found bool) error {
 	if n.closed {
 		return fmt.Errorf("response %d: %w", mid, ErrClosed)
 	}
 	if mid == 0 {
 		return ErrNotify
 	}
-	n.responses = append(n.responses, Responded{MID: mid, Value: own(v)})
+	v = own(v)
+	n.responses = append(n.responses, Responded{MID: mid, Value: v})
+	if found {
+		if n.byID == nil {
+			n.byID = make(map[uint64]any)
+		}
+		n.byID[mid] = v
+	}
 	return nil
 }
 
@@ -240,16 +248,12 @@ func (n *NetworkEntity) Calls() []Called {
 }
 
 // FindResponseByMID returns the latest response to the message with the id
-// mid, nil if there is none.
+// mid, nil if there is none. As in v0.5, it does not find what Response has
+// answered, unless SetLastMid has said to which message: see LastResponse.
 func (n *NetworkEntity) FindResponseByMID(mid uint64) any {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, r := range slices.Backward(n.responses) {
-		if r.MID == mid {
-			return r.Value
-		}
-	}
-	return nil
+	return n.byID[mid]
 }
 
 // FindResponseByRoute returns the latest push under route, nil if there is

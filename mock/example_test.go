@@ -23,14 +23,14 @@ func Example() {
 	s := session.New(entity)
 
 	fmt.Println(greet(s, []byte("anna")))
-	fmt.Println(entity.LastResponse(), entity.FindResponseByMID(1))
+	fmt.Println(entity.LastResponse())
 	fmt.Println(entity.Pushes())
 
 	fmt.Println(greet(s, nil))
 	fmt.Println(entity.Kicked())
 	// Output:
 	// <nil>
-	// hello anna hello anna
+	// hello anna
 	// [{onGreet welcome}]
 	// <nil>
 	// no name true

@@ -26,6 +26,9 @@ func TestRecords(t *testing.T) {
 				}
 			}
 			_ = e.Response("a")
+			if got := e.FindResponseByMID(1); got != nil {
+				t.Errorf("Response is found under id 1, where tests written for v0.5 find nothing: %v", got)
+			}
 			_ = e.ResponseMid(7, "b")
 			e.SetLastMid(9)
 			_ = e.Response("c")

@@ -18,6 +18,7 @@ import (
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/cluster"
+	"github.com/lonng/nano/cluster/clusterpb"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/mock"
 	"github.com/lonng/nano/pipeline"
@@ -78,31 +79,36 @@ var (
 
 // cluster
 var (
-	_ *cluster.Options                    = &new(cluster.Node).Options
-	_ *string                             = &new(cluster.Node).ServiceAddr
-	_ *string                             = &new(cluster.Options).AdvertiseAddr
-	_ *string                             = &new(cluster.Options).ClientAddr
-	_ **component.Components              = &new(cluster.Options).Components
-	_ *bool                               = &new(cluster.Options).IsMaster
-	_ *bool                               = &new(cluster.Options).IsWebsocket
-	_ *string                             = &new(cluster.Options).Label
-	_ *pipeline.Pipeline                  = &new(cluster.Options).Pipeline
-	_ *cluster.CustomerRemoteServiceRoute = &new(cluster.Options).RemoteServiceRoute
-	_ *time.Duration                      = &new(cluster.Options).RetryInterval
-	_ *string                             = &new(cluster.Options).TSLCertificate
-	_ *string                             = &new(cluster.Options).TSLKey
-	_ *(func(cluster.Member))             = &new(cluster.Options).UnregisterCallback
-	_ func(*cluster.Member) string        = (*cluster.Member).String
-	_ func(*cluster.Node)                 = (*cluster.Node).Shutdown
-	_ func(*cluster.Node) error           = (*cluster.Node).Startup
-	_                                     = cluster.Member{}
-	_                                     = cluster.Node{}
-	_                                     = cluster.Options{}
-	_ *error                              = &cluster.ErrBrokenPipe
-	_ *error                              = &cluster.ErrBufferExceed
-	_ *error                              = &cluster.ErrCloseClosedSession
-	_ *error                              = &cluster.ErrInvalidRegisterReq
-	_ *error                              = &cluster.ErrSessionOnNotify
+	_ *cluster.Options                            = &new(cluster.Node).Options
+	_ *string                                     = &new(cluster.Node).ServiceAddr
+	_ *string                                     = &new(cluster.Options).AdvertiseAddr
+	_ *string                                     = &new(cluster.Options).ClientAddr
+	_ **component.Components                      = &new(cluster.Options).Components
+	_ *bool                                       = &new(cluster.Options).IsMaster
+	_ *bool                                       = &new(cluster.Options).IsWebsocket
+	_ *string                                     = &new(cluster.Options).Label
+	_ *pipeline.Pipeline                          = &new(cluster.Options).Pipeline
+	_ *cluster.CustomerRemoteServiceRoute         = &new(cluster.Options).RemoteServiceRoute
+	_ *time.Duration                              = &new(cluster.Options).RetryInterval
+	_ *string                                     = &new(cluster.Options).TSLCertificate
+	_ *string                                     = &new(cluster.Options).TSLKey
+	_ *(func(cluster.Member))                     = &new(cluster.Options).UnregisterCallback
+	_ func(*cluster.Member) string                = (*cluster.Member).String
+	_ func(*cluster.Member) *clusterpb.MemberInfo = (*cluster.Member).MemberInfo
+	_ func(*cluster.Node) *cluster.LocalHandler   = (*cluster.Node).Handler
+	_ func(*cluster.LocalHandler) []string        = (*cluster.LocalHandler).LocalService
+	_ func(*cluster.LocalHandler) []string        = (*cluster.LocalHandler).RemoteService
+	_                                             = cluster.LocalHandler{}
+	_ func(*cluster.Node)                         = (*cluster.Node).Shutdown
+	_ func(*cluster.Node) error                   = (*cluster.Node).Startup
+	_                                             = cluster.Member{}
+	_                                             = cluster.Node{}
+	_                                             = cluster.Options{}
+	_ *error                                      = &cluster.ErrBrokenPipe
+	_ *error                                      = &cluster.ErrBufferExceed
+	_ *error                                      = &cluster.ErrCloseClosedSession
+	_ *error                                      = &cluster.ErrInvalidRegisterReq
+	_ *error                                      = &cluster.ErrSessionOnNotify
 )
 
 // component

@@ -83,6 +83,10 @@ func (b *Batch) Add(p Peer, v codec.View) {
 	b.from(p)
 	r, name := t.find(v)
 	data, err := t.payload(v)
+	if m, ok := p.(interface{ Malformed(err error) }); ok && errors.Is(err, errBomb) {
+		m.Malformed(err)
+		return
+	}
 	if err != nil {
 		b.refuse(p, r, v.ID, name, err)
 		return

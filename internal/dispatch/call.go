@@ -240,19 +240,33 @@ func (t *Table) payload(v codec.View) ([]byte, error) {
 	if !v.Gzip {
 		return v.Data, nil
 	}
-	z, err := gzip.NewReader(bytes.NewReader(v.Data))
-	if err != nil {
+	u := unpackers.Get().(*unpacker)
+	defer unpackers.Put(u)
+	u.packed.Reset(v.Data)
+	defer u.packed.Reset(nil) // a pool keeps nothing of what was read
+	if err := u.gzip.Reset(&u.packed); err != nil {
 		return nil, component.Errorf(component.CodeInvalid, "payload is marked as gzip and is not: %w", err)
 	}
-	data, err := io.ReadAll(io.LimitReader(z, int64(t.cfg.MaxPayload)+1))
+	data, err := io.ReadAll(io.LimitReader(&u.gzip, int64(t.cfg.MaxPayload)+1))
 	if err != nil {
 		return nil, component.Errorf(component.CodeInvalid, "payload does not unpack: %w", err)
 	}
 	if len(data) > t.cfg.MaxPayload {
-		return nil, component.Errorf(component.CodeInvalid, "payload unpacks to more than %d bytes", t.cfg.MaxPayload)
+		return nil, fmt.Errorf("%w: %w", errBomb, component.Errorf(component.CodeInvalid, "payload unpacks to more than %d bytes", t.cfg.MaxPayload))
 	}
 	return data, nil
 }
+
+// errBomb is the error of a payload that was packed to cost more than it may.
+var errBomb = errors.New("gzip bomb")
+
+// unpacker is a gzip reader, which is worth keeping: its tables are 40 KiB.
+type unpacker struct {
+	packed bytes.Reader
+	gzip   gzip.Reader
+}
+
+var unpackers = sync.Pool{New: func() any { return new(unpacker) }}
 
 // elsewhere serves a message that no local handler has.
 func (t *Table) elsewhere(p Peer, m *codec.Message) error {

@@ -1,6 +1,8 @@
 package gate
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -387,4 +389,86 @@ func TestStopAcceptingIsQuick(t *testing.T) {
 			t.Errorf("an endpoint that came late was opened: %v", err)
 		}
 	})
+}
+
+// Who connects with a browser to an endpoint of plain packets looks for the mistake in the log.
+func TestForeignProtocolsAreNamed(t *testing.T) {
+	for name, row := range map[string]struct{ sent, want string }{
+		"a browser":     {"GET /nano HTTP/1.1\r\nHost: x\r\n\r\n", "this looks like HTTP, which"},
+		"a POST":        {"POST / HTTP/1.1\r\n", "this looks like HTTP, which"},
+		"HTTP/2":        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "this looks like HTTP, which"},
+		"TLS":           {"\x16\x03\x01\x02\x00\x01\x00\x01", "this looks like TLS, which"},
+		"nothing of it": {"GARBAGE", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				nc, err := w.tcp.Dial()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.WriteString(nc, row.sent); err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, nc)
+				synctest.Wait()
+				if row.want != "" && !w.log.Has("malformed", row.want) || row.want == "" && w.log.Has("looks like") {
+					t.Errorf("the log says %v", w.log.Lines("malformed"))
+				}
+			})
+		})
+	}
+}
+
+// A client that never asked for gzip may use the bit for anything, as with v0.5; one that did and sends a bomb is gone.
+func TestGzipIsUnpackedOnlyWhereItWasAgreed(t *testing.T) {
+	pack := func(n int) []byte {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		_, _ = z.Write(make([]byte, n))
+		_ = z.Close()
+		return b.Bytes()
+	}
+	small, bomb := pack(100), pack(10<<20)
+	for _, row := range []struct {
+		name    string
+		min     int
+		hello   string
+		payload []byte
+		want    []byte // what the handler gets; nil: the connection ends
+	}{
+		{"not asked for", 100, "{}", small, small},
+		{"a bomb, not asked for", 100, "{}", bomb, bomb},
+		{"asked for, and not offered", 0, `{"sys":{"accept":["gzip"]}}`, small, small},
+		{"no gzip, not asked for", 100, "{}", []byte("plain"), []byte("plain")},
+		{"agreed", 100, `{"sys":{"accept":["gzip"]}}`, small, make([]byte, 100)},
+		{"a bomb", 100, `{"sys":{"accept":["gzip"]}}`, bomb, nil},
+	} {
+		for _, websocket := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, websocket %v", row.name, websocket), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, func(cfg *Config) { cfg.GzipMin = row.min })
+					c, _ := w.join(t, websocket, row.hello)
+					for i := range uint64(2) { // the second with a reader that was used
+						body, err := codec.AppendMessage(nil, &codec.Message{Type: codec.Request, ID: i + 1, Route: "T.Echo", Data: row.payload}, nil)
+						if err != nil {
+							t.Fatal(err)
+						}
+						body[0] |= 0x10
+						c.WritePacket(codec.Data, body)
+						if row.want == nil {
+							c.Ended()
+							if !w.log.Has("malformed", "bomb") {
+								t.Errorf("the log says %v", w.log.Lines())
+							}
+							return
+						}
+						if m := c.Response(i + 1); !bytes.Equal(m.Data, row.want) {
+							t.Errorf("the handler got %d bytes, want %d", len(m.Data), len(row.want))
+						}
+					}
+				})
+			})
+		}
+	}
 }

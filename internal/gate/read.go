@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -134,6 +135,9 @@ func (c *Conn) consume(data []byte) error {
 		c.busy.Store(false)
 	}
 	if err != nil && isMalformed(err) {
+		if what := foreign(data); what != "" && !c.websocket && phase(c.phase.Load()) == waiting {
+			err = fmt.Errorf("this looks like %s: %w", what, err)
+		}
 		c.malformed(err)
 		return nil
 	}
@@ -164,6 +168,24 @@ func (c *Conn) malformed(err error) {
 	}
 	_ = c.shut(nil, session.CloseReason{Kind: session.CloseMalformed, Reason: err.Error()})
 }
+
+// foreign names another protocol that a connection to a TCP endpoint begins with, as it does where a page or a proxy connects
+// to the wrong port; "" for none.
+func foreign(data []byte) string {
+	if len(data) > 2 && data[0] == 0x16 && data[1] == 3 {
+		return "TLS, which the endpoint takes with Endpoint.TLS or WithTLSConfig"
+	}
+	for _, method := range []string{"GET ", "POST ", "HEAD ", "PUT ", "OPTIONS ", "CONNECT ", "DELETE ", "PATCH ", "TRACE ", "PRI * HTTP"} {
+		if bytes.HasPrefix(data, []byte(method)) {
+			return "HTTP, which the endpoint takes with Endpoint.WebSocket or WithIsWebsocket"
+		}
+	}
+	return ""
+}
+
+// Malformed ends the session for a message that can only be meant badly. The reader's goroutine calls it, through the
+// dispatcher.
+func (c *Conn) Malformed(err error) { c.malformed(err) }
 
 // consumeFrames takes packets out of WebSocket frames; where messages begin and end means nothing.
 func (c *Conn) consumeFrames(data []byte) error {
@@ -249,6 +271,7 @@ func (c *Conn) data(body []byte) error {
 	if c.batch == nil {
 		c.batch = c.gate.cfg.Table.Begin()
 	}
+	v.Gzip = v.Gzip && c.wantsGzip // where it was not agreed, the bit means nothing, as in v0.5
 	if c.gate.cfg.Limits.Messages > 0 && !c.limited(v) {
 		return nil
 	}
