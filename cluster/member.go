@@ -43,7 +43,7 @@ func (h *LocalHandler) LocalService() []string {
 	if h == nil || h.node == nil {
 		return nil
 	}
-	return slices.Clone(h.node.services)
+	return slices.Sorted(slices.Values(h.node.runs))
 }
 
 // RemoteService returns the names of the services that other nodes of the list run, sorted.

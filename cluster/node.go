@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,8 +52,6 @@ type Node struct {
 	runs  []string              // the names of the services of its components
 	comps []component.Component // those whose Init ran, in that order
 	ends  []endpoint
-
-	services []string // names of what it runs, sorted
 
 	mesh
 }
@@ -107,7 +104,6 @@ func (n *Node) startup(ctx context.Context) (err error) {
 		}
 	}
 	n.runs = services
-	n.services = slices.Sorted(slices.Values(services))
 	n.ready.Store(true)
 	if err := n.begin(ctx); err != nil {
 		closeAll(n.ends)

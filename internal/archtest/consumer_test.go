@@ -8,6 +8,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	// Keeps a genproto of this year in go.mod: an older one that a program's go.mod may hold has packages that
+	// are a module of their own now, and gRPC does not compile with those.
+	_ "google.golang.org/genproto/googleapis/type/latlng"
 )
 
 // A game that imports every public package of the library.
@@ -109,6 +113,53 @@ func TestWhatAConsumersModuleGrowsBy(t *testing.T) {
 	for _, path := range want {
 		if !slices.Contains(got, path) {
 			t.Errorf("testdata/consumer-modules.txt lists %s, which no consumer needs any more: take it out", path)
+		}
+	}
+}
+
+// The go.mod of a program of v0.5, as `go mod tidy` of Go 1.17 or later wrote it.
+const oldMod = `module example.com/old
+
+go 1.17
+
+require github.com/lonng/nano v0.5.0
+
+require (
+	github.com/golang/protobuf v1.3.2 // indirect
+	github.com/gorilla/websocket v1.4.1 // indirect
+	golang.org/x/net v0.0.0-20190620200207-3b0461eec859 // indirect
+	golang.org/x/sys v0.0.0-20190624142023-c5567b49c5d0 // indirect
+	golang.org/x/text v0.3.2 // indirect
+	google.golang.org/genproto v0.0.0-20190801165951-fa694d86fc64 // indirect
+	google.golang.org/grpc v1.22.1 // indirect
+)
+`
+
+// Whoever follows the README with a program of v0.5 must get a program that builds, whatever old versions its go.mod lists.
+func TestTheREADMEsCommandsSwitchAProgramOver(t *testing.T) {
+	dir := t.TempDir()
+	absolute, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"main.go": consumerSource, "go.mod": oldMod} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{
+		{"mod", "edit", "-replace", modulePath + "=" + absolute},
+		{"mod", "tidy"},
+		{"build", "./..."},
+	} {
+		cmd := exec.Command("go", args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			if strings.Contains(string(out), "dial tcp") || strings.Contains(string(out), "module lookup disabled") {
+				t.Skipf("the module proxy cannot be reached: %s", out)
+			}
+			t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}
 }

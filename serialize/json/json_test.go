@@ -86,3 +86,14 @@ func BenchmarkUnmarshal(b *testing.B) {
 		_ = s.Unmarshal(data, &m)
 	}
 }
+
+// As in v0.5: an empty payload is no JSON, and null leaves the argument as it is.
+func TestEmptyAndNull(t *testing.T) {
+	var v struct{ Name string }
+	if err := json.NewSerializer().Unmarshal(nil, &v); err == nil {
+		t.Error("an empty payload was read")
+	}
+	if err := json.NewSerializer().Unmarshal([]byte("null"), &v); err != nil || v.Name != "" {
+		t.Errorf("null: %v, %v", v, err)
+	}
+}
