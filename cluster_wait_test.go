@@ -8,24 +8,37 @@ import (
 	"time"
 
 	"github.com/lonng/nano"
-	"github.com/lonng/nano/session"
 )
 
-// A backend has started, the gate knows it, and the first players are there in the same moment: their first requests and
-// calls are served, and do not fail because the gate has not heard yet that the backend works.
+// A backend is in the list and about to be ready when the first players come: their first requests and calls wait for it a
+// moment, and are served. They failed because the gate had not heard yet that the backend works.
 func TestClusterFirstMessage(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fabric) {
 		m := f.start(t, masterAddr, handlers(nil))
 		g := f.start(t, "gate:1", handlers(nil))
-		meet(t, m, g)
+		ready := make(chan struct{})
+		cs := handlers(backend(nil))
+		cs.Register(&Life{init: func() { <-ready }})
+		b := f.make("back:1", cs)
+		started := make(chan error, 1)
+		go func() { started <- b.Start() }()
+		t.Cleanup(func() { b.stop(t) })
+		meet(t, m, g, b)
 		c := g.tcp.Client(t)
 		c.Ready(acceptErrors)
-		f.start(t, "back:1", handlers(backend(nil)))
-		call1(t, c, "Back.Echo", "first", "first")
-		f.start(t, "back:2", handlers(fns{"Two.Echo": func(_ context.Context, s *session.Session, data []byte) error { return s.Response(data) }}))
-		var reply []byte
-		if err := g.Call(t.Context(), "Two.Echo", []byte("first"), &reply); err != nil || string(reply) != "first" {
-			t.Errorf("the first call is answered with %q, %v", reply, err)
+		id := c.Request("Back.Echo", []byte("first"))
+		called := make(chan error, 1)
+		go func() { called <- g.Call(t.Context(), "Back.Echo", []byte("first"), nil) }()
+		time.Sleep(100 * time.Millisecond)
+		close(ready)
+		if got := c.Response(id); got.Err || string(got.Data) != "first" {
+			t.Errorf("the first request is answered with %q", got.Data)
+		}
+		if err := <-called; err != nil {
+			t.Errorf("the first call: %v", err)
+		}
+		if err := <-started; err != nil {
+			t.Error(err)
 		}
 	})
 }

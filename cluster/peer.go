@@ -81,6 +81,8 @@ func (n *Node) newPeer(m member.Member, meets uint64) (*peer, error) {
 		p.unary = newUnary(p)
 		return p, nil
 	}
+	made := make(chan struct{}) // p.link is set: the link may be up or down before NewSender has returned
+	defer close(made)
 	cfg := link.SenderConfig{
 		Dial:        p.open,
 		Epoch:       n.epoch,
@@ -91,8 +93,8 @@ func (n *Node) newPeer(m member.Member, meets uint64) (*peer, error) {
 		DialTimeout: min(max(n.silence(), 2*time.Second), 5*time.Second),
 		Withdrawn:   &n.refusals.withdrawn,
 		Log:         n.log.With("peer", m.Addr),
-		Up:          func(uint64, bool) { p.up() },
-		Down:        p.down,
+		Up:          func(uint64, bool) { <-made; p.up() },
+		Down:        func(err error) { <-made; p.down(err) },
 	}
 	if m.Link >= answersFrom {
 		cfg.Silence = n.silence()
