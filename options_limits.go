@@ -38,7 +38,7 @@ func WithAcceptRate(perSecond float64, burst int, p cluster.LimitPolicy) Option 
 // there are n, with [LimitDrop] more are closed; both are counted in Stats().LimitedHandshakes. n must not be negative. Default, also for 0: no
 // limit.
 func WithConcurrentHandshakes(n int, p cluster.LimitPolicy) Option {
-	return func(o *cluster.Options) { o.Limits.Handshakes, o.Limits.HandshakeLimit = n, p }
+	return func(o *cluster.Options) { o.Limits.Handshakes, o.Limits.HandshakePolicy = n, p }
 }
 
 // WithSendQueues caps the bytes that are queued for all sessions together; queues of less than 64 KiB do not count. When it

@@ -55,19 +55,6 @@ type Logger interface {
 	Fatalf(format string, v ...any)
 }
 
-// LimitPolicy says what happens to what is over a limit.
-type LimitPolicy = gate.LimitPolicy
-
-// The policies of limits.
-const (
-	LimitWait = gate.LimitWait // it waits: the client is not read, or connections are not accepted
-	LimitDrop = gate.LimitDrop // it is dropped: a request is answered with resource_exhausted, a connection is closed
-	LimitKick = gate.LimitKick // the session is kicked with the reason "flood"
-)
-
-// Limits are what clients may ask for; see the options of package nano.
-type Limits = gate.Limits
-
 // Endpoint is an address at which a node takes clients.
 type Endpoint struct {
 	Addr     string       // host:port; port 0 chooses one. Empty if there is a Listener.
@@ -207,7 +194,7 @@ func (o *Options) check() error {
 	if l := o.Limits; l.Messages < 0 || l.MessageBurst < 0 || l.PerAddress < 0 || l.Accepts < 0 || l.AcceptBurst < 0 || l.Handshakes < 0 {
 		bad("Limits is %+v: none of it can be negative", l)
 	}
-	if o.Limits.AcceptPolicy == LimitKick || o.Limits.HandshakeLimit == LimitKick {
+	if o.Limits.AcceptPolicy == LimitKick || o.Limits.HandshakePolicy == LimitKick {
 		bad("LimitKick is for messages: a connection that is over a limit has no session yet; use LimitDrop")
 	}
 	if o.MaxPacket > 1<<24-1 {
@@ -334,7 +321,7 @@ func (o *Options) gateConfig() (gate.Config, error) {
 		Trusted:          trusted,
 		TrustUnix:        slices.Contains(o.TrustedProxies, unixProxy),
 		ProxyProtocol:    o.ProxyProtocol,
-		Limits:           o.Limits,
+		Limits:           o.Limits.gate(),
 	}
 	if cfg.Serializer == nil {
 		cfg.Serializer = protobuf.NewSerializer()

@@ -59,9 +59,6 @@ func (b *bucket) take(now time.Time, rate float64, burst int) time.Duration {
 	return time.Duration((1-b.left)/rate*float64(time.Second)) + time.Microsecond
 }
 
-// errFlood is what a request is answered with that is over the limit of messages.
-var errFlood = component.Errorf(component.CodeExhausted, "too many messages")
-
 // limited holds a message to the limit of the session. false: it is dealt with.
 func (c *Conn) limited(v codec.View) (serve bool) {
 	l := &c.gate.cfg.Limits
@@ -72,7 +69,7 @@ func (c *Conn) limited(v codec.View) (serve bool) {
 	c.gate.counters.Limited.Messages.Add(1)
 	switch l.MessagePolicy {
 	case LimitDrop:
-		c.batch.Refuse(c, v, errFlood)
+		c.batch.Refuse(c, v, component.Errorf(component.CodeExhausted, "too many messages"))
 		return false
 	case LimitKick:
 		_ = c.Kick("flood")
