@@ -164,12 +164,11 @@ func TestPingsBeforeTheHandshakeAreBounded(t *testing.T) {
 			}
 		}
 		for _, conn := range w.snapshot() {
-			if got := len(conn.ahead); got > 127 {
-				t.Errorf("%d bytes wait", got)
+			conn.mu.Lock()
+			if got := len(conn.ahead); got > 127 || conn.queuedLocked() {
+				t.Errorf("%d bytes wait, more are queued: %v", got, conn.queuedLocked())
 			}
-			if conn.queued() {
-				t.Error("pongs were queued")
-			}
+			conn.mu.Unlock()
 		}
 		time.Sleep(4*time.Second - time.Since(began))
 		synctest.Wait()
@@ -177,12 +176,6 @@ func TestPingsBeforeTheHandshakeAreBounded(t *testing.T) {
 			t.Errorf("%d connections after the handshake's deadline", got)
 		}
 	})
-}
-
-func (c *Conn) queued() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.queuedLocked()
 }
 
 // upgradeRest is what an upgrade has after its first lines.
