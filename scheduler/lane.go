@@ -57,6 +57,7 @@ func (l *Lane) use(s *Scheduler) {
 type laneQueue struct {
 	lane    *Lane
 	jobs    []Job
+	stamps  []uint64      // of each job: lanes.clock when it came
 	first   int           // of jobs that waits
 	waiting int           // calls in Await, until they have their turn again
 	came    time.Duration // when the first job came, or a little earlier
@@ -107,10 +108,19 @@ type lanes struct {
 	jobs    int           // in all queues
 	oldest  time.Duration // when the first of the jobs in ready came
 	waiting int           // calls in Await of lanes and others, until they have their turn again
+	clock   uint64        // counts what was queued in lanes
+	tasks   []laneTask    // wait for jobs in ready; empty if ready is
 
 	guests map[*Lane]*laneQueue // of lanes whose home is another scheduler
 	spare  []*laneQueue
 	runs   []laneRun // the lanes of the batch's jobs
+}
+
+// laneTask is a job without a lane that runs after the jobs which waited in lanes
+// when it came: up to the stamp after.
+type laneTask struct {
+	job   Job
+	after uint64
 }
 
 // laneRun says that jobs of the batch up to end are a lane's.
@@ -269,11 +279,11 @@ func (s *Scheduler) freeLocked(q *laneQueue) {
 	} else {
 		delete(s.lanes.guests, q.lane)
 	}
-	jobs := q.jobs[:0]
+	jobs, stamps := q.jobs[:0], q.stamps[:0]
 	if cap(jobs) > laneLimit {
-		jobs = nil
+		jobs, stamps = nil, nil
 	}
-	*q = laneQueue{jobs: jobs}
+	*q = laneQueue{jobs: jobs, stamps: stamps}
 	if len(s.lanes.spare) < spareQueues {
 		s.lanes.spare = append(s.lanes.spare, q)
 	}
@@ -302,6 +312,10 @@ func (s *Scheduler) appendLocked(q *laneQueue, came time.Duration, jobs ...Job) 
 	}
 	q.last = came
 	q.jobs = append(q.jobs, jobs...)
+	s.lanes.clock++
+	for range jobs {
+		q.stamps = append(q.stamps, s.lanes.clock)
+	}
 	s.lanes.jobs += len(jobs)
 	if q.list == nil {
 		s.readyLocked(q)
@@ -347,7 +361,7 @@ func (s *Scheduler) gatherLocked(oldest time.Duration) time.Duration {
 		return oldest
 	}
 	s.lanes.runs = append(s.lanes.runs, laneRun{end: len(s.queue)})
-	turn, taken := max(1, batchLimit/n), 0
+	turn, taken, earliest := max(1, batchLimit/n), 0, uint64(math.MaxUint64)
 	for range n {
 		q := s.lanes.ready.head
 		q.unlist()
@@ -367,9 +381,36 @@ func (s *Scheduler) gatherLocked(oldest time.Duration) time.Duration {
 		}
 		if q.len() > 0 {
 			s.readyLocked(q)
+			earliest = min(earliest, q.stamps[q.first])
 		}
 	}
+	s.letTasksLocked(earliest)
 	return oldest
+}
+
+// behindLocked queues jobs without a lane behind all that waits in lanes, but for
+// lanes that are held back: what those wait for may be among these jobs.
+func (s *Scheduler) behindLocked(jobs ...Job) {
+	for _, j := range jobs {
+		s.lanes.tasks = append(s.lanes.tasks, laneTask{j, s.lanes.clock})
+	}
+}
+
+// letTasksLocked adds to the next batch the tasks that came before all jobs which
+// still wait in lanes: earliest is the stamp of the first of those.
+func (s *Scheduler) letTasksLocked(earliest uint64) {
+	n := 0
+	for ; n < len(s.lanes.tasks) && s.lanes.tasks[n].after < earliest; n++ {
+		s.queue = append(s.queue, s.lanes.tasks[n].job)
+	}
+	if n > 0 {
+		left := copy(s.lanes.tasks, s.lanes.tasks[n:])
+		clear(s.lanes.tasks[left:])
+		s.lanes.tasks = s.lanes.tasks[:left]
+	}
+	if len(s.lanes.tasks) == 0 && cap(s.lanes.tasks) > keep {
+		s.lanes.tasks = nil
+	}
 }
 
 // allowedLocked is how many of the queue's jobs may go into a batch that has taken
@@ -408,12 +449,13 @@ func (s *Scheduler) takeLocked(q *laneQueue, n int) {
 		if q.first >= laneLimit {
 			left := copy(q.jobs, q.jobs[q.first:])
 			clear(q.jobs[left:])
-			q.jobs, q.first = q.jobs[:left], 0
+			copy(q.stamps, q.stamps[q.first:])
+			q.jobs, q.stamps, q.first = q.jobs[:left], q.stamps[:left], 0
 		}
 	case q.waiting == 0:
 		s.freeLocked(q)
 	default:
-		q.jobs, q.first = q.jobs[:0], 0
+		q.jobs, q.stamps, q.first = q.jobs[:0], q.stamps[:0], 0
 	}
 }
 
@@ -478,8 +520,8 @@ func (s *Scheduler) closeLanesLocked() {
 // dropLanesLocked forgets what the lanes hold.
 func (s *Scheduler) dropLanesLocked() {
 	s.closeLanesLocked()
-	s.dropped += uint64(s.lanes.jobs)
-	s.lanes.jobs = 0
+	s.dropped += uint64(s.lanes.jobs + len(s.lanes.tasks))
+	s.lanes.jobs, s.lanes.tasks = 0, nil
 	for q := s.lanes.ready.head; q != nil; q = s.lanes.ready.head {
 		q.unlist()
 		s.lanes.count--

@@ -90,7 +90,7 @@ func TestTasksAndLanes(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if want := []string{"free", "job", "job", "job", "task", "later", "end"}; !slices.Equal(got, want) {
+		if want := []string{"job", "job", "job", "task", "later", "end", "free"}; !slices.Equal(got, want) {
 			t.Errorf("ran %v, want %v", got, want)
 		}
 	})
@@ -276,6 +276,45 @@ func TestPostTo(t *testing.T) {
 		synctest.Wait()
 		for k := range got {
 			wantInts(t, got[k], (2000-k+2)/3)
+		}
+	})
+}
+
+// A task runs after all that was queued before it, however many clients have how much waiting: a room that hears of a
+// player's leaving from OnClosed has heard all of that player before.
+func TestTasksComeAfterWhatWaitsInLanes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := started(t)
+		busy(s, time.Second)
+		ran, at := 0, []int{}
+		count := func(int) { ran++ }
+		note := func() { at = append(at, ran) }
+		few, many := s.NewLane(0), s.NewLane(0)
+		submit(t, s, few, jobs(3, count))
+		submit(t, s, many, jobs(laneLimit, count))
+		s.PushTask(note)
+		submit(t, s, few, jobs(laneLimit-3, count))
+		s.PushTask(note)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if len(at) != 2 || at[0] < 3+laneLimit || at[1] != 2*laneLimit {
+			t.Errorf("the tasks ran after %v jobs, want at least %d and %d", at, 3+laneLimit, 2*laneLimit)
+		}
+	})
+}
+
+// The task that a waiting call waits for must not stand behind the lane that the call holds up.
+func TestTasksPassALaneThatIsHeldBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := started(t)
+		l := s.NewLane(1)
+		a := &awaiting{s: s, release: make(chan struct{})}
+		submit(t, s, l, a.jobs(3))
+		synctest.Wait()
+		s.PushTask(func() { close(a.release) })
+		synctest.Wait()
+		if a.n != 3 {
+			t.Errorf("%d of 3 calls have come back", a.n)
 		}
 	})
 }

@@ -11,7 +11,10 @@ const keep = 1024
 
 // PushTask queues a task. It never waits, whoever calls: a task may push any
 // number of tasks. Tasks run in the order in which they were pushed by one
-// goroutine. After Close the task is dropped and counted.
+// goroutine, and after all that was queued before them, in lanes too. Only a lane
+// whose calls in [Scheduler.Await] are as many as they may be keeps no task
+// waiting: the task may be what they wait for. After Close the task is dropped and
+// counted.
 func (s *Scheduler) PushTask(t Task) {
 	if t == nil {
 		s.log.Error("nano/scheduler: PushTask without a task", "scheduler", s.Stats().Name)
@@ -22,6 +25,11 @@ func (s *Scheduler) PushTask(t Task) {
 	if s.life > lifeRunning {
 		s.dropped++
 		s.mu.Unlock()
+		return
+	}
+	if s.lanes.count > 0 {
+		s.behindLocked(taskJob(t))
+		s.unlockAndWake()
 		return
 	}
 	if len(s.queue) == 0 {
@@ -47,8 +55,9 @@ func (s *Scheduler) Submit(jobs []Job, stop <-chan struct{}) error {
 	return s.submit(jobs, stop, s.cfg.limit)
 }
 
-// Post is Submit without the wait: the queue grows beyond its limit. It is for
-// those whose input is bounded in another way. Anybody may call it.
+// Post is Submit without the wait: the queue grows beyond its limit, and the jobs
+// come before those that wait in lanes. It is for those whose input is bounded in
+// another way. Anybody may call it.
 func (s *Scheduler) Post(jobs []Job) error { return s.submit(jobs, nil, math.MaxInt) }
 
 func (s *Scheduler) submit(jobs []Job, stop <-chan struct{}, limit int) error {
@@ -75,6 +84,11 @@ func (s *Scheduler) submit(jobs []Job, stop <-chan struct{}, limit int) error {
 		s.dropped += uint64(len(jobs))
 		s.mu.Unlock()
 		return ErrClosed
+	}
+	if s.lanes.count > 0 && limit != math.MaxInt {
+		s.behindLocked(jobs...)
+		s.unlockAndWake()
+		return nil
 	}
 	if len(s.queue) == 0 {
 		s.firstLocked(came)

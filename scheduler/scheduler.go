@@ -249,7 +249,7 @@ func (s *Scheduler) leave() {
 	s.due.Store(false)
 	s.executed += uint64(len(s.batch))
 	s.batch, s.queue, s.names, s.size, s.pos = nil, nil, nil, 0, 0
-	s.lanes.runs, s.lanes.spare, s.resumed, s.resumedAt = nil, nil, nil, 0
+	s.lanes.runs, s.lanes.spare, s.lanes.tasks, s.resumed, s.resumedAt = nil, nil, nil, nil, 0
 	s.mark(phaseIdle, 0)
 	s.leaveTurn()
 	done := s.done
@@ -280,7 +280,7 @@ func (s *Scheduler) Stats() Stats {
 	phase, index := unmark(s.state.Load())
 	st := Stats{
 		Name:     s.cfg.name,
-		Queued:   len(s.queue) + s.lanes.jobs + s.size - index,
+		Queued:   len(s.queue) + s.lanes.jobs + len(s.lanes.tasks) + s.size - index,
 		Wait:     s.wait,
 		Executed: s.executed + uint64(index),
 		Dropped:  s.dropped,
