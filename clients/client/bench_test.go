@@ -64,7 +64,7 @@ func BenchmarkIdle(b *testing.B) {
 			b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/float64(n)-1, "goroutines/conn")
 			b.ReportMetric(float64(after.HeapInuse+after.StackInuse-before.HeapInuse-before.StackInuse)/float64(n), "B/conn")
 			for _, c := range all {
-				_ = c.Close()
+				_ = c.Shutdown(ctx)
 			}
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -217,12 +215,43 @@ func (c *Client) Connect(ctx context.Context) error {
 	return err
 }
 
-// Close ends the client and waits for everything of it. What was sent before is flushed, requests in flight fail with
-// ErrClosed, handlers that run come to their end and are not called again, but the state handler is for the last time.
-// A server that takes nothing more holds it up for 2 seconds at most. It can be called any number of times and returns
-// nil. Called by a handler, a function of Start or the setup, of whichever client, it does not wait; Done tells when all
-// is over.
+// Close ends the client. What was sent before goes out first: Close returns when the connection has taken it, or cuts the
+// connection after 2 seconds. Requests in flight fail with [ErrClosed]. No handler is called any more, but the state
+// handler for the last time.
+//
+// Close does not wait for handlers, nor for the server to close its side: [Client.Shutdown] and [Client.Done] do. So any
+// function may call it, handlers of this client too, and any number of times. It returns nil.
 func (c *Client) Close() error {
+	if flushed := c.beginClose(); flushed != nil {
+		<-flushed
+	}
+	return nil
+}
+
+// Shutdown ends the client as [Client.Close] does, and waits until nothing of it runs any more: the server has taken what
+// was sent and has closed its side, for which it has 2 seconds, and the last handler has returned. If ctx ends before,
+// Shutdown returns the error of ctx, and the client ends without being waited for. A client that has ended already gives
+// nil.
+//
+// What the client itself calls must not call Shutdown, as it would wait for its own end: handlers, the functions of
+// [Client.Start], the setup, the dialer. They call Close.
+func (c *Client) Shutdown(ctx context.Context) error {
+	c.beginClose()
+	select {
+	case <-c.done:
+		return nil
+	default:
+	}
+	select {
+	case <-c.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("client: shutdown: wait for the last handler: %w", ctx.Err())
+	}
+}
+
+// beginClose begins the end. The channel, if there is one, is closed when what was sent has gone out.
+func (c *Client) beginClose() (flushed <-chan struct{}) {
 	c.mu.Lock()
 	first := !c.closing
 	c.closing = true
@@ -235,6 +264,9 @@ func (c *Client) Close() error {
 		}
 		c.changedLocked()
 	}
+	if c.link != nil {
+		flushed = c.link.flushed
+	}
 	c.mu.Unlock()
 	if first {
 		c.cancel()
@@ -243,10 +275,7 @@ func (c *Client) Close() error {
 	if finish {
 		c.finish(ErrClosed)
 	}
-	if !fromHandler() {
-		<-c.done
-	}
-	return nil
+	return flushed
 }
 
 // Done returns a channel that is closed when the client has ended and its last handler has returned.
@@ -410,29 +439,6 @@ func (c *Client) changedLocked() {
 	if c.gate != nil {
 		close(c.gate)
 		c.gate = nil
-	}
-}
-
-// fromHandler tells whether the caller runs inside of a handler, a function of Start or a setup of some client.
-func fromHandler() bool {
-	pcs := make([]uintptr, 64)
-	for skip := 2; ; skip += len(pcs) {
-		n := runtime.Callers(skip, pcs)
-		frames := runtime.CallersFrames(pcs[:n])
-		for {
-			f, more := frames.Next()
-			for _, caller := range []string{"dispatch", "setup", "callback"} {
-				if strings.HasSuffix(f.Function, "/client.(*Client)."+caller) {
-					return true
-				}
-			}
-			if !more {
-				break
-			}
-		}
-		if n < len(pcs) {
-			return false
-		}
 	}
 }
 

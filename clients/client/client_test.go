@@ -382,7 +382,7 @@ func TestKick(t *testing.T) {
 	})
 }
 
-func TestCloseFlushesAndEndsEverything(t *testing.T) {
+func TestShutdownFlushesAndEndsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
 		c, p := s.connect(hello)
@@ -395,14 +395,14 @@ func TestCloseFlushesAndEndsEverything(t *testing.T) {
 		}
 		closed := make(chan error, 2)
 		for range 2 {
-			go func() { closed <- c.Close() }()
+			go func() { closed <- c.Shutdown(ctx) }()
 		}
 		synctest.Wait()
 		if err := <-flight; !errors.Is(err, client.ErrClosed) {
 			t.Errorf("the request in flight ends with %v", err)
 		}
 		if err := c.Notify(ctx, "a.n", nil); !errors.Is(err, client.ErrClosed) {
-			t.Errorf("a notify after Close gives %v", err)
+			t.Errorf("a notify after Shutdown gives %v", err)
 		}
 		for i := range 3 {
 			if m := p.message(); string(m.Data) != fmt.Sprint(i) {
@@ -430,8 +430,9 @@ func TestCloseDoesNotWaitForADeadServer(t *testing.T) {
 		begin := time.Now()
 		_ = c.Notify(ctx, "a.b", nil) // which nobody reads
 		_ = c.Close()
+		_ = c.Shutdown(ctx)
 		if got := time.Since(begin); got > 2*time.Second {
-			t.Errorf("Close took %v", got)
+			t.Errorf("Close and Shutdown took %v", got)
 		}
 	})
 }
@@ -502,7 +503,7 @@ func TestTraceAndStats(t *testing.T) {
 		p.push("nobody", "y")
 		p.drain()
 		synctest.Wait()
-		_ = c.Close()
+		_ = c.Shutdown(ctx)
 		close(seen)
 		var got []string
 		for s := range seen {

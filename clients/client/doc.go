@@ -26,6 +26,14 @@
 // have handlers from the first push on, register them between [New] and
 // [Client.Connect].
 //
+// # The end
+//
+// [Client.Close] begins the end and waits for what was sent to go out, but for no
+// handler: any function may call it, handlers too. [Client.Shutdown] also waits for
+// the last handler, and for the server to have taken all that was sent; a program
+// calls it before it takes down what its handlers use. [Client.Done] tells of the
+// end, and [Client.Err] why it came.
+//
 // # Losing the connection
 //
 // A lost connection ends the client unless [WithReconnect] was given: a new

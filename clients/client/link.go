@@ -47,6 +47,7 @@ type link struct {
 	corked  bool  // what is sent waits for the end of a loop's turn
 	out     *[]byte
 	space   chan struct{} // closed when out was taken or the link has died; nil: nobody waits
+	flushed chan struct{} // closed when closing and all of out is written, or the link has died; nil: not closing
 	since   time.Time     // when it went online
 	cancel  func()        // ends the setup's context
 }
@@ -140,6 +141,17 @@ func (c *Client) write(l *link) {
 	c.mu.Unlock()
 	if end {
 		l.t.end()
+		c.mu.Lock()
+		l.flushedLocked()
+		c.mu.Unlock()
+	}
+}
+
+// flushedLocked tells those who close l that nothing more goes out.
+func (l *link) flushedLocked() {
+	if l.flushed != nil {
+		close(l.flushed)
+		l.flushed = nil
 	}
 }
 
@@ -156,7 +168,7 @@ func (c *Client) shutLocked(l *link) {
 	if l.dead || l.closing {
 		return
 	}
-	l.closing = true
+	l.closing, l.flushed = true, make(chan struct{})
 	l.spaceLocked()
 	c.writeLocked(l)
 	c.wg.Add(1)
@@ -175,6 +187,7 @@ func (c *Client) fail(l *link, cause error) {
 	if !l.dead {
 		l.dead, l.cause = true, cause
 		l.spaceLocked()
+		l.flushedLocked()
 		if l.cancel != nil {
 			l.cancel()
 		}

@@ -68,7 +68,7 @@ func TestLoopOfMany(t *testing.T) {
 	nanotest.Leaks(t)
 	app, _ := startNode(t, "127.0.0.1:0")
 	url := "tcp://" + app.Addr().String()
-	_ = dial(t, url).Close() // what is made once is there
+	_ = dial(t, url).Shutdown(ctx) // what is made once is there
 	before := descriptors()
 	lp := client.NewLoop(2)
 	const clients, each = 50, 40
@@ -125,7 +125,7 @@ func TestLoopOfMany(t *testing.T) {
 		t.Errorf("%d are not what was to come", wrong.Load())
 	}
 	for _, c := range cs {
-		_ = c.Close()
+		_ = c.Shutdown(ctx)
 	}
 	eventually(t, closedOf(app, clients+1), "the node sees all closed")
 	lp.Close()

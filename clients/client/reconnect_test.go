@@ -47,7 +47,7 @@ func TestComesBackWithItsHandlers(t *testing.T) {
 			t.Errorf("push %q", got)
 		}
 		p.drain()
-		_ = c.Close()
+		_ = c.Shutdown(ctx)
 		close(states)
 		var got []string
 		for ch := range states {
@@ -322,9 +322,9 @@ func TestCloseDuringReconnection(t *testing.T) {
 				}
 				synctest.Wait()
 				begin := time.Now()
-				_ = c.Close()
+				_ = c.Shutdown(ctx)
 				if time.Since(begin) != 0 {
-					t.Errorf("Close took %v", time.Since(begin))
+					t.Errorf("Shutdown took %v", time.Since(begin))
 				}
 			})
 		})

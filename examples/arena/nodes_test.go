@@ -61,7 +61,11 @@ func connect(t *testing.T, n *localNode) *player {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		p.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := p.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
 		for _, err := range p.errs {
 			t.Error(err)
 		}

@@ -159,7 +159,7 @@ func (r *run) bot(ctx context.Context, i int, dialed func()) {
 		r.work(ctx, c, i)
 	}
 	r.online.Add(-1)
-	_ = c.Close()
+	_ = c.Shutdown(context.Background()) // no handler waits for anything
 	s := c.Stats()
 	r.pushes.Add(s.Pushes)
 	r.bytesIn.Add(s.BytesIn)

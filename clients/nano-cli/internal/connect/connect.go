@@ -94,10 +94,10 @@ func (s *Session) Connect(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the session.
+// Close ends the session. Nothing is written to its output after that.
 func (s *Session) Close() {
 	if s.c != nil {
-		_ = s.c.Close()
+		_ = s.c.Shutdown(context.Background()) // the handlers only write
 	}
 }
 
