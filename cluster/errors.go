@@ -3,6 +3,7 @@ package cluster
 import (
 	"github.com/lonng/nano/internal/fault"
 	"github.com/lonng/nano/internal/gate"
+	"github.com/lonng/nano/internal/mesh"
 )
 
 // Errors of a session's methods, as v0.5 named them.
@@ -16,7 +17,7 @@ var (
 	// ErrSessionOnNotify is returned for an answer to a message that wants none.
 	ErrSessionOnNotify = gate.ErrSessionOnNotify
 	// ErrInvalidRegisterReq is returned to a node that registers without saying who it is.
-	ErrInvalidRegisterReq = fault.New(fault.Invalid, "cluster: register request without an address")
+	ErrInvalidRegisterReq = mesh.ErrInvalidRegister
 )
 
 // ErrStarted is returned by Startup for a node that was started before: a node lives once.

@@ -52,7 +52,7 @@ func (h *LocalHandler) RemoteService() []string {
 		return nil
 	}
 	var names []string
-	for _, m := range h.node.others.Load().All() {
+	for _, m := range h.node.mesh.Members() {
 		names = append(names, m.Services...)
 	}
 	slices.Sort(names)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,12 +12,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/log"
-	"github.com/lonng/nano/internal/member"
+	"github.com/lonng/nano/internal/mesh"
 	"github.com/lonng/nano/internal/users"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/serialize/json"
@@ -52,8 +52,7 @@ type Node struct {
 	runs  []string              // the names of the services of its components
 	comps []component.Component // those whose Init ran, in that order
 	ends  []endpoint
-
-	mesh
+	mesh  *mesh.Mesh
 }
 
 // stallAfter is how long a batch of handlers may run before what it has queued is flushed all the same.
@@ -96,21 +95,19 @@ func (n *Node) startup(ctx context.Context) (err error) {
 		n.discard()
 		return err
 	}
-	if n.clustered() {
-		if err := n.openService(services); err != nil {
-			closeAll(n.ends)
-			n.discard()
-			return err
-		}
+	if err := n.mesh.Listen(); err != nil {
+		closeAll(n.ends)
+		n.discard()
+		return err
+	}
+	if a := n.mesh.Addr(); a != n.ServiceAddr { // its port was 0
+		n.ServiceAddr = a
 	}
 	n.runs = services
 	n.ready.Store(true)
 	if err := n.begin(ctx); err != nil {
 		closeAll(n.ends)
 		n.runHooks()
-		if n.clustered() {
-			n.abortCluster()
-		}
 		n.discard()
 		return err
 	}
@@ -123,7 +120,7 @@ func (n *Node) startup(ctx context.Context) (err error) {
 		n.log.Warn("the client address takes no WebSockets although a path for them is set: set WithIsWebsocket(true), too", "path", n.WSPath)
 	}
 	if n.clustered() {
-		n.setState(member.Working)
+		n.mesh.Working()
 	}
 	n.log.Info("node started", "name", n.ServiceAddr, "clients", where, "services", services)
 	return nil
@@ -131,10 +128,8 @@ func (n *Node) startup(ctx context.Context) (err error) {
 
 // begin joins the cluster, if there is one, and starts the components.
 func (n *Node) begin(ctx context.Context) error {
-	if n.clustered() {
-		if err := n.joinCluster(ctx); err != nil {
-			return err
-		}
+	if err := n.mesh.Start(ctx); err != nil {
+		return err
 	}
 	if err := n.initComponents(); err != nil {
 		return err
@@ -195,7 +190,7 @@ func (n *Node) prepare() (names []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.life = or(n.Lifetime, session.Lifetime)
+	n.life = cmp.Or(n.Lifetime, session.Lifetime)
 	if n.conns = n.Connections; n.conns == nil {
 		n.conns = service.Connections
 		if n.NodeID != 0 {
@@ -203,18 +198,11 @@ func (n *Node) prepare() (names []string, err error) {
 		}
 	}
 	n.users = users.New(n.BindPolicy)
-	n.sched = or(n.Scheduler, scheduler.Default())
-
-	var forward func(dispatch.Peer, *codec.Message) error
-	var elsewhere func() []string
-	if n.clustered() {
-		if n.ServiceAddr == "" {
-			return nil, errNoAddress
-		}
-		forward, cfg.Reaches = n.forward, n.reaches
-		elsewhere = func() []string { return n.others.Load().Services() }
+	n.sched = cmp.Or(n.Scheduler, scheduler.Default())
+	if n.mesh, err = mesh.New(n.meshConfig(cfg.Serializer, names)); err != nil {
+		return nil, err
 	}
-	n.table, err = dispatch.New(dispatch.Config{
+	tcfg := dispatch.Config{
 		Services:     services,
 		Scheduler:    n.sched,
 		Serializer:   cfg.Serializer,
@@ -226,24 +214,25 @@ func (n *Node) prepare() (names []string, err error) {
 		Log:          n.front,
 		Debug:        n.Debug,
 		MessageLog:   n.logger(),
-		Elsewhere:    elsewhere,
-		Unanswered:   max(or(n.Unanswered, DefaultUnanswered), 0),
+		Unanswered:   max(cmp.Or(n.Unanswered, DefaultUnanswered), 0),
 		Owner:        n,
-		Remote:       forward,
-	})
-	if err != nil {
+	}
+	if n.clustered() {
+		tcfg.Remote, tcfg.Elsewhere, cfg.Reaches = n.mesh.Forward, n.mesh.Services, n.mesh.Reaches
+	}
+	if n.table, err = dispatch.New(tcfg); err != nil {
 		return nil, err
 	}
 	cfg.Table, cfg.Log = n.table, n.front
-	cfg.NewLane, cfg.NewSession, cfg.Opened, cfg.Closed = n.newLane, n.newSession, n.sessionOpened, n.sessionClosed
-	cfg.Bind, cfg.Unbind = n.bind, n.unbind
+	cfg.NewLane, cfg.NewSession, cfg.Opened, cfg.Closed = n.mesh.NewLane, n.mesh.NewSession, n.mesh.SessionOpened, n.mesh.SessionClosed
+	cfg.Bind, cfg.Unbind = n.mesh.Bind, n.mesh.Unbind
 	if len(n.Forwarded) > 0 {
-		cfg.ValueChanged = n.valueChanged
+		cfg.ValueChanged = n.mesh.ValueChanged
 	}
-	n.initMesh(cfg.Serializer)
 	if n.gate, err = gate.New(cfg); err != nil {
 		return nil, err
 	}
+	n.mesh.Attach(n.table, n.gate)
 	n.owns = n.OwnScheduler || n.sched == scheduler.Default()
 	if n.owns {
 		// One that runs already is somebody else's to configure and to end.
@@ -263,7 +252,7 @@ func aliases(s any) bool {
 
 // schedulerOptions makes a scheduler one of this node's.
 func (n *Node) schedulerOptions(name string) []scheduler.Option {
-	slow := or(n.SlowHandler, DefaultSlowHandler)
+	slow := cmp.Or(n.SlowHandler, DefaultSlowHandler)
 	return []scheduler.Option{
 		scheduler.WithName(name),
 		scheduler.WithBatch(n.gate.BatchBegin, n.gate.BatchEnd),
@@ -293,16 +282,26 @@ func (n *Node) NewScheduler(name string, more ...scheduler.Option) *scheduler.Sc
 // discard frees what prepare has made, when the start failed.
 func (n *Node) discard() {
 	defer n.closeLogs()
+	n.abandonMesh()
 	if n.gate != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = n.gate.Shutdown(ctx)
 	}
-	if n.cancel != nil {
-		n.cancel()
-	}
 	if n.owns {
 		n.sched.Close()
+	}
+}
+
+// abandonMesh undoes what mesh.Listen and mesh.Start have done, when the start failed.
+func (n *Node) abandonMesh() {
+	if n.mesh == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := n.mesh.Stop(ctx); err != nil {
+		n.log.Debug("the failed start was not undone cleanly", "err", err)
 	}
 }
 
@@ -394,19 +393,16 @@ func (n *Node) Stop(ctx context.Context) error {
 	}
 	defer close(n.stopped)
 	if n.clustered() {
-		n.setState(member.Draining)
+		n.mesh.Draining()
 	}
 	n.stopErr = errors.Join(
-		n.within(ctx, "close the client addresses", n.gate.StopAccepting),
-		n.within(ctx, "run the components' shutdown hooks", n.runHooks),
+		mesh.Within(ctx, "close the client addresses", n.gate.StopAccepting),
+		mesh.Within(ctx, "run the components' shutdown hooks", n.runHooks),
 	)
 	n.gate.KickAll(ShutdownReason)
 	n.stopErr = errors.Join(n.stopErr, n.gate.Shutdown(ctx))
-	if n.clustered() {
-		n.stopErr = errors.Join(n.stopErr, n.leaveCluster(ctx, true))
-	}
-	n.stopErr = errors.Join(n.stopErr, n.within(ctx, "run what is queued on the scheduler", n.endScheduler))
-	n.cancel()
+	n.stopErr = errors.Join(n.stopErr, n.mesh.Stop(ctx))
+	n.stopErr = errors.Join(n.stopErr, mesh.Within(ctx, "run what is queued on the scheduler", n.endScheduler))
 	n.closeLogs()
 	n.log.Info("node stopped", "name", n.ServiceAddr, "err", n.stopErr)
 	return n.stopErr
@@ -437,21 +433,6 @@ type lastJob chan struct{}
 
 func (j lastJob) Run()         { close(j) }
 func (j lastJob) Name() string { return "shutdown" }
-
-// within runs fn and stops waiting for it when ctx ends.
-func (n *Node) within(ctx context.Context, what string, fn func()) error {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		fn()
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
-	}
-}
 
 // Addrs returns the addresses at which clients connect, as they were opened; nil before Startup.
 func (n *Node) Addrs() []net.Addr {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -145,7 +146,9 @@ type Options struct {
 }
 
 // EndTimeout returns how long a shutdown may take.
-func (o *Options) EndTimeout() time.Duration { return or(o.ShutdownTimeout, DefaultShutdownTimeout) }
+func (o *Options) EndTimeout() time.Duration {
+	return cmp.Or(o.ShutdownTimeout, DefaultShutdownTimeout)
+}
 
 // Log returns what the node logs to.
 func (o *Options) Log() *slog.Logger { return o.logger() }
@@ -277,13 +280,8 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
-}
+// clustered tells whether the node is one of several.
+func (o *Options) clustered() bool { return o.IsMaster || o.AdvertiseAddr != "" || o.Keeper != nil }
 
 // gateConfig fills in what the client side of the node needs; the callbacks are the node's.
 func (o *Options) gateConfig() (gate.Config, error) {
@@ -296,18 +294,18 @@ func (o *Options) gateConfig() (gate.Config, error) {
 		return gate.Config{}, err
 	}
 	cfg := gate.Config{
-		MaxPacket:        or(o.MaxPacket, codec.DefaultMaxPacket),
+		MaxPacket:        cmp.Or(o.MaxPacket, codec.DefaultMaxPacket),
 		MaxConns:         o.MaxConnections,
-		MaxHeader:        or(o.MaxHeader, DefaultMaxHeader),
+		MaxHeader:        cmp.Or(o.MaxHeader, DefaultMaxHeader),
 		Subprotocols:     o.Subprotocols,
-		Heartbeat:        or(o.Heartbeat, DefaultHeartbeat),
-		MissedBeats:      or(o.MissedHeartbeats, DefaultMissedHeartbeats),
-		HandshakeTimeout: or(o.HandshakeTimeout, DefaultHandshakeTimeout),
-		WriteTimeout:     or(o.WriteTimeout, DefaultWriteTimeout),
-		FlushTimeout:     or(o.FlushTimeout, DefaultFlushTimeout),
+		Heartbeat:        cmp.Or(o.Heartbeat, DefaultHeartbeat),
+		MissedBeats:      cmp.Or(o.MissedHeartbeats, DefaultMissedHeartbeats),
+		HandshakeTimeout: cmp.Or(o.HandshakeTimeout, DefaultHandshakeTimeout),
+		WriteTimeout:     cmp.Or(o.WriteTimeout, DefaultWriteTimeout),
+		FlushTimeout:     cmp.Or(o.FlushTimeout, DefaultFlushTimeout),
 		WriteDelay:       o.WriteDelay,
-		SendQueue:        or(o.SendQueue, DefaultSendQueue),
-		SendQueues:       or(o.SendQueues, DefaultSendQueues),
+		SendQueue:        cmp.Or(o.SendQueue, DefaultSendQueue),
+		SendQueues:       cmp.Or(o.SendQueues, DefaultSendQueues),
 		DropSlow:         o.SlowConsumer == session.SlowDrop,
 		ErrorsToAll:      o.ErrorsToAll,
 		GzipMin:          o.GzipMin,

@@ -31,7 +31,7 @@ func (n *Node) Stats() Stats {
 	if !n.ready.Load() {
 		return Stats{}
 	}
-	c, t := n.gate.Counters(), n.table.Counters()
+	c, t, refused := n.gate.Counters(), n.table.Counters(), n.mesh.Refusals()
 	return Stats{
 		Connections: n.gate.Len(), Sessions: n.users.Len(),
 		Accepted: c.Accepted.Load(), Refused: c.Refused.Load(),
@@ -39,7 +39,7 @@ func (n *Node) Stats() Stats {
 		Kicked: c.Kicked.Load(), SlowKicked: c.SlowKicked.Load(), Dropped: c.Dropped.Load(),
 		Silent: c.Silent.Load(), Malformed: c.Malformed.Load(),
 		Requests: t.Requests.Load(), Notifies: t.Notifies.Load(), Failed: t.Failed.Load(), Ignored: t.Ignored.Load(),
-		Withdrawn: n.refusals.withdrawn.Load(), Late: n.refusals.late.Load(), Unknown: n.refusals.unknown.Load(),
+		Withdrawn: refused.Withdrawn.Load(), Late: refused.Late.Load(), Unknown: refused.Unknown.Load(),
 		BytesIn: c.BytesIn.Load(), BytesOut: c.BytesOut.Load(),
 		LimitedMessages: c.Limited.Messages.Load(), LimitedAddresses: c.Limited.Addresses.Load(),
 		LimitedAccepts: c.Limited.Accepts.Load(), LimitedHandshakes: c.Limited.Handshakes.Load(),

@@ -34,6 +34,7 @@ var table = []row{
 	{"cluster/clusterpb", nil},
 	{"cluster/keeper", []string{"internal/fault"}},
 	{"cluster", below},
+	{"internal/mesh", below}, // never nano, never cluster
 	{"mock", []string{"internal/fault"}},
 	{"internal/tools/...", []string{"internal/tools/..."}},
 	{"internal/wsframe", nil},
@@ -103,6 +104,10 @@ func TestTableRefuses(t *testing.T) {
 		{"internal/gate", "cluster", false},
 		{"internal/gate", "cluster/clusterpb", true},
 		{"internal/gate", "", false},
+		{"internal/mesh", "internal/gate", true},
+		{"internal/mesh", "cluster/clusterpb", true},
+		{"internal/mesh", "cluster", false},
+		{"internal/mesh", "", false},
 		{"examples/chat", "", true},
 		{"examples/chat", "internal/gate", false},
 		{"clients/go", "session", false},

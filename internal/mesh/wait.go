@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"context"
@@ -17,10 +17,7 @@ const comingWait = 700 * time.Millisecond
 // WaitFor waits until each of the services can be reached: it runs on this node, or on one that has started and is connected to
 // this one. It returns an error that names a service when ctx ends first, and at once on a node in no cluster that does not
 // run them all. A handler, a task or a timer may call it: its scheduler runs others while it waits.
-func (n *Node) WaitFor(ctx context.Context, services ...string) error {
-	if !n.ready.Load() {
-		return component.Errorf(component.CodeUnavailable, "the node has not started")
-	}
+func (n *Mesh) WaitFor(ctx context.Context, services ...string) error {
 	missing := func() string {
 		for _, s := range services {
 			if !n.canReach(s) {
@@ -29,7 +26,7 @@ func (n *Node) WaitFor(ctx context.Context, services ...string) error {
 		}
 		return ""
 	}
-	if !n.clustered() {
+	if !n.cfg.clustered() {
 		if s := missing(); s != "" {
 			return component.Errorf(component.CodeNotFound, "this node is in no cluster and does not run service %q", s)
 		}
@@ -47,8 +44,8 @@ func (n *Node) WaitFor(ctx context.Context, services ...string) error {
 }
 
 // canReach tells whether a message for a service would be on its way at once.
-func (n *Node) canReach(service string) bool {
-	if slices.Contains(n.runs, service) {
+func (n *Mesh) canReach(service string) bool {
+	if slices.Contains(n.cfg.Services, service) {
 		return true
 	}
 	for _, m := range n.others.Load().Open(service) {
@@ -61,7 +58,7 @@ func (n *Node) canReach(service string) bool {
 
 // await waits until ok, which is asked again after each change of what is known of other nodes. It is false when ctx or
 // the node ends first.
-func (n *Node) await(ctx context.Context, ok func() bool) bool {
+func (n *Mesh) await(ctx context.Context, ok func() bool) bool {
 	for {
 		n.members.mu.Lock()
 		news := n.members.news
@@ -80,7 +77,7 @@ func (n *Node) await(ctx context.Context, ok func() bool) bool {
 }
 
 // awaitComing waits for a node that runs a service and starts, but not for long.
-func (n *Node) awaitComing(ctx context.Context, service string) {
+func (n *Mesh) awaitComing(ctx context.Context, service string) {
 	ctx, cancel := context.WithTimeout(ctx, comingWait)
 	defer cancel()
 	n.await(ctx, func() bool {

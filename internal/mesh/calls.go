@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"bytes"
@@ -82,10 +82,7 @@ func serviceOf(route string) (string, error) {
 // handler's as a *component.Error; "unavailable" when the node dies; "not_found" when nobody serves the route; ctx's own.
 // Without a deadline in ctx it is DefaultCallTimeout. A handler, a task or a timer may call it: its scheduler runs others
 // while it waits.
-func (n *Node) Call(ctx context.Context, route string, v, reply any) error {
-	if !n.ready.Load() {
-		return component.Errorf(component.CodeUnavailable, "the node has not started")
-	}
+func (n *Mesh) Call(ctx context.Context, route string, v, reply any) error {
 	data, err := n.serialize(v)
 	if err != nil {
 		return err
@@ -190,7 +187,7 @@ func (p *peer) start(ctx context.Context, c *pending, route string, data []byte)
 }
 
 // anyOf chooses a node that runs a service.
-func (n *Node) anyOf(service string) (*peer, error) {
+func (n *Mesh) anyOf(service string) (*peer, error) {
 	open := n.others.Load().Open(service)
 	open = linked(open)
 	if len(open) == 0 {
@@ -219,7 +216,7 @@ func linked(all []member.Peer) []member.Peer {
 }
 
 // Notify has the handler of route called on this node or one that runs it, without a reply.
-func (n *Node) Notify(route string, v any) error {
+func (n *Mesh) Notify(route string, v any) error {
 	return n.notify(route, v, func(service string) ([]*peer, error) {
 		p, err := n.anyOf(service)
 		return []*peer{p}, err
@@ -227,8 +224,8 @@ func (n *Node) Notify(route string, v any) error {
 }
 
 // NotifyAll has the handler of route called on every node that runs it, this one among them.
-func (n *Node) NotifyAll(route string, v any) error {
-	local := n.ready.Load() && n.table.Has(route)
+func (n *Mesh) NotifyAll(route string, v any) error {
+	local := n.table.Has(route)
 	var errs []error
 	if local {
 		errs = append(errs, n.Notify(route, v))
@@ -249,8 +246,8 @@ func (n *Node) NotifyAll(route string, v any) error {
 }
 
 // NotifyNode has the handler of route called on the node with that service address.
-func (n *Node) NotifyNode(addr, route string, v any) error {
-	if addr == n.ServiceAddr {
+func (n *Mesh) NotifyNode(addr, route string, v any) error {
+	if addr == n.addr {
 		return n.notify(route, v, func(string) ([]*peer, error) {
 			return nil, component.Errorf(component.CodeNotFound, "no handler for route %q", route)
 		}, true)
@@ -264,10 +261,7 @@ func (n *Node) NotifyNode(addr, route string, v any) error {
 	}, false)
 }
 
-func (n *Node) notify(route string, v any, to func(service string) ([]*peer, error), here bool) error {
-	if !n.ready.Load() {
-		return component.Errorf(component.CodeUnavailable, "the node has not started")
-	}
+func (n *Mesh) notify(route string, v any, to func(service string) ([]*peer, error), here bool) error {
 	data, err := n.serialize(v)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"errors"
@@ -91,7 +91,7 @@ func (d *directory) add(set map[int64]struct{}) {
 }
 
 // take notes what a gate tells, and has the bind policy decide between two logins of one user.
-func (d *directory) take(n *Node, from *origin, f *link.Frame) {
+func (d *directory) take(n *Mesh, from *origin, f *link.Frame) {
 	key := remoteKey{from.addr, from.epoch, f.Session}
 	d.mu.Lock()
 	if f.Flags&flagOff != 0 {
@@ -110,8 +110,8 @@ func (d *directory) take(n *Node, from *origin, f *link.Frame) {
 
 	for _, s := range n.users.Of(f.UID) {
 		since := n.users.Since(s)
-		older := since < f.ID || since == f.ID && n.ServiceAddr < from.addr
-		if n.BindPolicy == session.BindKickOld && older || n.BindPolicy == session.BindRefuseNew && !older {
+		older := since < f.ID || since == f.ID && n.addr < from.addr
+		if n.cfg.BindPolicy == session.BindKickOld && older || n.cfg.BindPolicy == session.BindRefuseNew && !older {
 			_ = s.Kick(users.KickReason)
 		}
 	}
@@ -134,8 +134,8 @@ func (d *directory) drop(addr string, epoch uint64) {
 }
 
 // tellBound tells all nodes that a client of this gate is a user, or is not any more.
-func (n *Node) tellBound(s *session.Session, uid int64, off bool) {
-	if !n.clustered() {
+func (n *Mesh) tellBound(s *session.Session, uid int64, off bool) {
+	if !n.cfg.clustered() {
 		return
 	}
 	f := link.Frame{Kind: link.Bound, Session: s.ID(), UID: uid, ID: n.users.Since(s)}
@@ -153,14 +153,14 @@ func (n *Node) tellBound(s *session.Session, uid int64, off bool) {
 }
 
 // tellChanged tells the nodes that know a session whose it is now.
-func (n *Node) tellChanged(s *session.Session, uid int64) {
+func (n *Mesh) tellChanged(s *session.Session, uid int64) {
 	if u, ok := n.upstreams.Load(s); ok {
 		u.(*upstream).tellUser(uid)
 	}
 }
 
 // tellAllBound tells a node all users of this gate.
-func (n *Node) tellAllBound(p *peer) {
+func (n *Mesh) tellAllBound(p *peer) {
 	for _, uid := range n.users.UIDs() {
 		for _, s := range n.users.Of(uid) {
 			_ = p.send(&link.Frame{Kind: link.Bound, Session: s.ID(), UID: uid, ID: n.users.Since(s)})
@@ -173,15 +173,12 @@ func (n *Node) tellAllBound(p *peer) {
 
 // Online tells whether a user is connected to any gate of the cluster, as far as this node knows: news of other
 // gates take a moment.
-func (n *Node) Online(uid int64) bool {
-	return n.ready.Load() && (len(n.users.Of(uid)) > 0 || n.directory.elsewhere(uid, remoteKey{}))
+func (n *Mesh) Online(uid int64) bool {
+	return len(n.users.Of(uid)) > 0 || n.directory.elsewhere(uid, remoteKey{})
 }
 
 // OnlineUIDs returns the users who are connected to any gate, in no order.
-func (n *Node) OnlineUIDs() []int64 {
-	if !n.ready.Load() {
-		return nil
-	}
+func (n *Mesh) OnlineUIDs() []int64 {
 	set := make(map[int64]struct{})
 	for _, uid := range n.users.UIDs() {
 		set[uid] = struct{}{}
@@ -198,7 +195,7 @@ func (n *Node) OnlineUIDs() []int64 {
 var ErrOffline = fault.New(fault.NotFound, "cluster: the user is not online")
 
 // PushTo pushes to all sessions of a user, whichever gates they are at. ErrOffline if there are none.
-func (n *Node) PushTo(uid int64, route string, v any) error {
+func (n *Mesh) PushTo(uid int64, route string, v any) error {
 	return n.each(uid, v, func(s *session.Session, data []byte) error { return s.Push(route, data) },
 		func(p *peer, id int64, data []byte) error {
 			if err := checkPush(route, data); err != nil {
@@ -208,10 +205,7 @@ func (n *Node) PushTo(uid int64, route string, v any) error {
 		})
 }
 
-func (n *Node) each(uid int64, v any, here func(*session.Session, []byte) error, there func(*peer, int64, []byte) error) error {
-	if !n.ready.Load() {
-		return ErrOffline
-	}
+func (n *Mesh) each(uid int64, v any, here func(*session.Session, []byte) error, there func(*peer, int64, []byte) error) error {
 	data, err := n.serialize(v)
 	if err != nil {
 		return err
@@ -234,7 +228,7 @@ func (n *Node) each(uid int64, v any, here func(*session.Session, []byte) error,
 
 // bindTime is the time of a Bind, by which the policy tells older from newer. It is later than that of any other login of
 // the user that is known here, whatever the clock of its gate says.
-func (n *Node) bindTime(uid int64) uint64 {
+func (n *Mesh) bindTime(uid int64) uint64 {
 	now := uint64(time.Now().UnixNano())
 	for _, s := range n.users.Of(uid) {
 		now = max(now, n.users.Since(s)+1)

@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"context"
@@ -27,12 +27,12 @@ import (
 // linkService takes the streams of other nodes.
 type linkService struct {
 	clusterpb.UnimplementedLinkServer
-	node *Node
+	mesh *Mesh
 }
 
 // origin is the node whose frames are handled, with what each batch needs anew. It belongs to one stream.
 type origin struct {
-	node  *Node
+	mesh  *Mesh
 	addr  string
 	epoch uint64
 	turn  uint64 // which of its ways to this node it is, and
@@ -52,32 +52,32 @@ func (l *linkService) Carry(s grpc.BidiStreamingServer[clusterpb.Batch, clusterp
 	if err != nil {
 		return err
 	}
-	from.node = l.node
-	if err := l.node.introduced(s.Context(), from); err != nil {
+	from.mesh = l.mesh
+	if err := l.mesh.introduced(s.Context(), from); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(s.Context())
 	defer cancel(nil)
-	in, err := l.node.inlet(ctx, from, cancel)
+	in, err := l.mesh.inlet(ctx, from, cancel)
 	if err != nil {
 		return err
 	}
-	defer l.node.receivers.left(from)
+	defer l.mesh.receivers.left(from)
 	stream := &serverStream{s: s, ctx: ctx, limit: from.silence * 2 / 3, heard: time.Now()}
-	err = in.receiver.Serve(stream, from.epoch, func(in *link.Reader) error { return l.node.handle(from, in) })
+	err = in.receiver.Serve(stream, from.epoch, func(in *link.Reader) error { return l.mesh.handle(from, in) })
 	if errors.Is(err, link.ErrMalformed) || errors.Is(err, link.ErrGap) {
-		l.node.log.Error("the link from a node was ended", "peer", from.addr, "err", err)
+		l.mesh.log.Error("the link from a node was ended", "peer", from.addr, "err", err)
 		return status.Error(codes.DataLoss, err.Error())
 	}
 	if err == nil {
-		l.node.change(func(p *member.Peers) []member.Effect { return p.LinkEnded(from.addr, from.epoch) })
+		l.mesh.change(func(p *member.Peers) []member.Effect { return p.LinkEnded(from.addr, from.epoch) })
 	}
 	return err
 }
 
 // introduced waits until this node has heard of the process whose link comes in, and says no to others. One that has
 // joined this moment may be quicker than the master's word of it, and what it asked before could not be answered.
-func (n *Node) introduced(ctx context.Context, from *origin) error {
+func (n *Mesh) introduced(ctx context.Context, from *origin) error {
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
 	for asked := false; ; asked = true {
@@ -161,7 +161,7 @@ func (s *serverStream) Context() context.Context { return s.ctx }
 
 // handle takes one batch of frames. What goes out to clients is written once after it, and calls of handlers are
 // handed over at its end.
-func (n *Node) handle(from *origin, in *link.Reader) error {
+func (n *Mesh) handle(from *origin, in *link.Reader) error {
 	calls := n.table.BeginMetered()
 	n.gate.BatchBegin()
 	var err error
@@ -183,7 +183,7 @@ func (n *Node) handle(from *origin, in *link.Reader) error {
 }
 
 // takeFrame takes one frame. A panic, in code of the application's that it comes to, costs that frame.
-func (n *Node) takeFrame(from *origin, f *link.Frame, calls *dispatch.Batch) {
+func (n *Mesh) takeFrame(from *origin, f *link.Frame, calls *dispatch.Batch) {
 	defer func() {
 		if v := recover(); v != nil {
 			n.log.Error("a frame of another node panicked", "peer", from.addr, "kind", f.Kind, "panic", v, "stack", string(debug.Stack()))
@@ -203,7 +203,7 @@ func (n *Node) takeFrame(from *origin, f *link.Frame, calls *dispatch.Batch) {
 }
 
 // keyOf names the session of a message, and the way to its gate: that is the sender, or the one that it names.
-func (n *Node) keyOf(from *origin, f *link.Frame) (key remoteKey, way *peer) {
+func (n *Mesh) keyOf(from *origin, f *link.Frame) (key remoteKey, way *peer) {
 	if len(f.Text) == 0 || string(f.Text) == from.addr {
 		return remoteKey{from.addr, from.epoch, f.Session}, from.way
 	}
@@ -215,11 +215,11 @@ func (n *Node) keyOf(from *origin, f *link.Frame) (key remoteKey, way *peer) {
 
 // takeMessage takes a client's message that is for this node's handlers. A session that nobody has introduced has no user
 // and no values: what comes of it is refused. Only gates of the 0.5 series, and who calls as they do, introduce nobody.
-func (n *Node) takeMessage(from *origin, f *link.Frame, add addCall) {
+func (n *Mesh) takeMessage(from *origin, f *link.Frame, add addCall) {
 	if from.unheard() {
 		return
 	}
-	if string(f.Text) == n.ServiceAddr { // a backend has called in the name of a session of this gate's
+	if string(f.Text) == n.addr { // a backend has called in the name of a session of this gate's
 		if c, _ := n.client(f.Session); c != nil {
 			add(c, codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}, from, costOf(f))
 		} else {
@@ -249,8 +249,8 @@ func (n *Node) takeMessage(from *origin, f *link.Frame, add addCall) {
 }
 
 // refuse tells the sender of a message that its session is not known here.
-func (n *Node) refuse(from *origin, f *link.Frame) {
-	n.refusals.unknown.Add(1)
+func (n *Mesh) refuse(from *origin, f *link.Frame) {
+	n.refusals.Unknown.Add(1)
 	n.log.Debug("a message of an unknown session was refused", "peer", from.addr, "gate", string(f.Text), "session", f.Session, "kind", f.Kind)
 	if len(f.Text) > 0 {
 		from.Spent(costOf(f))
@@ -267,13 +267,13 @@ func (n *Node) refuse(from *origin, f *link.Frame) {
 			return
 		}
 		no.Kind, no.Flags = link.Response, flagError
-		no.Data, _ = json.Marshal(dispatch.DefaultShape(unavailable(n.ServiceAddr))) // two strings can be encoded
+		no.Data, _ = json.Marshal(dispatch.DefaultShape(unavailable(n.addr))) // two strings can be encoded
 	}
 	_ = from.way.send(&no) // with the link gone, its requests fail
 }
 
 // takeRefused takes the word of a node that it does not know a session: the session's next message introduces it.
-func (n *Node) takeRefused(from *origin, f *link.Frame) {
+func (n *Mesh) takeRefused(from *origin, f *link.Frame) {
 	if len(f.Text) > 0 { // this node has spoken in the name of another gate's session
 		if g := n.peer(string(f.Text)); g != nil {
 			if r := n.remote(remoteKey{g.addr, g.epoch, f.Session}); r != nil {
@@ -295,7 +295,7 @@ func (n *Node) takeRefused(from *origin, f *link.Frame) {
 }
 
 // take takes a frame that needs no handler.
-func (n *Node) take(from *origin, f *link.Frame) {
+func (n *Mesh) take(from *origin, f *link.Frame) {
 	if from.unheard() {
 		return
 	}
@@ -344,7 +344,7 @@ func (n *Node) take(from *origin, f *link.Frame) {
 }
 
 // client returns the connection of a client of this node.
-func (n *Node) client(id int64) (*gate.Conn, *session.Session) {
+func (n *Mesh) client(id int64) (*gate.Conn, *session.Session) {
 	s := n.users.Session(id)
 	if s == nil {
 		return nil, nil
@@ -355,7 +355,7 @@ func (n *Node) client(id int64) (*gate.Conn, *session.Session) {
 
 // takeVouch takes what a backend knows of a session that it is about to send messages of. What is known here already
 // is of the gate, or of another backend, and newer.
-func (n *Node) takeVouch(f *link.Frame) {
+func (n *Mesh) takeVouch(f *link.Frame) {
 	p := n.peer(string(f.Route))
 	if p == nil {
 		return // as is said when the message comes
@@ -367,7 +367,7 @@ func (n *Node) takeVouch(f *link.Frame) {
 }
 
 // takeHold notes that a backend has a session of this gate's.
-func (n *Node) takeHold(from *origin, f *link.Frame) {
+func (n *Mesh) takeHold(from *origin, f *link.Frame) {
 	p := n.peer(from.addr)
 	if p == nil || p.epoch != from.epoch {
 		return
@@ -383,7 +383,7 @@ func (n *Node) takeHold(from *origin, f *link.Frame) {
 }
 
 // takeForClient takes a frame for one client of this gate.
-func (n *Node) takeForClient(from *origin, f *link.Frame) {
+func (n *Mesh) takeForClient(from *origin, f *link.Frame) {
 	c, s := n.client(f.Session)
 	if c == nil {
 		if p := n.peer(from.addr); p != nil && f.Kind != link.Close {
@@ -428,15 +428,15 @@ func (n *Node) takeForClient(from *origin, f *link.Frame) {
 }
 
 // own makes a copy of borrowed bytes if a filter might keep them.
-func (n *Node) own(b []byte) []byte {
-	if n.filtersOutput() {
+func (n *Mesh) own(b []byte) []byte {
+	if n.cfg.Filters {
 		return append([]byte(nil), b...)
 	}
 	return b
 }
 
 // bindFor binds a session on behalf of a backend.
-func (n *Node) bindFor(s *session.Session, uid int64) {
+func (n *Mesh) bindFor(s *session.Session, uid int64) {
 	if uid == 0 {
 		s.Clear()
 		return
@@ -449,7 +449,7 @@ func (n *Node) bindFor(s *session.Session, uid int64) {
 }
 
 // takeMulticast pushes one payload to many of this gate's clients, encoded once.
-func (n *Node) takeMulticast(from *origin, f *link.Frame) {
+func (n *Mesh) takeMulticast(from *origin, f *link.Frame) {
 	from.to = n.users.Sessions(f.Sessions, from.to[:0])
 	if err := n.gate.Multicast(string(f.Route), n.own(f.Data), from.to); err != nil {
 		n.log.Debug("a multicast did not reach everybody", "peer", from.addr, "err", err)

@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"context"
@@ -15,14 +15,14 @@ import (
 // masterService is the service of the node that keeps the list.
 type masterService struct {
 	clusterpb.UnimplementedMasterServer
-	node *Node
+	mesh *Mesh
 }
 
 // statusOf gives an error of the member table its gRPC code.
 func statusOf(err error) error {
 	switch {
 	case errors.Is(err, member.ErrEmpty):
-		return status.Error(codes.InvalidArgument, ErrInvalidRegisterReq.Error())
+		return status.Error(codes.InvalidArgument, ErrInvalidRegister.Error())
 	case errors.Is(err, member.ErrNodeIDTaken), errors.Is(err, member.ErrOld), errors.Is(err, member.ErrAddress):
 		return status.Error(codes.AlreadyExists, err.Error())
 	case errors.Is(err, member.ErrNoNodeID):
@@ -33,7 +33,7 @@ func statusOf(err error) error {
 
 // Register takes in a node that has started.
 func (m *masterService) Register(ctx context.Context, req *clusterpb.RegisterRequest) (*clusterpb.RegisterResponse, error) {
-	n := m.node
+	n := m.mesh
 	info := fromInfo(req.GetMemberInfo())
 	if err := n.checkClaim(ctx, info); err != nil {
 		n.log.Warn("node refused", "peer", info.Addr, "err", err)
@@ -56,7 +56,7 @@ func (m *masterService) Register(ctx context.Context, req *clusterpb.RegisterReq
 
 // Unregister removes a node that leaves.
 func (m *masterService) Unregister(_ context.Context, req *clusterpb.UnregisterRequest) (*clusterpb.UnregisterResponse, error) {
-	n := m.node
+	n := m.mesh
 	n.members.mu.Lock()
 	defer n.members.mu.Unlock()
 	effects, err := n.members.master.Unregister(req.GetServiceAddr(), req.GetEpoch(), time.Now())
@@ -69,7 +69,7 @@ func (m *masterService) Unregister(_ context.Context, req *clusterpb.UnregisterR
 
 // Heartbeat is a node's sign of life.
 func (m *masterService) Heartbeat(_ context.Context, req *clusterpb.HeartbeatRequest) (*clusterpb.HeartbeatResponse, error) {
-	n := m.node
+	n := m.mesh
 	n.members.mu.Lock()
 	defer n.members.mu.Unlock()
 	a, effects, err := n.members.master.Heartbeat(fromInfo(req.GetMemberInfo()), fromVersion(req.GetVersion()), time.Now())

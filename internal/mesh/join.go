@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"context"
@@ -49,7 +49,7 @@ func (w *masterWay) close() {
 
 // askedMaster notes how a call to the master went. One that does not answer in time may have lost its host: nothing ends
 // the old connection for minutes then, while another master may listen at the address already.
-func (n *Node) askedMaster(err error) {
+func (n *Mesh) askedMaster(err error) {
 	w := &n.master
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -61,9 +61,9 @@ func (n *Node) askedMaster(err error) {
 		return
 	}
 	w.silent = 0
-	conn, err := n.dial(n.AdvertiseAddr, false)
+	conn, err := n.dial(n.cfg.Master, false)
 	if err != nil {
-		n.log.Error("cannot connect to the master again", "master", n.AdvertiseAddr, "err", err)
+		n.log.Error("cannot connect to the master again", "master", n.cfg.Master, "err", err)
 		return
 	}
 	old := w.conn
@@ -73,8 +73,8 @@ func (n *Node) askedMaster(err error) {
 }
 
 // join registers with the master and tries until it has an answer, a refusal, or ctx ends.
-func (n *Node) join(ctx context.Context) error {
-	conn, err := n.dial(n.AdvertiseAddr, false)
+func (n *Mesh) join(ctx context.Context) error {
+	conn, err := n.dial(n.cfg.Master, false)
 	if err != nil {
 		return err
 	}
@@ -88,14 +88,14 @@ func (n *Node) join(ctx context.Context) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("join the cluster of %s: %w", n.AdvertiseAddr, context.Cause(ctx))
+			return fmt.Errorf("join the cluster of %s: %w", n.cfg.Master, context.Cause(ctx))
 		}
 		switch status.Code(err) {
 		case codes.AlreadyExists, codes.Unauthenticated, codes.InvalidArgument, codes.Unimplemented:
-			return fmt.Errorf("the master %s refused this node: %w", n.AdvertiseAddr, err)
+			return fmt.Errorf("the master %s refused this node: %w", n.cfg.Master, err)
 		}
-		n.log.Warn("the master does not answer; trying again", "master", n.AdvertiseAddr, "err", err)
-		wait := time.NewTimer(or(n.RetryInterval, DefaultRetryInterval))
+		n.log.Warn("the master does not answer; trying again", "master", n.cfg.Master, "err", err)
+		wait := time.NewTimer(n.cfg.RetryInterval)
 		select {
 		case <-wait.C:
 		case <-ctx.Done():
@@ -104,13 +104,13 @@ func (n *Node) join(ctx context.Context) error {
 	}
 }
 
-func (n *Node) register(ctx context.Context) error {
+func (n *Mesh) register(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
 	n.members.mu.Lock()
 	self := n.members.self
 	n.members.mu.Unlock()
-	resp, err := n.master.client().Register(ctx, &clusterpb.RegisterRequest{MemberInfo: toInfo(self)})
+	resp, err := n.master.client().Register(ctx, &clusterpb.RegisterRequest{MemberInfo: ToInfo(self)})
 	if err != nil {
 		return err
 	}
@@ -124,8 +124,8 @@ func (n *Node) register(ctx context.Context) error {
 }
 
 // beats sends heartbeats to the master until ctx ends.
-func (n *Node) beats(ctx context.Context) {
-	t := time.NewTicker(or(n.Heartbeat, DefaultHeartbeat))
+func (n *Mesh) beats(ctx context.Context) {
+	t := time.NewTicker(n.cfg.Heartbeat)
 	defer t.Stop()
 	for {
 		select {
@@ -138,8 +138,8 @@ func (n *Node) beats(ctx context.Context) {
 	}
 }
 
-func (n *Node) beat(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, min(tellTimeout, or(n.Heartbeat, DefaultHeartbeat)))
+func (n *Mesh) beat(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, min(tellTimeout, n.cfg.Heartbeat))
 	defer cancel()
 	n.members.beating.Lock()
 	defer n.members.beating.Unlock()
@@ -149,10 +149,10 @@ func (n *Node) beat(ctx context.Context) {
 	if leaving {
 		return
 	}
-	resp, err := n.master.client().Heartbeat(ctx, &clusterpb.HeartbeatRequest{MemberInfo: toInfo(self), Version: toVersion(have)})
+	resp, err := n.master.client().Heartbeat(ctx, &clusterpb.HeartbeatRequest{MemberInfo: ToInfo(self), Version: toVersion(have)})
 	n.askedMaster(err)
 	if err != nil {
-		n.log.Warn("the master has not taken a heartbeat", "master", n.AdvertiseAddr, "err", err)
+		n.log.Warn("the master has not taken a heartbeat", "master", n.cfg.Master, "err", err)
 		return
 	}
 	if resp.GetRejoined() {
@@ -169,15 +169,15 @@ func (n *Node) beat(ctx context.Context) {
 
 // leave tells the master that this node is about to end. A heartbeat that arrived after that would have the master
 // take the node in again, so one that is on its way is waited for, and there are no more.
-func (n *Node) leave(ctx context.Context) {
-	if n.within(ctx, "wait for a heartbeat", n.members.beating.Lock) != nil {
+func (n *Mesh) leave(ctx context.Context) {
+	if Within(ctx, "wait for a heartbeat", n.members.beating.Lock) != nil {
 		return
 	}
 	defer n.members.beating.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
-	_, err := n.master.client().Unregister(ctx, &clusterpb.UnregisterRequest{ServiceAddr: n.ServiceAddr, Epoch: n.epoch})
+	_, err := n.master.client().Unregister(ctx, &clusterpb.UnregisterRequest{ServiceAddr: n.addr, Epoch: n.epoch})
 	if err != nil {
-		n.log.Warn("the master was not told that this node ends; it will notice", "master", n.AdvertiseAddr, "err", err)
+		n.log.Warn("the master was not told that this node ends; it will notice", "master", n.cfg.Master, "err", err)
 	}
 }

@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"context"
@@ -49,19 +49,19 @@ func newEpoch() uint64 {
 }
 
 // newMembership makes the state before the node has joined.
-func (n *Node) newMembership(services []string) error {
-	interval := or(n.Heartbeat, DefaultHeartbeat)
+func (n *Mesh) newMembership() error {
+	interval := n.cfg.Heartbeat
 	n.members.lost, n.members.beat, n.members.news = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
 	n.members.self = member.Member{
-		Label: n.Label, Addr: n.ServiceAddr, Services: services, State: member.Starting,
-		Link: linkVersion, NodeID: n.NodeID, Fixed: n.NodeID != 0, Epoch: n.epoch,
+		Label: n.cfg.Label, Addr: n.addr, Services: n.cfg.Services, State: member.Starting,
+		Link: linkVersion, NodeID: n.cfg.NodeID, Fixed: n.cfg.NodeID != 0, Epoch: n.epoch,
 	}
-	n.members.peers = member.NewPeers(member.PeersConfig{Self: n.ServiceAddr, Interval: interval, LinkGrace: linkGrace})
+	n.members.peers = member.NewPeers(member.PeersConfig{Self: n.addr, Interval: interval, LinkGrace: linkGrace})
 	n.others.Store(n.members.peers.Table())
-	if !n.IsMaster {
+	if !n.cfg.IsMaster {
 		return nil
 	}
-	m, err := member.NewMaster(n.members.self, member.Config{Interval: interval, MaxLoss: n.MaxLoss}, time.Now())
+	m, err := member.NewMaster(n.members.self, member.Config{Interval: interval, MaxLoss: n.cfg.MaxLoss}, time.Now())
 	if err != nil {
 		return err
 	}
@@ -70,13 +70,13 @@ func (n *Node) newMembership(services []string) error {
 }
 
 // change runs an event of the member table and carries out its effects.
-func (n *Node) change(event func(p *member.Peers) []member.Effect) {
+func (n *Mesh) change(event func(p *member.Peers) []member.Effect) {
 	n.members.mu.Lock()
 	defer n.members.mu.Unlock()
 	n.carryOutLocked(event(n.members.peers))
 }
 
-func (n *Node) carryOutLocked(effects []member.Effect) {
+func (n *Mesh) carryOutLocked(effects []member.Effect) {
 	for _, e := range effects {
 		n.carryOut(e)
 	}
@@ -93,7 +93,7 @@ func (m *membership) tellLocked() {
 }
 
 // carryOut does one thing that the member table asks for. It does not wait for the network.
-func (n *Node) carryOut(e member.Effect) {
+func (n *Mesh) carryOut(e member.Effect) {
 	switch e.Kind {
 	case member.Added:
 		if n.members.leaving {
@@ -150,7 +150,7 @@ func (n *Node) carryOut(e member.Effect) {
 
 // partWith ends what there was with a process that has left. One that leaves in good order first takes what is queued for
 // it, and answers what it was asked; p is the way to it, nil if there was none.
-func (n *Node) partWith(m member.Member, p *peer, in *inlet) {
+func (n *Mesh) partWith(m member.Member, p *peer, in *inlet) {
 	ctx, cancel := context.WithTimeout(n.ctx, closeTimeout)
 	defer cancel()
 	if p == nil || p.drain(ctx) {
@@ -168,10 +168,10 @@ func (n *Node) partWith(m member.Member, p *peer, in *inlet) {
 }
 
 // peer returns the way to the node at addr, nil if there is none.
-func (n *Node) peer(addr string) *peer { return (*n.peers.Load())[addr] }
+func (n *Mesh) peer(addr string) *peer { return (*n.peers.Load())[addr] }
 
 // setPeer changes the map that everybody reads without a lock; members.mu is held.
-func (n *Node) setPeer(addr string, p *peer) {
+func (n *Mesh) setPeer(addr string, p *peer) {
 	old := *n.peers.Load()
 	all := make(map[string]*peer, len(old)+1)
 	for a, q := range old {
@@ -186,7 +186,7 @@ func (n *Node) setPeer(addr string, p *peer) {
 }
 
 // background runs fn in a goroutine that Stop waits for.
-func (n *Node) background(fn func()) {
+func (n *Mesh) background(fn func()) {
 	n.tasks.Add(1)
 	go func() {
 		defer n.tasks.Done()
@@ -195,7 +195,7 @@ func (n *Node) background(fn func()) {
 }
 
 // linkUp and linkDown are told by the link to a node. A way that another has taken the place of does not count.
-func (n *Node) linkUp(p *peer) {
+func (n *Mesh) linkUp(p *peer) {
 	n.change(func(m *member.Peers) []member.Effect {
 		if n.peer(p.addr) != p {
 			return nil
@@ -205,7 +205,7 @@ func (n *Node) linkUp(p *peer) {
 	})
 }
 
-func (n *Node) linkDown(p *peer, err error) {
+func (n *Mesh) linkDown(p *peer, err error) {
 	n.log.Warn("the link to a node is down", "peer", p.addr, "err", err)
 	n.change(func(m *member.Peers) []member.Effect {
 		if n.peer(p.addr) == p {
@@ -220,7 +220,7 @@ func (n *Node) linkDown(p *peer, err error) {
 }
 
 // setState changes what the list says of this node, and tells it.
-func (n *Node) setState(s member.State) {
+func (n *Mesh) setState(s member.State) {
 	n.members.mu.Lock()
 	n.members.self.State = s
 	if m := n.members.master; m != nil {
@@ -230,7 +230,7 @@ func (n *Node) setState(s member.State) {
 	n.beatNow()
 }
 
-func (n *Node) beatNow() {
+func (n *Mesh) beatNow() {
 	select {
 	case n.members.beat <- struct{}{}:
 	default:
@@ -241,8 +241,8 @@ func (n *Node) beatNow() {
 const lookEvery = linkGrace / 7
 
 // keepTime lets the member tables see the time, until ctx ends: a few times a heartbeat, and often while a link is down.
-func (n *Node) keepTime(ctx context.Context) {
-	idle := or(n.Heartbeat, DefaultHeartbeat) / 4
+func (n *Mesh) keepTime(ctx context.Context) {
+	idle := n.cfg.Heartbeat / 4
 	t := time.NewTimer(idle)
 	defer t.Stop()
 	for {
@@ -274,7 +274,7 @@ func (n *Node) keepTime(ctx context.Context) {
 }
 
 // endOneWay ends the links of nodes to which there is no way back, so that they see it and ask others.
-func (n *Node) endOneWay() {
+func (n *Mesh) endOneWay() {
 	for _, p := range *n.peers.Load() {
 		if p.link != nil && p.oneWay() {
 			n.receivers.interrupt(process{p.addr, p.epoch}, errUnreachable)
@@ -283,7 +283,7 @@ func (n *Node) endOneWay() {
 }
 
 // masterEffects carries out what the list asks for; members.mu is held.
-func (n *Node) masterEffects(e member.Effects) {
+func (n *Mesh) masterEffects(e member.Effects) {
 	if e.Changed {
 		n.carryOutLocked(n.members.peers.View(n.members.master.View()))
 	}
@@ -294,8 +294,8 @@ func (n *Node) masterEffects(e member.Effects) {
 		n.log.Info("enough nodes are back: those still missing are taken out of the list if they stay silent")
 	}
 	for _, gone := range e.Left {
-		if cb := n.UnregisterCallback; cb != nil {
-			n.sched.PushTask(func() { cb(Member{info: toInfo(gone)}) })
+		if n.cfg.Left != nil {
+			n.sched.PushTask(func() { n.cfg.Left(gone) })
 		}
 	}
 	for _, t := range e.Tells {
@@ -304,7 +304,7 @@ func (n *Node) masterEffects(e member.Effects) {
 }
 
 // tell makes the calls to one member, one after the other.
-func (n *Node) tell(t member.Tell) {
+func (n *Mesh) tell(t member.Tell) {
 	err := n.tellAll(t)
 	if err != nil {
 		n.log.Warn("a member was not told of a change", "peer", t.To.Addr, "err", err)
@@ -314,7 +314,7 @@ func (n *Node) tell(t member.Tell) {
 	n.masterEffects(n.members.master.Told(t.To.Addr, t.Seq, err == nil, time.Now()))
 }
 
-func (n *Node) tellAll(t member.Tell) error {
+func (n *Mesh) tellAll(t member.Tell) error {
 	var conn grpc.ClientConnInterface
 	if p := n.peer(t.To.Addr); p != nil && p.epoch == t.To.Epoch {
 		conn = p.way.Load()
@@ -345,7 +345,7 @@ func tellOne(ctx context.Context, client clusterpb.MemberClient, call member.Cal
 	if call.Del {
 		_, err = client.DelMember(ctx, &clusterpb.DelMemberRequest{ServiceAddr: call.Member.Addr, Epoch: call.Member.Epoch, Version: version})
 	} else {
-		_, err = client.NewMember(ctx, &clusterpb.NewMemberRequest{MemberInfo: toInfo(call.Member), Version: version})
+		_, err = client.NewMember(ctx, &clusterpb.NewMemberRequest{MemberInfo: ToInfo(call.Member), Version: version})
 	}
 	return err
 }

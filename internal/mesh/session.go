@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// newSession makes the session of a connection.
-func (n *Node) newSession(e session.NetworkEntity) *session.Session {
+// NewSession makes the session of a connection.
+func (n *Mesh) NewSession(e session.NetworkEntity) *session.Session {
 	s := session.NewWithID(e, (*n.ids.Load()).SessionID())
 	s.SetLifetime(n.life)
 	n.conns.Increment()
@@ -19,13 +19,13 @@ func (n *Node) newSession(e session.NetworkEntity) *session.Session {
 	return s
 }
 
-// sessionOpened has the hooks run on the scheduler, before the session's first message.
-func (n *Node) sessionOpened(s *session.Session) {
+// SessionOpened has the hooks run on the scheduler, before the session's first message.
+func (n *Mesh) SessionOpened(s *session.Session) {
 	n.sched.PushTaskTo(laneOf(s), func() { n.life.Open(s) })
 }
 
-// sessionClosed has the hooks run on the scheduler, after the messages that came before the end.
-func (n *Node) sessionClosed(s *session.Session) {
+// SessionClosed has the hooks run on the scheduler, after the messages that came before the end.
+func (n *Mesh) SessionClosed(s *session.Session) {
 	if uid := n.users.Remove(s); uid != 0 {
 		n.tellBound(s, uid, true)
 	}
@@ -34,9 +34,9 @@ func (n *Node) sessionClosed(s *session.Session) {
 	n.sched.EndLane(laneOf(s), func() { n.life.Close(s) })
 }
 
-// newLane makes the order of a session's calls.
-func (n *Node) newLane() *scheduler.Lane {
-	return n.sched.NewLane(or(n.SessionCalls, DefaultSessionCalls))
+// NewLane makes the order of a session's calls.
+func (n *Mesh) NewLane() *scheduler.Lane {
+	return n.sched.NewLane(n.cfg.SessionCalls)
 }
 
 // laneOf returns the order of a session's calls.
@@ -54,7 +54,7 @@ func closedFrame(s *session.Session) *link.Frame {
 }
 
 // endUpstream tells the nodes that know a session that it has ended.
-func (n *Node) endUpstream(s *session.Session) {
+func (n *Mesh) endUpstream(s *session.Session) {
 	u, ok := n.upstreams.LoadAndDelete(s)
 	if !ok {
 		return
@@ -67,9 +67,9 @@ func (n *Node) endUpstream(s *session.Session) {
 	}
 }
 
-// bind registers a user, and kicks whom the policy wants gone.
-func (n *Node) bind(s *session.Session, uid int64) error {
-	if n.BindPolicy == session.BindRefuseNew && n.directory.elsewhere(uid, remoteKey{}) {
+// Bind registers a user, and kicks whom the policy wants gone.
+func (n *Mesh) Bind(s *session.Session, uid int64) error {
+	if n.cfg.BindPolicy == session.BindRefuseNew && n.directory.elsewhere(uid, remoteKey{}) {
 		return session.ErrUIDTaken
 	}
 	old, err := n.users.Bind(s, uid, n.bindTime(uid))
@@ -89,21 +89,13 @@ func (n *Node) bind(s *session.Session, uid int64) error {
 	return nil
 }
 
-// unbind takes a user from a session.
-func (n *Node) unbind(s *session.Session, uid int64) {
+// Unbind takes a user from a session.
+func (n *Mesh) Unbind(s *session.Session, uid int64) {
 	n.users.Unbind(s, uid)
 	n.tellBound(s, uid, true)
 	if n.users.UID(s) == 0 { // else it is another user by now, which was told
 		n.tellChanged(s, 0)
 	}
-}
-
-// Session returns the live session with that id, or nil.
-func (n *Node) Session(id int64) *session.Session {
-	if !n.ready.Load() {
-		return nil
-	}
-	return n.users.Session(id)
 }
 
 // GateOf returns the service address of the gate that a session's client is connected to. It is "" for a client of this node,
@@ -113,20 +105,4 @@ func GateOf(s *session.Session) string {
 		return r.key.gate
 	}
 	return ""
-}
-
-// SessionsOf returns the sessions of user uid on this node.
-func (n *Node) SessionsOf(uid int64) []*session.Session {
-	if !n.ready.Load() {
-		return nil
-	}
-	return n.users.Of(uid)
-}
-
-// UIDs returns the users with a session on this node.
-func (n *Node) UIDs() []int64 {
-	if !n.ready.Load() {
-		return nil
-	}
-	return n.users.UIDs()
 }

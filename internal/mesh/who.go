@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"context"
@@ -16,12 +16,12 @@ const whoTimeout = time.Second
 
 // Who says which process this is.
 func (l *linkService) Who(context.Context, *clusterpb.WhoRequest) (*clusterpb.WhoResponse, error) {
-	return &clusterpb.WhoResponse{Epoch: l.node.epoch}, nil
+	return &clusterpb.WhoResponse{Epoch: l.mesh.epoch}, nil
 }
 
 // who returns the epoch of the process that answers at an address: 0 of a node of the 0.5 series, which does not know the
 // question. The connection is a new one, as an old one may still lead to a process that is gone from there.
-func (n *Node) who(ctx context.Context, addr string) (epoch uint64, lives bool) {
+func (n *Mesh) who(ctx context.Context, addr string) (epoch uint64, lives bool) {
 	ctx, cancel := context.WithTimeout(ctx, whoTimeout)
 	defer cancel()
 	conn, err := n.dial(addr, false)
@@ -38,7 +38,7 @@ func (n *Node) who(ctx context.Context, addr string) (epoch uint64, lives bool) 
 
 // checkClaim refuses a process that registers with the address of another which lives. One that was started again at its
 // address answers there itself. Of two processes of the 0.5 series nobody can tell which of them answers.
-func (n *Node) checkClaim(ctx context.Context, info member.Member) error {
+func (n *Mesh) checkClaim(ctx context.Context, info member.Member) error {
 	n.members.mu.Lock()
 	old, listed := n.members.master.Member(info.Addr)
 	n.members.mu.Unlock()

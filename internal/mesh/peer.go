@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"context"
@@ -25,7 +25,7 @@ import (
 
 // peer is the way to one process of another node: a link if it has that, unary calls else.
 type peer struct {
-	node    *Node
+	mesh    *Mesh
 	addr    string
 	epoch   uint64
 	version uint32 // of its link; 0: it has none
@@ -69,12 +69,12 @@ const (
 
 // newPeer makes the way to m, for the pair with the way of that turn from there (0: with whichever comes next). It connects
 // by itself and goes on trying.
-func (n *Node) newPeer(m member.Member, meets uint64) (*peer, error) {
+func (n *Mesh) newPeer(m member.Member, meets uint64) (*peer, error) {
 	conn, err := n.dial(m.Addr, m.Link > 0)
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{node: n, addr: m.Addr, epoch: m.Epoch, version: m.Link, turn: n.ways.Add(1), calls: make(map[uint64]*pending)}
+	p := &peer{mesh: n, addr: m.Addr, epoch: m.Epoch, version: m.Link, turn: n.ways.Add(1), calls: make(map[uint64]*pending)}
 	p.way.Store(conn)
 	p.meets.Store(meets)
 	if m.Link == 0 {
@@ -87,11 +87,11 @@ func (n *Node) newPeer(m member.Member, meets uint64) (*peer, error) {
 		Dial:        p.open,
 		Epoch:       n.epoch,
 		PeerEpoch:   m.Epoch,
-		MaxQueue:    n.LinkQueue,
+		MaxQueue:    n.cfg.LinkQueue,
 		MaxFrame:    maxMessage * 3 / 4,
 		Quick:       quickBytes,
 		DialTimeout: min(max(n.silence(), 2*time.Second), 5*time.Second),
-		Withdrawn:   &n.refusals.withdrawn,
+		Withdrawn:   &n.refusals.Withdrawn,
 		Log:         n.log.With("peer", m.Addr),
 		Up:          func(uint64, bool) { <-made; p.up() },
 		Down:        func(err error) { <-made; p.down(err) },
@@ -117,8 +117,8 @@ const answersFrom = 3
 
 // silence is how long the node at the other end of a link may say nothing: less than three heartbeats, so that requests
 // have their error within these.
-func (n *Node) silence() time.Duration {
-	return max(or(n.Heartbeat, DefaultHeartbeat)*5/2, time.Second)
+func (n *Mesh) silence() time.Duration {
+	return max(n.cfg.Heartbeat*5/2, time.Second)
 }
 
 // Metadata of a link's stream: who sends.
@@ -135,22 +135,22 @@ func (p *peer) open(ctx context.Context) (link.Stream, error) {
 	conn := p.way.Load()
 	if p.mute.Swap(true) && conn.GetState() == connectivity.Ready {
 		// Nobody is heard on it, and gRPC may not notice for long. On a new one it shows at once when the node is back.
-		fresh, err := p.node.dial(p.addr, true)
+		fresh, err := p.mesh.dial(p.addr, true)
 		if err != nil {
 			return nil, err
 		}
 		p.way.Store(fresh)
 		old := conn
-		p.node.background(func() { _ = old.Close() }) // may take seconds
+		p.mesh.background(func() { _ = old.Close() }) // may take seconds
 		if conn = fresh; ctx.Err() != nil {           // the way may be closed already
 			_ = fresh.Close()
 			return nil, context.Cause(ctx)
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	ctx = metadata.AppendToOutgoingContext(ctx, headerAddr, p.node.ServiceAddr, headerEpoch, strconv.FormatUint(p.node.epoch, 10),
+	ctx = metadata.AppendToOutgoingContext(ctx, headerAddr, p.mesh.addr, headerEpoch, strconv.FormatUint(p.mesh.epoch, 10),
 		headerTurn, strconv.FormatUint(p.turn, 10), headerMeets, strconv.FormatUint(p.meets.Load(), 10),
-		headerSilence, strconv.FormatInt(p.node.silence().Milliseconds(), 10))
+		headerSilence, strconv.FormatInt(p.mesh.silence().Milliseconds(), 10))
 	s, err := clusterpb.NewLinkClient(conn).Carry(ctx)
 	if err != nil {
 		cancel()
@@ -186,11 +186,11 @@ func (c *clientStream) Recv() (link.Ack, error) {
 		err = errOtherProcess
 	}
 	if other || status.Code(err) == codes.FailedPrecondition {
-		c.peer.node.beatNow() // the list here, or there, is not the newest, or the master has lost this node
+		c.peer.mesh.beatNow() // the list here, or there, is not the newest, or the master has lost this node
 	}
 	if id := a.GetReceiver(); err == nil && id != 0 && !c.peer.taker.CompareAndSwap(0, id) && c.peer.taker.Load() != id {
 		err = errForgotten
-		c.peer.node.startAnew(c.peer)
+		c.peer.mesh.startAnew(c.peer)
 	}
 	return link.Ack{Seq: a.GetSeq(), Epoch: a.GetEpoch(), Receiver: a.GetReceiver()}, err
 }
@@ -198,7 +198,7 @@ func (c *clientStream) Recv() (link.Ack, error) {
 func (c *clientStream) Close() { c.cancel() }
 
 // up is told of the process that the list names, see clientStream.Recv.
-func (p *peer) up() { p.node.linkUp(p) }
+func (p *peer) up() { p.mesh.linkUp(p) }
 
 func (p *peer) down(err error) {
 	p.mu.Lock()
@@ -210,13 +210,13 @@ func (p *peer) down(err error) {
 	if errors.Is(err, link.ErrSilent) {
 		p.mute.Store(true)
 	}
-	p.node.linkDown(p, err)
+	p.mesh.linkDown(p, err)
 }
 
 // downSince is when a link that is down now was of use last.
 func (p *peer) downSince(now time.Time) time.Time {
 	if p.link != nil {
-		if heard := p.link.Stats().Heard; !heard.IsZero() && now.Sub(heard) > p.node.silence()/2 {
+		if heard := p.link.Stats().Heard; !heard.IsZero() && now.Sub(heard) > p.mesh.silence()/2 {
 			return heard
 		}
 	}
@@ -241,7 +241,7 @@ func (p *peer) send(f *link.Frame) error {
 	}
 	dirty, err := p.link.Queue(f)
 	if dirty && !p.listed.Swap(true) {
-		p.node.gate.Dirty(p)
+		p.mesh.gate.Dirty(p)
 	}
 	return p.sent(f, err)
 }
@@ -252,7 +252,7 @@ func (p *peer) sent(f *link.Frame, err error) error {
 		return nil
 	}
 	if errors.Is(err, link.ErrFull) && !f.Kind.Bulk() {
-		p.node.startAnew(p)
+		p.mesh.startAnew(p)
 	}
 	return fmt.Errorf("send to node %s: %w", p.addr, err)
 }
@@ -271,7 +271,7 @@ func (p *peer) sendNow(f *link.Frame) error {
 
 // Multicast pushes v to sessions that are behind this gate, in one frame.
 func (p *peer) Multicast(route string, v any, to []*session.Session) error {
-	data, err := p.node.serialize(v)
+	data, err := p.mesh.serialize(v)
 	if err != nil {
 		return err
 	}

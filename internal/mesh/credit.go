@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"fmt"
@@ -75,10 +75,10 @@ func (r *remote) Spent(cost int) {
 
 // Spent tells the node that its calls have left the queue. The way to it may be another one by then.
 func (o *origin) Spent(cost int) {
-	if o.node == nil {
+	if o.mesh == nil {
 		return // of unary calls, which nobody counts
 	}
-	p := o.node.peer(o.addr)
+	p := o.mesh.peer(o.addr)
 	if p == nil || p.epoch != o.epoch || !p.counts() {
 		return
 	}
@@ -97,7 +97,7 @@ func (p *peer) counts() bool { return p.version >= countsFrom }
 
 // unanswered notes that the node will say nothing more about what it was asked and sent so far: a link has ended in a way
 // by which answers and credit are lost.
-func (n *Node) unanswered(p *peer) {
+func (n *Mesh) unanswered(p *peer) {
 	p.owed.Store(0)
 	p.fail(errPeerGone)
 	n.failRequests(p, false)
@@ -136,7 +136,7 @@ func (p *peer) post(f *link.Frame, send func(*link.Frame) error) error {
 }
 
 // takeCredit takes the word of a node that messages have left its queue.
-func (n *Node) takeCredit(from *origin, f *link.Frame) {
+func (n *Mesh) takeCredit(from *origin, f *link.Frame) {
 	p := n.peer(from.addr)
 	if p == nil || p.epoch != from.epoch {
 		return
@@ -155,7 +155,7 @@ func (n *Node) takeCredit(from *origin, f *link.Frame) {
 
 // renewLocked begins anew with each node that has not been told what it has to know, because its link's queue was full, or
 // that has forgotten it. members.mu is held.
-func (n *Node) renewLocked() {
+func (n *Mesh) renewLocked() {
 	for _, p := range *n.peers.Load() {
 		if p.anew.Load() && !n.members.leaving {
 			n.log.Warn("the queue to a node has overflowed, or the node has forgotten this one: it is told everything anew", "peer", p.addr)

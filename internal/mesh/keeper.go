@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 var errNoSelf = errors.New("the first view does not hold this node")
 
 // joinList enters the list of a Keeper. ctx ends the attempt.
-func (n *Node) joinList(ctx context.Context) (err error) {
+func (n *Mesh) joinList(ctx context.Context) (err error) {
 	life, cancel := context.WithCancel(n.ctx)
 	stop := context.AfterFunc(ctx, cancel)
 	defer func() {
@@ -29,7 +29,7 @@ func (n *Node) joinList(ctx context.Context) (err error) {
 	n.members.mu.Lock()
 	self := n.members.self
 	n.members.mu.Unlock()
-	views, err := n.Keeper.Join(life, self)
+	views, err := n.cfg.Keeper.Join(life, self)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (n *Node) joinList(ctx context.Context) (err error) {
 }
 
 // followViews takes the list as it changes, until ctx or the views end.
-func (n *Node) followViews(ctx context.Context, views <-chan keeper.View) {
+func (n *Mesh) followViews(ctx context.Context, views <-chan keeper.View) {
 	for listed := true; ; {
 		select {
 		case <-ctx.Done():
@@ -78,10 +78,10 @@ func (n *Node) followViews(ctx context.Context, views <-chan keeper.View) {
 }
 
 // takeView tells whether this process is in the list.
-func (n *Node) takeView(v keeper.View) (listed bool) {
+func (n *Mesh) takeView(v keeper.View) (listed bool) {
 	v.Members = newestOf(v.Members)
 	for _, m := range v.Members {
-		if m.Addr != n.ServiceAddr || m.Epoch != n.epoch {
+		if m.Addr != n.addr || m.Epoch != n.epoch {
 			continue
 		}
 		listed = true
@@ -114,12 +114,12 @@ func newestOf(all []keeper.Member) []keeper.Member {
 }
 
 // updateList tells the list what has changed of this node, until ctx ends.
-func (n *Node) updateList(ctx context.Context) {
+func (n *Mesh) updateList(ctx context.Context) {
 	said := keeper.Starting
 	for {
 		var again <-chan time.Time
 		if !n.update(ctx, &said) {
-			again = time.After(or(n.RetryInterval, DefaultRetryInterval))
+			again = time.After(n.cfg.RetryInterval)
 		}
 		select {
 		case <-ctx.Done():
@@ -130,7 +130,7 @@ func (n *Node) updateList(ctx context.Context) {
 	}
 }
 
-func (n *Node) update(ctx context.Context, said *keeper.State) (ok bool) {
+func (n *Mesh) update(ctx context.Context, said *keeper.State) (ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
 	n.members.beating.Lock()
@@ -141,7 +141,7 @@ func (n *Node) update(ctx context.Context, said *keeper.State) (ok bool) {
 	if leaving || self.State == *said {
 		return true
 	}
-	if err := n.Keeper.Update(ctx, self); err != nil {
+	if err := n.cfg.Keeper.Update(ctx, self); err != nil {
 		n.log.Warn("the list of members was not told of this node's state; trying again", "state", self.State, "err", err)
 		return false
 	}
@@ -151,14 +151,14 @@ func (n *Node) update(ctx context.Context, said *keeper.State) (ok bool) {
 
 // leaveList takes the node out of the list. An update that came after that might put it in again, so one that is on
 // its way is waited for, and there are no more.
-func (n *Node) leaveList(ctx context.Context) {
-	if n.within(ctx, "wait for an update of the list", n.members.beating.Lock) != nil {
+func (n *Mesh) leaveList(ctx context.Context) {
+	if Within(ctx, "wait for an update of the list", n.members.beating.Lock) != nil {
 		return
 	}
 	defer n.members.beating.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
-	if err := n.Keeper.Leave(ctx); err != nil {
+	if err := n.cfg.Keeper.Leave(ctx); err != nil {
 		n.log.Warn("the list of members was not told that this node ends; its time there will run out", "err", err)
 	}
 }

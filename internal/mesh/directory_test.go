@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"testing"
@@ -15,33 +15,33 @@ import (
 func TestLoginsByClocksThatDiffer(t *testing.T) {
 	const uid, ahead = 7, 2 * time.Second
 	type end struct {
-		node *Node
+		mesh *Mesh
 		sess *session.Session
 		net  *mock.NetworkEntity
 		told link.Frame
 	}
 	gateAt := func(addr string) *end {
-		n := &Node{ServiceAddr: addr, Options: Options{BindPolicy: session.BindKickOld}}
+		n := &Mesh{addr: addr, cfg: Config{BindPolicy: session.BindKickOld}}
 		n.users = users.New(session.BindKickOld)
 		n.directory.users = make(map[int64]map[remoteKey]uint64)
-		e := &end{node: n, net: mock.NewNetworkEntity()}
+		e := &end{mesh: n, net: mock.NewNetworkEntity()}
 		e.sess = session.NewWithID(e.net, 1)
 		n.users.Add(e.sess)
 		return e
 	}
 	bound := func(e *end) {
-		e.told = link.Frame{Kind: link.Bound, Session: e.sess.ID(), UID: uid, ID: e.node.users.Since(e.sess)}
+		e.told = link.Frame{Kind: link.Bound, Session: e.sess.ID(), UID: uid, ID: e.mesh.users.Since(e.sess)}
 	}
 	hear := func(by, from *end) {
-		by.node.directory.take(by.node, &origin{addr: from.node.ServiceAddr, epoch: 1}, &from.told)
+		by.mesh.directory.take(by.mesh, &origin{addr: from.mesh.addr, epoch: 1}, &from.told)
 	}
 	one, two := gateAt("gate:1"), gateAt("gate:2")
-	if _, err := one.node.users.Bind(one.sess, uid, uint64(time.Now().Add(ahead).UnixNano())); err != nil {
+	if _, err := one.mesh.users.Bind(one.sess, uid, uint64(time.Now().Add(ahead).UnixNano())); err != nil {
 		t.Fatal(err)
 	}
 	bound(one)
 	hear(two, one)
-	if err := two.node.bind(two.sess, uid); err != nil {
+	if err := two.mesh.Bind(two.sess, uid); err != nil {
 		t.Fatal(err)
 	}
 	bound(two)

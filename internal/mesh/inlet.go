@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"context"
@@ -51,7 +51,7 @@ var (
 // inlet returns what takes the batches of from, and notes its stream, which cancel ends. Only the process that the list
 // has at its address is heard, and only while there is a way back to it: for any other, there would be no answer, and
 // nothing that says when its sessions are over.
-func (n *Node) inlet(ctx context.Context, from *origin, cancel context.CancelCauseFunc) (*inlet, error) {
+func (n *Mesh) inlet(ctx context.Context, from *origin, cancel context.CancelCauseFunc) (*inlet, error) {
 	key := process{from.addr, from.epoch}
 	in, old, err := n.enterInlet(key, from, cancel)
 	if err != nil {
@@ -71,7 +71,7 @@ func (n *Node) inlet(ctx context.Context, from *origin, cancel context.CancelCau
 }
 
 // enterInlet finds or makes the inlet of from. old is one that is to be retired.
-func (n *Node) enterInlet(key process, from *origin, cancel context.CancelCauseFunc) (in, old *inlet, err error) {
+func (n *Mesh) enterInlet(key process, from *origin, cancel context.CancelCauseFunc) (in, old *inlet, err error) {
 	rs := &n.receivers
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -104,7 +104,7 @@ func (n *Node) enterInlet(key process, from *origin, cancel context.CancelCauseF
 }
 
 // takeLocked notes that from makes a pair with p.
-func (rs *receivers) takeLocked(n *Node, key process, p *peer, from *origin, cancel context.CancelCauseFunc) (in, old *inlet, err error) {
+func (rs *receivers) takeLocked(n *Mesh, key process, p *peer, from *origin, cancel context.CancelCauseFunc) (in, old *inlet, err error) {
 	was := rs.all[key]
 	in = was
 	if was == nil || was.turn != from.turn || was.way != p || was.dead.Load() {
@@ -140,7 +140,7 @@ func (rs *receivers) of(key process) *inlet {
 // beginAnewLocked puts a new way in the place of p, and forgets what p's node has told: what was on its way between the two
 // may be lost, so the sessions over their link are closed here, and there when the other node hears of it. meets is the
 // turn of its new way, 0 if this node gives the other up. It is false when there can be no new way. members.mu is held.
-func (n *Node) beginAnewLocked(p *peer, meets uint64) bool {
+func (n *Mesh) beginAnewLocked(p *peer, meets uint64) bool {
 	if n.members.leaving {
 		return false
 	}
@@ -180,7 +180,7 @@ func (n *Node) beginAnewLocked(p *peer, meets uint64) bool {
 }
 
 // startAnew has a new way put in the place of p soon.
-func (n *Node) startAnew(p *peer) {
+func (n *Mesh) startAnew(p *peer) {
 	if !p.anew.Swap(true) {
 		select {
 		case n.members.lost <- struct{}{}:
@@ -192,7 +192,7 @@ func (n *Node) startAnew(p *peer) {
 // retire ends an inlet that was marked as dead, and forgets what it told. A batch of it may wait for a scheduler that does
 // not go on, for longer than anybody else can wait: what that has made before it saw that it is not heard goes when it
 // returns, and the next inlet is not ready before.
-func (n *Node) retire(key process, in *inlet) {
+func (n *Mesh) retire(key process, in *inlet) {
 	ctx, cancel := context.WithTimeout(n.ctx, closeTimeout)
 	defer cancel()
 	err := in.receiver.Close(ctx)
@@ -216,7 +216,7 @@ func (n *Node) retire(key process, in *inlet) {
 	})
 }
 
-func (n *Node) retired(key process, in *inlet) {
+func (n *Mesh) retired(key process, in *inlet) {
 	n.receivers.mu.Lock()
 	defer n.receivers.mu.Unlock()
 	if n.receivers.all[key] == in {
@@ -226,7 +226,7 @@ func (n *Node) retired(key process, in *inlet) {
 }
 
 // unlearn drops what a process told.
-func (n *Node) unlearn(key process) {
+func (n *Mesh) unlearn(key process) {
 	n.directory.drop(key.addr, key.epoch)
 	n.closeGate(key.addr, key.epoch, false)
 }
@@ -273,7 +273,7 @@ func (rs *receivers) idle(ctx context.Context, key process) {
 }
 
 // forget ends the link of a process that has left, and what it told.
-func (n *Node) forget(key process, in *inlet) {
+func (n *Mesh) forget(key process, in *inlet) {
 	switch {
 	case in == nil && n.receivers.of(key) == nil:
 		n.unlearn(key)

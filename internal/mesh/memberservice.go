@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"context"
@@ -19,16 +19,16 @@ import (
 // that a link would have carried.
 type memberService struct {
 	clusterpb.UnimplementedMemberServer
-	node *Node
+	mesh *Mesh
 }
 
 // originAt is the sender of a unary call that names its gate.
-func (n *Node) originAt(addr string) (*origin, error) {
+func (n *Mesh) originAt(addr string) (*origin, error) {
 	if addr == "" {
 		return nil, status.Error(codes.InvalidArgument, "nano: the message names no gate")
 	}
 	p := n.peer(addr)
-	if p == nil && n.Keeper == nil { // not told of it yet: its answers need a way
+	if p == nil && n.cfg.Keeper == nil { // not told of it yet: its answers need a way
 		n.change(func(m *member.Peers) []member.Effect {
 			effects, err := m.NewMember(member.Member{Addr: addr}, member.Version{})
 			if err != nil {
@@ -51,26 +51,26 @@ func (m *memberService) message(ctx context.Context, kind link.Kind, gate string
 	}
 	f := &link.Frame{Kind: kind, Session: id, ID: mid, Route: []byte(route), Data: data}
 	from := &origin{}
-	if gate == m.node.ServiceAddr { // a backend calls in the name of a session of this gate's
+	if gate == m.mesh.addr { // a backend calls in the name of a session of this gate's
 		f.Text = []byte(gate)
 	} else {
 		var err error
-		if from, err = m.node.originAt(gate); err != nil {
+		if from, err = m.mesh.originAt(gate); err != nil {
 			return nil, err
 		}
-		if err = m.node.meet(ctx, from, id); err != nil {
+		if err = m.mesh.meet(ctx, from, id); err != nil {
 			return nil, err
 		}
 	}
-	calls := m.node.table.Begin()
-	m.node.takeMessage(from, f, func(p dispatch.Peer, v codec.View, _ dispatch.Meter, _ int) { calls.Add(p, v) })
+	calls := m.mesh.table.Begin()
+	m.mesh.takeMessage(from, f, func(p dispatch.Peer, v codec.View, _ dispatch.Meter, _ int) { calls.Add(p, v) })
 	calls.Submit()
 	return &clusterpb.MemberHandleResponse{}, nil
 }
 
 // meet waits until a gate that can introduce a session has done so: a backend of the 0.5 series speaks in its name and says
 // nothing else of it.
-func (n *Node) meet(ctx context.Context, from *origin, id int64) error {
+func (n *Mesh) meet(ctx context.Context, from *origin, id int64) error {
 	key := remoteKey{from.addr, from.epoch, id}
 	if from.way.link == nil {
 		return nil
@@ -91,7 +91,7 @@ func (n *Node) meet(ctx context.Context, from *origin, id int64) error {
 		}
 	}
 	n.remotes.arrived(key)
-	n.refusals.unknown.Add(1)
+	n.refusals.Unknown.Add(1)
 	return status.Errorf(codes.Unavailable, "nano: gate %s has not introduced session %d", from.addr, id)
 }
 
@@ -110,10 +110,10 @@ func (m *memberService) forClient(f *link.Frame) error {
 	if f.Session == 0 {
 		return status.Error(codes.InvalidArgument, "nano: the message names no session")
 	}
-	if c, _ := m.node.client(f.Session); c == nil {
+	if c, _ := m.mesh.client(f.Session); c == nil {
 		return status.Errorf(codes.NotFound, "nano: session %d is not connected here", f.Session)
 	}
-	m.node.takeForClient(&origin{}, f)
+	m.mesh.takeForClient(&origin{}, f)
 	return nil
 }
 
@@ -146,9 +146,9 @@ func (m *memberService) SessionClosed(ctx context.Context, r *clusterpb.SessionC
 	if md, _ := metadata.FromIncomingContext(ctx); len(md.Get(headerAddr)) == 1 {
 		from = md.Get(headerAddr)[0]
 	}
-	for _, p := range *m.node.peers.Load() {
+	for _, p := range *m.mesh.peers.Load() {
 		if p.link == nil && (from == "" || from == p.addr) {
-			m.node.closeRemote(remoteKey{p.addr, p.epoch, r.GetSessionId()}, session.CloseReason{})
+			m.mesh.closeRemote(remoteKey{p.addr, p.epoch, r.GetSessionId()}, session.CloseReason{})
 		}
 	}
 	return &clusterpb.SessionClosedResponse{}, nil
@@ -159,11 +159,11 @@ var errKept = status.Error(codes.FailedPrecondition, "nano: this cluster's list 
 
 // NewMember is the master's word that a node has joined or changed.
 func (m *memberService) NewMember(_ context.Context, r *clusterpb.NewMemberRequest) (*clusterpb.NewMemberResponse, error) {
-	if m.node.Keeper != nil {
+	if m.mesh.cfg.Keeper != nil {
 		return nil, errKept
 	}
 	var err error
-	m.node.change(func(p *member.Peers) (effects []member.Effect) {
+	m.mesh.change(func(p *member.Peers) (effects []member.Effect) {
 		effects, err = p.NewMember(fromInfo(r.GetMemberInfo()), fromVersion(r.GetVersion()))
 		return effects
 	})
@@ -175,11 +175,11 @@ func (m *memberService) NewMember(_ context.Context, r *clusterpb.NewMemberReque
 
 // DelMember is the master's word that a node has left.
 func (m *memberService) DelMember(_ context.Context, r *clusterpb.DelMemberRequest) (*clusterpb.DelMemberResponse, error) {
-	if m.node.Keeper != nil {
+	if m.mesh.cfg.Keeper != nil {
 		return nil, errKept
 	}
 	var err error
-	m.node.change(func(p *member.Peers) (effects []member.Effect) {
+	m.mesh.change(func(p *member.Peers) (effects []member.Effect) {
 		effects, err = p.DelMember(r.GetServiceAddr(), r.GetEpoch(), fromVersion(r.GetVersion()))
 		return effects
 	})

@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"context"
@@ -38,7 +38,7 @@ var errStranger = status.Error(codes.Unauthenticated, "nano: the cluster's token
 
 // tap is asked for each call before anything is kept for it, and before a byte of its message is read. It runs on the
 // connection's own goroutine.
-func (n *Node) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
+func (n *Mesh) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
 	if !n.admits(info.Header) {
 		n.log.Warn("stranger turned away at the service address", "method", info.FullMethodName)
 		return nil, errStranger
@@ -52,30 +52,30 @@ func (n *Node) tap(ctx context.Context, info *tap.Info) (context.Context, error)
 }
 
 // admits tells whether a call's headers hold the token, if there is one.
-func (n *Node) admits(md metadata.MD) bool {
-	if n.ClusterToken == "" {
+func (n *Mesh) admits(md metadata.MD) bool {
+	if n.cfg.Token == "" {
 		return true
 	}
 	for _, t := range md.Get(tokenHeader) {
-		if subtle.ConstantTimeCompare([]byte(t), []byte(n.ClusterToken)) == 1 {
+		if subtle.ConstantTimeCompare([]byte(t), []byte(n.cfg.Token)) == 1 {
 			return true
 		}
 	}
 	return false
 }
 
-func (n *Node) guardUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+func (n *Mesh) guardUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	defer n.survive(info.FullMethod, &err)
 	return handler(ctx, req)
 }
 
-func (n *Node) guardStream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+func (n *Mesh) guardStream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	defer n.survive(info.FullMethod, &err)
 	return handler(srv, s)
 }
 
 // survive makes an error of a panic in what another node has asked for.
-func (n *Node) survive(method string, err *error) {
+func (n *Mesh) survive(method string, err *error) {
 	if v := recover(); v != nil {
 		n.log.Error("call of another node panicked", "method", method, "panic", v)
 		*err = status.Error(codes.Internal, "nano: internal error")
@@ -110,29 +110,29 @@ func (t token) GetRequestMetadata(context.Context, ...string) (map[string]string
 func (token) RequireTransportSecurity() bool { return false }
 
 // warnOfAddress tells of a service address that anybody can use, or that only this machine can.
-func (n *Node) warnOfAddress() {
-	if !n.authenticates() && !isLoopback(n.ServiceAddr) {
+func (n *Mesh) warnOfAddress() {
+	if !n.authenticates() && !isLoopback(n.addr) {
 		n.log.Warn("whoever reaches the service address can act as a node: set WithClusterToken, or WithClusterTLS that requires client certificates",
-			"address", n.ServiceAddr)
+			"address", n.addr)
 	}
 	switch {
-	case namesNoHost(n.ServiceAddr):
+	case namesNoHost(n.addr):
 		n.log.Warn("other machines cannot dial the service address, as it names no host: "+
 			"write host:port of this machine as the others reach it, such as 10.0.0.5:3250; WithServiceListener listens elsewhere",
-			"address", n.ServiceAddr)
-	case isLoopback(n.ServiceAddr) && n.AdvertiseAddr != "" && !isLoopback(n.AdvertiseAddr) && !namesNoHost(n.AdvertiseAddr):
+			"address", n.addr)
+	case isLoopback(n.addr) && n.cfg.Master != "" && !isLoopback(n.cfg.Master) && !namesNoHost(n.cfg.Master):
 		n.log.Warn("other machines cannot dial the service address, as it is loopback, and the master is not on this machine: "+
 			"write host:port of this machine as the others reach it, such as 10.0.0.5:3250",
-			"address", n.ServiceAddr, "master", n.AdvertiseAddr)
+			"address", n.addr, "master", n.cfg.Master)
 	}
 }
 
 // authenticates tells whether a stranger is turned away: TLS does not, unless it asks for a certificate.
-func (n *Node) authenticates() bool {
-	if n.ClusterToken != "" {
+func (n *Mesh) authenticates() bool {
+	if n.cfg.Token != "" {
 		return true
 	}
-	c := n.ClusterTLS
+	c := n.cfg.TLS
 	return c != nil && (c.GetConfigForClient != nil || c.ClientAuth == tls.RequireAndVerifyClientCert ||
 		c.ClientAuth == tls.RequireAnyClientCert && (c.VerifyPeerCertificate != nil || c.VerifyConnection != nil))
 }

@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"github.com/lonng/nano/cluster/clusterpb"
@@ -8,7 +8,8 @@ import (
 // linkVersion is the version of the Link service that this node offers.
 const linkVersion = 3
 
-func toInfo(m member.Member) *clusterpb.MemberInfo {
+// ToInfo returns a member as other nodes and the application read it.
+func ToInfo(m member.Member) *clusterpb.MemberInfo {
 	return &clusterpb.MemberInfo{
 		Label: m.Label, ServiceAddr: m.Addr, Services: m.Services,
 		Link: m.Link, Epoch: m.Epoch, State: toState(m.State), NodeId: uint32(m.NodeID), Fixed: m.Fixed, Joined: m.Joined,
@@ -45,7 +46,7 @@ func fromState(s clusterpb.State) member.State {
 func toInfos(all []member.Member) []*clusterpb.MemberInfo {
 	infos := make([]*clusterpb.MemberInfo, 0, len(all))
 	for _, m := range all {
-		infos = append(infos, toInfo(m))
+		infos = append(infos, ToInfo(m))
 	}
 	return infos
 }

@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"crypto/tls"
@@ -25,27 +25,27 @@ const (
 	keepaliveTimeout = keepaliveGap / 2
 )
 
-// clustered tells whether the node is one of several.
-func (o *Options) clustered() bool { return o.IsMaster || o.AdvertiseAddr != "" || o.Keeper != nil }
-
-// openService opens the address at which other nodes reach this one.
-func (n *Node) openService(services []string) (err error) {
-	l := n.ServiceListener
+// Listen opens the address at which other nodes reach this one. On a single node it does nothing.
+func (n *Mesh) Listen() (err error) {
+	if !n.cfg.clustered() {
+		return nil
+	}
+	l := n.cfg.Listener
 	if l == nil {
-		if l, err = net.Listen("tcp", n.ServiceAddr); err != nil {
-			return fmt.Errorf("open the service address %s: %w", n.ServiceAddr, err)
+		if l, err = net.Listen("tcp", n.addr); err != nil {
+			return fmt.Errorf("open the service address %s: %w", n.addr, err)
 		}
 	}
-	n.service = l
-	if host, port, err := net.SplitHostPort(n.ServiceAddr); err == nil && port == "0" { // the address is the identity
+	if host, port, err := net.SplitHostPort(n.addr); err == nil && port == "0" { // the address is the identity
 		if _, port, err = net.SplitHostPort(l.Addr().String()); err == nil {
-			n.ServiceAddr = net.JoinHostPort(host, port)
+			n.addr = net.JoinHostPort(host, port)
 		}
 	}
-	if err := n.newMembership(services); err != nil {
+	if err := n.newMembership(); err != nil {
 		_ = l.Close()
 		return err
 	}
+	n.service = l
 	n.warnOfAddress()
 	opts := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
@@ -63,31 +63,31 @@ func (n *Node) openService(services []string) (err error) {
 		grpc.UnaryInterceptor(n.guardUnary),
 		grpc.StreamInterceptor(n.guardStream),
 	}
-	if n.ClusterTLS != nil {
-		opts = append(opts, grpc.Creds(credentials.NewTLS(n.ClusterTLS)))
+	if n.cfg.TLS != nil {
+		opts = append(opts, grpc.Creds(credentials.NewTLS(n.cfg.TLS)))
 	}
 	n.server = grpc.NewServer(opts...)
-	if n.IsMaster {
-		clusterpb.RegisterMasterServer(n.server, &masterService{node: n})
+	if n.cfg.IsMaster {
+		clusterpb.RegisterMasterServer(n.server, &masterService{mesh: n})
 	}
-	clusterpb.RegisterMemberServer(n.server, &memberService{node: n})
-	clusterpb.RegisterLinkServer(n.server, &linkService{node: n})
+	clusterpb.RegisterMemberServer(n.server, &memberService{mesh: n})
+	clusterpb.RegisterLinkServer(n.server, &linkService{mesh: n})
 	return nil
 }
 
-func (n *Node) serveService() {
+func (n *Mesh) serveService() {
 	n.tasks.Add(1)
 	go func() {
 		defer n.tasks.Done()
 		if err := n.server.Serve(n.service); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			n.log.Error("the service address is not served any more", "address", n.ServiceAddr, "err", err)
+			n.log.Error("the service address is not served any more", "address", n.addr, "err", err)
 		}
 	}()
 }
 
 // dial makes the connection to another node. It connects when it is first used. With pings, a silent node is found
 // out; one of the 0.5 series would take them for an attack and hang up.
-func (n *Node) dial(addr string, pings bool) (*grpc.ClientConn, error) {
+func (n *Mesh) dial(addr string, pings bool) (*grpc.ClientConn, error) {
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
@@ -98,16 +98,16 @@ func (n *Node) dial(addr string, pings bool) (*grpc.ClientConn, error) {
 		grpc.WithNoProxy(), // HTTPS_PROXY is for what is outside
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: dialBackoff, MinConnectTimeout: time.Second}),
 	}
-	if n.ClusterTLS != nil {
-		opts = append(opts, grpc.WithTransportCredentials(credentials.NewTLS(clientTLS(n.ClusterTLS))))
+	if n.cfg.TLS != nil {
+		opts = append(opts, grpc.WithTransportCredentials(credentials.NewTLS(clientTLS(n.cfg.TLS))))
 	}
 	if pings {
 		opts = append(opts, grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveGap, Timeout: keepaliveTimeout, PermitWithoutStream: true}))
 	}
-	if n.ClusterToken != "" {
-		opts = append(opts, grpc.WithPerRPCCredentials(token(n.ClusterToken)))
+	if n.cfg.Token != "" {
+		opts = append(opts, grpc.WithPerRPCCredentials(token(n.cfg.Token)))
 	}
-	c, err := grpc.NewClient("passthrough:///"+addr, append(opts, n.GrpcOptions...)...)
+	c, err := grpc.NewClient("passthrough:///"+addr, append(opts, n.cfg.GrpcOptions...)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to node %s: %w", addr, err)
 	}

@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/fault"
+	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/session"
 )
@@ -22,7 +23,7 @@ import (
 // caller is who handlers answer when another node, or code outside any session, has called: the network side of a
 // session that lasts for one call.
 type caller struct {
-	node     *Node
+	mesh     *Mesh
 	sess     *session.Session
 	from     string // the node that calls; "" for this one
 	way      *peer  // to it
@@ -130,8 +131,8 @@ func (p *peer) served(id uint64) *caller {
 	return c
 }
 
-func (n *Node) newCaller(from *origin, mid uint64, call *pending) *caller {
-	c := &caller{node: n, mid: mid, call: call}
+func (n *Mesh) newCaller(from *origin, mid uint64, call *pending) *caller {
+	c := &caller{mesh: n, mid: mid, call: call}
 	if from != nil {
 		c.from, c.way = from.addr, from.way
 	}
@@ -142,7 +143,7 @@ func (n *Node) newCaller(from *origin, mid uint64, call *pending) *caller {
 
 // takeCall takes a call of another node, or that it does not wait any more. Nodes with an earlier link tell how long they
 // wait in the first eight bytes of a call's data.
-func (n *Node) takeCall(from *origin, f *link.Frame, add addCall) {
+func (n *Mesh) takeCall(from *origin, f *link.Frame, add addCall) {
 	if from.unheard() {
 		return
 	}
@@ -182,7 +183,7 @@ func (c *caller) Over() bool {
 	over := c.left || !time.Now().Before(c.deadline)
 	c.mu.Unlock()
 	if over {
-		c.node.refusals.late.Add(1)
+		c.mesh.refusals.Late.Add(1)
 	}
 	return over
 }
@@ -202,7 +203,7 @@ func (c *caller) Close() error              { return nil }
 // RemoteAddr returns the address of the node that calls.
 func (c *caller) RemoteAddr() net.Addr {
 	if c.from == "" {
-		return nodeAddr(c.node.ServiceAddr)
+		return nodeAddr(c.mesh.addr)
 	}
 	return nodeAddr(c.from)
 }
@@ -214,15 +215,15 @@ func (c *caller) Push(string, any) error { return errNoClient }
 
 // RPC sends a notify to whichever node serves the route.
 func (c *caller) RPC(route string, v any) error {
-	return c.node.Notify(route, v)
+	return c.mesh.Notify(route, v)
 }
 
 // ResponseMid answers the call.
 func (c *caller) ResponseMid(mid uint64, v any) error {
 	if c.mid == 0 || mid != c.mid {
-		return ErrSessionOnNotify
+		return gate.ErrSessionOnNotify
 	}
-	data, err := c.node.serialize(v)
+	data, err := c.mesh.serialize(v)
 	if err != nil {
 		return err
 	}
@@ -232,9 +233,9 @@ func (c *caller) ResponseMid(mid uint64, v any) error {
 // FailMid answers the call as if its handler had returned err.
 func (c *caller) FailMid(mid uint64, err error) error {
 	if c.mid == 0 || mid != c.mid {
-		return ErrSessionOnNotify
+		return gate.ErrSessionOnNotify
 	}
-	c.node.table.Fail(c, mid, "", err)
+	c.mesh.table.Fail(c, mid, "", err)
 	return nil
 }
 
@@ -248,7 +249,7 @@ func (c *caller) Fail(mid uint64, payload any) {
 		data, _ = json.Marshal(dispatch.DefaultShape(err))
 	}
 	if err := c.reply(data, flagError); err != nil {
-		c.node.log.Debug("a call's error was not sent", "peer", c.from, "err", err)
+		c.mesh.log.Debug("a call's error was not sent", "peer", c.from, "err", err)
 	}
 }
 
@@ -267,9 +268,9 @@ func (c *caller) reply(data []byte, flags byte) error {
 		}
 		return nil
 	}
-	p := c.node.peer(c.from)
+	p := c.mesh.peer(c.from)
 	if p == nil || p != c.way {
-		return fmt.Errorf("%w: the calling node %s is gone", ErrBrokenPipe, c.from)
+		return fmt.Errorf("%w: the calling node %s is gone", gate.ErrBrokenPipe, c.from)
 	}
 	p.served(c.mid)
 	return p.send(&link.Frame{Kind: link.Reply, Flags: flags, ID: c.mid, Data: data})

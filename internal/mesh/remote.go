@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"encoding/json"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
@@ -33,7 +34,7 @@ type remotes struct {
 // remote is a session whose client is connected to another node: the session's network side here. Its methods may
 // be called concurrently.
 type remote struct {
-	node *Node
+	mesh *Mesh
 	key  remoteKey
 	way  *peer // to its gate; another one knows nothing of it
 	sess *session.Session
@@ -56,14 +57,14 @@ type remote struct {
 }
 
 // remote returns a session of a client behind a gate, nil if it is not known.
-func (n *Node) remote(key remoteKey) *remote {
+func (n *Mesh) remote(key remoteKey) *remote {
 	n.remotes.mu.RLock()
 	defer n.remotes.mu.RUnlock()
 	return n.remotes.all[key]
 }
 
 // remoteFor returns the session of a client behind the gate that way leads to, made if it is new.
-func (n *Node) remoteFor(key remoteKey, way *peer) (r *remote, fresh bool) {
+func (n *Mesh) remoteFor(key remoteKey, way *peer) (r *remote, fresh bool) {
 	if r = n.remote(key); r != nil {
 		return r, false
 	}
@@ -72,7 +73,7 @@ func (n *Node) remoteFor(key remoteKey, way *peer) (r *remote, fresh bool) {
 	if r = n.remotes.all[key]; r != nil || n.remotes.closed {
 		return r, false
 	}
-	r = &remote{node: n, key: key, way: way, lane: n.newLane(), over: make(chan struct{})}
+	r = &remote{mesh: n, key: key, way: way, lane: n.NewLane(), over: make(chan struct{})}
 	r.sess = session.NewWithID(r, key.id)
 	r.sess.SetLifetime(n.life)
 	n.remotes.all[key] = r
@@ -115,7 +116,7 @@ func (rs *remotes) arrived(key remoteKey) {
 }
 
 // closeRemote ends a session whose client is gone.
-func (n *Node) closeRemote(key remoteKey, why session.CloseReason) {
+func (n *Mesh) closeRemote(key remoteKey, why session.CloseReason) {
 	n.remotes.mu.Lock()
 	r := n.remotes.all[key]
 	delete(n.remotes.all, key)
@@ -126,7 +127,7 @@ func (n *Node) closeRemote(key remoteKey, why session.CloseReason) {
 }
 
 // closeGate ends all sessions behind one process of a gate, or, with all set, behind every gate.
-func (n *Node) closeGate(addr string, epoch uint64, all bool) {
+func (n *Mesh) closeGate(addr string, epoch uint64, all bool) {
 	var gone []*remote
 	n.remotes.mu.Lock()
 	n.remotes.closed = n.remotes.closed || all
@@ -150,7 +151,7 @@ func (n *Node) closeGate(addr string, epoch uint64, all bool) {
 func (r *remote) end(why session.CloseReason) {
 	r.sess.SetCloseReason(why)
 	r.mu.Lock()
-	for _, p := range *r.node.peers.Load() {
+	for _, p := range *r.mesh.peers.Load() {
 		if _, ok := r.told[p.turn]; ok {
 			p.sessions.Add(-1)
 		}
@@ -158,7 +159,7 @@ func (r *remote) end(why session.CloseReason) {
 	r.told, r.ended = nil, true
 	r.mu.Unlock()
 	close(r.over)
-	r.node.sched.EndLane(r.lane, func() { r.node.life.Close(r.sess) })
+	r.mesh.sched.EndLane(r.lane, func() { r.mesh.life.Close(r.sess) })
 }
 
 // Session returns the session.
@@ -173,11 +174,11 @@ func (r *remote) Ended() <-chan struct{} { return r.over }
 // gate is the way to the client.
 func (r *remote) gate() (*peer, error) {
 	if r.sess.Closed() {
-		return nil, ErrBrokenPipe
+		return nil, gate.ErrBrokenPipe
 	}
-	p := r.node.peer(r.key.gate)
+	p := r.mesh.peer(r.key.gate)
 	if p == nil || p != r.way {
-		return nil, fmt.Errorf("%w: its gate %s is gone", ErrBrokenPipe, r.key.gate)
+		return nil, fmt.Errorf("%w: its gate %s is gone", gate.ErrBrokenPipe, r.key.gate)
 	}
 	return p, nil
 }
@@ -204,7 +205,7 @@ func checkPush(route string, data []byte) error {
 
 // Push sends v to the client by way of its gate.
 func (r *remote) Push(route string, v any) error {
-	data, err := r.node.serialize(v)
+	data, err := r.mesh.serialize(v)
 	if err != nil {
 		return err
 	}
@@ -216,11 +217,11 @@ func (r *remote) Push(route string, v any) error {
 
 // RPC sends a notify of the session to whichever node serves the route.
 func (r *remote) RPC(route string, v any) error {
-	data, err := r.node.serialize(v)
+	data, err := r.mesh.serialize(v)
 	if err != nil {
 		return err
 	}
-	return r.node.table.Notify(r, route, data)
+	return r.mesh.table.Notify(r, route, data)
 }
 
 // Sent says that other nodes have sent the session's messages here.
@@ -251,9 +252,9 @@ func (r *remote) Response(v any) error { return r.ResponseMid(r.mid.Load(), v) }
 // ResponseMid answers request mid.
 func (r *remote) ResponseMid(mid uint64, v any) error {
 	if mid == 0 {
-		return ErrSessionOnNotify
+		return gate.ErrSessionOnNotify
 	}
-	data, err := r.node.serialize(v)
+	data, err := r.mesh.serialize(v)
 	if err != nil {
 		return err
 	}
@@ -266,19 +267,19 @@ func (r *remote) ResponseMid(mid uint64, v any) error {
 	if mid == r.mid.Load() {
 		r.answered.Store(mid)
 	}
-	r.node.table.Answered(r, mid)
+	r.mesh.table.Answered(r, mid)
 	return nil
 }
 
 // FailMid answers request mid as if its handler had returned err.
 func (r *remote) FailMid(mid uint64, err error) error {
 	if mid == 0 {
-		return ErrSessionOnNotify
+		return gate.ErrSessionOnNotify
 	}
 	if _, err := r.gate(); err != nil {
 		return err
 	}
-	r.node.table.Fail(r, mid, "", err)
+	r.mesh.table.Fail(r, mid, "", err)
 	return nil
 }
 
@@ -290,7 +291,7 @@ func (r *remote) Fail(mid uint64, payload any) {
 	if mid == r.mid.Load() && r.answered.Swap(mid) == mid { // its handler may return an error just now, too
 		return
 	}
-	data, err := r.node.serialize(payload)
+	data, err := r.mesh.serialize(payload)
 	if err != nil {
 		data, err = json.Marshal(payload)
 	}
@@ -298,7 +299,7 @@ func (r *remote) Fail(mid uint64, payload any) {
 		err = r.send(&link.Frame{Kind: link.Response, Flags: flagError, ID: mid, Data: data})
 	}
 	if err != nil {
-		r.node.log.Debug("error response not sent", "session", r.key.id, "gate", r.key.gate, "mid", mid, "err", err)
+		r.mesh.log.Debug("error response not sent", "session", r.key.id, "gate", r.key.gate, "mid", mid, "err", err)
 	}
 }
 
@@ -325,7 +326,7 @@ func (nodeAddr) Network() string  { return "tcp" }
 func (a nodeAddr) String() string { return string(a) }
 
 // Reaches tells which other nodes can serve the session.
-func (r *remote) Reaches(service, addr string) bool { return r.node.reaches(service, addr) }
+func (r *remote) Reaches(service, addr string) bool { return r.mesh.Reaches(service, addr) }
 
 // Outlet returns the link to the gate, which takes a push for many of its clients in one frame.
 func (r *remote) Outlet() session.Outlet {
@@ -344,7 +345,7 @@ func (r *remote) BindUID(_ *session.Session, uid int64) error {
 	if same {
 		return nil
 	}
-	if r.node.BindPolicy == session.BindRefuseNew && (r.node.directory.elsewhere(uid, r.key) || len(r.node.users.Of(uid)) > 0) {
+	if r.mesh.cfg.BindPolicy == session.BindRefuseNew && (r.mesh.directory.elsewhere(uid, r.key) || len(r.mesh.users.Of(uid)) > 0) {
 		return session.ErrUIDTaken
 	}
 	r.mu.Lock()
@@ -386,7 +387,7 @@ func (r *remote) introduce(p *peer) {
 // noteLocked counts p among those that were told, and forgets those that are gone.
 func (r *remote) noteLocked(p *peer) {
 	told := make(map[uint64]struct{}, len(r.told)+1)
-	for _, q := range *r.node.peers.Load() {
+	for _, q := range *r.mesh.peers.Load() {
 		if _, ok := r.told[q.turn]; ok {
 			told[q.turn] = struct{}{}
 		}
@@ -435,13 +436,13 @@ func (r *remote) take(f *link.Frame) {
 	}
 	tell := func() {
 		if bound && r.sess.UID() == uid {
-			r.node.life.Bound(r.sess)
+			r.mesh.life.Bound(r.sess)
 		}
 	}
 	if r.late == 0 && (stale || was == 0 || was == uid) {
 		r.mu.Unlock()
 		if change(); bound {
-			r.node.sched.PushTaskTo(r.lane, tell)
+			r.mesh.sched.PushTaskTo(r.lane, tell)
 		}
 		return
 	}
@@ -463,7 +464,7 @@ func (r *remote) take(f *link.Frame) {
 	r.late++
 	r.turn.Store(&turn)
 	r.mu.Unlock()
-	r.node.sched.PushTaskTo(r.lane, func() {
+	r.mesh.sched.PushTaskTo(r.lane, func() {
 		turn()
 		tell()
 	})
@@ -472,12 +473,12 @@ func (r *remote) take(f *link.Frame) {
 // settle has the changes that wait made before the call of a message.
 func (r *remote) settle(route []byte) {
 	if turn := r.turn.Load(); turn != nil {
-		r.node.table.Before(r, route, *turn)
+		r.mesh.table.Before(r, route, *turn)
 	}
 }
 
 // serialize makes a payload of v with the node's serializer; bytes are one already.
-func (n *Node) serialize(v any) (b []byte, err error) {
+func (n *Mesh) serialize(v any) (b []byte, err error) {
 	if b, ok := v.([]byte); ok {
 		return b, nil
 	}

@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ var errLaneFull = fault.New(fault.Exhausted, "too many calls wait for the node")
 
 // unary speaks to a node that has no link, one of the 0.5 series: a call for each frame.
 type unary struct {
-	node   *Node
+	mesh   *Mesh
 	client clusterpb.MemberClient
 	addr   string
 
@@ -41,7 +41,7 @@ type unary struct {
 }
 
 func newUnary(p *peer) *unary {
-	u := &unary{node: p.node, client: clusterpb.NewMemberClient(p.way.Load()), addr: p.addr}
+	u := &unary{mesh: p.mesh, client: clusterpb.NewMemberClient(p.way.Load()), addr: p.addr}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	u.done.Add(1)
 	go u.watch(p)
@@ -112,27 +112,27 @@ func (u *unary) queue(f *link.Frame) error {
 func (u *unary) run(lane chan *link.Frame) {
 	defer u.calls.Done()
 	for f := range lane {
-		if f.Kind == link.Request && len(f.Text) == 0 && !u.node.awaited(f.Session, f.ID) {
-			u.node.refusals.withdrawn.Add(1)
+		if f.Kind == link.Request && len(f.Text) == 0 && !u.mesh.awaited(f.Session, f.ID) {
+			u.mesh.refusals.Withdrawn.Add(1)
 			continue // it was answered with an error while it waited here
 		}
 		ctx, cancel := context.WithTimeout(u.ctx, unaryTimeout)
 		err := u.call(ctx, f)
 		cancel()
 		if err != nil && u.ctx.Err() == nil {
-			u.node.log.Warn("a call to a node failed", "peer", u.addr, "kind", f.Kind, "session", f.Session, "err", err)
+			u.mesh.log.Warn("a call to a node failed", "peer", u.addr, "kind", f.Kind, "session", f.Session, "err", err)
 			if f.Kind == link.Request {
-				u.node.requestFailed(f.Session, f.ID, u.addr)
+				u.mesh.requestFailed(f.Session, f.ID, u.addr)
 			}
 		}
 	}
 }
 
 func (u *unary) call(ctx context.Context, f *link.Frame) (err error) {
-	ctx = metadata.AppendToOutgoingContext(ctx, headerAddr, u.node.ServiceAddr)
+	ctx = metadata.AppendToOutgoingContext(ctx, headerAddr, u.mesh.addr)
 	gate := string(f.Text)
 	if gate == "" {
-		gate = u.node.ServiceAddr
+		gate = u.mesh.addr
 	}
 	switch f.Kind {
 	case link.Request:

@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"context"
@@ -16,8 +16,8 @@ const kickWait = 250 * time.Millisecond
 // session whose Bind was answered before, at its gate or on a backend. ErrOffline if there are none: where this node has heard
 // of none, it waits for the gates to say so, at most 250 ms. Called by a handler, a task or a timer it does not wait:
 // ErrOffline then says that this node has not heard of any, and the gates are told all the same.
-func (n *Node) KickUser(uid int64, reason string) error {
-	if !n.ready.Load() || uid == 0 {
+func (n *Mesh) KickUser(uid int64, reason string) error {
+	if uid == 0 {
 		return ErrOffline
 	}
 	found, err := n.kickHere(uid, reason)
@@ -51,7 +51,7 @@ func (n *Node) KickUser(uid int64, reason string) error {
 }
 
 // kickHere kicks the sessions of a user that are at this gate, now or when the Binds by backends that came before it have run.
-func (n *Node) kickHere(uid int64, reason string) (found bool, err error) {
+func (n *Mesh) kickHere(uid int64, reason string) (found bool, err error) {
 	found = n.directory.kickAwaited(uid, reason) // first: one that runs now is found either way
 	var errs []error
 	for _, s := range n.users.Of(uid) {
@@ -61,7 +61,7 @@ func (n *Node) kickHere(uid int64, reason string) (found bool, err error) {
 }
 
 // takeKickUser kicks a user's sessions at this gate, and says whether there are any.
-func (n *Node) takeKickUser(from *origin, f *link.Frame) {
+func (n *Mesh) takeKickUser(from *origin, f *link.Frame) {
 	found, err := n.kickHere(f.UID, string(f.Text))
 	if err != nil {
 		n.log.Debug("a kick was refused", "peer", from.addr, "uid", f.UID, "err", err)

@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"runtime"
@@ -12,8 +12,8 @@ import (
 // A session on a backend outlives many other backends that it was made known to. Each of them has up to the whole bound of
 // a link's queue in memory, which a long session would keep.
 func TestRemoteKeepsNoDeadPeers(t *testing.T) {
-	n := &Node{}
-	r := &remote{node: n, sess: session.NewWithID(mock.NewNetworkEntity(), 1)}
+	n := &Mesh{}
+	r := &remote{mesh: n, sess: session.NewWithID(mock.NewNetworkEntity(), 1)}
 	live := func(peers ...*peer) {
 		all := make(map[string]*peer)
 		for _, p := range peers {
@@ -22,7 +22,7 @@ func TestRemoteKeepsNoDeadPeers(t *testing.T) {
 		n.peers.Store(&all)
 	}
 	meet := func(addr string) *peer {
-		p := &peer{node: n, addr: addr, turn: n.ways.Add(1)}
+		p := &peer{mesh: n, addr: addr, turn: n.ways.Add(1)}
 		live(p)
 		for range 2 {
 			r.introduce(p)

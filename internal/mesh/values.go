@@ -1,4 +1,4 @@
-package cluster
+package mesh
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ const (
 )
 
 // packValue packs one value, to nothing if there is none, or none that can be packed.
-func (n *Node) packValue(s *session.Session, key string) []byte {
+func (n *Mesh) packValue(s *session.Session, key string) []byte {
 	if !s.HasKey(key) {
 		return nil
 	}
@@ -33,11 +33,11 @@ func (n *Node) packValue(s *session.Session, key string) []byte {
 	return b
 }
 
-// valueChanged notes that a value of one of this gate's sessions was set or removed. It is packed here, on the goroutine
+// ValueChanged notes that a value of one of this gate's sessions was set or removed. It is packed here, on the goroutine
 // that has set it: a handler may go on working with what it has set. Who knows the session is told before its next message,
 // or at the end of the batch of handlers that runs: once, however often it was set until then.
-func (n *Node) valueChanged(s *session.Session, key string) {
-	if !slices.Contains(n.Forwarded, key) {
+func (n *Mesh) ValueChanged(s *session.Session, key string) {
+	if !slices.Contains(n.cfg.Forwarded, key) {
 		return
 	}
 	n.upstreamOf(s).setValue(key)
@@ -53,7 +53,7 @@ func (u *upstream) setValue(key string) {
 	if u.closed {
 		return
 	}
-	b := u.node.packValue(u.sess, key)
+	b := u.mesh.packValue(u.sess, key)
 	total := len(b)
 	for k, other := range u.values {
 		if k != key {
@@ -61,7 +61,7 @@ func (u *upstream) setValue(key string) {
 		}
 	}
 	if len(b) > maxValue || total > maxValues {
-		u.node.log.Warn("a session value cannot be forwarded: it is too large", "session", u.sess.ID(), "key", key, "bytes", len(b), "all", total)
+		u.mesh.log.Warn("a session value cannot be forwarded: it is too large", "session", u.sess.ID(), "key", key, "bytes", len(b), "all", total)
 		b = nil
 	}
 	if len(b) == 0 {
@@ -81,7 +81,7 @@ func (u *upstream) setValue(key string) {
 	u.dirty[key] = struct{}{}
 	if !u.listed {
 		u.listed = true
-		u.node.gate.Dirty(u)
+		u.mesh.gate.Dirty(u)
 	}
 }
 
@@ -115,7 +115,7 @@ func (r *remote) changesLocked(f *link.Frame) packed {
 	}
 	values, err := decodePacked(f.Data)
 	if err != nil {
-		r.node.log.Warn("forwarded values cannot be read", "session", r.key.id, "gate", r.key.gate, "err", err)
+		r.mesh.log.Warn("forwarded values cannot be read", "session", r.key.id, "gate", r.key.gate, "err", err)
 		return nil
 	}
 	changed := values
@@ -154,7 +154,7 @@ func (r *remote) setValues(values packed) {
 		}
 		v, err := decodeValue(b)
 		if err != nil {
-			r.node.log.Warn("a forwarded value cannot be read: register its type with encoding/gob here, too",
+			r.mesh.log.Warn("a forwarded value cannot be read: register its type with encoding/gob here, too",
 				"session", r.key.id, "gate", r.key.gate, "key", k, "err", err)
 			r.sess.Remove(k)
 			continue
