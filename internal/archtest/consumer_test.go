@@ -95,16 +95,7 @@ func TestWhatAConsumersModuleGrowsBy(t *testing.T) {
 		got = append(got, r.Path)
 	}
 
-	recorded, err := os.ReadFile("testdata/consumer-modules.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want []string
-	for line := range strings.Lines(string(recorded)) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			want = append(want, line)
-		}
-	}
+	want := consumerModules(t)
 	for _, path := range got {
 		if !slices.Contains(want, path) {
 			t.Errorf("a consumer's go.mod grows by %s, which testdata/consumer-modules.txt does not list", path)
@@ -115,6 +106,45 @@ func TestWhatAConsumersModuleGrowsBy(t *testing.T) {
 			t.Errorf("testdata/consumer-modules.txt lists %s, which no consumer needs any more: take it out", path)
 		}
 	}
+}
+
+// A module that only the examples or the tools need stays out of the module graph of whoever uses nano, where
+// audits and updates would find it: it belongs into the go.mod of the examples or the tools.
+func TestTheRootRequiresOnlyWhatConsumersNeed(t *testing.T) {
+	ourMod, err := os.ReadFile(filepath.Join(root, "go.mod")) // so that the test's cached result depends on it
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "mod", "edit", "-json", filepath.Join(root, "go.mod"))
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go mod edit: %v\n%s", err, ourMod)
+	}
+	var mod struct{ Require []struct{ Path string } }
+	if err := json.Unmarshal(out, &mod); err != nil {
+		t.Fatal(err)
+	}
+	needed := append(consumerModules(t), "google.golang.org/genproto") // see the imports of this file
+	for _, r := range mod.Require {
+		if !slices.Contains(needed, r.Path) {
+			t.Errorf("go.mod requires %s, which no public package needs", r.Path)
+		}
+	}
+}
+
+// consumerModules is what testdata/consumer-modules.txt lists.
+func consumerModules(t *testing.T) (modules []string) {
+	t.Helper()
+	recorded, err := os.ReadFile("testdata/consumer-modules.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(recorded)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			modules = append(modules, line)
+		}
+	}
+	return modules
 }
 
 // The go.mod of a program of v0.5, as `go mod tidy` of Go 1.17 or later wrote it.
