@@ -185,9 +185,9 @@ func WithHandshakeTimeout(d time.Duration) Option {
 	return func(o *cluster.Options) { o.HandshakeTimeout = d }
 }
 
-// WithWriteTimeout sets how long a client that does not keep up may take nothing before it is cut. What it takes must also be
-// 16 KiB a second on average: one that takes less uses the time up bit by bit. For one that loads a page it is the time to take
-// it. Default: 10 s.
+// WithWriteTimeout sets how long a client that does not keep up may take nothing before it is cut. It must also
+// take 1 KiB a second on average, and 16 KiB a second while more than 256 KiB are queued for it: one that takes
+// less uses the time up bit by bit. For one that loads a page it is the time to take it. Default: 10 s.
 func WithWriteTimeout(d time.Duration) Option {
 	return func(o *cluster.Options) { o.WriteTimeout = d }
 }

@@ -9,9 +9,12 @@ import (
 )
 
 const (
-	// floorRate is how many bytes a second a client that does not keep up has to take. What it takes beyond that counts for
-	// later, up to the write timeout.
-	floorRate = 16 << 10
+	// floorRate is how many bytes a second a client has to take while more than patienceTo bytes are queued for it. With
+	// less, which costs the node little, patientRate is enough: a phone on a bad network catches up with a burst. What a
+	// client takes beyond the rate counts for later, up to the write timeout.
+	floorRate   = 16 << 10
+	patientRate = 1 << 10
+	patienceTo  = 256 << 10
 	// kernelQueue is how many bytes the kernel may hold for one client, beside the session's own queue. It would grow to
 	// several MiB by itself.
 	kernelQueue = 256 << 10

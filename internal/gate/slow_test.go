@@ -23,6 +23,36 @@ func fill(t *testing.T, s interface{ Push(string, any) error }, n int) {
 	}
 }
 
+// A little that is queued costs little: a phone that reads a burst at 6 KiB a second gets all of it.
+func TestAShortQueueMayTakeItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.Heartbeat, c.WriteTimeout = time.Hour, 10*time.Second })
+		c, s := w.join(t, false, "{}")
+		fill(t, s, 4)
+		if err := c.Conn().SetReadDeadline(time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 6<<10)
+		for read := 0; read+len(buf) < 4*(64<<10-100); read += len(buf) {
+			if _, err := io.ReadFull(c.Conn(), buf); err != nil {
+				t.Fatalf("after %d bytes: %v", read, err)
+			}
+			time.Sleep(time.Second)
+		}
+		// A byte a second is not reading.
+		fill(t, s, 3)
+		for began := time.Now(); w.Len() > 0; time.Sleep(time.Second) {
+			if _, err := io.ReadFull(c.Conn(), buf[:1]); err != nil || time.Since(began) > time.Minute {
+				break
+			}
+		}
+		synctest.Wait()
+		if w.Len() != 0 {
+			t.Error("a client that reads a byte a second is still there after a minute")
+		}
+	})
+}
+
 // A client that takes a little now and then, just before each deadline, must not hold megabytes for minutes. One that is slow
 // and steady is served.
 func TestWritesHaveAFloorRate(t *testing.T) {
@@ -34,6 +64,7 @@ func TestWritesHaveAFloorRate(t *testing.T) {
 		"64 KiB each 8 s":  {64 << 10, 8 * time.Second, false},
 		"1 KiB each 100ms": {1 << 10, 100 * time.Millisecond, false},
 		"20 KiB a second":  {20 << 10, time.Second, true},
+		"a byte a second":  {1, time.Second, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, func(c *Config) { c.Heartbeat, c.WriteTimeout = time.Hour, 10*time.Second })

@@ -374,7 +374,7 @@ func (c *Conn) writeAll(o *outbuf, until *time.Time) error {
 		n, err := c.nc.Write(unit)
 		o.skip(n)
 		now := time.Now()
-		*until = until.Add(time.Duration(n) * time.Second / floorRate)
+		*until = until.Add(time.Duration(n) * time.Second / c.slowest())
 		if most := now.Add(c.gate.cfg.WriteTimeout); until.After(most) {
 			*until = most
 		}
@@ -384,6 +384,16 @@ func (c *Conn) writeAll(o *outbuf, until *time.Time) error {
 		}
 	}
 	return nil
+}
+
+// slowest is how many bytes a second the client has to take now.
+func (c *Conn) slowest() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.queuedBytesLocked() > patienceTo {
+		return floorRate
+	}
+	return patientRate
 }
 
 // writeFailed ends a connection that cannot be written to.

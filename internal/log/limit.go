@@ -42,6 +42,8 @@ type limiterState struct {
 	first int  // lines of each message that are not counted by the second
 	lazy  bool // what is held back is told with the next line of its kind, not by a timer
 
+	flushing sync.Mutex // held while flush runs, so that Stop waits for it; taken before mu
+
 	mu      sync.Mutex
 	events  map[event]*history
 	timer   *time.Timer // not nil: something is held back
@@ -95,6 +97,8 @@ func Default() *slog.Logger { return slog.New(NewLazyLimiter(current{}, 20)) }
 // Stop tells what is held back. Lines that come later are limited all the same.
 func (l *Limiter) Stop() {
 	s := l.state
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
 	s.mu.Lock()
 	s.stopped, s.lazy = true, true
 	if s.timer != nil {
@@ -227,6 +231,8 @@ func (k *kind) release(lines []line, mixed bool) []line {
 
 // flush tells what is held back and may be told now.
 func (s *limiterState) flush() {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
 	now := time.Now()
 	var lines []line
 	s.mu.Lock()
