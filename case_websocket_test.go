@@ -442,6 +442,7 @@ func TestWithSubprotocols(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v: %v", err, resp)
 		}
+		_ = resp.Body.Close()
 		if got := ws.Subprotocol(); got != "v2" {
 			t.Errorf("agreed on %q", got)
 		}

@@ -58,8 +58,8 @@ var cuts = []struct {
 func TestClusterCuts(t *testing.T) {
 	for _, c := range cuts {
 		t.Run(c.name, func(t *testing.T) {
-			for _, ms := range []time.Duration{1000, 2250, 2700, 3000, 3250, 3700, 4000, 4250, 6000} {
-				d := ms * time.Millisecond
+			for _, ms := range []int{1000, 2250, 2700, 3000, 3250, 3700, 4000, 4250, 6000} {
+				d := time.Duration(ms) * time.Millisecond
 				inBubble(t, func(t *testing.T, f *fabric) { cutFor(t, f, d, func() { c.cut(f) }, func() { c.mend(f) }) })
 			}
 		})

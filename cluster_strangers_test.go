@@ -196,7 +196,7 @@ func TestClusterIgnoresProxies(t *testing.T) {
 		url := "http://" + proxy.Addr().String()
 		ctx, cancel := context.WithTimeout(t.Context(), nanotest.Patience)
 		defer cancel()
-		nodes := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestClusterIgnoresProxies$") //nolint:gosec // this program
+		nodes := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestClusterIgnoresProxies$")
 		nodes.Env = append(os.Environ(), "NANO_TEST_NODES=1", "HTTPS_PROXY="+url, "https_proxy="+url, "NO_PROXY=", "no_proxy=")
 		if out, err := nodes.CombinedOutput(); err != nil {
 			t.Errorf("the nodes: %v\n%s", err, out)

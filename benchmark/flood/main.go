@@ -64,12 +64,18 @@ func run(flooders int, during time.Duration) error {
 	if err := measure(quiet, "alone", during); err != nil {
 		return err
 	}
+	var conns []net.Conn
+	defer func() {
+		for _, nc := range conns {
+			_ = nc.Close()
+		}
+	}()
 	for range flooders {
-		nc, err := net.Dial("tcp", l.Addr().String())
+		nc, err := new(net.Dialer).DialContext(context.Background(), "tcp", l.Addr().String())
 		if err != nil {
 			return err
 		}
-		defer func() { _ = nc.Close() }()
+		conns = append(conns, nc)
 		go flood(nc)
 	}
 	time.Sleep(during / 4) // until the queues are full

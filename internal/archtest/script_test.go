@@ -49,7 +49,7 @@ func runScript(t *testing.T, goCommand string) (string, error) {
 		programs["go"] = goCommand
 	}
 	for name, body := range programs {
-		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+body+"\n"), 0o755); err != nil { //nolint:gosec // a program has to be executable
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+body+"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -32,6 +32,7 @@ func request(t *testing.T, nc net.Conn, text string) (*http.Response, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_ = resp.Body.Close()
 	return resp, string(b)
 }
 
@@ -295,6 +296,7 @@ func TestLongHTTPLives(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				defer func() { _ = resp.Body.Close() }()
 				b, err := io.ReadAll(resp.Body)
 				if err != nil || !row.want(string(b)) {
 					t.Errorf("read %d bytes, %.100s, %v", len(b), b, err)
@@ -374,7 +376,7 @@ func TestAUnixSocketCanBeATrustedProxy(t *testing.T) {
 		t.Run(fmt.Sprint(trusted), func(t *testing.T) {
 			nanotest.Leaks(t)
 			w := newWorld(t, func(cfg *Config) { cfg.TrustUnix = trusted })
-			dir, err := os.MkdirTemp("", "nano") // short: a socket's path has at most 100 bytes
+			dir, err := os.MkdirTemp("", "nano") //nolint:usetesting // a socket's path has at most 100 bytes
 			if err != nil {
 				t.Fatal(err)
 			}

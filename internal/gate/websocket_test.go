@@ -209,6 +209,7 @@ func TestUpgradesThatAreRefused(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				_ = resp.Body.Close()
 				if resp.StatusCode != row.status {
 					t.Errorf("status %d, want %d", resp.StatusCode, row.status)
 				}
@@ -258,6 +259,7 @@ func TestSubprotocols(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				_ = resp.Body.Close()
 				if got := resp.Header.Get("Sec-Websocket-Protocol"); got != row.agreed || resp.StatusCode != http.StatusSwitchingProtocols {
 					t.Errorf("status %d, agreed on %q, want %q", resp.StatusCode, got, row.agreed)
 				}

@@ -271,7 +271,7 @@ func (w *silence) look() {
 	case quiet >= third:
 		s.ask = true
 		wake = s.unparkLocked()
-		w.due = s.heard.Add(third * (quiet/third + 1))
+		w.due = s.heard.Add(quiet - quiet%third + third)
 	default:
 		w.due = s.heard.Add(third)
 	}

@@ -22,7 +22,7 @@ var (
 // MaxNodeID is the largest node id: session ids have 16 bits for it. Package service has the same limit.
 const MaxNodeID = 1<<16 - 1
 
-// The list's values, as programs know them.
+// Member and the others are the list's values, as programs know them.
 type (
 	Member  = keeper.Member
 	State   = keeper.State

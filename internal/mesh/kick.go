@@ -53,11 +53,10 @@ func (n *Mesh) KickUser(uid int64, reason string) error {
 // kickHere kicks the sessions of a user that are at this gate, now or when the Binds by backends that came before it have run.
 func (n *Mesh) kickHere(uid int64, reason string) (found bool, err error) {
 	found = n.directory.kickAwaited(uid, reason) // first: one that runs now is found either way
-	var errs []error
 	for _, s := range n.users.Of(uid) {
-		errs, found = append(errs, s.Kick(reason)), true
+		err, found = errors.Join(err, s.Kick(reason)), true
 	}
-	return found, errors.Join(errs...)
+	return found, err
 }
 
 // takeKickUser kicks a user's sessions at this gate, and says whether there are any.

@@ -32,7 +32,6 @@ type asked struct {
 	ran     int64 // when its handler began; 0: it did not
 	settled int64 // when its answer came; 0: none yet
 	err     bool  // that was an error
-	lost    bool  // its connection ended before
 }
 
 // seen is one session of a node, its gate or a backend.

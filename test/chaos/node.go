@@ -123,11 +123,11 @@ func runNode(name, run, hub string) error {
 			v.push()
 		}
 	})
-	doors := ""
+	doors := []string{"serves"}
 	for _, a := range n.app.Addrs() {
-		doors += " " + a.String()
+		doors = append(doors, a.String())
 	}
-	n.tell("serves" + doors)
+	n.tell(strings.Join(doors, " "))
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		uid, kick := strings.CutPrefix(lines.Text(), "kick ")
 		if !kick {

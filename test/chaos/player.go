@@ -80,7 +80,8 @@ func (p *play) visit(gate *node, webSocket bool) (*visit, error) {
 		waiting: make(map[uint64]*open), pushes: make(map[string]int64), good: make(map[string]time.Time),
 	}
 	_ = c.SetReadDeadline(time.Now().Add(outcomeTime))
-	if err := c.Request(1, "Gate.Login", []byte(v.number)); err == nil {
+	err = c.Request(1, "Gate.Login", []byte(v.number))
+	if err == nil {
 		var m codec.View
 		if m, err = c.NextMessage(); err == nil && (m.ID != 1 || m.Err) {
 			err = fmt.Errorf("the login is answered with %q", m.Data)

@@ -98,7 +98,8 @@ func (h *hostile) cut(nc net.Conn) func() bool {
 // machine).
 func (h *hostile) ended(nc net.Conn, d time.Duration) error {
 	defer nc.Close()
-	defer h.cut(nc)()
+	stop := h.cut(nc)
+	defer stop()
 	begun := time.Now()
 	d += slack
 	_ = nc.SetReadDeadline(begun.Add(d))
@@ -135,7 +136,8 @@ func (h *hostile) trickle(nc net.Conn, b []byte, d time.Duration) error {
 // sip reads one byte a second until the connection ends, and wants that within d.
 func (h *hostile) sip(c *wire.Conn, d time.Duration) error {
 	defer c.Close()
-	defer h.cut(c)()
+	stop := h.cut(c)
+	defer stop()
 	var one [1]byte
 	for end := time.Now().Add(d + slack); time.Now().Before(end); {
 		_ = c.SetReadDeadline(end)

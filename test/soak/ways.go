@@ -295,7 +295,8 @@ func floods() []way {
 			if c == nil {
 				return nil
 			}
-			defer h.cut(c.Conn)()
+			stop := h.cut(c.Conn)
+			defer stop()
 			b := slices.Repeat(wire.Message(codec.Request, 7, "Wild.Echo", make([]byte, 1000)), 60)
 			for range 300 {
 				if c.Send(b) != nil { // it waits until the node gives up
