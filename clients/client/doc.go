@@ -59,8 +59,8 @@
 // read buffer. There is no ticker, and no timer a request: the server's silence
 // is a deadline on the connection, requests without a deadline of their own
 // share one timer. [Client.Start] needs no goroutine for each request in flight.
-// For thousands of clients in one program there is [Loop], which reads for all of
-// them.
+// A program of thousands of clients may bring an event loop that reads for all
+// of them: see [EventConn].
 //
 // What it does not do: no compression of what is sent, no HTTP proxies (bring a
 // dial function, [WithDialer]), no resuming of a session.

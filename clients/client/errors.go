@@ -29,8 +29,6 @@ var (
 	ErrSilent = errors.New("client: the server is silent")
 	// ErrOverflow: handlers did not keep up with the pushes; see WithPushQueue.
 	ErrOverflow = errors.New("client: too many pushes wait for their handlers")
-	// ErrLoopClosed: the Loop that reads was closed.
-	ErrLoopClosed = errors.New("client: the loop is closed")
 	// ErrProtocol: the server sent what no server should.
 	ErrProtocol = errors.New("client: protocol error")
 )

@@ -30,13 +30,13 @@ type link struct {
 	kept  keptDict // what the hello names; after the handshake what the next one may name
 	info  Info
 	ready chan struct{} // closed when the setup of a reconnection has returned; nil if there is none
-	loop  bool          // a loop reads
+	event EventConn     // reads itself; nil: the client reads
 
 	// What stands here belongs to the reader.
 	dec       codec.Decoder
 	armed     time.Time // when the deadline of reading was set
-	owing     bool      // in a loop's turn: the reader is to call dispatch
-	gathering bool      // in a loop's turn: corked was set
+	owing     bool      // in handle: it is to call dispatch
+	gathering bool      // in handle: corked was set
 
 	// What stands here is guarded by Client.mu.
 	online  bool // everybody may use it, unless dead
@@ -44,7 +44,7 @@ type link struct {
 	cause   error // why, if dead
 	closing bool  // nothing is sent any more; the connection ends when out is written
 	writing bool  // a goroutine writes
-	corked  bool  // what is sent waits for the end of a loop's turn
+	corked  bool  // what is sent waits for the end of handle
 	out     *[]byte
 	space   chan struct{} // closed when out was taken or the link has died; nil: nobody waits
 	flushed chan struct{} // closed when closing and all of out is written, or the link has died; nil: not closing
@@ -76,7 +76,7 @@ func (c *Client) sendLocked(l *link, add func(dst []byte) ([]byte, error)) error
 	if l.corked {
 		return nil
 	}
-	if before == 0 && !l.writing && (l.loop || len(c.pending) == 0) {
+	if before == 0 && !l.writing && (l.event != nil || len(c.pending) == 0) {
 		l.writeNowLocked()
 	}
 	c.writeLocked(l)
@@ -198,8 +198,8 @@ func (c *Client) fail(l *link, cause error) {
 
 // read handles what comes on l until its end, and returns the reason.
 func (c *Client) read(l *link) error {
-	if t, ok := l.t.(looped); ok {
-		return t.serve(c, l)
+	if l.event != nil {
+		return c.serve(l, l.event)
 	}
 	for {
 		p, err := c.next(l)

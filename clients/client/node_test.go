@@ -82,10 +82,9 @@ func dial(t testing.TB, url string, opts ...client.Option) *client.Client {
 func TestAgainstANode(t *testing.T) {
 	nanotest.Leaks(t)
 	certs := nanotest.NewTLS(t)
-	for _, name := range []string{"tcp", "tls", "ws", "wss", "tcp in a loop", "wss in a loop"} {
-		t.Run(name, func(t *testing.T) {
+	for _, scheme := range []string{"tcp", "tls", "ws", "wss"} {
+		t.Run(scheme, func(t *testing.T) {
 			nanotest.Leaks(t)
-			scheme, in, _ := strings.Cut(name, " ")
 			opts := []nano.Option{
 				nano.WithIsWebsocket(strings.HasPrefix(scheme, "ws")),
 				nano.WithGzip(200), nano.WithWriteDelay(time.Millisecond),
@@ -97,12 +96,8 @@ func TestAgainstANode(t *testing.T) {
 			app, _ := startNode(t, "127.0.0.1:0", opts...)
 			url := scheme + "://" + app.Addr().String()
 			secure := client.WithTLSConfig(certs.Client)
-			loop := client.WithLoop(nil)
-			if in != "" {
-				loop = withLoop(t, 0)
-			}
-			ann := dial(t, url, secure, loop, client.WithGzip(), client.WithBatch())
-			ben := dial(t, url, secure, loop)
+			ann := dial(t, url, secure, client.WithGzip(), client.WithBatch())
+			ben := dial(t, url, secure)
 			if strings.HasPrefix(scheme, "ws") && !slices.Equal(ann.Info().Accepted, []string{"error", "gzip", "batch"}) {
 				t.Errorf("accepted are %q", ann.Info().Accepted)
 			}
@@ -191,14 +186,9 @@ func closedOf(app *nano.App, n uint64) <-chan struct{} {
 
 // A deployment restarts servers while people play: clients must come back by themselves, with all they had.
 func TestServerRestart(t *testing.T) {
-	for _, name := range []string{"tcp", "ws", "tcp in a loop"} {
-		t.Run(name, func(t *testing.T) {
+	for _, scheme := range []string{"tcp", "ws"} {
+		t.Run(scheme, func(t *testing.T) {
 			nanotest.Leaks(t)
-			scheme, in, _ := strings.Cut(name, " ")
-			loop := client.WithLoop(nil)
-			if in != "" {
-				loop = withLoop(t, 0)
-			}
 			ws := nano.WithIsWebsocket(scheme == "ws")
 			app, end := startNode(t, "127.0.0.1:0", ws)
 			addr := app.Addr().String()
@@ -208,7 +198,7 @@ func TestServerRestart(t *testing.T) {
 			away := make(chan error, 100*clients)
 			all := make([]*client.Client, clients)
 			for i := range all {
-				all[i] = client.New(scheme+"://"+addr, quiet(), loop,
+				all[i] = client.New(scheme+"://"+addr, quiet(),
 					client.WithReconnect(client.Reconnect{Min: 5 * time.Millisecond, Max: 50 * time.Millisecond}),
 					client.WithAwayWait(nanotest.Patience),
 					client.WithStateHandler(func(ch client.Change) {

@@ -105,8 +105,8 @@ func (c *Client) open(ctx context.Context) (*link, error) {
 		t.close()
 		return nil, errorOf(ctx, err)
 	}
-	if t := c.cfg.loop.take(l.t); t != nil {
-		l.t, l.loop = t, true
+	if s, ok := t.(*stream); ok && s.event != nil {
+		l.event, s.buf = s.event, nil
 	}
 	return l, nil
 }

@@ -39,7 +39,6 @@ type config struct {
 	pushDrop    bool
 	dictionary  Dictionary
 
-	loop      *Loop
 	reconnect *Reconnect
 	setup     func(context.Context, *Client) error
 	onState   func(Change)
@@ -237,10 +236,6 @@ func WithSetup(fn func(ctx context.Context, c *Client) error) Option {
 // WithStateHandler sets who is told when the client goes online, is away and has ended. It is called in order with the
 // handlers of pushes, and on their goroutine.
 func WithStateHandler(fn func(Change)) Option { return func(c *config) { c.onState = fn } }
-
-// WithLoop has a loop read the connections, which many clients may share. It must live for longer than they do.
-// Default, and with nil: a goroutine for each connection.
-func WithLoop(lp *Loop) Option { return func(c *config) { c.loop = lp } }
 
 // WithTrace sets who sees every packet, sent or received, as it is encoded or decoded. The body is borrowed for the
 // call. fn is called from several goroutines, under the client's lock for what is sent: it must be quick and must not

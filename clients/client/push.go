@@ -175,7 +175,7 @@ func (c *Client) push(l *link, v codec.View) error {
 	b := q.openLocked()
 	it.off, it.len = len(b.data), len(v.Data)
 	b.data = append(b.data, v.Data...)
-	if l.loop && !q.running { // the loop has them handled at the end of its turn
+	if l.event != nil && !q.running { // handle calls the handlers at its end
 		q.running, l.owing = true, true
 	}
 	c.putLocked(it)

@@ -279,7 +279,7 @@ func (c *Client) answer(l *link, v codec.View) {
 	c.mu.Lock()
 	k := c.pending[v.ID]
 	delete(c.pending, v.ID)
-	if l.loop && k != nil && k.fn != nil {
+	if l.event != nil && k != nil && k.fn != nil {
 		l.corkLocked()
 	}
 	c.mu.Unlock()

@@ -30,21 +30,27 @@ const readBuffer = 4 << 10
 
 // stream is TCP, with TLS on top or not.
 type stream struct {
-	nc  net.Conn
-	buf []byte
-	now *rawWriter // nil: there is only nc
+	nc    net.Conn
+	event EventConn // nc, if it is one; nil: it is not
+	buf   []byte
+	raw   *rawWriter // nil: there is only nc
 }
 
 func newStream(nc net.Conn) *stream {
-	return &stream{nc: nc, buf: make([]byte, readBuffer), now: newRawWriter(nc)}
+	s := &stream{nc: nc, buf: make([]byte, readBuffer), raw: newRawWriter(nc)}
+	s.event, _ = nc.(EventConn)
+	return s
 }
 
 // writeNow writes what can be written without waiting, and returns how much that was. Nobody else writes meanwhile.
 func (s *stream) writeNow(b []byte) int {
-	if s.now == nil {
-		return 0
+	switch {
+	case s.event != nil:
+		return s.event.TryWrite(b)
+	case s.raw != nil:
+		return s.raw.write(b)
 	}
-	return s.now.write(b)
+	return 0
 }
 
 func (s *stream) read() ([]byte, error) {

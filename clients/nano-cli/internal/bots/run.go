@@ -5,11 +5,13 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/lonng/nano/clients/client"
+	"github.com/lonng/nano/clients/nano-cli/internal/bots/loop"
 )
 
 // maxDials is how many connections are being opened at the same time.
@@ -65,16 +67,19 @@ func (rn *Runner) Run(ctx context.Context) (*Report, error) {
 	n := max(1, runtime.GOMAXPROCS(0)/2) // what these do is quick; with fewer, each finds more to do when it is woken
 	r.pacers, end = newPacers(n)
 	defer end()
-	loop := client.NewLoop(n) // the workers' answers and the pushes wait for nothing
-	defer loop.Close()
+	events := loop.New(n) // the workers' answers and the pushes wait for nothing
+	defer events.Close()
 	begin := r.spent()
-	r.opts = append([]client.Option{
+	r.opts = []client.Option{
 		client.WithName("nano-bots", "1"),
 		client.WithConnectTimeout(time.Duration(p.Timeout)),
 		client.WithRequestTimeout(time.Duration(p.Timeout)),
 		client.WithSlog(slog.New(slog.DiscardHandler)),
-		client.WithLoop(loop),
-	}, rn.Options...)
+	}
+	if strings.HasPrefix(p.URL, "tcp:") {
+		r.opts = append(r.opts, client.WithDialer(events.Dial))
+	}
+	r.opts = append(r.opts, rn.Options...)
 
 	watched := make(chan struct{})
 	over := make(chan struct{})

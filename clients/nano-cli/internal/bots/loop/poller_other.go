@@ -1,10 +1,10 @@
 //go:build !linux
 
-package client
+package loop
 
 import "net"
 
-// poller is not to be had here.
+// poller does not exist here.
 type poller struct{}
 
 func newPoller() *poller { return nil }
@@ -13,4 +13,4 @@ func (*poller) run() {}
 
 func (*poller) stop() {}
 
-func (*poller) take(net.Conn) transport { return nil }
+func (*poller) take(nc net.Conn) net.Conn { return nc }
