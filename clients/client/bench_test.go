@@ -10,7 +10,8 @@ import (
 	"github.com/lonng/nano/codec"
 )
 
-// BenchmarkRequest is the client's own share of a request: its server is a loop over TCP that knows nothing.
+// BenchmarkRequest is the client's own share of a request: its server is a loop over TCP that knows
+// nothing.
 func BenchmarkRequest(b *testing.B) {
 	addr := echo(b)
 	c, err := client.Dial(ctx, "tcp://"+addr)
@@ -60,7 +61,8 @@ func BenchmarkIdle(b *testing.B) {
 			}
 			runtime.GC()
 			runtime.ReadMemStats(&after)
-			// The server of this benchmark has one goroutine a connection too, with a buffer of 512 bytes.
+			// The server of this benchmark has one goroutine a connection too, with a buffer of 512
+			// bytes.
 			b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/float64(n)-1, "goroutines/conn")
 			b.ReportMetric(float64(after.HeapInuse+after.StackInuse-before.HeapInuse-before.StackInuse)/float64(n), "B/conn")
 			for _, c := range all {

@@ -2,21 +2,25 @@ package client
 
 import "sync"
 
-// Overflow says what happens to a push for whose channel there is no room.
+// Overflow says what happens to a push for which a channel has no room.
 type Overflow int
 
 const (
-	// Wait waits for room. All handlers wait meanwhile, and then WithPushQueue's bound applies.
+	// Wait waits for room. All handlers wait meanwhile, within the bound of WithPushQueue.
 	Wait Overflow = iota
-	// DropNewest drops the push that does not fit, and counts it in Stats.
+	// DropNewest drops the push that has no room, and counts it in Stats.
 	DropNewest
-	// DropOldest drops what has waited longest in the channel, and counts it in Stats: the channel holds the latest.
+	// DropOldest drops the push that has been in the channel for longest, and counts it in Stats.
+	// So the channel holds the latest ones.
 	DropOldest
 )
 
-// Channel gives the decoded pushes of a route to a channel that holds size of them, at least 1, and the overflow policy
-// says what becomes of those that do not fit. The channel is closed by stop, or when the client has ended and its last
-// push was taken; with Wait, a client that ends by itself stays until then, or until Close.
+// Channel returns a channel of the decoded pushes of a route. It holds size of them, at least 1;
+// overflow says what happens to a push that does not fit.
+//
+// The channel is closed by stop, or when the client has ended and the channel has got the last
+// push. With Wait, a client that ends by itself waits for the reader of the channel until then, or
+// until Close.
 func Channel[T any](c *Client, route string, size int, overflow Overflow) (pushes <-chan *T, stop func()) {
 	f := &feed[T]{
 		client:   c,
@@ -28,7 +32,7 @@ func Channel[T any](c *Client, route string, size int, overflow Overflow) (pushe
 	return f.ch, remove
 }
 
-// feed is a channel with who sends on it.
+// feed is a channel and what is needed to send on it.
 type feed[T any] struct {
 	client   *Client
 	overflow Overflow

@@ -12,21 +12,22 @@ import (
 	"github.com/lonng/nano/codec"
 )
 
-// closeWait is how long Close waits for the server to take what is queued and to close its side.
+// closeWait bounds how long the end of a client waits for the server to take what is queued and to
+// close its side.
 const closeWait = 2 * time.Second
 
-// State is where a client is in its life.
+// State is a phase of a client's life.
 type State int
 
 // The states of a client.
 const (
 	Idle   State = iota // not connected yet
-	Online              // connected, and set up
-	Away                // the connection is lost and the next one is not there
-	Closed              // the end
+	Online              // connected and set up
+	Away                // the connection is lost, and the next one is not there yet
+	Closed              // ended for good
 )
 
-// String names the state.
+// String returns the state's name.
 func (s State) String() string {
 	switch s {
 	case Idle:
@@ -41,35 +42,37 @@ func (s State) String() string {
 	return fmt.Sprintf("State(%d)", int(s))
 }
 
-// Change is one step in a client's life.
+// Change is one step in a client's life, as the function of [WithStateHandler] gets it.
 type Change struct {
 	State State
-	// Err is why the connection or the last attempt ended (Away), or the client (Closed).
+	// Err says why: with Away, why the connection or the last attempt ended; with Closed, why the
+	// client ended.
 	Err error
-	// Attempt is, when Away, which attempt comes next, counted from 1, and In how long until then.
+	// With Away, Attempt counts the next attempt to connect, from 1, and In says how long it waits.
 	Attempt int
 	In      time.Duration
 }
 
-// Info is what the server told in the handshake.
+// Info is what the server said in the handshake.
 type Info struct {
-	Heartbeat  time.Duration // 0: the server has none
-	ServerTime time.Time     // of the handshake, in whole seconds
-	Accepted   []string      // of "error", "gzip" and "batch", what the server uses
-	Sys, User  json.RawMessage
-	Routes     int // size of the dictionary
-	MaxPacket  int // bytes that the body of a packet may have that is sent
+	Heartbeat  time.Duration   // the interval; 0: the server sends none
+	ServerTime time.Time       // at the handshake, in whole seconds
+	Accepted   []string        // those of "error", "gzip" and "batch" that the server uses
+	Sys, User  json.RawMessage // as they came
+	Routes     int             // how many the dictionary has
+	MaxPacket  int             // bytes that the body of a packet to the server may have
 }
 
-// Dictionary is a server's routes and the codes that stand for them, under the version that the server gave it. As
-// JSON it can be stored.
+// Dictionary holds a server's routes and the codes that stand for them on the wire, under the
+// version that the server gave it. A program can store it as JSON.
 type Dictionary struct {
 	Version string            `json:"version"`
 	Routes  map[string]uint16 `json:"routes"`
 }
 
-// Client is one session with a server, or with reconnection one after the other. All its methods may be called from
-// any goroutine, handlers too.
+// Client is a connection to a server with a session on it; with [WithReconnect], one connection and
+// session after the other. Any goroutine may call its methods at any time. Handlers may, too,
+// except for [Client.Shutdown].
 type Client struct {
 	cfg    config
 	to     target
@@ -98,7 +101,7 @@ type Client struct {
 	frees      int
 	sweeper    *time.Timer // ends requests that took too long; a share of wg while armed
 	armed      bool
-	linger     *time.Timer // ends a Close that takes too long; a share of wg until it has fired or is stopped
+	linger     *time.Timer // cuts a slow end; a share of wg until it has fired or is stopped
 
 	wg sync.WaitGroup // what run waits for: writers and timers
 
@@ -117,19 +120,20 @@ type counters struct {
 	connects, bytesIn, bytesOut, packetsIn, packetsOut, pushes, dropped, unhandled atomic.Uint64
 }
 
-// Stats are a client's figures since it was made.
+// Stats counts what a client has done since it was made.
 type Stats struct {
 	Connects              uint64 // connections that went online
 	PacketsIn, PacketsOut uint64
 	BytesIn, BytesOut     uint64 // of packets, without what TLS and WebSocket add
-	Pushes                uint64 // that came
-	Dropped               uint64 // pushes that did not fit: the queue with WithPushDrop, or a channel
-	Unhandled             uint64 // pushes that nobody had asked for
+	Pushes                uint64 // that arrived
+	Dropped               uint64 // pushes without room in the queue (WithPushDrop) or in a channel
+	Unhandled             uint64 // pushes of routes that nothing was registered for
 }
 
-// New makes a client of the server at url (tcp, tls, ws or wss, host, port, and for WebSockets a path) that is not
-// connected yet. What is wrong with url or the options is an error of Connect. A client that was never connected needs
-// no Close.
+// New makes a client of the server at url, and does not connect it yet. The url has a scheme (tcp,
+// tls, ws or wss), a host, a port (for tcp and tls), and for WebSockets a path. [Client.Connect]
+// returns the error of a url or an option that makes no sense. A client that was never connected
+// needs no Close.
 func New(url string, opts ...Option) *Client {
 	c := &Client{cfg: makeConfig(opts), done: make(chan struct{})}
 	c.dispatching = c.dispatch
@@ -147,7 +151,7 @@ func New(url string, opts ...Option) *Client {
 	return c
 }
 
-// Dial makes a client and connects it.
+// Dial makes a client with [New] and connects it with [Client.Connect].
 func Dial(ctx context.Context, url string, opts ...Option) (*Client, error) {
 	c := New(url, opts...)
 	if err := c.Connect(ctx); err != nil {
@@ -157,9 +161,12 @@ func Dial(ctx context.Context, url string, opts ...Option) (*Client, error) {
 	return c, nil
 }
 
-// Connect connects, shakes hands and sets up, once: reconnection begins after this has been successful. After an error
-// it may be called again. ctx is for the connecting only. Errors: *RefusedError, *KickError, what dialing or the setup
-// returned, ctx's, ErrConnected, ErrClosed.
+// Connect connects, shakes hands and runs the setup. It succeeds once; after that, [WithReconnect]
+// makes new connections. After an error it may be called again. ctx bounds the connecting, not the
+// life of the connection.
+//
+// The errors are *RefusedError, *KickError, those of the dialer and of the setup, that of ctx,
+// ErrConnected, and ErrClosed.
 func (c *Client) Connect(ctx context.Context) error {
 	if c.cfg.err != nil {
 		return c.cfg.err
@@ -215,12 +222,14 @@ func (c *Client) Connect(ctx context.Context) error {
 	return err
 }
 
-// Close ends the client. What was sent before goes out first: Close returns when the connection has taken it, or cuts the
-// connection after 2 seconds. Requests in flight fail with [ErrClosed]. No handler is called any more, but the state
-// handler for the last time.
+// Close ends the client. What was sent before goes out first: Close returns when the connection has
+// taken it, or cuts the connection after 2 seconds. Requests in flight fail with [ErrClosed]. A
+// handler that runs comes to its end; no other is called any more, but the state handler, which is
+// told of the end.
 //
-// Close does not wait for handlers, nor for the server to close its side: [Client.Shutdown] and [Client.Done] do. So any
-// function may call it, handlers of this client too, and any number of times. It returns nil.
+// Close does not wait for handlers, nor for the server to close its side: [Client.Shutdown] and
+// [Client.Done] do. So any function may call it, handlers of this client too, and any number of
+// times. It returns nil.
 func (c *Client) Close() error {
 	if flushed := c.beginClose(); flushed != nil {
 		<-flushed
@@ -228,13 +237,13 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Shutdown ends the client as [Client.Close] does, and waits until nothing of it runs any more: the server has taken what
-// was sent and has closed its side, for which it has 2 seconds, and the last handler has returned. If ctx ends before,
-// Shutdown returns the error of ctx, and the client ends without being waited for. A client that has ended already gives
-// nil.
+// Shutdown ends the client as [Client.Close] does, and waits until nothing of it runs any more: the
+// server has taken what was sent and has closed its side, for which it has 2 seconds, and the last
+// handler has returned. If ctx ends before, Shutdown returns the error of ctx, and the client ends
+// without being waited for. If the client has ended already, Shutdown returns nil.
 //
-// What the client itself calls must not call Shutdown, as it would wait for its own end: handlers, the functions of
-// [Client.Start], the setup, the dialer. They call Close.
+// Functions that the client calls must not call Shutdown, because it would wait for them: handlers,
+// functions of [Client.Start], the setup, the dialer. They call Close.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.beginClose()
 	select {
@@ -250,7 +259,8 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	}
 }
 
-// beginClose begins the end. The channel, if there is one, is closed when what was sent has gone out.
+// beginClose begins the end. The channel, if there is one, is closed when what was sent has gone
+// out.
 func (c *Client) beginClose() (flushed <-chan struct{}) {
 	c.mu.Lock()
 	first := !c.closing
@@ -278,33 +288,36 @@ func (c *Client) beginClose() (flushed <-chan struct{}) {
 	return flushed
 }
 
-// Done returns a channel that is closed when the client has ended and its last handler has returned.
+// Done returns a channel that is closed when the client has ended and its last handler has
+// returned.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// Err returns why the client has ended: ErrClosed after Close, a *KickError, what happened to the connection. While it
-// is away, it is why. Else it is nil.
+// Err returns why the client has ended: ErrClosed after Close, a *KickError, or the error of the
+// connection. While the client is away, it returns why the connection was lost. Otherwise it
+// returns nil.
 func (c *Client) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
 }
 
-// State returns where the client is in its life.
+// State returns the phase that the client is in.
 func (c *Client) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state
 }
 
-// Info returns what the server told in the last handshake. Its parts must not be changed.
+// Info returns what the server said in the last handshake. The caller must not change its parts.
 func (c *Client) Info() Info {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.info
 }
 
-// Dictionary returns the server's dictionary if it has given one with a version, which nodes of this framework do: to be
-// given to other clients of the same servers with [WithDictionary]. Without, the Version is empty.
+// Dictionary returns the server's dictionary, for other clients of the same servers: see
+// [WithDictionary]. Its Version is empty if the server gave it none; nodes of this framework give
+// one.
 func (c *Client) Dictionary() Dictionary {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -314,7 +327,7 @@ func (c *Client) Dictionary() Dictionary {
 	return Dictionary{c.kept.version, c.kept.dict.Map()}
 }
 
-// Stats returns the figures of this moment.
+// Stats returns the counts so far.
 func (c *Client) Stats() Stats {
 	s := &c.stats
 	return Stats{
@@ -325,7 +338,8 @@ func (c *Client) Stats() Stats {
 	}
 }
 
-// run reads one connection after the other. It is the one goroutine that a client always has.
+// run reads one connection after the other. It is the one goroutine that a connected client always
+// has.
 func (c *Client) run(l *link, ran chan<- struct{}) {
 	defer close(ran)
 	var cause error
@@ -362,9 +376,9 @@ func (c *Client) onlineLocked(l *link) error {
 	return nil
 }
 
-// down takes l away after its reader has stopped. It returns why, whether to connect again, and whether run is over
-// because this was a Connect that failed.
-func (c *Client) down(l *link, cause error) (_ error, again, ended bool) { //nolint:revive,staticcheck // why comes first: the rest says what to do about it
+// down takes l away after its reader has stopped. It returns why, whether to connect again, and
+// whether run is over because this was a Connect that failed.
+func (c *Client) down(l *link, cause error) (_ error, again, ended bool) { //nolint:revive,staticcheck // why comes first
 	c.fail(l, cause)
 	if l.ready != nil { // the setup, whose context has ended
 		<-l.ready
@@ -434,7 +448,7 @@ func (c *Client) setStateLocked(ch Change) {
 	}
 }
 
-// changedLocked lets those look again who wait for a connection.
+// changedLocked wakes those who wait for a connection, so that they look again.
 func (c *Client) changedLocked() {
 	if c.gate != nil {
 		close(c.gate)
@@ -442,7 +456,7 @@ func (c *Client) changedLocked() {
 	}
 }
 
-// errorOf prefers the context's reason to what it has caused.
+// errorOf puts the error of ctx before err, which it has caused.
 func errorOf(ctx context.Context, err error) error {
 	if e := ctx.Err(); e != nil && !errors.Is(err, e) {
 		return fmt.Errorf("%w (%w)", e, err)

@@ -13,8 +13,8 @@ import (
 	app "github.com/lonng/nano/clients/client/testdata/app/client"
 )
 
-// What a program has sent before Close must be on its way when Close returns, whichever function calls it: a program that
-// ends after it would lose its last words.
+// What a program has sent before Close must be on its way when Close returns, whichever function
+// calls it: a program that ends after it would lose its last words.
 func TestCloseHasFlushed(t *testing.T) {
 	for _, from := range []string{
 		"main", "an application's client.Client",
@@ -87,7 +87,8 @@ func TestCloseHasFlushed(t *testing.T) {
 	}
 }
 
-// A handler may wait for what the caller of Close holds: with a Close that waits for handlers, both wait for ever.
+// A handler may wait for what the caller of Close holds: with a Close that waits for handlers, both
+// wait for ever.
 func TestCloseDoesNotWaitForHandlers(t *testing.T) {
 	t.Run("a lock", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -134,7 +135,8 @@ func TestCloseDoesNotWaitForHandlers(t *testing.T) {
 	})
 }
 
-// After Shutdown nothing of the client runs any more: only then may a program take down what its handlers use.
+// After Shutdown nothing of the client runs any more: only then may a program take down what its
+// handlers use.
 func TestShutdownWaitsForHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)

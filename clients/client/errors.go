@@ -9,31 +9,34 @@ import (
 	"github.com/lonng/nano/serialize"
 )
 
-// The errors of this package; compare with errors.Is, they come wrapped.
+// The errors of this package. They come wrapped: compare with errors.Is.
 var (
-	// ErrClosed: the client has ended, by Close or for the reason that Err tells and that is wrapped beside it.
+	// ErrClosed: the client has ended, by Close or for the reason that Err returns, which is
+	// wrapped beside it.
 	ErrClosed = errors.New("client: closed")
-	// ErrNotConnected: Connect was not called, or failed.
+	// ErrNotConnected: Connect was not called, or it failed.
 	ErrNotConnected = errors.New("client: not connected")
-	// ErrConnected: Connect was called while or after another call of it was successful.
+	// ErrConnected: Connect was called during or after a call that was successful.
 	ErrConnected = errors.New("client: connected already")
-	// ErrLost: the connection ended while the request was in flight. The server may have run it or not.
+	// ErrLost: the connection ended while the request was in flight. The server may have run it or
+	// not.
 	ErrLost = errors.New("client: connection lost")
 	// ErrAway: there was no connection, and none came within the time of WithAwayWait.
 	ErrAway = errors.New("client: away")
 	// ErrBusy: too much waits to be written, and Start does not wait.
 	ErrBusy = errors.New("client: busy")
-	// ErrTimeout: no answer within the time of WithRequestTimeout. It is a context.DeadlineExceeded too.
+	// ErrTimeout: no answer came within the time of WithRequestTimeout. It is a
+	// context.DeadlineExceeded, too.
 	ErrTimeout = fmt.Errorf("client: no answer in time: %w", context.DeadlineExceeded)
 	// ErrSilent: nothing came from the server for two of its heartbeat intervals.
 	ErrSilent = errors.New("client: the server is silent")
 	// ErrOverflow: handlers did not keep up with the pushes; see WithPushQueue.
 	ErrOverflow = errors.New("client: too many pushes wait for their handlers")
-	// ErrProtocol: the server sent what no server should.
+	// ErrProtocol: the server sent what no server should send.
 	ErrProtocol = errors.New("client: protocol error")
 )
 
-// Codes that servers of this framework use in errors. An application has others of its own.
+// Codes of errors that servers of this framework send. An application adds its own.
 const (
 	CodeNotFound        = "not_found"
 	CodeInvalid         = "invalid_argument"
@@ -64,7 +67,7 @@ func (e *Error) Error() string {
 	return e.Code + ": " + e.Message
 }
 
-// CodeOf returns the code of the *Error in err's chain, empty if there is none.
+// CodeOf returns the code of the *Error in err's chain, or an empty string if there is none.
 func CodeOf(err error) string {
 	var e *Error
 	if errors.As(err, &e) {
@@ -73,7 +76,7 @@ func CodeOf(err error) string {
 	return ""
 }
 
-// KickError says that the server has ended the session, and why.
+// KickError says that the server ended the session, and why.
 type KickError struct {
 	Reason string // as the server gave it; empty if it gave none
 }
@@ -81,18 +84,18 @@ type KickError struct {
 // Error returns the reason.
 func (e *KickError) Error() string { return "client: kicked: " + e.Reason }
 
-// RefusedError says that the server has refused the handshake.
+// RefusedError says that the server refused the handshake.
 type RefusedError struct {
-	Code   int // 500: the handshake failed; 501: the client is too old; others are the application's
+	Code   int // 500: the handshake failed; 501: the client is too old; others: the application's
 	Reason string
 }
 
-// Error returns code and reason.
+// Error returns the code and the reason.
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("client: handshake refused with code %d: %s", e.Code, e.Reason)
 }
 
-// failure reads the payload of an error response: JSON, or what the serializer makes of it.
+// failure reads the payload of an error response, as JSON or in the format of the serializer.
 func failure(payload []byte, s serialize.Serializer) *Error {
 	e := &Error{Payload: append([]byte(nil), payload...)}
 	var said struct {

@@ -5,24 +5,27 @@ import (
 	"net"
 )
 
-// EventConn is a connection that reads itself, for programs that are thousands of users at once: one event loop, such as
-// one with epoll, reads all of their connections, and no goroutine waits in a read for each. A client uses it when its
-// dialer ([WithDialer]) returns one for a tcp address. Below TLS and WebSockets it is a net.Conn like others.
+// EventConn is a connection that reads itself, for programs that are thousands of users at once:
+// one event loop, such as one with epoll, reads all of their connections, and no goroutine waits in
+// a read for each. A client uses it when its dialer ([WithDialer]) returns one for a tcp address.
+// Below TLS and WebSockets it is a net.Conn like others.
 //
-// During the handshake the client calls Read and Write as usual, and then Serve once. All that comes of the bytes happens
-// in the calls of Serve's function, on the goroutine of the loop: functions of [Client.Start], handlers of pushes. They
-// must be quick, and must wait for nothing that the loop reads. What they send to their own server is written once, when
-// they have returned. The methods may be called from any goroutine at the same time, but there is one Write at a time.
+// During the handshake the client calls Read and Write as usual, and then Serve once. All that
+// comes of the bytes happens in the calls of Serve's function, on the goroutine of the loop:
+// functions of [Client.Start], handlers of pushes. They must be quick, and must wait for nothing
+// that the loop reads. What they send to their own server is written once, when they have returned.
+// The methods may be called from any goroutine at the same time, but there is one Write at a time.
 type EventConn interface {
 	net.Conn
 
-	// Serve calls handle with the bytes that come, in order and one call at a time. It returns the error of handle, or
-	// why reading has ended: io.EOF, or os.ErrDeadlineExceeded at the time of SetReadDeadline. There is no call of handle
-	// after that. The bytes belong to the connection again when handle has returned.
+	// Serve calls handle with the bytes that come, in order and one call at a time. It returns the
+	// error of handle, or why reading has ended: io.EOF, or os.ErrDeadlineExceeded at the time of
+	// SetReadDeadline. There is no call of handle after that. The bytes belong to the connection
+	// again when handle has returned.
 	Serve(handle func(data []byte) error) error
 
-	// TryWrite writes as much of data as the connection takes without waiting, and returns how much that was. It is not
-	// called during a Write. An error is not told: the next Write returns it.
+	// TryWrite writes as much of data as the connection takes without waiting, and returns how much
+	// that was. It is not called during a Write. An error is not told: the next Write returns it.
 	TryWrite(data []byte) int
 }
 

@@ -67,8 +67,9 @@ func (s *server) events(e *eventConn) client.Option {
 	})
 }
 
-// What answers and pushes make a client send goes out together: a system call for each would be most of the cost of a load
-// test. And all of it happens on the loop, or thousands of clients need thousands of goroutines.
+// What answers and pushes make a client send goes out together: a system call for each would be
+// most of the cost of a load test. And all of it happens on the loop, or thousands of clients need
+// thousands of goroutines.
 func TestEventsAreHandledInTheLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)

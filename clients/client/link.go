@@ -29,7 +29,7 @@ type link struct {
 	dict  *codec.Dictionary
 	kept  keptDict // what the hello names; after the handshake what the next one may name
 	info  Info
-	ready chan struct{} // closed when the setup of a reconnection has returned; nil if there is none
+	ready chan struct{} // closed when the setup of a reconnection has returned; nil: there is none
 	event EventConn     // reads itself; nil: the client reads
 
 	// What stands here belongs to the reader.
@@ -47,7 +47,7 @@ type link struct {
 	corked  bool  // what is sent waits for the end of handle
 	out     *[]byte
 	space   chan struct{} // closed when out was taken or the link has died; nil: nobody waits
-	flushed chan struct{} // closed when closing and all of out is written, or the link has died; nil: not closing
+	flushed chan struct{} // closed when a closing link has written all, or has died; nil: it is not closing
 	since   time.Time     // when it went online
 	cancel  func()        // ends the setup's context
 }
@@ -61,7 +61,7 @@ func putBuffer(b *[]byte) {
 	}
 }
 
-// sendLocked queues what add appends and sees that it is written. The bytes of one call stay together.
+// sendLocked queues what add appends, and starts to write it. The bytes of one call stay together.
 func (c *Client) sendLocked(l *link, add func(dst []byte) ([]byte, error)) error {
 	if l.out == nil {
 		l.out = buffers.Get().(*[]byte)
@@ -83,8 +83,8 @@ func (c *Client) sendLocked(l *link, add func(dst []byte) ([]byte, error)) error
 	return nil
 }
 
-// writeNowLocked writes what the socket takes at once. A lone message needs no goroutine then; one of many is better
-// off waiting for it, and going out with the others.
+// writeNowLocked writes what the socket takes at once. A message alone needs no goroutine then; one
+// of many had better wait for it, and go out with the others.
 func (l *link) writeNowLocked() {
 	t, ok := l.t.(interface{ writeNow(b []byte) int })
 	if !ok || l.dead {
@@ -99,7 +99,7 @@ func (l *link) writeNowLocked() {
 	l.out = nil
 }
 
-// roomLocked tells whether more may be queued.
+// roomLocked reports whether more may be queued.
 func (l *link) roomLocked() bool { return l.out == nil || len(*l.out) < maxQueued }
 
 // countOut counts and traces one packet.
@@ -111,8 +111,9 @@ func (c *Client) countOut(packet []byte) {
 	}
 }
 
-// writeLocked has somebody write. The goroutine lives as long as there is something to write, so that nobody who sends
-// waits for the network, and what is sent meanwhile goes out in one write.
+// writeLocked starts a goroutine that writes, if none does. It lives as long as there is something
+// to write, so that senders do not wait for the network, and what is sent meanwhile goes out in one
+// write.
 func (c *Client) writeLocked(l *link) {
 	if !l.writing && !l.dead && (l.out != nil || l.closing) {
 		l.writing = true
@@ -147,7 +148,7 @@ func (c *Client) write(l *link) {
 	}
 }
 
-// flushedLocked tells those who close l that nothing more goes out.
+// flushedLocked wakes those who close l: nothing more goes out.
 func (l *link) flushedLocked() {
 	if l.flushed != nil {
 		close(l.flushed)
@@ -155,7 +156,7 @@ func (l *link) flushedLocked() {
 	}
 }
 
-// spaceLocked lets those go on who wait for room.
+// spaceLocked wakes those who wait for room.
 func (l *link) spaceLocked() {
 	if l.space != nil {
 		close(l.space)
@@ -212,7 +213,7 @@ func (c *Client) read(l *link) error {
 	}
 }
 
-// next returns the next packet. Its body is borrowed until the call after.
+// next returns the next packet. Its body is valid until the next call.
 func (c *Client) next(l *link) (codec.Packet, error) {
 	for {
 		p, ok, err := c.decoded(l)
@@ -244,8 +245,8 @@ func (c *Client) decoded(l *link) (codec.Packet, bool, error) {
 	return p, ok, nil
 }
 
-// watchSilence moves the deadline of reading on, but not on each read: a server is found silent two intervals to two
-// and an eighth after its last sign of life.
+// watchSilence moves the deadline of reading on, but not on each read: a server is found silent two
+// intervals to two and an eighth after its last sign of life.
 func (l *link) watchSilence() {
 	beat := l.info.Heartbeat
 	if beat == 0 {
@@ -294,7 +295,7 @@ func (c *Client) receive(l *link, p codec.Packet) error {
 	return nil // handshakes, and what only clients send: nothing that could be done about it
 }
 
-// usableForLocked tells whether a message sent with ctx may go over l.
+// usableForLocked reports whether a message that is sent with ctx may go over l.
 func (l *link) usableForLocked(ctx context.Context) bool {
 	if l == nil || l.dead || l.closing {
 		return false

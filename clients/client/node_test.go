@@ -184,7 +184,8 @@ func closedOf(app *nano.App, n uint64) <-chan struct{} {
 	return done
 }
 
-// A deployment restarts servers while people play: clients must come back by themselves, with all they had.
+// A deployment restarts servers while people play: clients must come back by themselves, with all
+// they had.
 func TestServerRestart(t *testing.T) {
 	for _, scheme := range []string{"tcp", "ws"} {
 		t.Run(scheme, func(t *testing.T) {

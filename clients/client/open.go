@@ -26,23 +26,23 @@ type target struct {
 func parseTarget(s string) (target, error) {
 	u, err := url.Parse(s)
 	if err != nil {
-		return target{}, fmt.Errorf("client: %w", err)
+		return target{}, fmt.Errorf("client: server address: %w", err)
 	}
 	t := target{scheme: u.Scheme, addr: u.Host, host: u.Hostname(), url: s}
 	switch u.Scheme {
 	case "tcp", "tls":
 		if u.Port() == "" {
-			return t, fmt.Errorf("client: %q has no port", s)
+			return t, fmt.Errorf("client: server address %q has no port, as in tcp://127.0.0.1:3250", s)
 		}
 	case "ws", "wss":
 	default:
-		return t, fmt.Errorf("client: %q does not begin with tcp://, tls://, ws:// or wss://", s)
+		return t, fmt.Errorf("client: server address %q does not begin with tcp://, tls://, ws:// or wss://", s)
 	}
 	if t.host == "" {
-		return t, fmt.Errorf("client: %q has no host", s)
+		return t, fmt.Errorf("client: server address %q has no host", s)
 	}
 	if u.User != nil {
-		return t, errors.New("client: an address cannot carry a user; see WithUser and WithHeader")
+		return t, errors.New("client: a server address cannot carry a user: use WithUser or WithHeader")
 	}
 	return t, nil
 }
@@ -66,7 +66,8 @@ func (c *Client) open(ctx context.Context) (*link, error) {
 		return nil, err
 	}
 
-	// Whatever is under way ends with ctx because its connection is closed.
+	// A connection that is being made is closed when ctx ends, so that whatever waits for it ends,
+	// too.
 	release := func() bool { return true }
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		nc, err := c.cfg.dial(ctx, network, addr)
@@ -155,7 +156,7 @@ func (c *Client) transport(ctx context.Context, dial DialFunc) (transport, error
 	}
 }
 
-// hello is the handshake's packet.
+// hello returns the packet of the handshake.
 func (c *Client) hello(user any, dictVersion string) ([]byte, error) {
 	type sys struct {
 		Type        string   `json:"type"`
@@ -177,7 +178,7 @@ func (c *Client) hello(user any, dictVersion string) ([]byte, error) {
 	return packet, nil
 }
 
-// handshake introduces the client and takes over what the server says.
+// handshake introduces the client, and keeps what the server says.
 func (c *Client) handshake(l *link, hello []byte) error {
 	deadline := time.Now().Add(c.cfg.connectTimeout)
 	c.countOut(hello)
@@ -209,7 +210,7 @@ func (c *Client) handshake(l *link, hello []byte) error {
 	return nil
 }
 
-// maxHeartbeat is the longest interval that is taken for one.
+// maxHeartbeat is the longest interval that the client takes from a server.
 const maxHeartbeat = 24 * time.Hour
 
 // welcome reads the answer to a handshake.

@@ -14,10 +14,12 @@ import (
 	"github.com/lonng/nano/serialize/json"
 )
 
-// Option sets something of a client. What does not make sense is an error of Connect.
+// Option sets something of a client. [Client.Connect] returns the error of an option that makes no
+// sense.
 type Option func(*config)
 
-// DialFunc makes the connection under everything else; network is always "tcp", and addr is host:port of the URL.
+// DialFunc makes the connection under everything else. network is always "tcp", and addr is
+// host:port of the URL.
 type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
 type config struct {
@@ -81,7 +83,7 @@ func (c *config) complain(format string, a ...any) {
 // positive reports whether a time may be set.
 func (c *config) positive(option string, d time.Duration) bool {
 	if d <= 0 {
-		c.complain("%s: %v is not positive", option, d)
+		c.complain("%s(%v): the time must be positive", option, d)
 	}
 	return d > 0
 }
@@ -90,59 +92,66 @@ func (c *config) positive(option string, d time.Duration) bool {
 func WithSerializer(s serialize.Serializer) Option {
 	return func(c *config) {
 		if s == nil {
-			c.complain("WithSerializer: nil")
+			c.complain("WithSerializer(nil): a serializer is needed")
 			return
 		}
 		c.serializer = s
 	}
 }
 
-// WithDialer sets how connections are made: through a proxy, from an address, in memory. TLS and WebSocket go on top
-// of what it returns. Default: a net.Dialer.
+// WithDialer sets how connections are made: through a proxy, from an address, in memory, or with an
+// [EventConn]. TLS and WebSocket go on top of what it returns. Default: a net.Dialer.
 func WithDialer(dial DialFunc) Option {
 	return func(c *config) {
 		if dial == nil {
-			c.complain("WithDialer: nil")
+			c.complain("WithDialer(nil): a dial function is needed")
 			return
 		}
 		c.dial = dial
 	}
 }
 
-// WithTLSConfig sets the configuration for tls and wss. Default: the system's roots, and the URL's host as the name.
+// WithTLSConfig sets the configuration for tls and wss. Default: the root certificates of the
+// system, and the host of the URL as the server's name.
 func WithTLSConfig(conf *tls.Config) Option { return func(c *config) { c.tls = conf } }
 
-// WithHeader sets headers of the WebSocket's HTTP request: Origin, Cookie, Authorization. Default: none.
+// WithHeader sets headers of the WebSocket's HTTP request, such as Origin, Cookie and
+// Authorization. Default: none.
 func WithHeader(h http.Header) Option { return func(c *config) { c.header = h.Clone() } }
 
-// WithUser sets what the handshake carries as "user", made JSON by encoding/json. Default: nothing.
+// WithUser sets what the handshake carries as "user"; encoding/json makes JSON of it. Default:
+// nothing.
 func WithUser(v any) Option {
 	return WithUserFunc(func(context.Context) (any, error) { return v, nil })
 }
 
-// WithUserFunc is WithUser for what is not the same each time, such as a token that expires: fn is called before each
-// handshake, within the time of WithConnectTimeout. Its error fails the attempt to connect.
+// WithUserFunc is [WithUser] for what changes, such as a token that expires: the client calls fn
+// before each handshake, within the time of [WithConnectTimeout]. An error of fn fails the attempt
+// to connect.
 func WithUserFunc(fn func(ctx context.Context) (any, error)) Option {
 	return func(c *config) { c.user = fn }
 }
 
-// WithName sets the type and version that the handshake names. Default: "go" and this module's version.
+// WithName sets the type and the version that the handshake names. Default: "go" and the version of
+// this module.
 func WithName(name, version string) Option {
 	return func(c *config) { c.name, c.version = name, version }
 }
 
-// WithGzip accepts packed payloads, if the server makes them. Default: not.
+// WithGzip accepts payloads packed with gzip, if the server makes them. Default: it accepts none.
 func WithGzip() Option { return accepts("gzip") }
 
-// WithBatch accepts several packets in one WebSocket message, if the server makes them. Default: not.
+// WithBatch accepts several packets in one WebSocket message, if the server makes them. Default: it
+// accepts none.
 func WithBatch() Option { return accepts("batch") }
 
 func accepts(word string) Option {
 	return func(c *config) { c.accept = append(c.accept, word) }
 }
 
-// WithConnectTimeout bounds each attempt to connect, up to the end of the handshake, and on reconnection the setup as
-// well. The context of Connect bounds the first one too. Default: 10 s.
+// WithConnectTimeout bounds each attempt to connect, up to the end of the handshake, and on
+// reconnection the setup as well. The context of [Client.Connect] bounds the first attempt, too.
+// Default: 10 s.
 func WithConnectTimeout(d time.Duration) Option {
 	return func(c *config) {
 		if c.positive("WithConnectTimeout", d) {
@@ -151,12 +160,13 @@ func WithConnectTimeout(d time.Duration) Option {
 	}
 }
 
-// WithRequestTimeout is how long an answer may take where the request's context has no deadline; with one, that alone
-// counts. Servers of v0.5 do not answer requests that fail. Negative: no bound. Default: 15 s.
+// WithRequestTimeout sets how long an answer may take if the request's context has no deadline; if
+// it has one, only that counts. Servers of v0.5 do not answer requests that fail. A negative time
+// means no bound. Default: 15 s.
 func WithRequestTimeout(d time.Duration) Option { return func(c *config) { c.requestTimeout = d } }
 
-// WithWriteTimeout is how long the server may take to read what is sent in one write; the connection is lost then.
-// Default: 10 s.
+// WithWriteTimeout sets how long the server may take to read what is sent in one write. After that
+// the connection is lost. Default: 10 s.
 func WithWriteTimeout(d time.Duration) Option {
 	return func(c *config) {
 		if c.positive("WithWriteTimeout", d) {
@@ -165,52 +175,56 @@ func WithWriteTimeout(d time.Duration) Option {
 	}
 }
 
-// WithMaxPacket sets how many bytes the body of a packet may have that is sent; a server that gets more ends the
-// connection. Default: what the server says in the handshake; 65,536 if it says nothing, and for the handshake itself.
+// WithMaxPacket sets how many bytes the body of a packet to the server may have; a server that gets
+// more ends the connection. Default: what the server says in the handshake; 65,536 if it says
+// nothing, and for the handshake itself.
 func WithMaxPacket(bytes int) Option {
 	return func(c *config) {
 		if bytes <= 0 || bytes > codec.MaxPacket {
-			c.complain("WithMaxPacket: %d", bytes)
+			c.complain("WithMaxPacket(%d): it must be from 1 to %d bytes", bytes, codec.MaxPacket)
 			return
 		}
 		c.maxSent = bytes
 	}
 }
 
-// WithDictionary gives the client what another one, perhaps of a program that ran before, has had from the server: see
-// [Client.Dictionary]. A server whose dictionary is still the same need not send it. Default: none.
+// WithDictionary gives the client the dictionary that another client has got from the server,
+// perhaps in a program that ran before: see [Client.Dictionary]. The server sends its dictionary
+// only if it has changed. Default: none.
 func WithDictionary(d Dictionary) Option { return func(c *config) { c.dictionary = d } }
 
-// WithMaxReceived sets how many bytes the body of a packet may have that comes, and what a packed payload may unpack
-// to. Memory is taken as bytes come. Default: 16,777,215, the most there can be.
+// WithMaxReceived sets how many bytes the body of a packet from the server may have, and to how
+// many bytes a packed payload may unpack. The client allocates memory as bytes arrive. Default:
+// 16,777,215, the most that a packet can have.
 func WithMaxReceived(bytes int) Option {
 	return func(c *config) {
 		if bytes <= 0 || bytes > codec.MaxPacket {
-			c.complain("WithMaxReceived: %d", bytes)
+			c.complain("WithMaxReceived(%d): it must be from 1 to %d bytes", bytes, codec.MaxPacket)
 			return
 		}
 		c.maxReceived = bytes
 	}
 }
 
-// WithPushQueue sets how many bytes of pushes may wait for their handlers, with 64 counted for each beside its
-// payload. What does not fit ends the connection with ErrOverflow, as a server ends that of a client that does not
-// keep up: nothing is lost in silence. Default: 4 MiB.
+// WithPushQueue sets how many bytes of pushes may wait for their handlers. Each push counts 64
+// bytes more than its payload. A push that does not fit ends the connection with [ErrOverflow], so
+// that nothing is lost in silence. Default: 4 MiB.
 func WithPushQueue(bytes int) Option {
 	return func(c *config) {
 		if bytes <= 0 {
-			c.complain("WithPushQueue: %d", bytes)
+			c.complain("WithPushQueue(%d): it must be positive", bytes)
 			return
 		}
 		c.pushQueue = int64(bytes)
 	}
 }
 
-// WithPushDrop drops the pushes that do not fit the queue, and counts them in Stats, instead of ending the connection.
+// WithPushDrop drops the pushes that do not fit the queue, and counts them in [Stats], instead of
+// ending the connection.
 func WithPushDrop() Option { return func(c *config) { c.pushDrop = true } }
 
-// WithReconnect has the client connect again when a connection is lost. The zero Reconnect has good defaults.
-// Default: a lost connection ends the client.
+// WithReconnect makes the client connect again when a connection is lost. The zero Reconnect has
+// good defaults. Default: a lost connection ends the client.
 func WithReconnect(r Reconnect) Option {
 	return func(c *config) {
 		r, err := r.checked()
@@ -222,26 +236,27 @@ func WithReconnect(r Reconnect) Option {
 	}
 }
 
-// WithAwayWait is how long requests and notifies wait for a connection while the client is away, in addition to what
-// bounds them anyway. 0 or less: not at all. Default: 5 s.
+// WithAwayWait sets how long requests and notifies wait for a connection while the client is away,
+// within what bounds them anyway. With 0 or less they do not wait. Default: 5 s.
 func WithAwayWait(d time.Duration) Option { return func(c *config) { c.awayWait = max(d, 0) } }
 
-// WithSetup sets what each connection needs before it is of use, such as signing in. Requests that fn makes with its
-// context go through; all others wait until it has returned. On the first connection it is part of Connect, which
-// returns its error; on later ones its error is a failed attempt. The context ends with the connection, and with fn.
+// WithSetup sets what each connection needs before it is of use, such as signing in. Requests that
+// fn makes with its ctx go through; all others wait until fn has returned. On the first connection
+// fn is part of [Client.Connect], which returns its error; on later ones its error fails the
+// attempt. ctx ends with the connection, and when fn returns.
 func WithSetup(fn func(ctx context.Context, c *Client) error) Option {
 	return func(c *config) { c.setup = fn }
 }
 
-// WithStateHandler sets who is told when the client goes online, is away and has ended. It is called in order with the
-// handlers of pushes, and on their goroutine.
+// WithStateHandler sets the function that is told when the client goes online, is away and has
+// ended. The client calls it in order with the handlers of pushes, on their goroutine.
 func WithStateHandler(fn func(Change)) Option { return func(c *config) { c.onState = fn } }
 
-// WithTrace sets who sees every packet, sent or received, as it is encoded or decoded. The body is borrowed for the
-// call. fn is called from several goroutines, under the client's lock for what is sent: it must be quick and must not
-// use the client.
+// WithTrace sets a function that sees every packet, sent or received, as it is encoded or decoded.
+// It must not keep the body after it returns. Several goroutines call it, and for what is sent the
+// client holds its lock: it must be quick and must not use the client.
 func WithTrace(fn func(sent bool, p codec.Packet)) Option { return func(c *config) { c.trace = fn } }
 
-// WithSlog sets the logger for what has nobody to be returned to: a handler's panic, a push that does not decode.
-// Default: slog.Default.
+// WithSlog sets the logger for what cannot be returned to anybody: a handler's panic, a push that
+// does not decode. Default: slog.Default.
 func WithSlog(l *slog.Logger) Option { return func(c *config) { c.log = l } }

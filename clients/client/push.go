@@ -10,17 +10,17 @@ import (
 	"github.com/lonng/nano/codec"
 )
 
-// perPush is what a push that waits counts for beside its payload.
+// perPush is how many bytes a waiting push counts beside its payload.
 const perPush = 64
 
-// handler is one function that wants the pushes of a route.
+// handler is one function that gets the pushes of a route.
 type handler struct {
 	fn   func(data []byte) error // an error says that the payload did not decode
 	end  func()                  // after the last push; nil for functions
 	gone atomic.Bool
 }
 
-// topic is a route with its handlers; it never changes once made.
+// topic is a route with its handlers. It does not change after it was made.
 type topic struct {
 	route    string
 	handlers []*handler
@@ -35,7 +35,7 @@ type item struct {
 	change   *Change
 }
 
-// batch is what has come while handlers were busy.
+// batch holds what has come while handlers were busy.
 type batch struct {
 	items []item
 	data  []byte
@@ -51,7 +51,8 @@ func putBatch(b *batch) {
 	}
 }
 
-// queue is what waits for the application. The goroutine that works it off exists while there is something in it.
+// queue holds what waits for the application. The goroutine that works it off exists while there is
+// something in it.
 type queue struct {
 	mu      sync.Mutex
 	topics  map[string]*topic
@@ -64,9 +65,10 @@ type queue struct {
 	bytes atomic.Int64 // that wait or are being handled
 }
 
-// On has fn called with the payload of each push of a route, as long as it is not removed. Several functions for one
-// route are called in the order of registration. data is borrowed for the call. fn runs on the goroutine of handlers; a
-// panic in it is logged and costs this call only.
+// On registers fn, which is called with the payload of each push of a route until remove is called.
+// Several functions of one route are called in the order of their registration. fn must not keep
+// data after it returns. It runs on the goroutine of the handlers; a panic in it is logged, and
+// costs this call only.
 func (c *Client) On(route string, fn func(data []byte)) (remove func()) {
 	return c.add(route, &handler{fn: func(data []byte) error {
 		fn(data)
@@ -74,8 +76,8 @@ func (c *Client) On(route string, fn func(data []byte)) (remove func()) {
 	}})
 }
 
-// On is Client.On with the payload decoded. One that does not decode is logged and dropped. Each call of fn gets a value
-// of its own, which it may keep.
+// On is [Client.On] with the payload decoded. A payload that does not decode is logged and dropped.
+// Each call of fn gets a value of its own, which it may keep.
 func On[T any](c *Client, route string, fn func(msg *T)) (remove func()) {
 	return c.add(route, &handler{fn: func(data []byte) error {
 		msg := new(T)
@@ -87,14 +89,15 @@ func On[T any](c *Client, route string, fn func(msg *T)) (remove func()) {
 	}})
 }
 
-// OnOther sets who gets the pushes that nothing else is registered for; nil for nobody. data is borrowed for the call.
+// OnOther sets the function that gets the pushes that nothing else is registered for; nil removes
+// it. fn must not keep data after it returns.
 func (c *Client) OnOther(fn func(route string, data []byte)) {
 	c.q.mu.Lock()
 	defer c.q.mu.Unlock()
 	c.q.others = fn
 }
 
-// add registers h and returns what takes it away.
+// add registers h and returns what removes it.
 func (c *Client) add(route string, h *handler) (remove func()) {
 	q := &c.q
 	q.mu.Lock()
@@ -132,7 +135,7 @@ func (c *Client) remove(route string, h *handler) {
 	h.finish()
 }
 
-// finish tells a handler that it will get no more.
+// finish tells a handler that it gets no more pushes.
 func (h *handler) finish() {
 	if h.end != nil {
 		h.end()
@@ -198,7 +201,7 @@ func (q *queue) openLocked() *batch {
 	return q.batch
 }
 
-// putLocked appends to the open batch and sees that somebody works.
+// putLocked appends to the open batch, and starts dispatch if it does not run.
 func (c *Client) putLocked(it item) {
 	q := &c.q
 	q.batch.items = append(q.batch.items, it)
@@ -208,7 +211,8 @@ func (c *Client) putLocked(it item) {
 	}
 }
 
-// last says that nothing will come any more. It returns when somebody else is sure to see to the rest, or it is done.
+// last says that nothing is queued after it. When it returns, everything was handled, or a running
+// dispatch handles the rest.
 func (c *Client) last() {
 	c.q.mu.Lock()
 	c.q.last = true
@@ -221,7 +225,7 @@ func (c *Client) last() {
 	c.dispatch()
 }
 
-// dispatch calls handlers until nothing waits for any.
+// dispatch calls handlers until nothing waits for one.
 func (c *Client) dispatch() {
 	q := &c.q
 	for {
@@ -301,7 +305,7 @@ func (it *item) name() string {
 	return it.route
 }
 
-// call runs a handler; it exists beside shield because it costs no closure.
+// call runs a handler. It exists beside shield because it needs no closure.
 func (c *Client) call(route string, h *handler, data []byte) {
 	defer c.recovered(route)
 	if err := h.fn(data); err != nil {
@@ -318,7 +322,7 @@ func (c *Client) shield(name string, fn func() error) {
 	_ = fn()
 }
 
-// recovered is deferred around foreign code.
+// recovered is deferred around functions of the application.
 func (c *Client) recovered(name string) {
 	if v := recover(); v != nil {
 		c.logPanic(name, v)

@@ -77,7 +77,8 @@ func TestHandlerMakesRequests(t *testing.T) {
 	})
 }
 
-// Pushes beyond the bound are lost with a bang, or counted: a game that goes on without some of them is wrong.
+// Pushes beyond the bound are lost with a bang, or counted: a game that goes on without some of
+// them is wrong.
 func TestPushQueueOverflows(t *testing.T) {
 	for _, drop := range []bool{false, true} {
 		t.Run(fmt.Sprint("drop ", drop), func(t *testing.T) {

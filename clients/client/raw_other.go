@@ -4,7 +4,7 @@ package client
 
 import "net"
 
-// rawWriter is not to be had here.
+// rawWriter does not exist here.
 type rawWriter struct{}
 
 func newRawWriter(net.Conn) *rawWriter { return nil }

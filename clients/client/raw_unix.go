@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// rawWriter writes to a socket without waiting for it: the descriptors of Go's net package do not block.
+// rawWriter writes to a socket without waiting for it: the descriptors of the net package do not
+// block.
 type rawWriter struct {
 	rc   syscall.RawConn
 	do   func(fd uintptr) // attempt, bound once
@@ -15,7 +16,8 @@ type rawWriter struct {
 	n    int
 }
 
-// newRawWriter returns nil for what is no TCP connection of the net package, or has something of its own on top.
+// newRawWriter returns nil if nc is not a TCP connection of the net package, or one with something
+// on top.
 func newRawWriter(nc net.Conn) *rawWriter {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {
@@ -30,7 +32,7 @@ func newRawWriter(nc net.Conn) *rawWriter {
 	return w
 }
 
-// write returns how much of b was written. What is wrong shows when the rest is.
+// write returns how many bytes of b were written. An error shows when the rest is written.
 func (w *rawWriter) write(b []byte) int {
 	w.rest, w.n = b, 0
 	_ = w.rc.Control(w.do)

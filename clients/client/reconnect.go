@@ -8,29 +8,35 @@ import (
 	"time"
 )
 
-// ownReason tells whether a node kicks for this reason by itself: because it is being shut down, or because the client
-// does not read fast enough. All others are the application's. The client for browsers has the same rule.
+// ownReason reports whether nodes kick for this reason themselves: because they shut down, or
+// because the client reads too slowly. All other reasons are the application's. The client for
+// browsers has the same rule.
 func ownReason(reason string) bool { return reason == "server shutdown" || reason == "slow consumer" }
 
-// Reconnect says how a client comes back. It does after whatever happens to a connection, but a refused handshake is the
-// end, and so is a kick for a reason that AfterKick does not name. The wait before an attempt is a random time between half and all of a delay
-// that begins with Min and doubles up to Max, so that those whom one server has lost do not come back all at once. It
-// begins anew after a connection that has lasted for longer than Max.
+// Reconnect says how a client connects again. It does after whatever happens to a connection,
+// except for a refused handshake and for a kick that AfterKick does not accept: those end the
+// client.
+//
+// The wait before an attempt is a random time between half and all of a delay, so that the clients
+// that a server has lost do not come back all at once. The delay begins with Min and doubles up to
+// Max. It begins anew after a connection that lasted for longer than Max.
 type Reconnect struct {
 	Min time.Duration // default: 500 ms
 	Max time.Duration // default: 30 s
-	// Attempts is after how many that failed in a row the client ends; 0: no limit.
+	// Attempts is the number of attempts that may fail in a row before the client ends; 0: no
+	// limit.
 	Attempts int
 	// Within is for how long after the loss of a connection attempts begin; 0: no limit.
 	Within time.Duration
-	// AfterKick says for which reasons of a kick to come back. Default: for the node's own, "server shutdown" and "slow
-	// consumer". Other kicks mean that the application does not want this session, and coming back would be a fight.
+	// AfterKick reports whether to connect again after a kick for this reason. Default: after the
+	// node's own, "server shutdown" and "slow consumer". Other kicks mean that the application does
+	// not want this session, and coming back would be a fight.
 	AfterKick func(reason string) bool
 }
 
 func (r Reconnect) checked() (Reconnect, error) {
 	if r.Min < 0 || r.Max < 0 || r.Attempts < 0 || r.Within < 0 {
-		return r, errors.New("a negative limit")
+		return r, errors.New("a limit is negative")
 	}
 	if r.Min == 0 {
 		r.Min = 500 * time.Millisecond
@@ -39,7 +45,7 @@ func (r Reconnect) checked() (Reconnect, error) {
 		r.Max = max(30*time.Second, r.Min)
 	}
 	if r.Max < r.Min {
-		return r, fmt.Errorf("the Max %v is less than the Min %v", r.Max, r.Min)
+		return r, fmt.Errorf("Max, %v, is less than Min, %v", r.Max, r.Min)
 	}
 	if r.AfterKick == nil {
 		r.AfterKick = ownReason
@@ -47,14 +53,14 @@ func (r Reconnect) checked() (Reconnect, error) {
 	return r, nil
 }
 
-// final tells whether there is no point in trying again.
+// final reports whether there is no point in trying again.
 func (r *Reconnect) final(err error) bool {
 	var kick *KickError
 	if errors.As(err, &kick) {
 		return !r.AfterKick(kick.Reason)
 	}
 	var refused *RefusedError
-	return errors.As(err, &refused) // what was refused once is refused again: a bad token does not grow better
+	return errors.As(err, &refused) // it would be refused again: a bad token does not get better
 }
 
 // lostAfter notes that l is lost, for the limits. Only run calls it.
@@ -68,8 +74,8 @@ func (c *Client) lostAfter(l *link) {
 	}
 }
 
-// reconnect tries until there is a connection, or a limit is reached, or the client is closed; then it returns no link,
-// and why.
+// reconnect tries until there is a connection, or a limit is reached, or the client is closed. In
+// the latter cases it returns no link, and why.
 func (c *Client) reconnect(cause error) (*link, error) {
 	r := c.cfg.reconnect
 	for {
@@ -106,7 +112,8 @@ func (c *Client) reconnect(cause error) (*link, error) {
 	}
 }
 
-// adopt makes l the client's link. The setup, if there is one, runs beside the reader, which its requests need.
+// adopt makes l the client's link. The setup, if there is one, runs beside the reader, because its
+// requests need answers.
 func (c *Client) adopt(l *link) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,10 +134,10 @@ func (c *Client) adopt(l *link) error {
 	return nil
 }
 
-// setupKey marks the context of a setup with the link that it is for.
+// setupKey marks the context of a setup with its link.
 type setupKey struct{}
 
-// setup runs the application's setup for l and then puts l online, or ends it.
+// setup runs the application's setup for l, and then puts l online or ends it.
 func (c *Client) setup(ctx context.Context, l *link) error {
 	ctx, cancel := context.WithCancel(context.WithValue(ctx, setupKey{}, l))
 	defer cancel()
@@ -142,7 +149,7 @@ func (c *Client) setup(ctx context.Context, l *link) error {
 	c.mu.Unlock()
 	err := c.callSetup(ctx)
 	c.mu.Lock()
-	if err == nil { // which a setup that does not look at errors returns also when the connection has ended
+	if err == nil { // the connection may have ended: a setup need not look at errors
 		err = c.onlineLocked(l)
 	} else {
 		err = fmt.Errorf("client: setup: %w", err)

@@ -139,8 +139,9 @@ func TestWhileAway(t *testing.T) {
 	})
 }
 
-// A client that stays away after the node's own kicks loses its player to a deployment or a slow moment; one that comes
-// back after the application's is in a fight with whoever has signed in elsewhere.
+// A client that stays away after the node's own kicks loses its player to a deployment or a slow
+// moment; one that comes back after the application's is in a fight with whoever has signed in
+// elsewhere.
 func TestWhichEndsAreFinal(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -169,7 +170,8 @@ func TestWhichEndsAreFinal(t *testing.T) {
 	}
 }
 
-// A client whose token is not good any more must not hammer the server with it, whatever code it is refused with.
+// A client whose token is not good any more must not hammer the server with it, whatever code it is
+// refused with.
 func TestRefusedOnReturn(t *testing.T) {
 	for _, code := range []int{401, 500, 501} {
 		synctest.Test(t, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/lonng/nano/codec"
 )
 
-// call is one request in flight. It goes back to its client's list when its caller has what it wants.
+// call is one request in flight. It goes back to its client's list when its caller has the outcome.
 type call struct {
 	done    chan struct{} // one send for each request
 	data    []byte
@@ -30,12 +30,19 @@ type call struct {
 // maxFree is how many calls a client keeps for reuse.
 const maxFree = 4
 
-// Request sends v to a route and waits for the answer, which it decodes into reply, a pointer, or drops if that is nil.
-// v may be nil for no payload.
+// Request sends v to a route, waits for the answer, and decodes it into reply, a pointer. A nil v
+// is no payload, and a nil reply drops the answer. An answer that comes after Request has returned
+// is dropped.
 //
-// Errors: *Error if the server answered with one; ErrTimeout or ctx's; ErrLost if the connection ended meanwhile,
-// ErrAway, with the cause, if none came back (beside ctx's, if its time was over first), ErrClosed, ErrNotConnected; what the serializer says; codec.ErrPacketTooLarge and
-// codec.ErrRouteTooLong, for which nothing was sent. An answer that comes after the request was given up is dropped.
+// The errors are:
+//   - *[Error], if the server answered with one
+//   - [ErrTimeout], or the error of ctx
+//   - [ErrLost], if the connection ended meanwhile
+//   - [ErrAway] with the cause, if there was no connection and none came in time; if ctx ended
+//     first, with the error of ctx
+//   - [ErrClosed] and [ErrNotConnected]
+//   - codec.ErrPacketTooLarge and codec.ErrRouteTooLong, for which nothing was sent
+//   - those of the serializer
 func (c *Client) Request(ctx context.Context, route string, v, reply any) error {
 	payload, err := c.encode(v)
 	if err != nil {
@@ -62,7 +69,8 @@ func (c *Client) Request(ctx context.Context, route string, v, reply any) error 
 	return nil
 }
 
-// Call is Client.Request with the reply as a result. With a Resp of []byte it is the payload as it came.
+// Call is [Client.Request] with the reply as a result. With a Resp of []byte the reply is the
+// payload as it came.
 func Call[Resp any](ctx context.Context, c *Client, route string, req any) (*Resp, error) {
 	reply := new(Resp)
 	if err := c.Request(ctx, route, req, reply); err != nil {
@@ -71,13 +79,14 @@ func Call[Resp any](ctx context.Context, c *Client, route string, req any) (*Res
 	return reply, nil
 }
 
-// Start sends v to a route and does not wait for the answer: fn is called once with the answer's payload, which is
-// borrowed for the call, or with the error that Request would return. It is for programs with very many requests, as it
-// needs no goroutine for each: fn runs on the one that reads, or on that of whoever ends the connection, and must be quick
-// and must not wait for anything of this client. The time is that of [WithRequestTimeout].
+// Start sends v to a route and does not wait for the answer. It calls fn once, with the payload of
+// the answer, which fn must not keep, or with the error that [Client.Request] would return. Start
+// is for programs with very many requests: none needs a goroutine. fn runs on the goroutine that
+// reads, or on that of whoever ends the connection. It must be quick, and must not wait for
+// anything of this client. [WithRequestTimeout] bounds the time.
 //
-// Start itself never waits either. If it returns an error, fn is not called: ErrBusy if too much waits to be written,
-// ErrAway or one of those of Request.
+// Start itself never waits either. If it returns an error, it does not call fn: [ErrBusy] if too
+// much waits to be written, [ErrAway], or one of the other errors of Request.
 func (c *Client) Start(route string, v any, fn func(data []byte, err error)) error {
 	payload, err := c.encode(v)
 	if err == nil {
@@ -108,8 +117,9 @@ func (c *Client) start(route string, payload []byte, fn func(data []byte, err er
 	return err
 }
 
-// Notify sends v to a route that does not answer, and returns when it is queued. What happens to it after that shows
-// only in the connection's state. Errors are those of Request.
+// Notify sends v to a route that does not answer, and returns when the message is queued. What
+// happens to it after that shows only in the state of the connection. The errors are those of
+// [Client.Request].
 func (c *Client) Notify(ctx context.Context, route string, v any) error {
 	payload, err := c.encode(v)
 	if err == nil {
@@ -131,7 +141,7 @@ func (c *Client) encode(v any) ([]byte, error) {
 	return c.cfg.serializer.Marshal(v)
 }
 
-// decode reads a payload that is borrowed.
+// decode reads a payload that it must not keep.
 func (c *Client) decode(data []byte, v any) error {
 	switch v := v.(type) {
 	case nil:
@@ -143,7 +153,8 @@ func (c *Client) decode(data []byte, v any) error {
 	return c.cfg.serializer.Unmarshal(data, v)
 }
 
-// send queues a message once there is a connection that takes it. For a request it returns the call, and its id.
+// send queues a message when there is a connection that takes it. For a request it returns the call
+// and its id.
 func (c *Client) send(ctx context.Context, t codec.Type, route string, payload []byte) (*call, uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
@@ -160,7 +171,8 @@ func (c *Client) send(ctx context.Context, t codec.Type, route string, payload [
 	return nil, 0, c.sendMessageLocked(t, 0, route, payload)
 }
 
-// sendRequestLocked queues a request on the link, which takes it. A timed one has the time of WithRequestTimeout.
+// sendRequestLocked queues a request on the link, which takes it. If timed, WithRequestTimeout
+// bounds it.
 func (c *Client) sendRequestLocked(route string, payload []byte, timed bool) (*call, uint64, error) {
 	id := c.id + 1
 	if err := c.sendMessageLocked(codec.Request, id, route, payload); err != nil {
@@ -186,7 +198,8 @@ func (c *Client) sendMessageLocked(t codec.Type, id uint64, route string, payloa
 	})
 }
 
-// readyLocked returns why no connection takes a message that is sent with ctx, nor will, without waiting for one.
+// readyLocked returns why no connection takes a message that is sent with ctx, now or later. It
+// does not wait.
 func (c *Client) readyLocked(ctx context.Context) error {
 	switch {
 	case c.closing:
@@ -206,7 +219,7 @@ func (c *Client) readyLocked(ctx context.Context) error {
 	return nil
 }
 
-// awaitLocked waits until c.link takes a message that is sent with ctx. The lock is open meanwhile.
+// awaitLocked waits until c.link takes a message that is sent with ctx. It unlocks meanwhile.
 func (c *Client) awaitLocked(ctx context.Context) error {
 	var bound <-chan time.Time
 	for {
@@ -252,7 +265,7 @@ func (c *Client) awaitLocked(ctx context.Context) error {
 		switch {
 		case errors.Is(err, ErrAway):
 			err = c.awayLocked()
-		case err != nil && away != nil: // the time of ctx was over first: it is not the server that was slow
+		case err != nil && away != nil: // ctx ended first: it is not the server that was slow
 			err = fmt.Errorf("%w (%w)", c.awayLocked(), err)
 		}
 		if err != nil {
@@ -261,7 +274,8 @@ func (c *Client) awaitLocked(ctx context.Context) error {
 	}
 }
 
-// setupOverLocked tells whether ctx is that of a setup whose connection has ended: its requests wait for no other.
+// setupOverLocked reports whether ctx belongs to a setup whose connection has ended: its requests
+// wait for no other.
 func (c *Client) setupOverLocked(ctx context.Context) bool {
 	l, ok := ctx.Value(setupKey{}).(*link)
 	return ok && l != c.link || ok && l.dead
@@ -274,7 +288,7 @@ func (c *Client) awayLocked() error {
 	return ErrAway
 }
 
-// answer gives a response to whoever waits for it.
+// answer gives a response to the caller that waits for it.
 func (c *Client) answer(l *link, v codec.View) {
 	c.mu.Lock()
 	k := c.pending[v.ID]
@@ -314,7 +328,7 @@ func (c *Client) callback(k *call, data []byte, err error) {
 	fn(data, err)
 }
 
-// outcome reads the payload that a call has got.
+// outcome reads the payload of an answer.
 func (c *Client) outcome(k *call, data []byte) ([]byte, error) {
 	if k.packed {
 		var err error
@@ -328,7 +342,7 @@ func (c *Client) outcome(k *call, data []byte) ([]byte, error) {
 	return data, nil
 }
 
-// result reads what a call has got.
+// result reads the outcome of a call into reply.
 func (c *Client) result(k *call, reply any) error {
 	if k.err != nil {
 		return k.err
@@ -343,7 +357,7 @@ func (c *Client) result(k *call, reply any) error {
 	return nil
 }
 
-// forget gives a request up; false if it has an outcome already.
+// forget gives a request up, and returns false if it has an outcome already.
 func (c *Client) forget(id uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -375,7 +389,7 @@ func (c *Client) recycle(k *call) {
 	}
 }
 
-// takePendingLocked returns the requests in flight, which are nobody's then but the caller's to end.
+// takePendingLocked returns the requests in flight and forgets them. The caller must end them.
 func (c *Client) takePendingLocked() []*call {
 	all := make([]*call, 0, len(c.pending))
 	for id, k := range c.pending {
@@ -396,7 +410,7 @@ func (c *Client) failAll(all []*call, err error) {
 	}
 }
 
-// armLocked has sweep called in d, unless it will be before: then it sees to the rest itself.
+// armLocked calls sweep in d, unless it will be called before: sweep then arms itself for the rest.
 func (c *Client) armLocked(d time.Duration) {
 	if c.armed {
 		return
@@ -437,7 +451,7 @@ func (c *Client) sweep() {
 
 var unpackers sync.Pool // of *gzip.Reader
 
-// unpack returns what packed unpacks to, which must not be more than limit bytes.
+// unpack returns what packed unpacks to, at most limit bytes.
 func unpack(packed []byte, limit int) ([]byte, error) {
 	src := bytes.NewReader(packed)
 	z, _ := unpackers.Get().(*gzip.Reader)

@@ -15,8 +15,8 @@ import (
 	"github.com/lonng/nano/internal/nanotest"
 )
 
-// Each request that was started must have exactly one outcome, whatever happens to its connection: who counts on it
-// waits for ever otherwise.
+// Each request that was started must have exactly one outcome, whatever happens to its connection:
+// who counts on it waits for ever otherwise.
 func TestStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
@@ -97,7 +97,8 @@ func TestStart(t *testing.T) {
 	})
 }
 
-// A server that reads nothing must not hold up whoever starts requests, nor fill the memory with them.
+// A server that reads nothing must not hold up whoever starts requests, nor fill the memory with
+// them.
 func TestStartDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)

@@ -11,24 +11,25 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// transport carries the packet stream. One goroutine reads and one writes at a time; close may come from any.
+// transport carries the stream of packets. One goroutine reads and one writes at a time; any may
+// call close.
 type transport interface {
-	// read returns the next bytes, borrowed until the next call.
+	// read returns the next bytes, which are valid until the next call.
 	read() ([]byte, error)
-	// write writes all of b, which holds whole packets. An error is final.
+	// write writes all of b, which holds whole packets. After an error the transport is of no use.
 	write(b []byte, deadline time.Time) error
-	// deadline is when reading fails with os.ErrDeadlineExceeded.
+	// deadline sets when reading fails with os.ErrDeadlineExceeded.
 	deadline(t time.Time)
-	// end says to the server that nothing more will come.
+	// end tells the server that nothing more comes.
 	end()
-	// close closes at once, whatever others do.
+	// close closes at once, whatever the others do.
 	close()
 }
 
-// readBuffer is what a connection over TCP holds all the time.
+// readBuffer is the size of the buffer that a TCP connection holds all the time.
 const readBuffer = 4 << 10
 
-// stream is TCP, with TLS on top or not.
+// stream is TCP, with or without TLS on top.
 type stream struct {
 	nc    net.Conn
 	event EventConn // nc, if it is one; nil: it is not
@@ -42,7 +43,8 @@ func newStream(nc net.Conn) *stream {
 	return s
 }
 
-// writeNow writes what can be written without waiting, and returns how much that was. Nobody else writes meanwhile.
+// writeNow writes what it can without waiting, and returns how many bytes that was. Nobody else
+// writes meanwhile.
 func (s *stream) writeNow(b []byte) int {
 	switch {
 	case s.event != nil:
@@ -85,7 +87,7 @@ func (s *stream) end() {
 
 func (s *stream) close() { cut(s.nc) }
 
-// cut closes the socket itself: the Close of TLS may wait for a server that does not read.
+// cut closes the socket itself, because the Close of TLS may wait for a server that does not read.
 func cut(nc net.Conn) {
 	if t, ok := nc.(*tls.Conn); ok {
 		nc = t.NetConn()
@@ -93,7 +95,7 @@ func cut(nc net.Conn) {
 	_ = nc.Close()
 }
 
-// The buffers that WebSockets use while they read or write, not while they wait.
+// WebSockets use these buffers while they read or write, not while they wait.
 var (
 	wsReads  = sync.Pool{New: func() any { b := make([]byte, 8<<10); return &b }}
 	wsWrites sync.Pool

@@ -14,7 +14,8 @@ import (
 	"github.com/lonng/nano/internal/nanotest"
 )
 
-// What is too long must fail by itself: sent, it would end the connection, and with it the requests of everybody else.
+// What is too long must fail by itself: sent, it would end the connection, and with it the requests
+// of everybody else.
 func TestServersLimitOfPackets(t *testing.T) {
 	nanotest.Leaks(t)
 	body := func(n int) []byte { return fmt.Appendf(nil, `{"text":%q}`, strings.Repeat("x", n)) }
@@ -54,7 +55,8 @@ func TestServersLimitOfPackets(t *testing.T) {
 	}
 }
 
-// The keys are not v0.5's, and other servers may use them for something else: that must not keep a client out.
+// The keys are not v0.5's, and other servers may use them for something else: that must not keep a
+// client out.
 func TestStrangeAnswers(t *testing.T) {
 	for _, tc := range []struct {
 		sys    string
@@ -78,8 +80,8 @@ func TestStrangeAnswers(t *testing.T) {
 	}
 }
 
-// A dictionary can be larger than all else that a handshake says. It need not come again while it stays the same; and
-// once the server has another one, an old one would call the wrong handlers.
+// A dictionary can be larger than all else that a handshake says. It need not come again while it
+// stays the same; and once the server has another one, an old one would call the wrong handlers.
 func TestDictionaryIsKeptByItsVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)

@@ -165,7 +165,8 @@ func (s *conn) CloseWrite() error {
 	return os.NewSyscallError("shutdown", unix.Shutdown(s.fd, unix.SHUT_WR))
 }
 
-// Close ends the connection. Its descriptor is closed when the loop has let go of it, as another one may get its number.
+// Close ends the connection. Its descriptor is closed when the loop has let go of it, as another
+// one may get its number.
 func (s *conn) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -270,7 +271,8 @@ func (w *waiter) late(now time.Time) bool {
 	return at != 0 && now.UnixNano() >= at
 }
 
-// quick is read or write of a descriptor that does not block, of which Go's scheduler need not know.
+// quick is read or write of a descriptor that does not block, of which Go's scheduler need not
+// know.
 func quick(call uintptr, fd int, b []byte) (int, error) {
 	n, _, errno := syscall.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b))) //nolint:gosec // as in the standard library
 	if errno != 0 {

@@ -58,8 +58,8 @@ func serve(ev client.EventConn, handle func([]byte) error) <-chan error {
 	return done
 }
 
-// What a server says last, such as why it closes, comes directly before the end, and in any pieces; some of it may have
-// come with the handshake, before Serve.
+// What a server says last, such as why it closes, comes directly before the end, and in any pieces;
+// some of it may have come with the handshake, before Serve.
 func TestReadsToTheEnd(t *testing.T) {
 	nanotest.Leaks(t)
 	ev, other := pair(t, newLoop(t, 1))
@@ -115,7 +115,8 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-// Whoever waits must be let go by Close and by the end of the loop, during the handshake too, or the bots never end.
+// Whoever waits must be let go by Close and by the end of the loop, during the handshake too, or
+// the bots never end.
 func TestEndsLetGo(t *testing.T) {
 	for name, end := range map[string]func(*loop.Loop, net.Conn){
 		"Close":            func(_ *loop.Loop, nc net.Conn) { _ = nc.Close() },
@@ -186,7 +187,8 @@ func TestHandlersErrorEndsServe(t *testing.T) {
 	}
 }
 
-// A server that reads late must get everything, and in order; one that reads nothing must not cost the others anything.
+// A server that reads late must get everything, and in order; one that reads nothing must not cost
+// the others anything.
 func TestWritesWaitForRoom(t *testing.T) {
 	nanotest.Leaks(t)
 	lp := newLoop(t, 1)

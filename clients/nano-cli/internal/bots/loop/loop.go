@@ -1,11 +1,12 @@
-// Package loop reads the connections of very many clients with a few goroutines: one system call finds which connections
-// have something, and reading one that has costs one more.
+// Package loop reads the connections of very many clients with a few goroutines: one system call
+// finds which connections have something, and reading one that has costs one more.
 //
 //	lp := loop.New(2)
 //	defer lp.Close()
 //	c, err := client.Dial(ctx, "tcp://127.0.0.1:3250", client.WithDialer(lp.Dial))
 //
-// The functions of [client.Client.Start] and handlers of pushes run on the loop's goroutines; see [client.EventConn].
+// The functions of [client.Client.Start] and handlers of pushes run on the loop's goroutines; see
+// [client.EventConn].
 package loop
 
 import (
@@ -35,8 +36,9 @@ type Loop struct {
 // scanEvery is how often a loop looks for connections whose deadline of reading is over.
 const scanEvery = 100 * time.Millisecond
 
-// New starts a loop with n goroutines; 0 or less: as many as there are processors. If the system does not let it, and on
-// systems other than Linux, the loop takes no connections. The caller must close it.
+// New starts a loop with n goroutines; 0 or less: as many as there are processors. If the system
+// does not let it, and on systems other than Linux, the loop takes no connections. The caller must
+// close it.
 func New(n int) *Loop {
 	if n <= 0 {
 		n = runtime.GOMAXPROCS(0)
@@ -51,8 +53,9 @@ func New(n int) *Loop {
 	return lp
 }
 
-// Close ends the loop and waits for its goroutines. The connections that it still has end with [ErrClosed]: close the
-// clients before. It can be called any number of times, but not by what runs on the loop.
+// Close ends the loop and waits for its goroutines. The connections that it still has end with
+// [ErrClosed]: close the clients before. It can be called any number of times, but not by what runs
+// on the loop.
 func (lp *Loop) Close() {
 	for _, p := range lp.pollers {
 		p.stop()
@@ -60,8 +63,8 @@ func (lp *Loop) Close() {
 	lp.running.Wait()
 }
 
-// Dial connects, and returns a connection that the loop reads, a [client.EventConn]. Where the loop takes none, or is
-// closed, the connection is one of the net package.
+// Dial connects, and returns a connection that the loop reads, a [client.EventConn]. Where the loop
+// takes none, or is closed, the connection is one of the net package.
 func (lp *Loop) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	nc, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err != nil || len(lp.pollers) == 0 {

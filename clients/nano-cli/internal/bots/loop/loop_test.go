@@ -61,8 +61,9 @@ func descriptors() int {
 	return len(all)
 }
 
-// A load test that leaves descriptors or goroutines behind at each run stops at the limit of a long-lived process; answers
-// and pushes that get mixed up between the connections of a loop would make its figures worthless.
+// A load test that leaves descriptors or goroutines behind at each run stops at the limit of a
+// long-lived process; answers and pushes that get mixed up between the connections of a loop would
+// make its figures worthless.
 func TestManyClients(t *testing.T) {
 	nanotest.Leaks(t)
 	app := nodetest.Start(t)
@@ -133,8 +134,8 @@ func TestManyClients(t *testing.T) {
 	lp.Close()
 }
 
-// The bots' clients must do over a loop what they do without: by TCP, and by WebSocket, below which the loop is a
-// connection like others.
+// The bots' clients must do over a loop what they do without: by TCP, and by WebSocket, below which
+// the loop is a connection like others.
 func TestEveryKindOfMessage(t *testing.T) {
 	for _, scheme := range []string{"tcp", "ws"} {
 		t.Run(scheme, func(t *testing.T) {
@@ -202,7 +203,8 @@ func TestCloseInside(t *testing.T) {
 	}
 }
 
-// A loop that is closed too early must not leave its clients waiting: they hear of it, and come back without it.
+// A loop that is closed too early must not leave its clients waiting: they hear of it, and come
+// back without it.
 func TestClosedFirst(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("there are no loops")

@@ -18,11 +18,12 @@ const (
 	quickMax   = 16 << 10 // bytes up to which the runtime is not told of a write: it is over in a few microseconds
 )
 
-// poller is one goroutine of a loop, with an epoll instance of its own. The runtime's poller watches that one only, so
-// the goroutine waits as all do, and no thread waits beside it.
+// poller is one goroutine of a loop, with an epoll instance of its own. The runtime's poller
+// watches that one only, so the goroutine waits as all do, and no thread waits beside it.
 //
-// Events are edge-triggered: each change is told once, and the kernel need not look again at what was told. So whoever is
-// told must read until there is no more. Less than a full buffer shows that, without another call to hear it.
+// Events are edge-triggered: each change is told once, and the kernel need not look again at what
+// was told. So whoever is told must read until there is no more. Less than a full buffer shows
+// that, without another call to hear it.
 type poller struct {
 	epoll int
 	file  *os.File // of epoll
@@ -144,8 +145,8 @@ func (p *poller) serve(s *conn, events uint32) {
 	}
 }
 
-// scan ends the connections whose deadline of reading is over. It returns false when the loop is closed, and nothing is
-// left in it.
+// scan ends the connections whose deadline of reading is over. It returns false when the loop is
+// closed, and nothing is left in it.
 func (p *poller) scan(now time.Time) bool {
 	p.mu.Lock()
 	var ended []*conn
