@@ -114,3 +114,50 @@ func TestWaitForAlone(t *testing.T) {
 		t.Errorf("another: %v", err)
 	}
 }
+
+// A backend that takes long to start: who waited in vain is told, and the messages behind do not each wait again. A client
+// that sends a few would not be read for seconds, and lose its session as silent.
+func TestClusterMessagesToASlowStart(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fabric) {
+		m := f.start(t, masterAddr, handlers(nil))
+		g := f.start(t, "gate:1", handlers(nil))
+		ready := make(chan struct{})
+		cs := handlers(backend(nil))
+		cs.Register(&Life{init: func() { <-ready }})
+		b := f.make("back:1", cs)
+		started := make(chan error, 1)
+		go func() { started <- b.Start() }()
+		t.Cleanup(func() { b.stop(t) })
+		meet(t, m, g, b)
+		c := g.tcp.Client(t)
+		c.Beats = true
+		c.Ready(acceptErrors)
+		began := time.Now()
+		var ids []uint64
+		for range 10 {
+			ids = append(ids, c.Request("Back.Echo", []byte("early")))
+		}
+		for _, id := range ids {
+			if got := c.Response(id); !got.Err {
+				t.Errorf("a request is answered with %q", got.Data)
+			}
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("all have their errors after %v", took)
+		}
+		began = time.Now()
+		if err := g.Call(t.Context(), "Back.Echo", nil, nil); err == nil || time.Since(began) > 0 {
+			t.Errorf("a later call: %v after %v", err, time.Since(began))
+		}
+		close(ready)
+		if err := <-started; err != nil {
+			t.Error(err)
+		}
+		if err := g.WaitFor(t.Context(), "Back"); err != nil {
+			t.Error(err)
+		}
+		if got := c.Call("Back.Echo", []byte("late")); string(got.Data) != "late" {
+			t.Errorf("when it has started: %q", got.Data)
+		}
+	})
+}

@@ -82,15 +82,13 @@ func (t *Table) Running(service string) []Peer {
 	return nil
 }
 
-// Coming tells whether a peer that runs service is about to take sessions: it starts, and its link is not down for long.
+// Coming tells whether a peer that runs service is about to take sessions.
 func (t *Table) Coming(service string) bool {
-	for _, p := range t.Running(service) {
-		if p.State == Starting && p.Reach <= Down {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(t.Running(service), Peer.Coming)
 }
+
+// Coming tells whether the peer is about to take sessions: it starts, and its link is not down for long.
+func (p Peer) Coming() bool { return p.State == Starting && p.Reach <= Down }
 
 // Keeps tells whether the peer at addr can go on with a session that it has for service: it runs it, and its
 // link is not down for long.

@@ -51,6 +51,8 @@ type peer struct {
 	calls map[uint64]*pending // calls in flight, by id
 	ids   atomic.Uint64
 
+	awaited time.Time // see awaitedUntil
+
 	serves // under mu, too
 }
 

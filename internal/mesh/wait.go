@@ -10,8 +10,8 @@ import (
 	"github.com/lonng/nano/internal/dispatch"
 )
 
-// comingWait is how long a message or call waits for a node that starts, where no other runs its service. It fails within a
-// second then.
+// comingWait is how long the first message or call waits for a node that starts, where no other runs its service. It fails
+// within a second then.
 const comingWait = 700 * time.Millisecond
 
 // WaitFor waits until each of the services can be reached: it runs on this node, or on one that has started and is connected to
@@ -76,12 +76,31 @@ func (n *Mesh) await(ctx context.Context, ok func() bool) bool {
 	}
 }
 
-// awaitComing waits for a node that runs a service and starts, but not for long.
+// awaitComing waits for a node that runs a service and starts, but not for long. Only the first messages for a node wait: if
+// each did, a client that sends many would not be read for as long as the node starts.
 func (n *Mesh) awaitComing(ctx context.Context, service string) {
-	ctx, cancel := context.WithTimeout(ctx, comingWait)
+	var until time.Time
+	for _, m := range n.others.Load().Running(service) {
+		if p := n.peer(m.Addr); p != nil && m.Coming() {
+			if at := p.awaitedUntil(time.Now().Add(comingWait)); at.After(until) {
+				until = at
+			}
+		}
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	n.await(ctx, func() bool {
 		others := n.others.Load()
 		return len(others.Open(service)) > 0 || !others.Coming(service)
 	})
+}
+
+// awaitedUntil returns until when messages wait for the node's start. The first who asks says it.
+func (p *peer) awaitedUntil(at time.Time) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.awaited.IsZero() {
+		p.awaited = at
+	}
+	return p.awaited
 }
