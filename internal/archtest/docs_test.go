@@ -1,0 +1,194 @@
+package archtest
+
+import (
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+// A reader who follows a link, or types a command of a page, gets where the page says.
+func TestDocumentsNameWhatExists(t *testing.T) {
+	pages := documents(t)
+	targets := makeTargets(t)
+	for file, text := range pages {
+		for _, link := range links(text) {
+			if broken := brokenLink(pages, file, link); broken != "" {
+				t.Errorf("%s: the link %q leads nowhere: %s", file, link, broken)
+			}
+		}
+		for _, m := range makeCommand.FindAllStringSubmatch(text, -1) {
+			if !targets[m[1]] {
+				t.Errorf("%s: the Makefile has no target %q", file, m[1])
+			}
+		}
+		for _, m := range goCommand.FindAllStringSubmatch(text, -1) {
+			if info, err := os.Stat(filepath.Join(root, m[1])); err != nil || !info.IsDir() {
+				t.Errorf("%s: %q names a folder that is not there", file, m[0])
+			}
+		}
+		for _, m := range ciCommand.FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join(root, m[0])); err != nil {
+				t.Errorf("%s: there is no %s", file, m[0])
+			}
+		}
+	}
+}
+
+// Without this a page with a slip in a link, an anchor or a command passes.
+func TestBrokenLinksAreFound(t *testing.T) {
+	pages := map[string]string{"docs/a.md": "# A, `b` and C\n\n```sh\n# no heading\n```\n", "README.md": "# Top\n"}
+	for link, want := range map[string]bool{
+		"#a-b-and-c":        false,
+		"a.md#a-b-and-c":    false,
+		"../README.md#top":  false,
+		"../README.md":      false,
+		"https://a.example": false,
+		"#no-heading":       true,
+		"../README.md#b":    true,
+		"no.md":             true,
+	} {
+		if got := brokenLink(pages, "docs/a.md", link); (got != "") != want {
+			t.Errorf("%s: %q, want broken: %v", link, got, want)
+		}
+	}
+	if got := links("a [b](c.md#d) `[no](link)` ![e](f.png)"); !slices.Equal(got, []string{"c.md#d", "f.png"}) {
+		t.Errorf("links are %q", got)
+	}
+}
+
+// Text in lines that fit beside the code is read; lines as long as they come are not.
+func TestLinesOfDocumentsAreShort(t *testing.T) {
+	for _, file := range []string{
+		"README.md", "CONTRIBUTING.md", "docs/cluster.md",
+		"docs/from-v0.5.md", "docs/operations.md", "docs/performance.md", "docs/protocol.md", "docs/tutorial.md",
+	} {
+		content, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		code := false
+		for i, line := range strings.Split(string(content), "\n") {
+			if fence(line) {
+				code = !code
+			}
+			if n := len([]rune(line)); n > 100 && !code && !strings.HasPrefix(line, "|") {
+				t.Errorf("%s:%d has %d columns, more than 100", file, i+1, n)
+			}
+		}
+	}
+}
+
+var (
+	linkPattern = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	spanPattern = regexp.MustCompile("`[^`\n]*`")
+	makeCommand = regexp.MustCompile("(?m)(?:^|`)make ([a-z][a-z-]*)")
+	goCommand   = regexp.MustCompile(`go (?:run|test|doc|vet|build)(?: -[a-z]+(?: '[^']*'| \d+)?)* (\./[a-z][a-z0-9/_-]*)`)
+	ciCommand   = regexp.MustCompile(`\.ci/[a-z-]+\.sh`)
+)
+
+// documents returns the text of every page by its path.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	pages := make(map[string]string)
+	walk(t, func(file string) {
+		if filepath.Ext(file) != ".md" {
+			return
+		}
+		content, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Error(err)
+		}
+		pages[filepath.ToSlash(file)] = string(content)
+	})
+	if len(pages) < 5 {
+		t.Fatalf("found the pages %v only", slices.Sorted(maps.Keys(pages)))
+	}
+	return pages
+}
+
+func makeTargets(t *testing.T) map[string]bool {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := make(map[string]bool)
+	for _, m := range regexp.MustCompile(`(?m)^([a-z][a-z-]*):`).FindAllStringSubmatch(string(content), -1) {
+		targets[m[1]] = true
+	}
+	return targets
+}
+
+func fence(line string) bool { return strings.HasPrefix(strings.TrimSpace(line), "```") }
+
+// prose returns the lines of a page that are no code.
+func prose(text string) (lines []string) {
+	code := false
+	for line := range strings.SplitSeq(text, "\n") {
+		if fence(line) {
+			code = !code
+		} else if !code {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// links returns where the links and pictures of a page lead.
+func links(text string) (all []string) {
+	for _, line := range prose(text) {
+		for _, m := range linkPattern.FindAllStringSubmatch(spanPattern.ReplaceAllString(line, "x"), -1) {
+			all = append(all, m[1])
+		}
+	}
+	return all
+}
+
+// brokenLink says what is wrong with a link of a page, or nothing. Links to other sites are not followed.
+func brokenLink(pages map[string]string, page, link string) string {
+	if strings.Contains(link, "://") || strings.HasPrefix(link, "mailto:") {
+		return ""
+	}
+	target, anchor, _ := strings.Cut(link, "#")
+	file := page
+	if target != "" {
+		file = path.Join(path.Dir(page), target)
+	}
+	text, isPage := pages[file]
+	if !isPage {
+		if _, err := os.Stat(filepath.Join(root, file)); err != nil {
+			return "there is no " + file
+		}
+	}
+	if anchor != "" && isPage && !slices.Contains(anchors(text), anchor) {
+		return file + " has no such heading"
+	}
+	return ""
+}
+
+// anchors returns the names under which the headings of a page can be reached, as GitHub makes them.
+func anchors(text string) (all []string) {
+	for _, line := range prose(text) {
+		title := strings.TrimLeft(line, "#")
+		if title == line || !strings.HasPrefix(title, " ") {
+			continue
+		}
+		all = append(all, strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case unicode.IsLetter(r), unicode.IsDigit(r), r == '-', r == '_':
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, strings.TrimSpace(title)))
+	}
+	return all
+}
