@@ -3,6 +3,7 @@ package nano
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -96,12 +97,19 @@ func (a *App) Run(ctx context.Context) error {
 	return a.Shutdown(end)
 }
 
-// Start starts the application and returns when it serves. Its errors: a port in use, a certificate that cannot be
-// read, a component without handlers, options that contradict each other, and the like; nothing is left open then.
-// An application starts once. Shutdown and Quit end a start that waits for its master.
-func (a *App) Start() error {
-	_, err := a.start(context.Background())
-	return err
+// Start starts the application and returns when it serves. A node of a cluster waits for its master or
+// keeper until ctx ends; once Start has returned, ctx has no effect. An application starts once. On an
+// error nothing is left open: a port in use, a certificate that cannot be read, a component without
+// handlers, options that are wrong or contradict each other, the cause of ctx. Shutdown and Quit, from
+// another goroutine, end a start that waits.
+func (a *App) Start(ctx context.Context) error {
+	_, err := a.start(ctx)
+	if err != nil || ctx.Err() == nil {
+		return err
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.node.EndTimeout())
+	defer cancel()
+	return errors.Join(fmt.Errorf("nano: start: %w", context.Cause(ctx)), a.Shutdown(end))
 }
 
 // start starts the node, until ctx ends or Quit or Shutdown is called: it may be waiting for its master. asked says that

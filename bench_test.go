@@ -100,7 +100,7 @@ func crowd(b *testing.B, n int) (*nano.App, *sinks, *nano.Group) {
 		}
 		there.Done()
 	})
-	if err := app.Start(); err != nil {
+	if err := app.Start(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {

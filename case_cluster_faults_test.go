@@ -23,7 +23,7 @@ func TestCase23SameNodeID(t *testing.T) {
 		f.start(t, masterAddr, handlers(nil))
 		f.start(t, "gate:1", handlers(nil), nano.WithNodeId(7))
 		n := f.make("gate:2", handlers(nil), nano.WithNodeId(7))
-		if err := n.Start(); err == nil || !strings.Contains(err.Error(), "gate:1 has 7") {
+		if err := n.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "gate:1 has 7") {
 			t.Errorf("the second starts: %v", err)
 		}
 		f.start(t, "gate:3", handlers(nil), nano.WithNodeId(8))
@@ -363,7 +363,7 @@ func TestCase27Membership(t *testing.T) {
 		f.kill(masterAddr)
 		joins := f.make("back:5", handlers(names("5")))
 		joined := make(chan error, 1)
-		go func() { joined <- joins.Start() }()
+		go func() { joined <- joins.Start(t.Context()) }()
 		time.Sleep(2 * time.Second)
 		serves("3")
 		m = f.start(t, masterAddr, handlers(nil))

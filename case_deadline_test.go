@@ -155,7 +155,7 @@ func TestCase05ClientThatDoesNotReadIsGoneOnASocket(t *testing.T) {
 	n := newNode(h.comps(), nano.WithEndpoint(nano.Endpoint{Addr: "127.0.0.1:0"}),
 		nano.WithWriteTimeout(deadline), nano.WithSendQueue(64<<20), nano.WithHeartbeatInterval(time.Minute))
 	n.Lifetime().OnClosed(func(*session.Session) { closed <- time.Now() })
-	if err := n.Start(); err != nil {
+	if err := n.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	defer n.stop(t)

@@ -66,7 +66,7 @@ func startNetwork(t *testing.T, comps *component.Components, opts ...nano.Option
 		nano.WithEndpoint(nano.Endpoint{Addr: any, TLS: n.cert.Server}),
 		nano.WithEndpoint(nano.Endpoint{Addr: any, TLS: n.cert.Server, WebSocket: true}),
 	}, opts...)...)
-	if err := n.Start(); err != nil {
+	if err := n.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -361,7 +361,7 @@ func TestCase12SlowReaderGetsTheEnd(t *testing.T) {
 					},
 				}), nano.WithFlushTimeout(flush))
 				n.Lifetime().OnClosed(func(*session.Session) { closed <- time.Now() })
-				if err := n.Start(); err != nil {
+				if err := n.Start(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				defer n.stop(t)

@@ -48,7 +48,7 @@ func TestCase19StartAndStop100Times(t *testing.T) {
 	addr := "127.0.0.1:0"
 	for range 100 {
 		app := nano.New(addr, nano.WithComponents(handlers(nil)), quiet())
-		if err := app.Start(); err != nil {
+		if err := app.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		addr = app.Addr().String()
@@ -130,7 +130,7 @@ func TestCase19TwoNodes(t *testing.T) {
 				},
 			}), nano.WithHeartbeatInterval(time.Duration(i+1)*time.Second), nano.WithDictionary(map[string]uint16{"A.Who": uint16(i) + 1}))
 			n.Lifetime().OnClosed(func(*session.Session) { hooks[i]++ })
-			if err := n.Start(); err != nil {
+			if err := n.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			nodes[i] = n
@@ -179,7 +179,7 @@ func TestCase19ShutdownTwice(t *testing.T) {
 		comps.Register(&Life{shutdown: func() { hooks.Add(1) }})
 		n = newNode(comps)
 		n.Lifetime().OnClosed(func(*session.Session) { closed.Add(1) })
-		if err := n.Start(); err != nil {
+		if err := n.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		c := n.tcp.Client(t)
@@ -201,7 +201,7 @@ func TestCase19ShutdownTwice(t *testing.T) {
 		if hooks.Load() != 1 {
 			t.Errorf("the shutdown hook ran %d times", hooks.Load())
 		}
-		if err := n.Start(); err == nil {
+		if err := n.Start(t.Context()); err == nil {
 			t.Error("a node that has lived starts again")
 		}
 	})
@@ -258,11 +258,11 @@ func TestCase19StartFails(t *testing.T) {
 				c.comps(comps)
 			}
 			app := nano.New(c.addr, append([]nano.Option{nano.WithComponents(comps), quiet()}, c.opts...)...)
-			err := app.Start()
+			err := app.Start(t.Context())
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("Start: %v, want %q in it", err, c.want)
 			}
-			if again := app.Start(); again == nil {
+			if again := app.Start(t.Context()); again == nil {
 				t.Error("it starts when asked again")
 			}
 			if err := app.Run(context.Background()); err == nil {
@@ -393,7 +393,7 @@ func TestCase20ShutdownWithClients(t *testing.T) {
 				t.Error("it has left the group before OnClosed")
 			}
 		})
-		if err := n.Start(); err != nil {
+		if err := n.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		clients := []*nanotest.Client{n.tcp.Client(t), n.ws.WebSocket(t), n.tcp.Client(t)}
@@ -488,7 +488,7 @@ func TestCase20Deadline(t *testing.T) {
 				comps.Register(hooks)
 				n := newNode(comps, nano.WithFlushTimeout(time.Minute), nano.WithWriteTimeout(time.Minute))
 				n.Lifetime().OnClosed(func(*session.Session) { closed++ })
-				if err := n.Start(); err != nil {
+				if err := n.Start(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				cl := n.tcp.Client(t)
@@ -570,7 +570,7 @@ func TestShutdownFromAHandler(t *testing.T) {
 				return nil
 			},
 		}))
-		if err := n.Start(); err != nil {
+		if err := n.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		c := n.tcp.Client(t)
@@ -591,7 +591,7 @@ func TestSecondShutdownKeepsItsDeadline(t *testing.T) {
 		comps := new(component.Components)
 		comps.Register(&Life{shutdown: func() { <-release }})
 		n := newNode(comps)
-		if err := n.Start(); err != nil {
+		if err := n.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		go n.stop(t)
@@ -612,7 +612,7 @@ func TestShutdownWithoutTime(t *testing.T) {
 	cancel()
 	for range 20 {
 		app := nano.New("127.0.0.1:0", nano.WithComponents(handlers(nil)), quiet())
-		if err := app.Start(); err != nil {
+		if err := app.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		c := nanotest.Dial(t, app.Addr())
@@ -649,7 +649,7 @@ func TestSchedulerOfTheApplications(t *testing.T) {
 				closed := make(chan struct{}, 1)
 				n := newNode(handlers(nil), nano.WithScheduler(sched))
 				n.Lifetime().OnClosed(func(*session.Session) { closed <- struct{}{} })
-				if err := n.Start(); err != nil {
+				if err := n.Start(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				if n.Scheduler() != sched {
@@ -918,7 +918,7 @@ func TestCase21NothingIsLeft(t *testing.T) {
 		n, _ := seen.LoadOrStore(s.ID(), new(atomic.Int64))
 		n.(*atomic.Int64).Add(1)
 	})
-	if err := app.Start(); err != nil {
+	if err := app.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	defer shutdown(t, app)

@@ -51,7 +51,7 @@ func TestCase09PagesOfTheDefaultMux(t *testing.T) {
 		h := &Hostile{}
 		app := nano.New("127.0.0.1:0", nano.WithProcessDefaults(), nano.WithIsWebsocket(true), nano.WithWSPath("/nano"),
 			nano.WithComponents(h.comps()), nano.WithSerializer(json.NewSerializer()))
-		if err := app.Start(); err != nil {
+		if err := app.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if status, body := get(t, nil, app.Addr(), "/nano-test-page"); status != 200 || body != "from the default mux" {

@@ -367,7 +367,7 @@ func TestCase04PanicInInitIsAnErrorOfStart(t *testing.T) {
 				cs := &component.Components{}
 				cs.Register(row.comp)
 				n := newNode(cs)
-				if err := n.Start(); err == nil || !strings.Contains(err.Error(), row.name) || !strings.Contains(err.Error(), "not today") {
+				if err := n.Start(t.Context()); err == nil || !strings.Contains(err.Error(), row.name) || !strings.Contains(err.Error(), "not today") {
 					t.Errorf("Start returned %v", err)
 				}
 				if _, err := n.tcp.Dial(); err == nil {

@@ -80,7 +80,7 @@ func TestCase16BusyScheduler(t *testing.T) {
 				}
 				n := newNode(cs, opts...)
 				n.Lifetime().OnClosed(func(s *session.Session) { closed <- s.ID() })
-				if err := n.Start(); err != nil {
+				if err := n.Start(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				defer n.stop(t)
@@ -266,7 +266,7 @@ func TestNewScheduler(t *testing.T) {
 		})
 		cs.Register(&Life{init: func() { open("first") }})
 		n = newNode(cs, nano.WithSlowHandler(time.Second))
-		if err := n.Start(); err != nil {
+		if err := n.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		defer n.stop(t)

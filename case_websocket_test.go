@@ -335,7 +335,7 @@ func TestCase09BadCertificateIsAnErrorOfStart(t *testing.T) {
 					{nano.WithEndpoint(nano.Endpoint{Addr: "127.0.0.1:0", CertFile: row.cert, KeyFile: row.key, TLS: &tls.Config{}, WebSocket: ws})},
 				} {
 					n := newNode(h.comps(), opts...)
-					if err := n.Start(); err == nil {
+					if err := n.Start(t.Context()); err == nil {
 						n.stop(t)
 						t.Error("the node started")
 					}
@@ -404,7 +404,7 @@ func TestWebSocketsOfV05HaveEveryPath(t *testing.T) {
 		h := &Hostile{}
 		app := nano.New("127.0.0.1:0", nano.WithProcessDefaults(), nano.WithIsWebsocket(true), nano.WithWSPath(row.path),
 			nano.WithComponents(h.comps()), nano.WithSerializer(json.NewSerializer()), nano.WithSlog(logger))
-		if err := app.Start(); err != nil {
+		if err := app.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for _, path := range row.paths {

@@ -289,7 +289,7 @@ func (f *fabric) make(addr string, comps *component.Components, opts ...nano.Opt
 func (f *fabric) start(t *testing.T, addr string, comps *component.Components, opts ...nano.Option) *node {
 	t.Helper()
 	n := f.make(addr, comps, opts...)
-	if err := n.Start(); err != nil {
+	if err := n.Start(t.Context()); err != nil {
 		t.Fatalf("start %s: %v", addr, err)
 	}
 	t.Cleanup(func() { n.stop(t) })

@@ -226,7 +226,7 @@ func (t *table) make(f *fabric, addr string, comps *component.Components, opts .
 func (t *table) start(tt *testing.T, f *fabric, addr string, comps *component.Components, opts ...nano.Option) (*node, *tableKeeper) {
 	tt.Helper()
 	n, k := t.make(f, addr, comps, opts...)
-	if err := n.Start(); err != nil {
+	if err := n.Start(tt.Context()); err != nil {
 		tt.Fatalf("start %s: %v", addr, err)
 	}
 	tt.Cleanup(func() { n.stop(tt) })
@@ -308,7 +308,7 @@ func TestKeeperIsAway(t *testing.T) {
 		table.setAway(true)
 		late, _ := table.make(f, "back:3", handlers(nil))
 		started := make(chan error, 1)
-		go func() { started <- late.Start() }()
+		go func() { started <- late.Start(t.Context()) }()
 		for i := range 20 {
 			call1(t, c, "Back.Who", "", "7 <nil> <nil> 192.0.2.2:40000")
 			if i == 10 {
@@ -414,18 +414,18 @@ func TestKeeperStart(t *testing.T) {
 		table := newTable()
 		g, _ := table.start(t, f, "gate:1", handlers(nil), nano.WithNodeId(7))
 		n, _ := table.make(f, "gate:2", handlers(nil), nano.WithNodeId(7))
-		if err := n.Start(); !errors.Is(err, keeper.ErrNodeIDTaken) || !strings.Contains(err.Error(), "gate:1") {
+		if err := n.Start(t.Context()); !errors.Is(err, keeper.ErrNodeIDTaken) || !strings.Contains(err.Error(), "gate:1") {
 			t.Errorf("a second node with the same id: %v", err)
 		}
 		n, k := table.make(f, "gate:2", handlers(nil))
 		k.fail = errors.New("wrong password")
-		if err := n.Start(); !errors.Is(err, k.fail) {
+		if err := n.Start(t.Context()); !errors.Is(err, k.fail) {
 			t.Errorf("start: %v", err)
 		}
 		cs := handlers(nil)
 		cs.Register(&Life{init: func() { panic("no database") }})
 		n, _ = table.make(f, "gate:2", cs)
-		if err := n.Start(); err == nil || !strings.Contains(err.Error(), "no database") {
+		if err := n.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "no database") {
 			t.Errorf("start: %v", err)
 		}
 		if got := table.ids(); len(got) != 1 {
@@ -440,7 +440,7 @@ func TestKeeperStart(t *testing.T) {
 		}
 		n, _ = table.make(f, "gate:2", handlers(nil))
 		over := make(chan error, 1)
-		go func() { over <- n.Start() }()
+		go func() { over <- n.Start(t.Context()) }()
 		time.Sleep(time.Second)
 		n.stop(t)
 		if err := <-over; !errors.Is(err, context.Canceled) {
@@ -477,7 +477,7 @@ func TestKeeperAlone(t *testing.T) {
 		}
 	})
 	for _, master := range []nano.Option{nano.WithMaster(), nano.WithAdvertiseAddr("m:1")} {
-		err := nano.New("x:1", nano.WithKeeper(newTable().keeper()), master).Start()
+		err := nano.New("x:1", nano.WithKeeper(newTable().keeper()), master).Start(t.Context())
 		if err == nil || !strings.Contains(err.Error(), "WithKeeper") {
 			t.Errorf("with a master, too: %v", err)
 		}
@@ -489,7 +489,7 @@ func TestKeeperAlone(t *testing.T) {
 func ExampleWithKeeper() {
 	engine := newTable()
 	app := nano.New("127.0.0.1:0", nano.WithKeeper(engine.keeper()), nano.WithSlog(slog.New(slog.DiscardHandler)))
-	if err := app.Start(); err != nil {
+	if err := app.Start(context.Background()); err != nil {
 		fmt.Println(err)
 		return
 	}

@@ -280,7 +280,7 @@ func TestClusterOldGate(t *testing.T) {
 		}
 		// Nodes that come and go are told.
 		late := f.make("back:3", handlers(nil))
-		if err := late.Start(); err != nil {
+		if err := late.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -436,7 +436,7 @@ func TestClusterOldMaster(t *testing.T) {
 		o := f.old(t, masterAddr, "Old")
 		g := f.start(t, "gate:1", handlers(signIn()))
 		closing := f.make("gate:2", handlers(nil))
-		if err := closing.Start(); err != nil {
+		if err := closing.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		b := f.start(t, "back:1", handlers(backend(nil)))

@@ -257,7 +257,7 @@ func TestCase28Strangers(t *testing.T) {
 				node := func(addr string, comps *component.Components, opts ...nano.Option) *node {
 					n := newNodeAt(addr, comps, append([]nano.Option{c.ours, nano.WithServiceListener(f.listen(addr)),
 						nano.WithGrpcOptions(grpc.WithContextDialer(f.dialer(addr)))}, opts...)...)
-					if err := n.Start(); err != nil {
+					if err := n.Start(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 					t.Cleanup(func() { n.stop(t) })
@@ -323,7 +323,7 @@ func TestClusterWarnsOfOpenAddress(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, f *fabric) {
 				n := newNodeAt(c.addr, handlers(nil), append(c.opts, nano.WithMaster(), nano.WithServiceListener(f.listen(c.addr)))...)
-				if err := n.Start(); err != nil {
+				if err := n.Start(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				defer n.stop(t)
@@ -364,7 +364,7 @@ func TestClusterStartWithoutMaster(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fabric) {
 		n := f.make("gate:1", handlers(nil))
 		started := make(chan error, 1)
-		go func() { started <- n.Start() }()
+		go func() { started <- n.Start(t.Context()) }()
 		time.Sleep(10 * time.Second)
 		m := f.start(t, masterAddr, handlers(nil))
 		if err := <-started; err != nil {
@@ -404,7 +404,7 @@ func TestClusterStartWithoutMaster(t *testing.T) {
 		inBubble(t, func(t *testing.T, f *fabric) {
 			n := f.make("gate:1", handlers(nil))
 			over := make(chan error, 1)
-			go func() { over <- n.Start() }()
+			go func() { over <- n.Start(t.Context()) }()
 			synctest.Wait()
 			n.stop(t)
 			if err := <-over; !errors.Is(err, context.Canceled) {
@@ -420,10 +420,10 @@ func TestClusterStartFails(t *testing.T) {
 		m := f.start(t, masterAddr, handlers(nil))
 		cs := handlers(nil)
 		cs.Register(&Life{init: func() { panic("no database") }})
-		if err := f.make("gate:1", cs).Start(); err == nil || !strings.Contains(err.Error(), "no database") {
+		if err := f.make("gate:1", cs).Start(t.Context()); err == nil || !strings.Contains(err.Error(), "no database") {
 			t.Errorf("start: %v", err)
 		}
-		if err := f.make(masterAddr+"2", handlers(nil), nano.WithNodeId(1<<20)).Start(); err == nil {
+		if err := f.make(masterAddr+"2", handlers(nil), nano.WithNodeId(1<<20)).Start(t.Context()); err == nil {
 			t.Error("a node id of more than 16 bits is taken")
 		}
 		synctest.Wait()
@@ -463,7 +463,7 @@ func TestClusterStopInEveryPhase(t *testing.T) {
 func TestClusterMasterRestarts(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fabric) {
 		m := f.make(masterAddr, handlers(nil))
-		if err := m.Start(); err != nil {
+		if err := m.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		g := f.start(t, "gate:1", handlers(nil))

@@ -35,7 +35,7 @@ func TestClusterOverLoopback(t *testing.T) {
 			role = nano.WithMaster()
 		}
 		n := newNodeAt(l.Addr().String(), comps, role, nano.WithServiceListener(l), nano.WithRouting(nano.RouteRoundRobin()))
-		if err := n.Start(); err != nil {
+		if err := n.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		return n

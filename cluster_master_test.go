@@ -97,7 +97,7 @@ func TestClusterAddressTaken(t *testing.T) {
 		call1(t, c, "Back.Echo", "x", "x")
 
 		second := f.apart("back:1")
-		err := second.Start()
+		err := second.Start(t.Context())
 		if err == nil || !strings.Contains(err.Error(), "back:1") || !strings.Contains(err.Error(), `"first"`) || !strings.Contains(err.Error(), "an address of its own") {
 			t.Errorf("the second starts: %v", err)
 			second.stop(t)
@@ -112,7 +112,7 @@ func TestClusterAddressTaken(t *testing.T) {
 		o := f.old(t, "old:1", "Old")
 		o.register()
 		synctest.Wait()
-		if err := f.apart("old:1").Start(); err == nil || !strings.Contains(err.Error(), "an address of its own") {
+		if err := f.apart("old:1").Start(t.Context()); err == nil || !strings.Contains(err.Error(), "an address of its own") {
 			t.Errorf("one of ours takes the place of a v0.5 node: %v", err)
 		}
 		o.register()

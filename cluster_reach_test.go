@@ -105,7 +105,7 @@ func TestClusterBackendRestartsWithoutMaster(t *testing.T) {
 		f.kill(masterAddr, "back:1")
 		again := f.make("back:1", handlers(backend(nil)))
 		started := make(chan error, 1)
-		go func() { started <- again.Start() }()
+		go func() { started <- again.Start(t.Context()) }()
 		for range 4 {
 			time.Sleep(time.Second)
 			pong(t, c)
@@ -265,7 +265,7 @@ func TestClusterLinkFlaps(t *testing.T) {
 func TestClusterMasterLosesItsHost(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fabric) {
 		m := f.make(masterAddr, handlers(nil))
-		if err := m.Start(); err != nil {
+		if err := m.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		g := f.start(t, "gate:1", handlers(nil))

@@ -321,7 +321,7 @@ func TestClusterStartingNode(t *testing.T) {
 		cs.Register(&Life{init: func() { <-ready }})
 		slow := f.make("back:2", cs)
 		started := make(chan error, 1)
-		go func() { started <- slow.Start() }()
+		go func() { started <- slow.Start(t.Context()) }()
 		release := sync.OnceFunc(func() { close(ready) })
 		t.Cleanup(func() {
 			release()
@@ -382,7 +382,7 @@ func TestClusterSessionIDs(t *testing.T) {
 		open(f.start(t, "gate:fixed", handlers(nil), nano.WithNodeId(40000)))
 		for range 3 {
 			g := f.make("gate:again", handlers(nil))
-			if err := g.Start(); err != nil {
+			if err := g.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			open(g)

@@ -157,14 +157,14 @@ func TestClusterWarnsOfAddressForOneMachine(t *testing.T) {
 				role := nano.WithMaster()
 				if c.master != "" {
 					m := newNodeAt(c.master, handlers(nil), nano.WithMaster(), nano.WithServiceListener(f.listen(c.master)), nano.WithGrpcOptions(grpc.WithContextDialer(f.dialer(c.master))))
-					if err := m.Start(); err != nil {
+					if err := m.Start(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 					defer m.stop(t)
 					role = nano.WithAdvertiseAddr(c.master)
 				}
 				n := newNodeAt(c.addr, handlers(nil), role, nano.WithServiceListener(f.listen(c.addr)), nano.WithGrpcOptions(grpc.WithContextDialer(f.dialer(c.addr))))
-				if err := n.Start(); err != nil {
+				if err := n.Start(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				defer n.stop(t)
@@ -216,7 +216,7 @@ func TestClusterIgnoresProxies(t *testing.T) {
 		_, port, _ := net.SplitHostPort(l.Addr().String())
 		addr := "0.0.0.0:" + port // this machine, but no loopback, for which there are no proxies anyway
 		n := newNodeAt(addr, handlers(nil), role(addr), nano.WithServiceListener(l))
-		if err := n.Start(); err != nil {
+		if err := n.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { n.stop(t) })

@@ -21,7 +21,7 @@ func TestClusterFirstMessage(t *testing.T) {
 		cs.Register(&Life{init: func() { <-ready }})
 		b := f.make("back:1", cs)
 		started := make(chan error, 1)
-		go func() { started <- b.Start() }()
+		go func() { started <- b.Start(t.Context()) }()
 		t.Cleanup(func() { b.stop(t) })
 		meet(t, m, g, b)
 		c := g.tcp.Client(t)
@@ -51,7 +51,7 @@ func TestClusterWaitFor(t *testing.T) {
 			t.Errorf("before the start: %v", err)
 		}
 		m := f.start(t, masterAddr, handlers(nil))
-		if err := g.Start(); err != nil {
+		if err := g.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { g.stop(t) })
@@ -71,7 +71,7 @@ func TestClusterWaitFor(t *testing.T) {
 		waited := make(chan error, 1)
 		go func() { waited <- g.WaitFor(t.Context(), "Ping", "Back") }()
 		started := make(chan error, 1)
-		go func() { started <- b.Start() }()
+		go func() { started <- b.Start(t.Context()) }()
 		t.Cleanup(func() { b.stop(t) })
 		time.Sleep(3 * time.Second)
 		select {

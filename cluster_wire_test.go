@@ -194,7 +194,7 @@ func TestClusterWireGate(t *testing.T) {
 		master, back := f.bare(t, masterAddr), f.bare(t, "old:2")
 		master.answer["/clusterpb.Master/Register"] = encode(field{1, memberInfo("m", masterAddr)}, field{1, memberInfo("b", "old:2", "Other", "Old")})
 		g := f.make("gate:1", handlers(nil), nano.WithLabel("ours"))
-		if err := g.Start(); err != nil {
+		if err := g.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		defer g.stop(t)
@@ -273,7 +273,7 @@ func TestClusterWireBackend(t *testing.T) {
 		}
 
 		late := f.make("back:2", handlers(nil), nano.WithLabel("l"))
-		if err := late.Start(); err != nil {
+		if err := late.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		o.expect("/clusterpb.Member/NewMember", field{1, memberInfo("l", "back:2", "Ping")})

@@ -31,7 +31,7 @@ type node struct {
 func start(t *testing.T, comps *component.Components, opts ...nano.Option) *node {
 	t.Helper()
 	n := newNode(comps, opts...)
-	if err := n.Start(); err != nil {
+	if err := n.Start(t.Context()); err != nil {
 		t.Fatalf("start: %v", err)
 	}
 	t.Cleanup(func() { n.stop(t) })

@@ -153,7 +153,7 @@ func TestOptionsComplain(t *testing.T) {
 		nano.WithNodeId(1 << 16),
 		nil,
 	}
-	err := nano.New("127.0.0.1:0", append(opts, nano.WithSlog(slog.New(slog.DiscardHandler)))...).Start()
+	err := nano.New("127.0.0.1:0", append(opts, nano.WithSlog(slog.New(slog.DiscardHandler)))...).Start(t.Context())
 	for _, want := range []string{
 		"WithHeartbeatInterval: 0s", "WithHeartbeatInterval: -1s", "WithTimerPrecision: 1µs", `certificate "cert.pem", key ""`,
 		`certificate "", key ""`, `"example.com" is no origin`, `"https://example.com/path" is no origin`, "65536",
@@ -244,7 +244,7 @@ func TestWhereClientsConnect(t *testing.T) {
 		if app.Addr() != nil || len(app.Addrs()) != 0 {
 			t.Errorf("%s: addresses before the start: %v", name, app.Addrs())
 		}
-		if err := app.Start(); err != nil {
+		if err := app.Start(t.Context()); err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
@@ -279,7 +279,7 @@ func TestNodeIDStandsInSessionIDs(t *testing.T) {
 			life.OnOpened(func(s *session.Session) { opened <- s.ID() })
 			l := nanotest.NewListener()
 			app := nano.New("", append(opts, nano.WithNodeId(5), nano.WithLifetime(life), nano.WithEndpoint(nano.Endpoint{Listener: l}), quiet())...)
-			if err := app.Start(); err != nil {
+			if err := app.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			defer shutdown(t, app)

@@ -84,7 +84,7 @@ func TestNoWarningsForARightStart(t *testing.T) {
 func TestANodeWithoutAnythingIsWarnedOf(t *testing.T) {
 	logger, log := nanotest.NewLog()
 	app := nano.New("", nano.WithSlog(logger))
-	if err := app.Start(); err != nil {
+	if err := app.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := app.Shutdown(t.Context()); err != nil {

@@ -52,7 +52,7 @@ func node(role, master string, payload int) error {
 		options = append(options, nano.WithEndpoint(nano.Endpoint{Addr: "127.0.0.1:0"}))
 	}
 	app := nano.New(l.Addr().String(), options...)
-	if err := app.Start(); err != nil {
+	if err := app.Start(context.Background()); err != nil {
 		return err
 	}
 	fmt.Print("serves ", l.Addr())

@@ -78,7 +78,7 @@ func node(role, master string, websocket bool) error {
 		}
 	}
 	app := nano.New(addr, options...)
-	if err := app.Start(); err != nil {
+	if err := app.Start(context.Background()); err != nil {
 		return err
 	}
 	fmt.Print("serves ", addr)

@@ -52,7 +52,7 @@ func run(flooders int, during time.Duration) error {
 	cs.Register(&Bench{})
 	app := nano.New("flood", nano.WithEndpoint(nano.Endpoint{Listener: l}), nano.WithComponents(cs),
 		nano.WithSerializer(json.NewSerializer()), nano.WithSlog(slog.New(slog.DiscardHandler)))
-	if err := app.Start(); err != nil {
+	if err := app.Start(context.Background()); err != nil {
 		return err
 	}
 	defer func() { _ = app.Shutdown(context.Background()) }()

@@ -42,7 +42,7 @@ func startLobby() *nano.App {
 	comps.Register(&Lobby{group: nano.NewGroup("lobby")})
 	app := nano.New("127.0.0.1:0", nano.WithComponents(comps), nano.WithSerializer(json.NewSerializer()),
 		nano.WithSlog(slog.New(slog.DiscardHandler)))
-	if err := app.Start(); err != nil {
+	if err := app.Start(context.Background()); err != nil {
 		log.Fatal(err)
 	}
 	return app

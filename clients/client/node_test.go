@@ -50,7 +50,7 @@ func startNode(t testing.TB, addr string, opts ...nano.Option) (*nano.App, func(
 		nano.WithComponents(comps), nano.WithSerializer(json.NewSerializer()),
 		nano.WithSlog(slog.New(slog.DiscardHandler)),
 	}, opts...)...)
-	if err := app.Start(); err != nil {
+	if err := app.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	ended := false

@@ -72,7 +72,7 @@ func (l *local) add(name, master, page string, build func(*config) (*nano.App, e
 	}
 	app, err := build(c)
 	if err == nil {
-		err = app.Start()
+		err = app.Start(context.Background())
 	}
 	if err != nil {
 		c.close()

@@ -193,7 +193,7 @@ func startSingle(t *testing.T, addr string) *localNode {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := app.Start(); err != nil {
+	if err := app.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	n := &localNode{c, app}
@@ -316,7 +316,7 @@ func TestTheLobbyKnowsWhatItSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := app.Start(); err != nil {
+	if err := app.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	n := &localNode{c, app}
@@ -481,7 +481,7 @@ func TestABackendComes(t *testing.T) {
 	}
 	ada.wantPong(old.conf.name)
 	app := newRooms(late)
-	if err := app.Start(); err != nil {
+	if err := app.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	l.nodes = append(l.nodes, &localNode{late, app})

@@ -104,7 +104,7 @@ func run(ctx context.Context, out io.Writer) error {
 		app := nano.New("127.0.0.1:0", append(opts,
 			nano.WithSerializer(jsonserializer.NewSerializer()),
 			nano.WithSlog(slog.New(slog.DiscardHandler)))...)
-		if err := app.Start(); err != nil {
+		if err := app.Start(ctx); err != nil {
 			return nil, err
 		}
 		apps = append(apps, app)

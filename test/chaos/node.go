@@ -115,7 +115,7 @@ func runNode(name, run, hub string) error {
 		}
 	})
 	n.tell("listens", l.Addr())
-	if err := n.app.Start(); err != nil {
+	if err := n.app.Start(context.Background()); err != nil {
 		return err
 	}
 	n.app.Scheduler().NewTimer(300*time.Millisecond, func() {

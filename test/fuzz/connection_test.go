@@ -47,7 +47,7 @@ func start(tb testing.TB) *node {
 		nano.WithHandshakeTimeout(time.Hour),
 		nano.WithSlog(slog.New(slog.DiscardHandler)),
 	)
-	if err := app.Start(); err != nil {
+	if err := app.Start(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {

@@ -121,7 +121,7 @@ func join(tb testing.TB) *member {
 		nano.WithHeartbeatInterval(time.Hour),
 		nano.WithSlog(slog.New(m)),
 	)
-	if err := m.app.Start(); err != nil {
+	if err := m.app.Start(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
 	var err error

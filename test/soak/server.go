@@ -87,7 +87,7 @@ func serve() error {
 		}
 		s.Set("closed", true)
 	})
-	if err := sv.app.Start(); err != nil {
+	if err := sv.app.Start(context.Background()); err != nil {
 		return err
 	}
 	sv.app.Scheduler().NewTimer(time.Second, sv.tick)

@@ -44,7 +44,7 @@ type figures struct {
 // serve is the node: it tells its figures at the start and for each line, and ends with its input.
 func serve(scheme string) error {
 	app := nodetest.New(nano.WithIsWebsocket(scheme == "ws"), nano.WithHandshakeTimeout(time.Minute)) // however busy the machine is
-	if err := app.Start(); err != nil {
+	if err := app.Start(context.Background()); err != nil {
 		return err
 	}
 	out := json.NewEncoder(os.Stdout)

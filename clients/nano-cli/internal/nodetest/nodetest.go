@@ -68,7 +68,7 @@ func New(opts ...nano.Option) *nano.App {
 func Start(t testing.TB, opts ...nano.Option) *nano.App {
 	t.Helper()
 	app := New(opts...)
-	if err := app.Start(); err != nil {
+	if err := app.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
