@@ -126,7 +126,7 @@ func TestClusterMessagesToASlowStart(t *testing.T) {
 		cs.Register(&Life{init: func() { <-ready }})
 		b := f.make("back:1", cs)
 		started := make(chan error, 1)
-		go func() { started <- b.Start() }()
+		go func() { started <- b.Start(t.Context()) }()
 		t.Cleanup(func() { b.stop(t) })
 		meet(t, m, g, b)
 		c := g.tcp.Client(t)
