@@ -128,7 +128,9 @@ func TestKernelHoldsLittleForASlowReader(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("what the kernel holds is known on Linux only")
 	}
-	w := newWorld(t, func(c *Config) { c.SendQueue, c.FlushTimeout, c.Heartbeat = 32<<20, 100*time.Millisecond, time.Minute })
+	w := newWorld(t, func(c *Config) {
+		c.SendQueue, c.FlushTimeout, c.WriteTimeout, c.Heartbeat = 32<<20, 100*time.Millisecond, time.Minute, time.Minute
+	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
