@@ -142,6 +142,9 @@ func TestErrorAnswersKeepTheOrder(t *testing.T) {
 		})
 	}
 	own.Close()
+	if err := own.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 // A session with a thousand messages waiting does not stand before one with a single message.

@@ -290,6 +290,7 @@ func (n *Node) discard() {
 	}
 	if n.owns {
 		n.sched.Close()
+		_ = n.sched.Wait(context.Background()) // Init may have queued tasks
 	}
 }
 
@@ -415,6 +416,7 @@ const ShutdownReason = "server shutdown"
 func (n *Node) endScheduler() {
 	if n.owns {
 		n.sched.Close()
+		_ = n.sched.Wait(context.Background())
 		return
 	}
 	n.drainScheduler()

@@ -17,8 +17,8 @@ package scheduler
 // caller of Await, once it has its turn again.
 //
 // Calls come back in the order in which their waits ended, behind what was
-// queued by then. [Scheduler.Close] waits for those that are in Await, so wait
-// should have a deadline.
+// queued by then. A scheduler ends only when all calls in Await have come back, so
+// wait should have a deadline.
 //
 // On any other goroutine Await simply calls wait; so it does in the hooks of
 // [WithBatch] and [WithIdle], where the loop waits along. A nil wait is logged
@@ -77,10 +77,7 @@ func (s *Scheduler) yield() *awaiter {
 	a := &awaiter{s: s, goroutine: id, timer: p == phaseTimer, turn: make(chan struct{}, 1)}
 	s.mu.Lock()
 	a.name = s.callLocked(p, index)
-	if s.awaiting == nil {
-		s.awaiting = make(map[uint64]struct{})
-	}
-	s.awaiting[id] = struct{}{}
+	s.awaiting++
 	a.lane = s.awaitLocked(a.timer)
 	if !a.timer {
 		s.executed-- // the resumed call is what will count
@@ -108,10 +105,7 @@ func (s *Scheduler) offTurn(a *awaiter, wait func()) {
 func (s *Scheduler) regain(a *awaiter) {
 	came := s.stamp()
 	s.mu.Lock()
-	delete(s.awaiting, a.goroutine)
-	if len(s.awaiting) == 0 {
-		s.awaiting = nil
-	}
+	s.awaiting--
 	if len(s.queue) == 0 {
 		s.firstLocked(came)
 	}

@@ -48,7 +48,7 @@ func TestAwaitLetsOthersRunOneAtATime(t *testing.T) {
 		})
 		s.NewAfterTimer(500*time.Millisecond, func() { enter("another timer"); leave() })
 		time.Sleep(5 * time.Second)
-		s.Close()
+		end(s)
 		want := []string{"a asks", "b", "timer asks", "another timer", "a has it", "task of a", "timer has it"}
 		if !slices.Equal(log, want) {
 			t.Errorf("got  %q\nwant %q", log, want)
@@ -73,7 +73,7 @@ func TestAwaitElsewhere(t *testing.T) {
 			other := New()
 			other.Start()
 			other.PushTask(await)
-			other.Close()
+			end(other)
 		}},
 		{"name of a job", plain, func(s *Scheduler, await func()) {
 			_ = s.Submit([]Job{&job{"a", func() {}}, &namer{await}}, nil)
@@ -104,7 +104,7 @@ func TestAwaitElsewhere(t *testing.T) {
 				}
 				s.Await(nil)
 				s.PushTask(func() { s.Await(nil) })
-				s.Close()
+				end(s)
 				if st := s.Stats(); st.Panics != 0 || st.Awaiting != 0 {
 					t.Errorf("stats: %+v", st)
 				}
@@ -130,7 +130,7 @@ func TestAwaitResumesInOrder(t *testing.T) {
 		}), nil)
 		s.PushTask(func() { time.Sleep(30500 * time.Millisecond) }) // so that some come in one batch
 		time.Sleep(time.Hour)
-		s.Close()
+		end(s)
 		wantInts(t, got, n)
 	})
 }
@@ -271,7 +271,7 @@ func TestAwaitAndPanic(t *testing.T) {
 						s.PushTask(func() { s.Await(answer(time.Second)); tasks++ })
 					}
 					time.Sleep(9*time.Second + time.Microsecond)
-					s.Close()
+					end(s)
 					if !slices.Equal(got, tt.want) {
 						t.Errorf("reported %q, want %q", got, tt.want)
 					}
@@ -329,7 +329,7 @@ func TestCloseWaitsForAwait(t *testing.T) {
 						at := clock()
 						start(s)
 						time.Sleep(time.Second)
-						s.Close()
+						end(s)
 						if at() < tt.ms || at() > tt.ms+1 || done != 2 {
 							t.Errorf("Close returned after %d ms, %d calls at their end, want %d and 2", at(), done, tt.ms)
 						}
@@ -357,7 +357,7 @@ func TestRunReturnsAtTheEndAfterAwait(t *testing.T) {
 				s.PushTask(func() { s.Await(answer(2 * time.Second)) })
 			}
 			time.Sleep(10 * time.Second)
-			s.Close()
+			end(s)
 			if ms := <-ended; ms != 10_000 {
 				t.Errorf("Run returned after %d ms, Close came after 10000", ms)
 			}
@@ -380,7 +380,7 @@ func TestAwaitAndBatchHooks(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		s.PushTask(func() { note("busy")(); time.Sleep(time.Second); s.PushTask(note("last")) }) // a and c come in one batch
 		time.Sleep(5 * time.Second)
-		s.Close()
+		end(s)
 		want := []string{
 			"begin", "a asks", "b", "c asks", "end", "idle",
 			"begin", "busy", "end", "idle",
@@ -508,7 +508,7 @@ func TestTimerAwaits(t *testing.T) {
 			})
 		})
 		time.Sleep(time.Minute)
-		s.Close()
+		end(s)
 		want := []string{"asks1@1000", "asks2@2000", "asks3@3000", "has1@3500", "has2@4500", "has3@5500"}
 		if !slices.Equal(log, want) {
 			t.Errorf("got  %q\nwant %q", log, want)
@@ -557,7 +557,7 @@ func TestAwaitEverythingAtOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		s.Close()
+		end(s)
 		<-ended
 		st := s.Stats()
 		if did := st.Executed - before.Executed; uint64(ran) != did || st.Queued != 0 || st.Awaiting != 0 || st.Timers != 0 {
@@ -602,8 +602,8 @@ func TestCurrent(t *testing.T) {
 		s.PushTask(func() { defer look(); runtime.Goexit() })
 		s.PushTask(look)
 		expect("a goroutine that ends, and the next", s, s)
-		s.Close()
-		other.Close()
+		end(s)
+		end(other)
 		turns.Range(func(id, at any) bool {
 			if at == s || at == other {
 				t.Errorf("goroutine %v is still said to be a scheduler's", id)

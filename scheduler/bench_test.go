@@ -28,7 +28,7 @@ func BenchmarkSubmit(b *testing.B) {
 			for n := 0; n < b.N; n += size {
 				_ = s.Submit(batch, nil)
 			}
-			s.Close()
+			end(s)
 		})
 	}
 }
@@ -84,7 +84,7 @@ func BenchmarkSubmitParallel(b *testing.B) {
 		})
 	}
 	wg.Wait()
-	s.Close()
+	end(s)
 }
 
 // BenchmarkPushTask is one task that a running task pushes, with its run.

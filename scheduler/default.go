@@ -1,6 +1,9 @@
 package scheduler
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // std is the instance behind the package functions. It also numbers the timers
 // of all instances.
@@ -17,8 +20,16 @@ func Default() *Scheduler { return std }
 // Nodes do that themselves. See [Scheduler.Run].
 func Sched() { std.Run() }
 
-// Close ends the default scheduler. See [Scheduler.Close].
-func Close() { std.Close() }
+// Close ends the default scheduler and waits until it has ended, as in v0.5: see
+// [Scheduler.Close] and [Scheduler.Wait]. A handler, a task or a timer of the default
+// scheduler may call it too, and is not kept waiting for itself. A function that
+// was given to [Scheduler.Await] must not.
+func Close() {
+	std.Close()
+	if !std.HasTurn() {
+		_ = std.Wait(context.Background()) // without an end of its own there is no error
+	}
+}
 
 // PushTask queues a task on the default scheduler. See [Scheduler.PushTask].
 func PushTask(task Task) { std.PushTask(task) }

@@ -1,6 +1,7 @@
 package scheduler_test
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -30,6 +31,7 @@ func Example() {
 
 	<-over
 	room.Close()
+	_ = room.Wait(context.Background())
 	// Output:
 	// ann joins, 1 in the room
 	// bob joins, 2 in the room
@@ -50,6 +52,7 @@ func ExampleScheduler_NewCondTimer() {
 	<-begun
 	fmt.Println("the game begins")
 	s.Close()
+	_ = s.Wait(context.Background())
 	// Output: the game begins
 }
 
@@ -74,6 +77,7 @@ func ExampleScheduler_Await() {
 	})
 
 	room.Close()
+	_ = room.Wait(context.Background())
 	// Output:
 	// ann asks the bank
 	// bob puts 5 into the pot

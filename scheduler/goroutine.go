@@ -45,9 +45,10 @@ func (s *Scheduler) stack() string {
 // goroutines belong to the process, and so does this.
 var turns sync.Map // uint64: *Scheduler
 
-// Current returns the scheduler that runs its caller: of a handler, a task or a
-// timer, the one whose Await lets others run. It is nil on any other goroutine,
-// also in the function that Await was given.
+// Current returns the scheduler that runs its caller, which is a task, a timer or a
+// handler of v0.5's forms: they have no context that says it. A handler with a
+// context uses [FromContext]. Current is nil on any other goroutine, also in the
+// function that Await was given.
 func Current() *Scheduler {
 	s, _ := turns.Load(goroutineID())
 	at, _ := s.(*Scheduler)
@@ -64,8 +65,9 @@ func (s *Scheduler) takeTurn(id uint64) {
 func (s *Scheduler) leaveTurn() { turns.Delete(s.loopID.Swap(0)) }
 
 // goroutineID returns the number of the calling goroutine. It is slow (a
-// microsecond) and only serves to tell whether Close or Await is called from the
-// inside.
+// microsecond). It proves that a caller has the turn which it wants to give away: a
+// context says whose turn it was, but a handler may hand its context to goroutines
+// and tasks, which run at the same time and have no turn to give.
 func goroutineID() uint64 {
 	var buf [64]byte
 	var id uint64

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"sync/atomic"
@@ -36,8 +37,16 @@ func jobs(n int, run func(i int)) []Job {
 func started(t testing.TB, opts ...Option) *Scheduler {
 	s := New(opts...)
 	s.Start()
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { end(s) })
 	return s
+}
+
+// end closes a scheduler and waits for its end.
+func end(s *Scheduler) {
+	s.Close()
+	if err := s.Wait(context.Background()); err != nil {
+		panic(err)
+	}
 }
 
 // bubble runs a test on a fake clock. A goroutine that is left at its end fails

@@ -64,7 +64,7 @@ func TestOrderInALane(t *testing.T) {
 		}()
 	}
 	wg.Wait()
-	s.Close()
+	end(s)
 	for i := range got {
 		wantInts(t, got[i], 5000)
 		if i%2 == 1 && len(s.lanes.guests) != 0 {
@@ -228,7 +228,7 @@ func TestWaitForALaneEnds(t *testing.T) {
 				want = ErrStopped
 				close(stop)
 			} else {
-				s.Close()
+				end(s)
 			}
 			if err := <-errs; !errors.Is(err, want) {
 				t.Errorf("%s: %v", how, err)
@@ -252,7 +252,7 @@ func TestCloseRunsLanes(t *testing.T) {
 			time.Sleep(time.Second)
 			close(a.release)
 		}()
-		s.Close()
+		end(s)
 		if a.n != 100 {
 			t.Errorf("%d of 100 jobs ran to their end", a.n)
 		}

@@ -1,9 +1,11 @@
 package scheduler
 
 import (
+	"context"
 	"errors"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -24,7 +26,7 @@ func TestCloseRunsWhatWasQueued(t *testing.T) {
 			})
 		}
 		at := clock()
-		s.Close()
+		end(s)
 		if at() != 1000 {
 			t.Errorf("Close returned after %d ms, the loop was busy for 1000", at())
 		}
@@ -71,12 +73,12 @@ func TestCloseFromAnywhere(t *testing.T) {
 			other.Start()
 			busy(s, time.Second)
 			other.PushTask(func() {
-				s.Close()
+				end(s)
 				if n := s.Stats().Executed; n != 1 {
-					panic("Close of another scheduler did not wait")
+					panic("Wait for another scheduler did not wait")
 				}
 			})
-			other.Close()
+			end(other)
 			if other.Stats().Panics != 0 {
 				panic("see above")
 			}
@@ -91,13 +93,44 @@ func TestCloseFromAnywhere(t *testing.T) {
 					s.Start()
 				}
 				tt.act(s)
-				s.Close()
+				end(s)
 				if st := s.Stats(); st.Running != "" || st.Queued != 0 || st.Timers != 0 || !st.Since.IsZero() {
 					t.Errorf("after Close: %+v", st)
 				}
 			})
 		})
 	}
+}
+
+// Who ends a scheduler decides how long to wait for it, and learns what it hangs on.
+func TestWait(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := New(WithName("room 7"), WithSlow(0, nil))
+		if err := s.Wait(t.Context()); err != nil {
+			t.Errorf("Wait for a scheduler that never ran: %v", err)
+		}
+		s.Start()
+		_ = s.Submit([]Job{&job{"Room.Save", func() { time.Sleep(3 * time.Second) }}}, nil)
+		synctest.Wait()
+		at := clock()
+		s.Close()
+		s.Close()
+		if at() != 0 {
+			t.Errorf("Close took %d ms", at())
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := s.Wait(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "scheduler: wait for room 7 to end") ||
+			!strings.Contains(err.Error(), "Room.Save") || at() != 1000 {
+			t.Errorf("after %d ms: %v", at(), err)
+		}
+		for range 2 {
+			if err := s.Wait(t.Context()); err != nil || at() != 3000 {
+				t.Errorf("after %d ms: %v", at(), err)
+			}
+		}
+	})
 }
 
 // A Close that follows a Start at once must end the loop, not miss it.
@@ -108,7 +141,7 @@ func TestCloseRightAfterStart(t *testing.T) {
 			ran := false
 			s.PushTask(func() { ran = true })
 			s.Start()
-			s.Close()
+			end(s)
 			if !ran {
 				t.Fatal("the task was lost")
 			}
@@ -136,7 +169,7 @@ func TestRunAgain(t *testing.T) {
 			s.Run() // another node on the same scheduler: nothing happens
 			s.Start()
 			time.Sleep(1500 * time.Millisecond)
-			s.Close()
+			end(s)
 			<-over
 			if begun != 2 || ran != 1 || fired != 1 {
 				t.Fatalf("%d batches, %d tasks, %d timers, want 2, 1, 1", begun, ran, fired)
@@ -156,7 +189,7 @@ func TestConfigureStartsFromDefaults(t *testing.T) {
 		}
 		s.PushTask(func() {})
 		s.Start()
-		s.Close()
+		end(s)
 		if n := s.Stats().Name; n != "scheduler" {
 			t.Errorf("the name is %q", n)
 		}
@@ -202,7 +235,7 @@ func TestPanicCostsOneCall(t *testing.T) {
 				time.Sleep(3500 * time.Millisecond)
 				ran := false
 				s.PushTask(func() { ran = true })
-				s.Close()
+				end(s)
 				close(log.names)
 				var got []string
 				for n := range log.names {
@@ -231,7 +264,7 @@ func TestPanicReport(t *testing.T) {
 		ran := false
 		s.PushTask(func() { ran = true })
 		s.Start()
-		s.Close()
+		end(s)
 		if !ran || !contains(stack, "explode") {
 			t.Errorf("went on: %v, stack:\n%s", ran, stack)
 		}
@@ -239,7 +272,7 @@ func TestPanicReport(t *testing.T) {
 		quiet.PushTask(func() { explode() })
 		quiet.PushTask(nil)
 		quiet.Start()
-		quiet.Close()
+		end(quiet)
 		if st := quiet.Stats(); st.Panics != 1 || st.Executed != 1 {
 			t.Errorf("stats: %+v", st)
 		}

@@ -150,7 +150,7 @@ func (s *Scheduler) take() bool {
 		if oldest = s.gatherLocked(oldest); len(s.queue) > 0 {
 			break
 		}
-		if s.life == lifeClosing && len(s.awaiting) == 0 {
+		if s.life == lifeClosing && s.awaiting == 0 {
 			s.mu.Unlock()
 			return false
 		}

@@ -26,7 +26,7 @@ func TestTasksRunInOrder(t *testing.T) {
 		if err := s.Submit(jobs(100, func(i int) { got = append(got, 200+i) }), nil); err != nil {
 			t.Fatal(err)
 		}
-		s.Close()
+		end(s)
 		wantInts(t, got, 300)
 	})
 }
@@ -93,7 +93,7 @@ func TestSubmitWaitsForRoom(t *testing.T) {
 				if err := <-result; !errors.Is(err, tt.want) {
 					t.Errorf("Submit returned %v, want %v", err, tt.want)
 				}
-				s.Close()
+				end(s)
 				if tt.want == nil && ran != 18 {
 					t.Errorf("%d jobs ran, want 18", ran)
 				}
@@ -144,7 +144,7 @@ func TestSubmitGivesTheSliceBack(t *testing.T) {
 			t.Errorf("an empty batch: %v", err)
 		}
 		s.Start()
-		s.Close()
+		end(s)
 		wantInts(t, got, 3)
 	})
 }
@@ -168,7 +168,7 @@ func TestManySubmitters(t *testing.T) {
 		}
 		s.Start()
 		wg.Wait()
-		s.Close()
+		end(s)
 		for r := range readers {
 			wantInts(t, got[r], batches*size)
 		}
@@ -199,7 +199,7 @@ func TestBatchHooks(t *testing.T) {
 		synctest.Wait()
 		s.NewAfterTimer(time.Second, note("timer"))
 		time.Sleep(2 * time.Second)
-		s.Close()
+		end(s)
 		want := []string{
 			"begin", "job", "job", "task", "end", "more",
 			"begin", "next", "end", "idle",
@@ -243,7 +243,7 @@ func TestIdleHookSeesNewWork(t *testing.T) {
 				synctest.Wait() // the hook is at work
 				wake(s)
 				time.Sleep(time.Second)
-				s.Close()
+				end(s)
 				if rounds < 1 || rounds > 2 {
 					t.Errorf("the hook went on for %d ms", rounds)
 				}
@@ -271,7 +271,7 @@ func TestJobIsReleasedWhenItHasRun(t *testing.T) {
 	_ = s.Submit(batch, nil)
 	clear(batch)
 	s.Start()
-	s.Close()
+	end(s)
 }
 
 // A burst must not cost memory for the rest of the server's life.
@@ -342,7 +342,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	s.Close()
+	end(s)
 	st := s.Stats()
 	if total := int64(st.Executed + st.Dropped); total != workers*rounds*6 || ran.Load() != int64(st.Executed) || st.Queued != 0 || st.Timers != 0 {
 		t.Errorf("%d ran of %d, stats %+v", ran.Load(), workers*rounds*6, st)

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math"
 	"sync"
@@ -83,17 +84,17 @@ type Scheduler struct {
 	log      *slog.Logger // limited: what is called may fail each time
 	cfg      config       // changes only when the loop does not run, which reads it without mu
 	life     life
-	queue    []Job               // what waits for the loop, but for lanes
-	oldest   time.Duration       // when the first of queue came
-	pending  atomic.Bool         // something waits in queue or a lane, for those without mu
-	parked   bool                // the loop waits on wake; who clears this sends on it
-	room     chan struct{}       // closed when the queue was taken; nil: nobody waits
-	wake     chan struct{}       // one a run
-	done     chan struct{}       // closed when the run is over; one a run
-	watch    *watch              // one a run
-	profile  context.Context     // the loop's profiler labels; one a run, read without mu as cfg is
-	awaiting map[uint64]struct{} // goroutines of calls in Await whose wait has not ended; nil: none
-	executed uint64              // jobs of the batches before this one
+	queue    []Job           // what waits for the loop, but for lanes
+	oldest   time.Duration   // when the first of queue came
+	pending  atomic.Bool     // something waits in queue or a lane, for those without mu
+	parked   bool            // the loop waits on wake; who clears this sends on it
+	room     chan struct{}   // closed when the queue was taken; nil: nobody waits
+	wake     chan struct{}   // one a run
+	done     chan struct{}   // closed when the run is over; one a run
+	watch    *watch          // one a run
+	profile  context.Context // the loop's profiler labels; one a run, read without mu as cfg is
+	awaiting int             // calls in Await whose wait has not ended
+	executed uint64          // jobs of the batches before this one
 	dropped  uint64
 	wait     time.Duration // how long the first of the last batch had waited
 	size     int           // len(batch), for Stats
@@ -152,7 +153,7 @@ func (s *Scheduler) Configure(opts ...Option) error {
 }
 
 // Run runs the loop on the calling goroutine until [Scheduler.Close]. If it is
-// running already, Run returns at once. It can be run again after Close has
+// running already, Run returns at once. It can be run again after Wait has
 // returned. The goroutine's profiler labels are the scheduler's meanwhile, and
 // none afterwards. After a call of Await, other goroutines of the scheduler's may run
 // the loop while this one waits for its end. Where the loop gets a goroutine of its own, Start is better: a
@@ -164,27 +165,24 @@ func (s *Scheduler) Run() {
 	}
 }
 
-// Start runs the loop on a new goroutine, which [Scheduler.Close] ends and
-// waits for. If it is running already, Start does nothing.
+// Start runs the loop on a new goroutine until [Scheduler.Close]. If the loop is
+// running already, Start does nothing.
 func (s *Scheduler) Start() {
 	if s.enter() != nil {
 		go s.loop()
 	}
 }
 
-// Close takes no more tasks, stops all timers, runs what was queued before and
-// waits until that is done. What is pushed from now on is dropped and counted.
-// Calls that are in [Scheduler.Await] come back and run to their end first.
-// Close may be called many times and from many goroutines; each waits. Called
-// from a task, a timer or a report of this scheduler, it does not wait for
-// itself: the loop ends soon after. A scheduler that never ran drops its queue.
+// Close begins the end of the scheduler and returns at once: call [Scheduler.Wait]
+// to wait for the end. From now on the scheduler drops and counts what is pushed,
+// and its timers are stopped. It still runs what was queued before, and calls in
+// [Scheduler.Await] come back and run to their end. A scheduler that never ran
+// drops its queue. Anybody may call Close, at any time and again: a task, a timer
+// and a report of this scheduler, too.
 func (s *Scheduler) Close() {
-	id := goroutineID()
 	s.mu.Lock()
+	defer s.unlockAndWake()
 	switch s.life {
-	case lifeClosed:
-		s.mu.Unlock()
-		return
 	case lifeOpen:
 		s.life = lifeClosed
 		s.dropped += uint64(len(s.queue))
@@ -193,8 +191,6 @@ func (s *Scheduler) Close() {
 		s.pending.Store(false)
 		s.timers.close()
 		s.letInLocked()
-		s.mu.Unlock()
-		return
 	case lifeRunning:
 		s.life = lifeClosing
 		s.closing.Store(true)
@@ -202,14 +198,28 @@ func (s *Scheduler) Close() {
 		s.letInLocked()
 		s.closeLanesLocked()
 	}
-	done, w := s.done, s.watch
-	_, inside := s.awaiting[id] // in the function that Await was given
-	s.unlockAndWake()
+}
 
-	if inside || id == s.loopID.Load() || w.runs(id) {
-		return
+// Wait waits until the scheduler has ended: somebody has called [Scheduler.Close],
+// and all that was queued before has run. It returns nil then, and at once if the
+// loop is not running; if ctx ends first, it returns an error that wraps its cause.
+// What this scheduler runs must not call Wait: it would wait for itself.
+func (s *Scheduler) Wait(ctx context.Context) error {
+	s.mu.Lock()
+	done := s.done
+	running := s.life == lifeRunning || s.life == lifeClosing
+	s.mu.Unlock()
+	if !running {
+		return nil
 	}
-	<-done
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		st := s.Stats()
+		return fmt.Errorf("scheduler: wait for %s to end (queued: %d, awaiting: %d, running: %q): %w",
+			st.Name, st.Queued, st.Awaiting, st.Running, context.Cause(ctx))
+	}
 }
 
 // openLocked makes a closed scheduler take tasks and timers again.
@@ -287,7 +297,7 @@ func (s *Scheduler) Stats() Stats {
 		Panics:   s.panics.Load(),
 		Running:  s.callLocked(phase, index),
 		Timers:   n,
-		Awaiting: len(s.awaiting),
+		Awaiting: s.awaiting,
 	}
 	if phase == phaseJob {
 		st.Queued--

@@ -118,6 +118,7 @@ func TestTimers(t *testing.T) {
 				tt.act(s, func() { got = append(got, at()) }, at)
 				time.Sleep(time.Until(end) + ms/4)
 				s.Close()
+				_ = s.Wait(t.Context())
 				if !slices.Equal(got, tt.want) {
 					t.Errorf("fired at %v ms, want %v", got, tt.want)
 				}
@@ -137,7 +138,7 @@ func TestTightTimerLetsJobsRun(t *testing.T) {
 		last := 0
 		_ = s.Submit(jobs(10, func(int) { time.Sleep(2 * ms); last = at() }), nil)
 		time.Sleep(time.Second)
-		s.Close()
+		end(s)
 		if last < 20 || last > 100 {
 			t.Errorf("ten jobs of 2 ms were done after %d ms", last)
 		}
@@ -182,7 +183,7 @@ func TestTimerOrder(t *testing.T) {
 		}
 		s.Start()
 		time.Sleep(time.Second)
-		s.Close()
+		end(s)
 		if !slices.Equal(got, want) {
 			t.Errorf("%d timers fired in another order than %d", len(got), len(want))
 		}
@@ -218,7 +219,7 @@ func TestUnusableTimers(t *testing.T) {
 				if n := s.Stats().Timers; n != 0 {
 					t.Errorf("%d timers are left", n)
 				}
-				s.Close()
+				end(s)
 			})
 		})
 	}
@@ -239,7 +240,7 @@ func TestTimerIDsAreUnique(t *testing.T) {
 			}
 			seen[id] = true
 		}
-		s.Close()
+		end(s)
 	}
 }
 
@@ -250,7 +251,7 @@ func TestWithPrecision(t *testing.T) {
 		s.NewCondTimer(condition(func(time.Time) bool { return true }), func() { n++ })
 		s.Start()
 		time.Sleep(105 * ms)
-		s.Close()
+		end(s)
 		if n != 10 {
 			t.Errorf("the condition was met %d times, want 10", n)
 		}
@@ -267,7 +268,7 @@ func TestTimerMadeBeforeStart(t *testing.T) {
 		time.Sleep(250 * ms)
 		s.Start()
 		time.Sleep(100 * ms)
-		s.Close()
+		end(s)
 		if want := []int{250, 300}; !slices.Equal(got, want) {
 			t.Errorf("fired at %v ms, want %v", got, want)
 		}
@@ -284,7 +285,7 @@ func TestTimersDoNotTick(t *testing.T) {
 		s.NewAfterTimer(2*time.Hour, func() {})
 		time.Sleep(3 * time.Hour)
 		synctest.Wait()
-		s.Close()
+		end(s)
 		if batches != 2 {
 			t.Errorf("%d batches for two timers", batches)
 		}

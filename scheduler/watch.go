@@ -27,9 +27,8 @@ type watch struct {
 	interval time.Duration // between ticks that must not miss a stall
 	rest     time.Duration // between others
 	timer    *time.Timer
-	awake    atomic.Bool   // a tick will come; who sets it resets timer
-	alert    atomic.Int64  // until when the interval is kept
-	ticker   atomic.Uint64 // goroutine that is calling a function of the user's
+	awake    atomic.Bool  // a tick will come; who sets it resets timer
+	alert    atomic.Int64 // until when the interval is kept
 
 	mu       sync.Mutex // held by a tick
 	stopped  bool
@@ -91,11 +90,6 @@ func (w *watch) stop() {
 	w.stopped = true
 	w.timer.Stop()
 	w.mu.Unlock()
-}
-
-// runs says whether the goroutine is in a function that a tick has called.
-func (w *watch) runs(goroutine uint64) bool {
-	return w != nil && w.ticker.Load() == goroutine
 }
 
 func (w *watch) tick() {
@@ -168,9 +162,7 @@ func (w *watch) report(state uint64, age time.Duration) {
 // call calls a function of the user's, on the tick's goroutine.
 func (w *watch) call(fn func()) {
 	ok := false
-	w.ticker.Store(goroutineID())
 	defer func() {
-		w.ticker.Store(0)
 		if !ok {
 			w.s.failed("watch", recover())
 		}

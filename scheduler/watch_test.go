@@ -76,7 +76,7 @@ func TestSlowReportsCanBeOff(t *testing.T) {
 			s := New(WithSlow(d, func(r Slow) { t.Errorf("reported: %+v", r) }))
 			s.Start()
 			busy(s, time.Hour)
-			s.Close()
+			end(s)
 		}
 		s := started(t) // the default one, to the log
 		busy(s, time.Hour)
@@ -114,7 +114,7 @@ func TestStall(t *testing.T) {
 				began := time.Now()
 				tt.act(s)
 				time.Sleep(time.Second)
-				s.Close()
+				end(s)
 				close(calls)
 				for _, want := range tt.want {
 					if at, ok := <-calls; !ok || at.Sub(began) != time.Duration(want)*time.Millisecond {

@@ -263,7 +263,8 @@ func (h *Hall) BeforeShutdown() {
 		ended <- all
 	})
 	for _, e := range <-ended {
-		e.sched.Close() // from outside it waits until the room's scheduler has ended
+		e.sched.Close()
+		_ = e.sched.Wait(context.Background()) // rooms end at once: nothing in them waits
 	}
 }
 

@@ -39,6 +39,7 @@ func inHouse(t *testing.T, test func(t *testing.T, h *house)) {
 		test(t, h)
 		h.BeforeShutdown()
 		h.sched.Close()
+		_ = h.sched.Wait(t.Context())
 	})
 }
 

@@ -55,8 +55,8 @@ func (r *room) start() {
 	r.sched.Start()
 }
 
-// end is the last thing that happens in a room. Close stops the timer, too. As this is a task of the room's own
-// scheduler it does not wait here: the scheduler's goroutine ends right after.
+// end is the last thing that happens in a room. Close stops the timer, too, and does not wait: the scheduler ends when
+// it has run what is queued.
 func (r *room) end() {
 	if r.ended {
 		return

@@ -6,15 +6,9 @@ import (
 	"sync"
 
 	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/scheduler"
 )
-
-// Laned is a Peer whose messages run in their order, and by turns with those of others.
-type Laned interface {
-	Lane() *scheduler.Lane
-	// Ended is closed when the session has ended, so that nobody waits to hand over its messages.
-	Ended() <-chan struct{}
-}
 
 // Batch gathers the calls of one read. It belongs to the goroutine that reads.
 type Batch struct {
@@ -83,8 +77,8 @@ func (b *Batch) Add(p Peer, v codec.View) {
 	b.from(p)
 	r, name := t.find(v)
 	data, err := t.payload(v)
-	if m, ok := p.(interface{ Malformed(err error) }); ok && errors.Is(err, errBomb) {
-		m.Malformed(err)
+	if s, ok := p.(Sanctioner); ok && errors.Is(err, errBomb) {
+		s.Malformed(err)
 		return
 	}
 	if err != nil {
@@ -94,9 +88,9 @@ func (b *Batch) Add(p Peer, v codec.View) {
 	if t.cfg.Debug {
 		t.cfg.MessageLog.Info("message", "type", v.Type, "route", name, "mid", v.ID, "session", p.Session().ID(), "bytes", len(data))
 	}
-	if t.inbound != nil && !isEmpty(t.inbound) {
+	if !pipeline.Empty(t.inbound) {
 		m := &codec.Message{Type: v.Type, ID: v.ID, Route: name, Data: slices.Clone(data)}
-		if err := t.filter(p.Session(), m); err != nil {
+		if err := Filter(t.inbound, p.Session(), m); err != nil {
 			b.refuse(p, r, v.ID, name, refusal(err))
 			return
 		}
@@ -121,6 +115,20 @@ func (b *Batch) Refuse(p Peer, v codec.View, err error) {
 		v.ID = 0
 	}
 	b.refuse(p, r, v.ID, name, err)
+}
+
+// add makes the call and puts it where it will run.
+func (b *Batch) add(p Peer, r *route, mid uint64, data []byte) {
+	if err := r.check(p); err != nil {
+		b.refuse(p, r, mid, r.name, err)
+		return
+	}
+	c, err := b.table.prepare(p, r, mid, data)
+	if err != nil {
+		b.refuse(p, r, mid, r.name, err)
+		return
+	}
+	b.put(c, r)
 }
 
 // from notes who sent the message that is being added.
@@ -150,7 +158,7 @@ func (b *Batch) put(c *call, r *route) {
 	b.hand()
 	// The meter does not go along: an application's scheduler may drop what it is given, and nobody would hear of it.
 	p, mid := c.peer, c.mid
-	if err := schedule(p, r, c); err != nil {
+	if err := c.schedule(); err != nil {
 		b.table.refuse(p, mid, r.name, err)
 	}
 }
@@ -161,6 +169,7 @@ func (b *Batch) putOn(s *scheduler.Scheduler, c *call) {
 		b.hand()
 		b.sched = s
 	}
+	c.sched = s
 	c.meter, c.cost, b.meter = b.meter, b.cost, nil
 	b.jobs = append(b.jobs, c)
 	if b.posts {

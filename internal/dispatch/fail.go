@@ -2,11 +2,9 @@ package dispatch
 
 import (
 	"context"
-	stdjson "encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/fault"
@@ -70,8 +68,8 @@ func (t *Table) answer(p Peer, mid uint64, route string, err error) {
 	}
 	t.Answered(p, mid) // or is to have none
 	err = withCode(err)
-	if f, ok := p.(interface{ FailWith(uint64, error) }); ok { // a node: what the application shapes is for clients
-		f.FailWith(mid, err)
+	if c, ok := p.(Caller); ok { // a node: what the application shapes is for clients
+		c.FailWith(mid, err)
 		return
 	}
 	p.Fail(mid, t.shape(p.Session(), route, err))
@@ -135,27 +133,6 @@ type crash struct {
 }
 
 func (c *crash) Error() string { return fmt.Sprintf("%s panicked: %v", c.what, c.value) }
-
-// unreadable is the error of a payload that does not become the argument of a handler. Types are for the log only.
-func unreadable(r *route, err error) error {
-	why := fmt.Errorf("payload is not a %v: %w", r.handler.Type, err)
-	return &refused{why, &component.Error{Code: component.CodeInvalid, Message: "the payload does not parse" + detail(err)}}
-}
-
-// detail is what a client may know of why its payload does not parse.
-func detail(err error) string {
-	if e := (*stdjson.SyntaxError)(nil); errors.As(err, &e) {
-		return fmt.Sprintf(": %v at byte %d", e, e.Offset)
-	}
-	if e := (*stdjson.UnmarshalTypeError)(nil); errors.As(err, &e) {
-		field := e.Field[strings.LastIndexByte(e.Field, '.')+1:] // what stands before may be an embedded type
-		if field == "" {
-			return fmt.Sprintf(": it cannot be a JSON %s", e.Value)
-		}
-		return fmt.Sprintf(": %q cannot be a JSON %s", field, e.Value)
-	}
-	return ""
-}
 
 // cause is an error on its way to the log. A hint is looked for only when the line is written.
 type cause struct {

@@ -105,7 +105,16 @@ func (b *bench) add(v codec.View) {
 // finish runs everything that was taken in.
 func (b *bench) finish() {
 	b.sched.Start()
-	b.sched.Close()
+	b.end()
+}
+
+// end waits until the scheduler has run what it has.
+func (b *bench) end() { finish(b.sched) }
+
+// finish ends a scheduler, and waits until it has run what it has.
+func finish(s *scheduler.Scheduler) {
+	s.Close()
+	_ = s.Wait(context.Background())
 }
 
 func request(mid uint64, route, data string) codec.View {

@@ -6,7 +6,6 @@ package dispatch
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,34 +20,6 @@ import (
 	"github.com/lonng/nano/serialize"
 	"github.com/lonng/nano/session"
 )
-
-// Peer is the other end of a session as a handler call needs it: a client's connection, or a client behind a
-// gate.
-type Peer interface {
-	session.NetworkEntity
-	// Session returns the session that speaks through this peer.
-	Session() *session.Session
-	// Enter says which message the next handler works on: what LastMid returns and Response answers.
-	Enter(mid uint64)
-	// Fail answers request mid with payload and the error flag, if the client is to see errors and the request
-	// has no answer yet.
-	Fail(mid uint64, payload any)
-}
-
-// Sent is a Peer whose messages another node has sent here because this one is to handle them: they go nowhere else.
-type Sent interface{ Sent() }
-
-// OfNode is a Peer that is a node and no client.
-type OfNode interface{ OfNode() }
-
-// Awaited is a Peer that waits for its answer, and no longer than until some moment: a node that calls.
-type Awaited interface {
-	// Begin is called before a handler that takes a context. ctx ends when nobody waits any more; returned is to be called
-	// when the handler has returned.
-	Begin() (ctx context.Context, returned func())
-	// Over tells whether nobody waits any more: then the handler is not called.
-	Over() bool
-}
 
 // Config is what a table is made of.
 type Config struct {
@@ -100,15 +71,26 @@ type route struct {
 	silent  *atomic.Bool // it was told that a request had no answer
 }
 
-// service is the route without the handler's name.
-func (r *route) service() string { return r.name[:max(strings.LastIndexByte(r.name, '.'), 0)] }
+// ServiceOf returns the service of a route: the part before its last dot.
+func ServiceOf(route string) (string, error) {
+	if i := strings.LastIndexByte(route, '.'); i > 0 {
+		return route[:i], nil
+	}
+	return "", component.Errorf(component.CodeInvalid, "route %q is not Service.Method", route)
+}
+
+// service returns the service of the route; New has made its name.
+func (r *route) service() string {
+	service, _ := ServiceOf(r.name)
+	return service
+}
 
 // check refuses clients what is for nodes.
 func (r *route) check(p Peer) error {
 	if !r.handler.NodesOnly {
 		return nil
 	}
-	if _, ok := p.(OfNode); ok {
+	if _, ok := p.(Caller); ok {
 		return nil
 	}
 	return component.Errorf(component.CodeRefused, "route %q is for nodes only", r.name)
@@ -164,7 +146,11 @@ func (t *Table) Before(p Peer, route []byte, task scheduler.Task) {
 			return
 		}
 	}
-	if err := place(p, r, task); err != nil {
+	local, err := r.local(p)
+	if err == nil {
+		err = r.place(local, task)
+	}
+	if err != nil {
 		t.cfg.Log.Debug("a task was not placed before a call", "route", r.name, "err", err) // nor will the call be
 	}
 }

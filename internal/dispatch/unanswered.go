@@ -33,7 +33,7 @@ type watched struct {
 // watch notes that a handler has returned without an answer.
 func (t *Table) watch(p Peer, mid uint64, r *route) {
 	u := &t.unanswered
-	a, ok := p.(interface{ Answered() uint64 })
+	a, ok := p.(Answerer)
 	if u.after <= 0 || !ok || a.Answered() == mid || r.silent.Load() {
 		return
 	}

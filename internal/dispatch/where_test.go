@@ -63,7 +63,7 @@ func TestWithSchedulerOfOurs(t *testing.T) {
 		t.Error("it ran on the node's scheduler")
 	}
 	own.Start()
-	own.Close()
+	finish(own)
 	if calls != 1 {
 		t.Errorf("%d calls", calls)
 	}
@@ -91,7 +91,7 @@ func TestWithSchedulerName(t *testing.T) {
 	}{
 		{"the application's", one, one.run, ""},
 		{"another", two, two.run, ""},
-		{"ours", ours, func() { ours.Start(); ours.Close() }, ""},
+		{"ours", ours, func() { ours.Start(); finish(ours) }, ""},
 		{"ours, closed", closed, nil, component.CodeUnavailable},
 		{"none", nil, nil, component.CodeNotFound},
 		{"of another type", "room 7", nil, component.CodeInternal},
@@ -148,7 +148,7 @@ func TestSchedulerOfASessionPushesBack(t *testing.T) {
 	}
 	room.Start()
 	<-second
-	room.Close()
+	finish(room)
 	if n := room.Stats().Executed; n != 2 {
 		t.Errorf("%d ran", n)
 	}
@@ -173,7 +173,7 @@ func TestOrderOverTwoSchedulers(t *testing.T) {
 		batch.Add(b.peer, notify(route, fmt.Sprint(i)))
 	}
 	batch.Submit()
-	b.sched.Close()
+	b.end()
 	var odd, even []string
 	for _, s := range order.list() {
 		if strings.ContainsAny(s, "13579") {
@@ -300,7 +300,7 @@ func TestNotifyFromAHandlerNeverBlocks(t *testing.T) {
 	// Behind the outer call, so that its calls are all queued, and behind those.
 	b.sched.PushTask(func() { b.sched.PushTask(func() { close(ran) }) })
 	<-ran
-	b.sched.Close()
+	b.end()
 	if calls != n {
 		t.Errorf("%d calls, want %d", calls, n)
 	}

@@ -9,7 +9,9 @@ import (
 	"sync"
 
 	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/wsframe"
+	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/session"
 )
 
@@ -69,21 +71,8 @@ func (g *Gate) pack(payload []byte) ([]byte, bool) {
 	return b.Bytes(), b.Len() < len(payload)
 }
 
-// serialize makes a payload of v; bytes are one already. A panic of the application's serializer is an error.
-func (g *Gate) serialize(v any) (b []byte, err error) {
-	if b, ok := v.([]byte); ok {
-		return b, nil
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("serializer panicked on a %T: %v", v, p)
-		}
-	}()
-	if b, err = g.cfg.Serializer.Marshal(v); err != nil {
-		return nil, fmt.Errorf("serialize %T: %w", v, err)
-	}
-	return b, nil
-}
+// serialize makes the payload of v.
+func (g *Gate) serialize(v any) ([]byte, error) { return dispatch.Serialize(g.cfg.Serializer, v) }
 
 // serializeFailure makes an error's payload, in JSON where the serializer cannot carry it.
 func (g *Gate) serializeFailure(v any) ([]byte, error) {
@@ -96,7 +85,7 @@ func (g *Gate) serializeFailure(v any) ([]byte, error) {
 // Multicast pushes v to the sessions, encoded once where no filter needs to see each of them. Every member
 // gets it that can; the errors of the others are joined. That a session ends just now is no error.
 func (g *Gate) Multicast(route string, v any, to []*session.Session) error {
-	if g.outbound != nil && !channelEmpty(g.outbound) {
+	if !pipeline.Empty(g.outbound) {
 		return g.multicastFiltered(route, v, to)
 	}
 	f, err := g.encodePush(route, v)
@@ -145,9 +134,4 @@ func (g *Gate) multicastFiltered(route string, v any, to []*session.Session) err
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func channelEmpty(c any) bool {
-	e, ok := c.(interface{ Empty() bool })
-	return ok && e.Empty()
 }

@@ -82,6 +82,9 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 			t.Errorf("shutdown: %v", err)
 		}
 		w.sched.Close()
+		if err := w.sched.Wait(ctx); err != nil {
+			t.Error(err)
+		}
 	})
 	return w
 }

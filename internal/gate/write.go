@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/wsframe"
 	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/session"
@@ -89,24 +89,14 @@ func (c *Conn) send(t codec.Type, mid uint64, route string, v any) error {
 	if err != nil {
 		return err
 	}
-	if out := c.gate.outbound; out != nil && !channelEmpty(out) {
+	if out := c.gate.outbound; !pipeline.Empty(out) {
 		m := &codec.Message{Type: t, ID: mid, Route: route, Data: payload}
-		if err := filter(out, c.sess, m); err != nil {
+		if err := dispatch.Filter(out, c.sess, m); err != nil {
 			return fmt.Errorf("outbound filter: %w", err)
 		}
 		route, payload = m.Route, m.Data
 	}
 	return c.enqueue(t, mid, route, payload, 0)
-}
-
-// filter runs the outbound filters. Those of a Channel of the application's own may panic: that costs this message.
-func filter(out pipeline.Channel, s *session.Session, m *codec.Message) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &pipeline.PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return out.Process(s, m)
 }
 
 // enqueue encodes a message behind what is queued.

@@ -188,9 +188,6 @@ func (c *caller) Over() bool {
 	return over
 }
 
-// OfNode says that no client has sent the call.
-func (c *caller) OfNode() {}
-
 // Sent says that another node has sent the call here.
 func (c *caller) Sent() {}
 

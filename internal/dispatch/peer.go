@@ -1,0 +1,62 @@
+package dispatch
+
+import (
+	"context"
+
+	"github.com/lonng/nano/scheduler"
+	"github.com/lonng/nano/session"
+)
+
+// Peer is the other end of a session, as a handler call needs it: the connection of a client,
+// a client of another gate, or a node that calls. What only some peers can do is in the
+// interfaces below.
+type Peer interface {
+	session.NetworkEntity
+	// Session returns the session that speaks through this peer.
+	Session() *session.Session
+	// Enter says which message the next handler works on: what LastMid returns and Response
+	// answers.
+	Enter(mid uint64)
+	// Fail answers request mid with payload and the error flag. It does nothing if the client
+	// takes no errors, or if the request has its answer.
+	Fail(mid uint64, payload any)
+}
+
+// Laned is a Peer whose messages keep their order, and take turns with those of other peers.
+type Laned interface {
+	// Lane returns the order of the peer's messages.
+	Lane() *scheduler.Lane
+	// Ended is closed when the session has ended: nobody waits for room for its messages then.
+	Ended() <-chan struct{}
+}
+
+// Answerer is a Peer that knows whether its handler has answered.
+type Answerer interface {
+	// Answered returns the request that was answered since Enter; 0 if none was.
+	Answered() uint64
+	// Return goes back to a message whose handler has let others run: it undoes what Enter has
+	// done since Answered was asked.
+	Return(mid, answered uint64)
+}
+
+// Sent is a Peer whose messages another node has sent, because this node has the handler. They
+// are not sent on.
+type Sent interface{ Sent() }
+
+// Caller is a Peer that is a node, and no client. It waits for its answer until some moment.
+type Caller interface {
+	// Begin is called before a handler that takes a context. ctx ends when nobody waits any
+	// more. returned is called when the handler has returned.
+	Begin() (ctx context.Context, returned func())
+	// Over reports whether nobody waits any more: then the handler is not called.
+	Over() bool
+	// FailWith answers request mid with err, in the shape that nodes read.
+	FailWith(mid uint64, err error)
+}
+
+// Sanctioner is a Peer that can end a client which sends what no honest client sends.
+type Sanctioner interface{ Malformed(err error) }
+
+// Meter is told when messages that were counted leave the queue: cost bytes of them. It is
+// called from any goroutine.
+type Meter interface{ Spent(cost int) }
