@@ -32,10 +32,29 @@ func TestDocumentsNameWhatExists(t *testing.T) {
 				t.Errorf("%s: %q names a folder that is not there", file, m[0])
 			}
 		}
+		for _, m := range codeFile.FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {
+				t.Errorf("%s: there is no %s", file, m[1])
+			}
+		}
 		for _, m := range ciCommand.FindAllStringSubmatch(text, -1) {
 			if _, err := os.Stat(filepath.Join(root, m[0])); err != nil {
 				t.Errorf("%s: there is no %s", file, m[0])
 			}
+		}
+	}
+}
+
+// Who changes how nodes talk is led to the right file.
+func TestClusterInternalsNameFilesOfTheMesh(t *testing.T) {
+	text := documents(t)["docs/cluster-internals.md"]
+	files := regexp.MustCompile("`([a-z0-9_]+\\.go)`").FindAllStringSubmatch(text, -1)
+	if len(files) < 10 {
+		t.Errorf("the page names %d files, want those of all rooms", len(files))
+	}
+	for _, m := range files {
+		if _, err := os.Stat(filepath.Join(root, "internal", "mesh", m[1])); err != nil {
+			t.Errorf("there is no internal/mesh/%s", m[1])
 		}
 	}
 }
@@ -65,7 +84,7 @@ func TestBrokenLinksAreFound(t *testing.T) {
 // Text in lines that fit beside the code is read; lines as long as they come are not.
 func TestLinesOfDocumentsAreShort(t *testing.T) {
 	for _, file := range []string{
-		"README.md", "CONTRIBUTING.md", "docs/cluster.md",
+		"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/cluster.md", "docs/cluster-internals.md",
 		"docs/from-v0.5.md", "docs/operations.md", "docs/performance.md", "docs/protocol.md", "docs/tutorial.md",
 	} {
 		content, err := os.ReadFile(filepath.Join(root, file))
@@ -90,6 +109,7 @@ var (
 	spanPattern = regexp.MustCompile("`[^`\n]*`")
 	makeCommand = regexp.MustCompile("(?m)(?:^|`)make ([a-z][a-z-]*)")
 	goCommand   = regexp.MustCompile(`go (?:run|test|doc|vet|build)(?: -[a-z]+(?: '[^']*'| \d+)?)* (\./[a-z][a-z0-9/_-]*)`)
+	codeFile    = regexp.MustCompile("`((?:internal|cluster|clients|benchmark|test|scheduler|session|codec)/[a-z0-9/_.-]+)`")
 	ciCommand   = regexp.MustCompile(`\.ci/[a-z-]+\.sh`)
 )
 
