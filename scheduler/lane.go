@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -475,12 +476,12 @@ func (s *Scheduler) laneOfCallLocked() *Lane {
 	if s.resumedAt == s.pos {
 		return s.resumed
 	}
-	for _, r := range s.lanes.runs {
-		if s.pos <= r.end {
-			return r.lane
-		}
+	runs := s.lanes.runs
+	i, _ := slices.BinarySearchFunc(runs, s.pos, func(r laneRun, pos int) int { return r.end - pos })
+	if i == len(runs) {
+		return nil
 	}
-	return nil
+	return runs[i].lane
 }
 
 // resumeLocked notes that a call of the lane has its turn again, which lets those
