@@ -15,6 +15,7 @@ var allowedGlobals = map[string]string{
 	".listening":                   "the default instance behind v0.5's Listen and Shutdown",
 	".VERSION":                     "v0.5's name; never assigned",
 	"internal/gate.heartbeatFrame": "bytes that all connections share, never written to",
+	"internal/mesh.epochs":         "orders the nodes of one process that start at one moment: no node knows of the one before it",
 	"service.Connections":          "v0.5's name: the default instance",
 	"session.Lifetime":             "v0.5's name: the default instance",
 	"scheduler.std":                "the default instance behind v0.5's package functions",

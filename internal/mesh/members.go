@@ -2,8 +2,8 @@ package mesh
 
 import (
 	"context"
-	"crypto/rand"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -41,11 +41,20 @@ type membership struct {
 	beating sync.Mutex    // held while a heartbeat is on its way; taken before mu
 }
 
-// newEpoch tells this run of the node from others: later runs have larger ones.
+// epochs is the last epoch that this process has given to a node.
+var epochs atomic.Uint64
+
+// newEpoch tells this run of the node from others: later runs have larger ones. Two processes that have one address by
+// mistake have different ones, unless they start in the same four nanoseconds.
 func newEpoch() uint64 {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return uint64(time.Now().UnixMicro())<<8 | uint64(b[0])
+	now := time.Now().UnixNano()
+	for {
+		last := epochs.Load()
+		next := max(uint64(now/1000)<<8|uint64(now%1000/4), last+1)
+		if epochs.CompareAndSwap(last, next) {
+			return next
+		}
+	}
 }
 
 // newMembership makes the state before the node has joined.
