@@ -259,8 +259,12 @@ func TestNewScheduler(t *testing.T) {
 				})
 				return nil
 			},
-			"A.Close": func(_ context.Context, s *session.Session, name []byte) error {
-				rooms[string(name)].Close()
+			"A.Close": func(ctx context.Context, s *session.Session, name []byte) error {
+				room := rooms[string(name)]
+				room.Close()
+				if err := room.Wait(ctx); err != nil {
+					return err
+				}
 				return s.Response(name)
 			},
 		})
