@@ -1,6 +1,7 @@
 package nano
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,8 +22,10 @@ import (
 // App is an application on one node: what the options made of it, run once. All methods may be called from any
 // goroutine.
 type App struct {
-	node    *cluster.Node
-	signals []os.Signal
+	node      *cluster.Node
+	signals   []os.Signal // that end Run
+	scheduler *scheduler.Scheduler
+	lifetime  *session.Lifetimes
 
 	quitOnce sync.Once
 	quitting chan struct{}
@@ -33,43 +36,51 @@ type App struct {
 // connect, unless WithClientAddr or WithEndpoint say where. It may be empty if they do. The application has a
 // scheduler, lifetime hooks and session ids of its own; WithProcessDefaults chooses v0.5's.
 func New(addr string, opts ...Option) *App {
-	app := newApp(addr, opts)
-	o := &app.node.Options
+	return newApp(addr, opts, ownInstances)
+}
+
+// ownInstances gives an application what the process's default instances would be for otherwise.
+func ownInstances(app *App, o *cluster.Options) {
 	if o.Scheduler == nil {
-		o.Scheduler = scheduler.New()
-		o.OwnScheduler = true
+		o.Scheduler, o.OwnScheduler = scheduler.New(), true
 	}
 	if o.Lifetime == nil {
 		o.Lifetime = session.NewLifetime()
 		o.Lifetime.OnPanic(func(s *session.Session, v any, stack []byte) {
-			app.log().Error("a lifetime handler panicked", "session", s.ID(), "uid", s.UID(), "panic", v, "stack", string(stack))
+			app.log().Error("lifetime handler panicked", "session", s.ID(), "uid", s.UID(), "panic", v, "stack", string(stack))
 		})
 	}
 	switch {
-	case o.Connections == nil:
-		conns, err := service.New(o.NodeID)
-		o.Connections, o.Err = conns, errors.Join(o.Err, err)
+	case o.Connections == nil && o.NodeID <= service.MaxNodeID: // else the start says that it is too large
+		o.Connections, _ = service.New(o.NodeID)
 	case o.NodeID != 0 && o.Connections == service.Connections:
 		o.Connections = nil // the node takes the default instance, and gives it the node id
 	}
 	if o.Pages == nil {
 		o.Pages = http.NewServeMux() // no page
 	}
-	return app
 }
 
-func newApp(addr string, opts []Option) *App {
-	app := &App{node: &cluster.Node{ServiceAddr: addr}, quitting: make(chan struct{})}
-	o := &app.node.Options
+// defaultInstances gives an application those of the process.
+func defaultInstances(_ *App, o *cluster.Options) {
+	o.Scheduler, o.Lifetime = cmp.Or(o.Scheduler, scheduler.Default()), cmp.Or(o.Lifetime, session.Lifetime)
+}
+
+// newApp makes an application whose options are what opts say, and instances where they say nothing.
+func newApp(addr string, opts []Option, instances func(*App, *cluster.Options)) *App {
+	var o cluster.Options
 	for _, opt := range opts {
 		if opt != nil {
-			opt(o)
+			opt(&o)
 		}
 	}
 	if !o.IsMaster && o.AdvertiseAddr == "" && o.Keeper == nil && o.ClientAddr == "" && len(o.Endpoints) == 0 {
 		o.ClientAddr = addr
 	}
-	app.signals = o.Signals
+	app := &App{quitting: make(chan struct{})}
+	instances(app, &o)
+	app.signals, app.scheduler, app.lifetime = o.Signals, o.Scheduler, o.Lifetime
+	app.node = &cluster.Node{Options: o, ServiceAddr: addr}
 	return app
 }
 
@@ -159,12 +170,7 @@ func (a *App) Addrs() []net.Addr { return slices.Clone(a.node.Addrs()) }
 
 // Scheduler returns the scheduler that runs the handlers: tasks and timers made there need no locks either. With
 // timers made on it before Start, they run from Start on.
-func (a *App) Scheduler() *scheduler.Scheduler {
-	if s := a.node.Options.Scheduler; s != nil {
-		return s
-	}
-	return scheduler.Default()
-}
+func (a *App) Scheduler() *scheduler.Scheduler { return a.scheduler }
 
 // NewScheduler returns another scheduler for components (component.WithScheduler) or rooms. Made once the application
 // is starting (in a component's Init, in a handler), output of what it runs is merged as on the node's own scheduler,
@@ -174,12 +180,7 @@ func (a *App) NewScheduler(name string, opts ...scheduler.Option) *scheduler.Sch
 }
 
 // Lifetime returns where hooks for opened, bound and closed sessions are registered.
-func (a *App) Lifetime() *session.Lifetimes {
-	if l := a.node.Lifetime; l != nil {
-		return l
-	}
-	return session.Lifetime
-}
+func (a *App) Lifetime() *session.Lifetimes { return a.lifetime }
 
 // Session returns the live session with that id on this node, or nil.
 func (a *App) Session(id int64) *session.Session { return a.node.Session(id) }

@@ -52,7 +52,7 @@ var listening struct {
 // process. New and Run return the error instead, and are what new programs should use. A second Listen while one
 // runs is such an error.
 func Listen(addr string, opts ...Option) {
-	app := newApp(addr, opts)
+	app := newApp(addr, opts, defaultInstances)
 	app.signals = []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM}
 
 	l := &listening

@@ -1,15 +1,11 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"net"
 
 	"github.com/lonng/nano/component"
-	"github.com/lonng/nano/internal/member"
 	"github.com/lonng/nano/internal/mesh"
-	"github.com/lonng/nano/pipeline"
-	"github.com/lonng/nano/serialize"
 	"github.com/lonng/nano/session"
 )
 
@@ -150,28 +146,4 @@ func (n *Node) Members() []string {
 		all = append(all, p.Addr)
 	}
 	return all
-}
-
-// meshConfig fills in what the node's part of the cluster needs.
-func (n *Node) meshConfig(s serialize.Serializer, services []string) mesh.Config {
-	cfg := mesh.Config{
-		Addr: n.ServiceAddr, Listener: n.ServiceListener, Label: n.Label, Services: services,
-		IsMaster: n.IsMaster, Master: n.AdvertiseAddr, Keeper: n.Keeper, NodeID: n.NodeID, MaxLoss: n.MaxLoss,
-		Heartbeat:     cmp.Or(n.Heartbeat, DefaultHeartbeat),
-		RetryInterval: cmp.Or(n.RetryInterval, DefaultRetryInterval),
-		TLS:           n.ClusterTLS, Token: n.ClusterToken, GrpcOptions: n.GrpcOptions, LinkQueue: n.LinkQueue,
-		Forwarded: n.Forwarded, BindPolicy: n.BindPolicy,
-		Filters:      n.Pipeline != nil && !pipeline.Empty(n.Pipeline.Outbound()),
-		SessionCalls: cmp.Or(n.SessionCalls, DefaultSessionCalls),
-		Users:        n.users, Scheduler: n.sched, Lifetimes: n.life, Connections: n.conns, Serializer: s,
-		Log:   n.log,
-		Drain: n.drainScheduler,
-	}
-	if n.RemoteServiceRoute != nil || n.Routing != nil {
-		cfg.Choose = n.choose
-	}
-	if left := n.UnregisterCallback; left != nil {
-		cfg.Left = func(m member.Member) { left(Member{info: mesh.ToInfo(m)}) }
-	}
-	return cfg
 }

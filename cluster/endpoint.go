@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -74,17 +73,8 @@ func closeAll(all []endpoint) {
 
 // config returns the endpoint's TLS configuration, nil for none.
 func (e *Endpoint) config() (*tls.Config, error) {
-	if (e.Addr == "") == (e.Listener == nil) {
-		return nil, errors.New("an endpoint needs either an address or a listener")
-	}
-	if e.CertFile == "" && e.KeyFile == "" {
-		if c := e.TLS; c != nil && len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil {
-			return nil, fmt.Errorf("the endpoint %s has a TLS configuration without a certificate", e.Addr)
-		}
+	if e.CertFile == "" {
 		return e.TLS, nil
-	}
-	if e.TLS != nil && len(e.TLS.Certificates) > 0 {
-		return nil, fmt.Errorf("the endpoint %s has a certificate in TLS and another in CertFile: keep one", e.Addr)
 	}
 	cert, err := tls.LoadX509KeyPair(e.CertFile, e.KeyFile)
 	if err != nil {

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +35,8 @@ type Node struct {
 	stopping bool
 	stopped  chan struct{} // closed when Stop is over
 	stopErr  error
+
+	set atomic.Pointer[settings] // made by Startup from Options, which nothing reads after that
 
 	// Startup makes what stands here; ready says that it may be read.
 	ready atomic.Bool
@@ -85,13 +86,19 @@ func (n *Node) Start(ctx context.Context) error {
 }
 
 func (n *Node) startup(ctx context.Context) (err error) {
-	n.openLogs()
-	services, err := n.prepare()
+	set, err := n.resolve()
 	if err != nil {
-		closeListeners(n.endpoints())
+		closeListeners(n.Options.endpoints())
 		return err
 	}
-	if n.ends, err = open(n.endpoints()); err != nil {
+	n.set.Store(set)
+	n.openLogs(set.log.Handler())
+	services, err := n.prepare(set)
+	if err != nil {
+		closeListeners(set.endpoints)
+		return err
+	}
+	if n.ends, err = open(set.endpoints); err != nil {
 		n.discard()
 		return err
 	}
@@ -116,10 +123,10 @@ func (n *Node) startup(ctx context.Context) (err error) {
 		n.ends[i].serve(n.gate)
 		where = append(where, n.ends[i].String())
 	}
-	if n.WSPath != "" && !n.IsWebsocket && n.ClientAddr != "" {
-		n.log.Warn("the client address takes no WebSockets although a path for them is set: set WithIsWebsocket(true), too", "path", n.WSPath)
+	if path := set.unusedPath; path != "" {
+		n.log.Warn("the client address takes no WebSockets although a path for them is set: set WithIsWebsocket(true), too", "path", path)
 	}
-	if n.clustered() {
+	if set.clustered {
 		n.mesh.Working()
 	}
 	n.log.Info("node started", "name", n.ServiceAddr, "clients", where, "services", services)
@@ -145,8 +152,8 @@ const (
 )
 
 // openLogs makes the loggers. What anybody outside can cause is limited in both; only what WithDebugMode asks for is not.
-func (n *Node) openLogs() {
-	peers, front := log.NewLimiter(n.logger().Handler(), firstPeerLines), log.NewLimiter(n.logger().Handler(), firstLines)
+func (n *Node) openLogs(h slog.Handler) {
+	peers, front := log.NewLimiter(h, firstPeerLines), log.NewLimiter(h, firstLines)
 	n.logs = []*log.Limiter{peers, front}
 	n.log, n.front = slog.New(peers), slog.New(front)
 }
@@ -166,58 +173,45 @@ func (n *Node) Log() *slog.Logger {
 	if n.ready.Load() {
 		return n.front
 	}
+	if set := n.set.Load(); set != nil {
+		return set.log
+	}
 	return n.logger()
 }
 
+// EndTimeout returns how long a shutdown may take that has no context of its own.
+func (n *Node) EndTimeout() time.Duration {
+	if set := n.set.Load(); set != nil {
+		return set.shutdownTimeout
+	}
+	return n.endTimeout()
+}
+
 // prepare makes everything that needs no network.
-func (n *Node) prepare() (names []string, err error) {
-	if err := n.check(); err != nil {
-		return nil, err
-	}
-	comps := n.Components
-	if comps == nil {
-		comps = &component.Components{}
-	}
-	services, err := comps.Services()
+func (n *Node) prepare(set *settings) (names []string, err error) {
+	services, err := set.components.Services()
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range services {
 		names = append(names, s.Name)
 	}
-	n.warn(services)
-	cfg, err := n.gateConfig()
-	if err != nil {
-		return nil, err
-	}
-	n.life = cmp.Or(n.Lifetime, session.Lifetime)
-	if n.conns = n.Connections; n.conns == nil {
+	set.warn(n.ServiceAddr, services)
+	n.sched, n.life = set.scheduler, set.lifetimes
+	if n.conns = set.connections; n.conns == nil {
 		n.conns = service.Connections
-		if n.NodeID != 0 {
-			service.ResetNodeId(n.NodeID)
-		}
+		service.ResetNodeId(set.nodeID)
 	}
-	n.users = users.New(n.BindPolicy)
-	n.sched = cmp.Or(n.Scheduler, scheduler.Default())
-	if n.mesh, err = mesh.New(n.meshConfig(cfg.Serializer, names)); err != nil {
+	n.users = users.New(set.mesh.BindPolicy)
+	mcfg := set.mesh
+	mcfg.Addr, mcfg.Services, mcfg.Users, mcfg.Connections = n.ServiceAddr, names, n.users, n.conns
+	mcfg.Log, mcfg.Drain = n.log, n.drainScheduler
+	if n.mesh, err = mesh.New(mcfg); err != nil {
 		return nil, err
 	}
-	tcfg := dispatch.Config{
-		Services:     services,
-		Scheduler:    n.sched,
-		Serializer:   cfg.Serializer,
-		AliasesInput: aliases(cfg.Serializer),
-		Pipeline:     n.Pipeline,
-		Dictionary:   cfg.Dictionary,
-		MaxPayload:   cfg.MaxPacket,
-		Shape:        n.ErrorShape,
-		Log:          n.front,
-		Debug:        n.Debug,
-		MessageLog:   n.logger(),
-		Unanswered:   max(cmp.Or(n.Unanswered, DefaultUnanswered), 0),
-		Owner:        n,
-	}
-	if n.clustered() {
+	tcfg, cfg := set.table, set.gate
+	tcfg.Services, tcfg.Log, tcfg.Owner = services, n.front, n
+	if set.clustered {
 		tcfg.Remote, tcfg.Elsewhere, cfg.Reaches = n.mesh.Forward, n.mesh.Services, n.mesh.Reaches
 	}
 	if n.table, err = dispatch.New(tcfg); err != nil {
@@ -226,15 +220,14 @@ func (n *Node) prepare() (names []string, err error) {
 	cfg.Table, cfg.Log = n.table, n.front
 	cfg.NewLane, cfg.NewSession, cfg.Opened, cfg.Closed = n.mesh.NewLane, n.mesh.NewSession, n.mesh.SessionOpened, n.mesh.SessionClosed
 	cfg.Bind, cfg.Unbind = n.mesh.Bind, n.mesh.Unbind
-	if len(n.Forwarded) > 0 {
+	if len(mcfg.Forwarded) > 0 {
 		cfg.ValueChanged = n.mesh.ValueChanged
 	}
 	if n.gate, err = gate.New(cfg); err != nil {
 		return nil, err
 	}
 	n.mesh.Attach(n.table, n.gate)
-	n.owns = n.OwnScheduler || n.sched == scheduler.Default()
-	if n.owns {
+	if n.owns = set.ownScheduler; n.owns {
 		// One that runs already is somebody else's to configure and to end.
 		n.owns = n.sched.Configure(n.schedulerOptions("nano "+n.ServiceAddr)...) == nil
 	}
@@ -252,15 +245,15 @@ func aliases(s any) bool {
 
 // schedulerOptions makes a scheduler one of this node's.
 func (n *Node) schedulerOptions(name string) []scheduler.Option {
-	slow := cmp.Or(n.SlowHandler, DefaultSlowHandler)
+	set := n.set.Load()
 	return []scheduler.Option{
 		scheduler.WithName(name),
 		scheduler.WithBatch(n.gate.BatchBegin, n.gate.BatchEnd),
 		scheduler.WithIdle(n.gate.Help),
 		scheduler.WithStall(stallAfter, n.gate.Stalled),
-		scheduler.WithPrecision(n.TimerPrecision),
-		scheduler.WithAwaiting(n.WaitingCalls),
-		scheduler.WithSlow(max(slow, 0), func(s scheduler.Slow) {
+		scheduler.WithPrecision(set.timerPrecision),
+		scheduler.WithAwaiting(set.waitingCalls),
+		scheduler.WithSlow(set.slowHandler, func(s scheduler.Slow) {
 			n.front.Warn("a handler runs for long and holds up its scheduler", "scheduler", s.Scheduler, "route", s.Name, "for", s.For, "stack", s.Stack)
 		}),
 		scheduler.WithPanic(func(name string, v any, stack []byte) {
@@ -308,10 +301,7 @@ func (n *Node) abandonMesh() {
 
 // initComponents runs Init of all, then AfterInit of all.
 func (n *Node) initComponents() error {
-	if n.Components == nil {
-		return nil
-	}
-	list := n.Components.List()
+	list := n.set.Load().components.List()
 	for _, c := range list {
 		if err := guard(c.Comp, "Init", c.Comp.Init); err != nil {
 			return err
@@ -341,12 +331,12 @@ func guard(c component.Component, name string, hook func()) (err error) {
 func (n *Node) runHooks() {
 	for i := len(n.comps) - 1; i >= 0; i-- {
 		if err := guard(n.comps[i], "BeforeShutdown", n.comps[i].BeforeShutdown); err != nil {
-			n.log.Error("shutdown goes on", "err", err)
+			n.log.Error("component shutdown hook failed", "err", err)
 		}
 	}
 	for i := len(n.comps) - 1; i >= 0; i-- {
 		if err := guard(n.comps[i], "Shutdown", n.comps[i].Shutdown); err != nil {
-			n.log.Error("shutdown goes on", "err", err)
+			n.log.Error("component shutdown hook failed", "err", err)
 		}
 	}
 }
@@ -356,7 +346,7 @@ func (n *Node) Shutdown() {
 	ctx, cancel := context.WithTimeout(context.Background(), n.EndTimeout())
 	defer cancel()
 	if err := n.Stop(ctx); err != nil {
-		n.logger().Warn("shutdown was not clean", "err", err)
+		n.Log().Warn("shutdown was not clean", "err", err)
 	}
 }
 
@@ -393,7 +383,7 @@ func (n *Node) Stop(ctx context.Context) error {
 		}
 	}
 	defer close(n.stopped)
-	if n.clustered() {
+	if n.set.Load().clustered {
 		n.mesh.Draining()
 	}
 	n.stopErr = errors.Join(

@@ -26,7 +26,7 @@ import (
 // A mistake in the options is told when the node starts, in words that name the option, and not found out later by
 // players.
 func TestCheckFindsEachContradiction(t *testing.T) {
-	complaint := errors.New("an option's complaint")
+	argument := errors.New("an argument that no field can keep")
 	for _, c := range []struct {
 		want string
 		o    Options
@@ -40,7 +40,7 @@ func TestCheckFindsEachContradiction(t *testing.T) {
 		{"WriteDelay is -1s", Options{WriteDelay: -time.Second}},
 		{"RetryInterval is -1s", Options{RetryInterval: -time.Second}},
 		{"TimerPrecision is -1s", Options{TimerPrecision: -time.Second}},
-		{"timer precision is 999", Options{TimerPrecision: time.Millisecond - 1}},
+		{"WithTimerPrecision: 999.999µs is less", Options{TimerPrecision: time.Millisecond - 1}},
 		{"MaxPacket is -1", Options{MaxPacket: -1}},
 		{"MaxPacket is 16777216", Options{MaxPacket: 1 << 24}},
 		{"MaxConnections is -1", Options{MaxConnections: -1}},
@@ -50,7 +50,7 @@ func TestCheckFindsEachContradiction(t *testing.T) {
 		{"TLS needs both files", Options{ClientAddr: "x", TSLKey: "key.pem"}},
 		{"no address for clients", Options{TLS: &tls.Config{MinVersion: tls.VersionTLS13}}},
 		{"no address for clients", Options{TSLCertificate: "cert.pem", TSLKey: "key.pem"}},
-		{"TLS (WithTLSConfig) is set, and holds for the client address, which there is none beside the endpoints: set TLS of the Endpoint",
+		{"WithTLSConfig: TLS is for the client address, and there are endpoints only: set TLS of the Endpoint",
 			Options{TLS: &tls.Config{MinVersion: tls.VersionTLS13}, Endpoints: []Endpoint{{Addr: ":1"}}}},
 		{"set CertFile and KeyFile of the Endpoint", Options{TSLCertificate: "c", TSLKey: "k", Endpoints: []Endpoint{{Addr: ":1"}}}},
 		{"set WebSocket of the Endpoint", Options{IsWebsocket: true, Endpoints: []Endpoint{{Addr: ":1"}}}},
@@ -68,12 +68,36 @@ func TestCheckFindsEachContradiction(t *testing.T) {
 			Validate:  func(*session.Session, []byte) error { return nil },
 			Handshake: func(*session.Session, *session.Handshake) error { return nil },
 		}},
-		{"WithKeeper is set, and a master", Options{Keeper: noKeeper{}, IsMaster: true}},
-		{"WithKeeper is set, and a master", Options{Keeper: noKeeper{}, AdvertiseAddr: "m:1"}},
+		{"WithKeeper: it is set, and a master", Options{Keeper: noKeeper{}, IsMaster: true}},
+		{"WithKeeper: it is set, and a master", Options{Keeper: noKeeper{}, AdvertiseAddr: "m:1"}},
 		{"MaxLoss is 1.5", Options{MaxLoss: 1.5}},
 		{"MaxLoss is -0.5", Options{MaxLoss: -0.5}},
 		{"MaxLoss is NaN", Options{MaxLoss: math.NaN()}},
-		{complaint.Error(), Options{Err: complaint}},
+		{argument.Error(), Options{Err: argument}},
+		{"WithBindPolicy: 9 is no policy", Options{BindPolicy: 9}},
+		{"WithBindPolicy: -1 is no policy", Options{BindPolicy: -1}},
+		{"WithSlowConsumer: 2 is no policy", Options{SlowConsumer: 2}},
+		{"WithMessageRate: 3 is no policy", Options{Limits: Limits{MessagePolicy: 3}}},
+		{"WithMessageRate: Messages is -1", Options{Limits: Limits{Messages: -1}}},
+		{"WithMessageRate: Messages is NaN", Options{Limits: Limits{Messages: math.NaN()}}},
+		{"WithMessageRate: MessageBurst is -1", Options{Limits: Limits{MessageBurst: -1}}},
+		{"WithAcceptRate: Accepts is +Inf", Options{Limits: Limits{Accepts: math.Inf(1)}}},
+		{"WithAcceptRate: AcceptBurst is -1", Options{Limits: Limits{AcceptBurst: -1}}},
+		{"WithAcceptRate: LimitKick is for messages", Options{Limits: Limits{AcceptPolicy: LimitKick}}},
+		{"WithConcurrentHandshakes: 3 is no policy", Options{Limits: Limits{HandshakePolicy: 3}}},
+		{"WithConcurrentHandshakes: Handshakes is -1", Options{Limits: Limits{Handshakes: -1}}},
+		{"WithConnectionsPerAddress: PerAddress is -1", Options{Limits: Limits{PerAddress: -1}}},
+		{"WithSessionCalls: SessionCalls is -1", Options{SessionCalls: -1}},
+		{"WithWaitingCalls: WaitingCalls is -1", Options{WaitingCalls: -1}},
+		{"WithLinkQueue: LinkQueue is -1", Options{LinkQueue: -1}},
+		{"WithSendQueues: SendQueues is -1", Options{SendQueues: -1}},
+		{"WithClusterToken: it is set, but the node is in no cluster", Options{ClusterToken: "secret"}},
+		{"WithClusterTLS: it is set, but the node is in no cluster", Options{ClusterTLS: new(tls.Config)}},
+		{"WithServiceListener: it is set, but the node is in no cluster", Options{ServiceListener: nanotest.NewListener()}},
+		{"WithRouting: it and WithCustomerRemoteServiceRoute", Options{
+			Routing:            RouteRandom(),
+			RemoteServiceRoute: func(string, *session.Session, []*clusterpb.MemberInfo) *clusterpb.MemberInfo { return nil },
+		}},
 	} {
 		err := c.o.check()
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -107,7 +131,7 @@ func TestCheckTakesWhatIsRight(t *testing.T) {
 		"limits":                            {MaxPacket: 1<<24 - 1, TimerPrecision: time.Millisecond, NodeID: service.MaxNodeID},
 		"certificate":                       {ClientAddr: "x", TSLCertificate: "cert.pem", TSLKey: "key.pem"},
 		"websocket":                         {ClientAddr: "x", IsWebsocket: true, WSPath: "/a/", Subprotocols: []string{"nano.v1", "x-!"}},
-		"both kinds":                        {ClientAddr: "x", TLS: &tls.Config{MinVersion: tls.VersionTLS13}, Endpoints: []Endpoint{{Addr: ":1", WebSocket: true, Path: "/a"}}},
+		"both kinds":                        {ClientAddr: "x", TLS: nanotest.NewTLS(t).Server, Endpoints: []Endpoint{{Addr: ":1", WebSocket: true, Path: "/a"}}},
 		"a backend with its gate's options": {IsWebsocket: true, WSPath: "/nano"},
 		"keeper":                            {Keeper: noKeeper{}, ClusterToken: "secret"},
 		"proxies":                           {ProxyProtocol: true, TrustedProxies: []string{"10.0.0.1"}},
@@ -138,7 +162,7 @@ func TestDefaults(t *testing.T) {
 		"ErrorsToAll":      {cfg.ErrorsToAll, false},
 		"Serializer":       {fmt.Sprintf("%T", cfg.Serializer), "*protobuf.Serializer"},
 		"Pages":            {cfg.Pages, http.Handler(http.DefaultServeMux)},
-		"EndTimeout":       {new(Options).EndTimeout(), 15 * time.Second},
+		"EndTimeout":       {new(Node).EndTimeout(), 15 * time.Second},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s is %v, want %v", name, c.got, c.want)
@@ -168,13 +192,13 @@ func TestTrustedProxiesAndDictionaryAreChecked(t *testing.T) {
 		want string
 		o    Options
 	}{
-		{"trusted proxy", Options{TrustedProxies: []string{"10.0.0.1", "proxy.example.com"}}},
-		{"trusted proxy", Options{TrustedProxies: []string{"10.0.0.0/40"}}},
+		{"WithTrustedProxies: trusted proxy", Options{TrustedProxies: []string{"10.0.0.1", "proxy.example.com"}}},
+		{"WithTrustedProxies: trusted proxy", Options{TrustedProxies: []string{"10.0.0.0/40"}}},
 		{"", Options{TrustedProxies: []string{"10.0.0.1", "::1", "::ffff:10.0.0.2", "10.1.2.3/8", "fd00::/8"}}},
-		{"code", Options{Dictionary: map[string]uint16{"a": 1, "b": 1}}},
-		{"route", Options{Dictionary: map[string]uint16{"": 1}}},
+		{"WithDictionary: ", Options{Dictionary: map[string]uint16{"a": 1, "b": 1}}},
+		{"WithDictionary: ", Options{Dictionary: map[string]uint16{"": 1}}},
 	} {
-		_, err := c.o.gateConfig()
+		err := c.o.check()
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%v %v: %v, want %q", c.o.TrustedProxies, c.o.Dictionary, err, c.want)
 		}
@@ -204,7 +228,7 @@ func TestEndpointsAreChecked(t *testing.T) {
 		{"files and settings", Endpoint{Addr: "127.0.0.1:0", CertFile: cert.CertFile, KeyFile: cert.KeyFile, TLS: &tls.Config{MinVersion: tls.VersionTLS13}}, ""},
 		{"two certificates", Endpoint{Addr: "127.0.0.1:0", CertFile: cert.CertFile, KeyFile: cert.KeyFile, TLS: cert.Server}, "keep one"},
 		{"missing file", Endpoint{Addr: "127.0.0.1:0", CertFile: nowhere, KeyFile: cert.KeyFile}, "none.pem"},
-		{"one file", Endpoint{Addr: "127.0.0.1:0", CertFile: cert.CertFile}, "read the certificate"},
+		{"one file", Endpoint{Addr: "127.0.0.1:0", CertFile: cert.CertFile}, "needs both files"},
 		{"TLS without a certificate", Endpoint{Addr: "127.0.0.1:0", TLS: &tls.Config{MinVersion: tls.VersionTLS13}}, "without a certificate"},
 		{"TLS that finds its certificate", Endpoint{Addr: "127.0.0.1:0", TLS: &tls.Config{
 			MinVersion:     tls.VersionTLS13,
@@ -212,7 +236,11 @@ func TestEndpointsAreChecked(t *testing.T) {
 		}}, ""},
 		{"no such port", Endpoint{Addr: "127.0.0.1:99999"}, "open the client address"},
 	} {
-		all, err := open([]Endpoint{c.e})
+		var all []endpoint
+		err := (&Options{Endpoints: []Endpoint{c.e}}).check()
+		if err == nil {
+			all, err = open([]Endpoint{c.e})
+		}
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
@@ -268,7 +296,7 @@ func (p *oldLogger) Fatalf(string, ...any) { panic("a library ended the process"
 
 func TestWhichLogger(t *testing.T) {
 	out := new(oldLogger)
-	o := Options{Logger: out}
+	o := Node{Options: Options{Logger: out}}
 	o.Log().Debug("quiet")
 	o.Log().Info("loud")
 	o.Debug = true
@@ -282,8 +310,28 @@ func TestWhichLogger(t *testing.T) {
 	if !lines.Has("to slog") || len(out.lines) != 2 {
 		t.Error("slog does not come first")
 	}
-	if new(Options).Log() != slog.Default() {
+	if new(Node).Log() != slog.Default() {
 		t.Error("the default is not slog's")
+	}
+}
+
+// What is changed in the options of a node that runs must not reach it halfway.
+func TestOptionsAreCopiedAtTheStart(t *testing.T) {
+	o := Options{
+		Endpoints: []Endpoint{{Addr: "a"}}, Subprotocols: []string{"a"}, Forwarded: []string{"a"},
+		Dictionary: map[string]uint16{"a": 1}, ShutdownTimeout: time.Second,
+	}
+	set, err := o.resolve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Endpoints[0].Addr, o.Subprotocols[0], o.Forwarded[0], o.ShutdownTimeout = "b", "b", "b", time.Hour
+	o.Dictionary["b"] = 2
+	if set.endpoints[0].Addr != "a" || set.gate.Subprotocols[0] != "a" || set.mesh.Forwarded[0] != "a" {
+		t.Errorf("the settings share memory with the options: %v, %v, %v", set.endpoints, set.gate.Subprotocols, set.mesh.Forwarded)
+	}
+	if _, ok := set.gate.Dictionary.Code("b"); ok || set.shutdownTimeout != time.Second {
+		t.Errorf("the settings follow the options: dictionary has b: %v, timeout %v", ok, set.shutdownTimeout)
 	}
 }
 

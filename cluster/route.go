@@ -87,26 +87,35 @@ func mix(x uint64) uint64 {
 	return x ^ x>>33
 }
 
-// choose asks the application's function, or the policy. sessions tells how many sessions of this node's the node at an
-// address has.
-func (o *Options) choose(service string, s *session.Session, open []member.Peer, sessions func(addr string) int64) (string, error) {
-	if o.RemoteServiceRoute != nil {
+// chooser is how the mesh asks for the node of a session: one of open, by address. sessions tells how many
+// sessions of this node the node at an address has.
+type chooser = func(service string, s *session.Session, open []member.Peer, sessions func(addr string) int64) (string, error)
+
+// chooseByFunction asks v0.5's function of the application.
+func chooseByFunction(route CustomerRemoteServiceRoute) chooser {
+	return func(service string, s *session.Session, open []member.Peer, _ func(string) int64) (string, error) {
 		infos := make([]*clusterpb.MemberInfo, len(open))
 		for i, p := range open {
 			infos[i] = mesh.ToInfo(p.Member)
 		}
-		if m := o.RemoteServiceRoute(service, s, infos); m != nil {
+		if m := route(service, s, infos); m != nil {
 			return m.GetServiceAddr(), nil
 		}
-		return "", component.Errorf(component.CodeUnavailable, "the route function chose no node for service %q", service)
+		return "", component.Errorf(component.CodeUnavailable, "cluster: the route function chose no node for service %q", service)
 	}
-	candidates := make([]Candidate, len(open))
-	for i, p := range open {
-		candidates[i] = Candidate{Addr: p.Addr, Label: p.Label, Sessions: sessions(p.Addr)}
+}
+
+// chooseByPolicy asks the policy.
+func chooseByPolicy(policy Routing) chooser {
+	return func(service string, s *session.Session, open []member.Peer, sessions func(addr string) int64) (string, error) {
+		candidates := make([]Candidate, len(open))
+		for i, p := range open {
+			candidates[i] = Candidate{Addr: p.Addr, Label: p.Label, Sessions: sessions(p.Addr)}
+		}
+		i := policy(service, s, candidates)
+		if i < 0 || i >= len(candidates) {
+			return "", fmt.Errorf("cluster: the routing policy returned %d of %d candidates", i, len(candidates))
+		}
+		return candidates[i].Addr, nil
 	}
-	i := o.Routing(service, s, candidates)
-	if i < 0 || i >= len(candidates) {
-		return "", fmt.Errorf("the routing policy returned %d of %d candidates", i, len(candidates))
-	}
-	return candidates[i].Addr, nil
 }

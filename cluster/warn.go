@@ -12,17 +12,17 @@ import (
 
 // warn tells the programmer at the start what is allowed and most likely a mistake: nobody may notice it later. For who
 // debugs it lists the routes.
-func (n *Node) warn(services []*component.Service) {
-	log := n.logger() // all of it comes from the program itself: nothing to limit
+func (s *settings) warn(name string, services []*component.Service) {
+	log := s.log // all of it comes from the program itself: nothing to limit
 	var unfit []string
-	for _, s := range services {
-		if s.Misses != "" {
-			log.Warn("methods of a component are no handlers", "component", s.Name, "methods", s.Misses)
+	for _, c := range services {
+		if c.Misses != "" {
+			log.Warn("methods of a component are no handlers", "component", c.Name, "methods", c.Misses)
 		}
-		for _, name := range slices.Sorted(maps.Keys(s.Handlers)) {
-			h, route := s.Handlers[name], s.Name+"."+name
+		for _, method := range slices.Sorted(maps.Keys(c.Handlers)) {
+			h, route := c.Handlers[method], c.Name+"."+method
 			log.Debug("route served", "route", route, "argument", h.Type.String())
-			if n.Serializer == nil && !h.IsRawArg && !isProtobuf(h.New()) {
+			if s.serializerUnset && !h.IsRawArg && !isProtobuf(h.New()) {
 				unfit = append(unfit, route)
 			}
 		}
@@ -31,8 +31,8 @@ func (n *Node) warn(services []*component.Service) {
 		log.Warn("handlers take no protobuf messages, but the serializer is protobuf, which is the default: for JSON use nano.WithSerializer(json.NewSerializer())",
 			"routes", strings.Join(unfit, ", "))
 	}
-	if len(services) == 0 && len(n.endpoints()) == 0 && !n.clustered() {
-		log.Warn("node has neither clients nor components nor a cluster: see WithComponents, WithClientAddr and WithMaster", "name", n.ServiceAddr)
+	if len(services) == 0 && len(s.endpoints) == 0 && !s.clustered {
+		log.Warn("node has neither clients nor components nor a cluster: see WithComponents, WithClientAddr and WithMaster", "name", name)
 	}
 }
 
