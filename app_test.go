@@ -3,6 +3,7 @@ package nano_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"testing"
 	"time"
@@ -50,4 +51,15 @@ func TestAppOutlivesTheContextOfItsStart(t *testing.T) {
 	c := l.Client(t)
 	c.Ready()
 	c.Close()
+}
+
+func quiet() nano.Option { return nano.WithSlog(slog.New(slog.DiscardHandler)) }
+
+func shutdown(t *testing.T, app *nano.App) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), nanotest.Patience)
+	defer cancel()
+	if err := app.Shutdown(ctx); err != nil {
+		t.Errorf("shutdown: %v", err)
+	}
 }

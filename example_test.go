@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lonng/nano"
+	"github.com/lonng/nano/cluster/keeper"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/mock"
 	"github.com/lonng/nano/pipeline"
@@ -285,4 +286,41 @@ func vet(t *testing.T, doc, program string) {
 	if out, err := exec.CommandContext(t.Context(), "go", "vet", file).CombinedOutput(); err != nil {
 		t.Errorf("%s: the program does not compile: %v\n%s", doc, err, out)
 	}
+}
+
+// notebook is the smallest Keeper, of a cluster of one node. Yours enters the node in etcd or a database.
+type notebook struct{ views chan keeper.View }
+
+func (k *notebook) Join(_ context.Context, self keeper.Member) (<-chan keeper.View, error) {
+	self.NodeID = 1
+	k.views = make(chan keeper.View, 1)
+	k.views <- keeper.View{Members: []keeper.Member{self}, Settled: true, Version: keeper.Version{Master: 1, N: 1}}
+	fmt.Println("entered")
+	return k.views, nil
+}
+
+func (k *notebook) Update(context.Context, keeper.Member) error { return nil }
+
+func (k *notebook) Leave(context.Context) error {
+	if k.views != nil {
+		close(k.views)
+		k.views = nil
+		fmt.Println("taken out")
+	}
+	return nil
+}
+
+// A cluster whose list an engine keeps needs no master. Each node has its own Keeper.
+func ExampleWithKeeper() {
+	app := nano.New("127.0.0.1:0", nano.WithKeeper(new(notebook)), nano.WithSlog(slog.New(slog.DiscardHandler)))
+	if err := app.Start(context.Background()); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := app.Shutdown(context.Background()); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// entered
+	// taken out
 }

@@ -47,7 +47,7 @@ var table = []row{
 	{"contrib/...", []string{"contrib/...", "public"}},
 	{"examples/...", []string{"examples/...", "public"}},
 	{"benchmark/...", []string{"benchmark/...", "internal/child", "public"}},
-	{"test/...", []string{"test/...", "internal/child", "internal/wsframe", "public"}},
+	{"test/...", []string{"test/...", "internal/child", "internal/nanotest", "internal/wsframe", "public"}},
 }
 
 // The arrows between packages go one way. Without this, the front door would sooner or later be

@@ -1,0 +1,261 @@
+package nanotest
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/lonng/nano/cluster/clusterpb"
+	"github.com/lonng/nano/internal/link"
+)
+
+// Fabric is the network between the nodes of a test, in memory. It cuts, stops and counts what goes over it.
+type Fabric struct {
+	mu        sync.Mutex
+	moved     *sync.Cond // frozen has changed, or a wire was closed
+	listeners map[string]net.Listener
+	wires     map[*wire]struct{}
+	dead      map[string]bool    // their connections are refused
+	frozen    map[string]bool    // their connections carry nothing, and stay
+	blocked   map[[2]string]bool // from the first to the second no connection can be made
+	lossy     map[[2]string]bool // what the first sends to the second stays on its way, and nobody is told
+	limbo     []*wire            // closed, and the other end does not know
+	frames    map[string]int     // sent over links: "from>to Kind"
+}
+
+// NewFabric returns a network that carries everything.
+func NewFabric() *Fabric {
+	f := &Fabric{
+		listeners: make(map[string]net.Listener), wires: make(map[*wire]struct{}),
+		dead: make(map[string]bool), frozen: make(map[string]bool), frames: make(map[string]int), blocked: make(map[[2]string]bool), lossy: make(map[[2]string]bool),
+	}
+	f.moved = sync.NewCond(&f.mu)
+	return f
+}
+
+// wire is the calling end of a connection.
+type wire struct {
+	net.Conn
+	fabric   *Fabric
+	from, to string
+	stalled  bool
+	closed   bool
+}
+
+// Listen returns the listener of a service address. A process that listens there later takes its place.
+func (f *Fabric) Listen(addr string) net.Listener {
+	l := bufconn.Listen(1 << 20)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.listeners[addr] = l
+	delete(f.dead, addr)
+	return l
+}
+
+// Dialer connects a node to others.
+func (f *Fabric) Dialer(from string) func(context.Context, string) (net.Conn, error) {
+	return func(ctx context.Context, to string) (net.Conn, error) {
+		f.mu.Lock()
+		l, _ := f.listeners[to].(*bufconn.Listener)
+		dead := f.dead[from] || f.dead[to] || f.blocked[[2]string{from, to}]
+		f.mu.Unlock()
+		if l == nil || dead {
+			return nil, errors.New("connection refused")
+		}
+		nc, err := l.DialContext(ctx)
+		if err != nil {
+			return nil, err
+		}
+		w := &wire{Conn: nc, fabric: f, from: from, to: to}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.dead[from] || f.dead[to] {
+			_ = nc.Close()
+			return nil, errors.New("connection reset")
+		}
+		f.wires[w] = struct{}{}
+		return w, nil
+	}
+}
+
+// pass waits while one of the ends is frozen, or nothing arrives that one sends to the other.
+func (w *wire) pass(from, to string) {
+	f := w.fabric
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for (w.stalled || f.frozen[w.from] || f.frozen[w.to] || f.lossy[[2]string{from, to}]) && !w.closed {
+		f.moved.Wait()
+	}
+}
+
+func (w *wire) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	w.pass(w.to, w.from)
+	return n, err
+}
+
+func (w *wire) Write(b []byte) (int, error) {
+	w.pass(w.from, w.to)
+	return w.Conn.Write(b)
+}
+
+// Close tells the other end, when that can be reached.
+func (w *wire) Close() error {
+	f := w.fabric
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w.closed = true
+	delete(f.wires, w)
+	f.moved.Broadcast()
+	if f.lossy[[2]string{w.from, w.to}] {
+		f.limbo = append(f.limbo, w)
+		return nil
+	}
+	return w.Conn.Close()
+}
+
+// Silence is a network that loses what one node sends to another without a word to either; Heal is one that carries again
+// what was on its way.
+func (f *Fabric) Silence(from, to string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lossy[[2]string{from, to}] = true
+}
+
+func (f *Fabric) Heal() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.lossy)
+	for _, w := range f.limbo {
+		_ = w.Conn.Close()
+	}
+	f.limbo = nil
+	f.moved.Broadcast()
+}
+
+// Cut breaks every connection of a node, as a network does that is back at once.
+func (f *Fabric) Cut(addr string) {
+	f.close(func(w *wire) bool { return w.from == addr || w.to == addr })
+}
+
+// CutFrom breaks the connections that a node has made.
+func (f *Fabric) CutFrom(addr string) {
+	f.close(func(w *wire) bool { return w.from == addr })
+}
+
+func (f *Fabric) close(which func(*wire) bool) {
+	f.mu.Lock()
+	var all []*wire
+	for w := range f.wires {
+		if which(w) {
+			all = append(all, w)
+		}
+	}
+	f.mu.Unlock()
+	for _, w := range all {
+		_ = w.Close()
+	}
+}
+
+// Kill is what others see of a process that was killed: its connections are reset, and refused from then on.
+func (f *Fabric) Kill(addrs ...string) {
+	f.mu.Lock()
+	for _, addr := range addrs {
+		f.dead[addr] = true
+	}
+	f.mu.Unlock()
+	for _, addr := range addrs {
+		f.Cut(addr)
+	}
+}
+
+// Revive undoes kill.
+func (f *Fabric) Revive(addr string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.dead, addr)
+}
+
+// Freeze is what others see of a process that is stopped, and Thaw of one that goes on.
+func (f *Fabric) Freeze(addr string) { f.setFrozen(addr, true) }
+func (f *Fabric) Thaw(addr string)   { f.setFrozen(addr, false) }
+
+func (f *Fabric) setFrozen(addr string, frozen bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.frozen[addr] = frozen
+	f.moved.Broadcast()
+}
+
+// Block is a network that lets nobody through from one node to another; the other way is as it was. Allow undoes it.
+func (f *Fabric) Block(from, to string) {
+	f.mu.Lock()
+	f.blocked[[2]string{from, to}] = true
+	f.mu.Unlock()
+	f.close(func(w *wire) bool { return w.from == from && w.to == to })
+}
+
+func (f *Fabric) Allow(from, to string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.blocked, [2]string{from, to})
+}
+
+// Stall is a host without power: the connections that it had carry nothing any more, and nobody is told. New ones reach
+// whoever has its address then. The result lets the old ones go on.
+func (f *Fabric) Stall(addr string) (resume func()) {
+	set := func(stalled bool) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for w := range f.wires {
+			if w.from == addr || w.to == addr {
+				w.stalled = stalled
+			}
+		}
+		f.moved.Broadcast()
+	}
+	set(true)
+	return func() { set(false) }
+}
+
+// CountFrames counts what from sends over its links.
+func (f *Fabric) CountFrames(from string) grpc.DialOption {
+	return grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		s, err := streamer(ctx, desc, cc, method, opts...)
+		if err != nil {
+			return nil, err
+		}
+		return &counted{ClientStream: s, fabric: f, path: from + ">" + cc.Target()}, nil
+	})
+}
+
+type counted struct {
+	grpc.ClientStream
+	fabric *Fabric
+	path   string
+}
+
+func (c *counted) SendMsg(m any) error {
+	if b, ok := m.(*clusterpb.Batch); ok {
+		var f link.Frame
+		r := link.NewReader(b.GetFrames())
+		c.fabric.mu.Lock()
+		for ok, _ := r.Next(&f); ok; ok, _ = r.Next(&f) {
+			c.fabric.frames[f.Kind.String()]++
+			c.fabric.frames[c.path+" "+f.Kind.String()]++
+		}
+		c.fabric.mu.Unlock()
+	}
+	return c.ClientStream.SendMsg(m)
+}
+
+// Sent returns how many frames of a kind went over links.
+func (f *Fabric) Sent(kind string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.frames[kind]
+}

@@ -1,0 +1,431 @@
+package cluster_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lonng/nano"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/nanotest"
+	"github.com/lonng/nano/pipeline"
+	"github.com/lonng/nano/session"
+	"github.com/lonng/nano/test/internal/apptest"
+)
+
+// TestCase14AcrossNodes is row 14: a request that fails on a backend has one answer for a client that accepts errors,
+// and none for an old one, whose connection lives on.
+func TestCase14AcrossNodes(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(nil))
+		cs := apptest.Handlers(apptest.Funcs{
+			"Back.Error": func(context.Context, *session.Session, []byte) error { return errors.New("secret") },
+			"Back.Coded": func(context.Context, *session.Session, []byte) error { return nano.Errorf("full", "room 3 is full") },
+			"Back.Panic": func(context.Context, *session.Session, []byte) error { panic("secret") },
+			"Back.Never": func(context.Context, *session.Session, []byte) error { return nil },
+			"Back.Twice": func(_ context.Context, s *session.Session, _ []byte) error {
+				if err := s.Response([]byte("first")); err != nil {
+					return err
+				}
+				return errors.New("after the answer")
+			},
+		})
+		component.Handle(cs, "Back.Typed", func(_ context.Context, _ *session.Session, in *struct{}) (*struct{}, error) { return in, nil })
+		p := pipeline.New()
+		p.Inbound().PushBack(func(_ *session.Session, m *pipeline.Message) error {
+			if m.Route == "Back.Refuse" {
+				return errors.New("secret")
+			}
+			return nil
+		})
+		b := f.Start(t, "back:1", cs, nano.WithPipeline(p))
+		apptest.Meet(t, m, g, b)
+		reads, old := g.TCP.Client(t), g.TCP.Client(t)
+		reads.Ready(apptest.AcceptErrors)
+		old.Ready()
+		for _, r := range []struct{ route, data, code, text string }{
+			{"Back.None", "", "not_found", `no handler for route "Back.None"`},
+			{"None.None", "", "not_found", `no node runs service "None"`},
+			{"None", "", "not_found", `no handler for route "None"`},
+			{"Back.Typed", "bad", "invalid_argument", "does not parse"},
+			{"Back.Refuse", "", "permission_denied", "refused"},
+			{"Back.Error", "", "internal", "internal error"},
+			{"Back.Coded", "", "full", "room 3 is full"},
+			{"Back.Panic", "", "internal", "internal error"},
+		} {
+			msg := reads.Call(r.route, []byte(r.data))
+			var e struct{ Code, Error string }
+			if err := json.Unmarshal(msg.Data, &e); err != nil || !msg.Err {
+				t.Errorf("%s: answer %v %q, %v", r.route, msg, msg.Data, err)
+			}
+			if e.Code != r.code || !strings.Contains(e.Error, r.text) || strings.Contains(e.Error, "secret") {
+				t.Errorf("%s: told %+v, want %q and %q", r.route, e, r.code, r.text)
+			}
+			old.Request(r.route, []byte(r.data))
+			synctest.Wait()
+			apptest.Pong(t, reads)
+			apptest.Pong(t, old)
+		}
+		apptest.Call(t, reads, "Back.Twice", "", "first")
+		apptest.Pong(t, reads)
+		// The backend dies with a request in flight, which is then told, once.
+		id := reads.Request("Back.Never", nil)
+		old.Request("Back.Never", nil)
+		synctest.Wait()
+		f.Kill("back:1")
+		if m := reads.Response(id); !m.Err || !strings.Contains(string(m.Data), "unavailable") {
+			t.Errorf("answer %v %q", m, m.Data)
+		}
+		apptest.Pong(t, reads)
+		apptest.Pong(t, old)
+	})
+}
+
+// TestCase14LateAnswer is row 14: a backend that was taken for dead answers after all: the client has one answer.
+func TestCase14LateAnswer(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(nil))
+		var answer func() error
+		b := f.Start(t, "back:1", apptest.Handlers(apptest.Funcs{"Back.Later": func(ctx context.Context, s *session.Session, _ []byte) error {
+			mid := nano.MessageID(ctx)
+			answer = func() error { return s.ResponseMID(mid, []byte("late")) }
+			return nil
+		}}))
+		apptest.Meet(t, m, g, b)
+		c := g.TCP.Client(t)
+		c.Beats = true
+		c.Ready(apptest.AcceptErrors)
+		id := c.Request("Back.Later", nil)
+		synctest.Wait()
+		f.Kill("back:1")
+		if m := c.Response(id); !m.Err {
+			t.Errorf("answer %v", m)
+		}
+		f.Revive("back:1")
+		if err := answer(); err != nil {
+			t.Logf("the answer was refused, which is as well: %v", err)
+		}
+		nanotest.Until(t, "the backend is used again", func() bool {
+			apptest.Pong(t, c)
+			m := c.Call("Back.None", nil)
+			return strings.Contains(string(m.Data), "not_found")
+		})
+	})
+}
+
+// TestCase14ManyUnanswered is row 14: a client has more requests without an answer than a gate remembers. Each has one
+// outcome: the oldest are told so when there are too many, the others when their backend dies. Without it a long session of
+// a game whose handlers sometimes do not answer would wait for ever for the requests of its last day.
+func TestCase14ManyUnanswered(t *testing.T) {
+	const n = 20_000
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(nil))
+		var late []uint64
+		b := f.Start(t, "back:1", apptest.Handlers(apptest.Funcs{
+			"Back.Never": func(ctx context.Context, s *session.Session, _ []byte) error {
+				if len(late) < 2000 {
+					late = append(late, nano.MessageID(ctx))
+				}
+				return nil
+			},
+			"Back.Late": func(_ context.Context, s *session.Session, _ []byte) error {
+				for _, mid := range late {
+					if err := s.ResponseMID(mid, []byte("late")); err != nil {
+						return err
+					}
+				}
+				return s.Push("late", nil)
+			},
+		}))
+		apptest.Meet(t, m, g, b)
+		c := g.TCP.Client(t)
+		c.Beats = true
+		c.Ready(apptest.AcceptErrors)
+		outcomes := make(map[uint64]string, n)
+		answered, seen := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(seen)
+			for len(outcomes) < n {
+				m, err := c.NextMessage()
+				if err != nil {
+					return
+				}
+				if m.Route == "late" {
+					close(answered)
+					continue
+				}
+				var e struct{ Code string }
+				if err := json.Unmarshal(m.Data, &e); err != nil || !m.Err || outcomes[m.ID] != "" {
+					t.Errorf("answer %v %q of %d, which had %q", m, m.Data, m.ID, outcomes[m.ID])
+				}
+				outcomes[m.ID] = e.Code
+			}
+		}()
+		for range n {
+			c.Request("Back.Never", nil)
+		}
+		c.Notify("Back.Late", nil) // to some that were told they had failed
+		<-answered
+		f.Kill("back:1")
+		select {
+		case <-seen:
+		case <-time.After(10 * time.Second):
+			c.Close()
+			<-seen
+			t.Fatalf("%d requests have an outcome", len(outcomes))
+		}
+		count := map[string]int{}
+		newest, oldest := uint64(0), uint64(n)
+		for id, code := range outcomes {
+			if count[code]++; code == component.CodeExhausted {
+				newest = max(newest, id)
+			} else {
+				oldest = min(oldest, id)
+			}
+		}
+		if newest > oldest {
+			t.Errorf("request %d was given up, and %d, which is older, was not", newest, oldest)
+		}
+		if count[component.CodeExhausted] == 0 || count[component.CodeUnavailable] < n/2 || len(count) != 2 {
+			t.Errorf("outcomes %v", count)
+		}
+		apptest.Pong(t, c)
+	})
+}
+
+// TestCase17CallsBothWays is row 17: handlers of two backends call each other, thousands at a time, by calls that wait
+// for each other and by notifies in the name of a session.
+func TestCase17CallsBothWays(t *testing.T) {
+	const n = 2000
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(nil))
+		ask := func(route string) func(context.Context, *session.Session, []byte) error {
+			return func(ctx context.Context, s *session.Session, data []byte) error {
+				resp, err := nano.Call[struct{ N string }](ctx, route, map[string]string{"N": string(data)})
+				if err != nil {
+					return err
+				}
+				return s.Response([]byte(resp.N))
+			}
+		}
+		side := func(me, other string) *component.Components {
+			cs := apptest.Handlers(apptest.Funcs{
+				me + ".Ask": ask(other + ".Pass"),
+				me + ".Say": func(_ context.Context, s *session.Session, data []byte) error { return s.RPC(other+".Said", data) },
+				me + ".Said": func(_ context.Context, s *session.Session, data []byte) error {
+					return s.Push("said", data)
+				},
+			})
+			component.Handle(cs, me+".Pass", func(ctx context.Context, _ *session.Session, req *struct{ N string }) (*struct{ N string }, error) {
+				return nano.Call[struct{ N string }](ctx, other+".Leaf", req)
+			})
+			component.Handle(cs, me+".Leaf", func(_ context.Context, _ *session.Session, req *struct{ N string }) (*struct{ N string }, error) {
+				return req, nil
+			})
+			return cs
+		}
+		a := f.Start(t, "back:1", side("A", "B"))
+		b := f.Start(t, "back:2", side("B", "A"))
+		apptest.Meet(t, m, g, a, b)
+		c := g.TCP.Client(t)
+		c.Ready(apptest.AcceptErrors)
+		go func() {
+			for i := range n {
+				for _, side := range []string{"A", "B"} {
+					if i%2 == 0 {
+						c.Request(side+".Ask", fmt.Append(nil, i))
+					}
+					c.Notify(side+".Say", fmt.Append(nil, i))
+				}
+			}
+		}()
+		answers, pushes := 0, 0
+		for range n + 2*n {
+			m := c.Message()
+			switch {
+			case m.Err:
+				t.Fatalf("answer %q", m.Data)
+			case m.Route == "said":
+				pushes++
+			default:
+				answers++
+			}
+		}
+		if answers != n || pushes != 2*n {
+			t.Errorf("%d answers and %d pushes of %d", answers, pushes, n)
+		}
+	})
+}
+
+// TestCase20BackendStops is row 20: a backend that is told to end answers what it was asked, its hooks' broadcast
+// arrives, and its players go on at another.
+func TestCase20BackendStops(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(nil))
+		room := nano.NewGroup("room")
+		cs := apptest.Handlers(apptest.Funcs{
+			"Back.Join": func(_ context.Context, s *session.Session, _ []byte) error {
+				if err := room.Add(s); err != nil {
+					return err
+				}
+				return s.Response([]byte("joined"))
+			},
+			"Back.Slow": func(_ context.Context, s *session.Session, data []byte) error {
+				time.Sleep(100 * time.Millisecond)
+				return s.Response(data)
+			},
+		})
+		var hooks []string
+		cs.Register(&apptest.Life{
+			OnBeforeShutdown: func() { hooks = append(hooks, "before"); _ = room.Broadcast("notice", []byte("we close")) },
+			OnShutdown:       func() { hooks = append(hooks, "shutdown"); _ = room.Broadcast("notice", []byte("bye")) },
+		})
+		b := f.Start(t, "back:1", cs)
+		closed := watch(b)
+		apptest.Meet(t, m, g, b)
+		c := g.TCP.Client(t)
+		c.Ready(apptest.AcceptErrors)
+		apptest.Call(t, c, "Back.Join", "", "joined")
+		for i := range 5 {
+			c.Request("Back.Slow", fmt.Append(nil, i))
+		}
+		synctest.Wait()
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			b.Stop(t)
+		}()
+		answers, notices := 0, []string{}
+		for range 7 {
+			switch m := c.Message(); {
+			case m.Route == "notice":
+				notices = append(notices, string(m.Data))
+			case m.Err:
+				t.Errorf("answer %q", m.Data)
+			default:
+				answers++
+			}
+		}
+		<-stopped
+		if answers != 5 || !slices.Equal(notices, []string{"we close", "bye"}) || !slices.Equal(hooks, []string{"before", "shutdown"}) {
+			t.Errorf("%d answers, notices %q, hooks %q", answers, notices, hooks)
+		}
+		if got := closed.list(); len(got) != 1 {
+			t.Errorf("OnClosed: %q", got)
+		}
+		if m := c.Call("Back.Join", nil); !m.Err {
+			t.Errorf("answer %v", m)
+		}
+		next := f.Start(t, "back:2", apptest.Handlers(backend(nil)))
+		apptest.Meet(t, m, g, next)
+		apptest.Call(t, c, "Back.Echo", "x", "x")
+	})
+}
+
+// TestCase20GateStops is row 20 for a gate: its players are told, and their sessions end on every backend.
+func TestCase20GateStops(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(nil))
+		b := f.Start(t, "back:1", apptest.Handlers(backend(nil)))
+		atGate, atBack := watch(g), watch(b)
+		apptest.Meet(t, m, g, b)
+		var clients []*nanotest.Client
+		for range 10 {
+			c := g.TCP.Client(t)
+			c.Ready()
+			apptest.Call(t, c, "Back.Echo", "x", "x")
+			clients = append(clients, c)
+		}
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			g.Stop(t)
+		}()
+		for _, c := range clients {
+			if reason := c.Kicked(); reason != "server shutdown" {
+				t.Errorf("kicked because of %q", reason)
+			}
+			c.Close()
+		}
+		<-stopped
+		synctest.Wait()
+		if a, b := atGate.list(), atBack.list(); len(a) != 10 || len(b) != 10 {
+			t.Errorf("OnClosed %d times on the gate, %d times on the backend", len(a), len(b))
+		}
+		if got := apptest.Members(b); !slices.Equal(got, []string{apptest.Master}) {
+			t.Errorf("the backend knows %v", got)
+		}
+	})
+}
+
+// TestCase21NothingIsLeft is row 21: after thousands of connects and closes no session is left on any node, and OnClosed
+// ran once wherever OnOpened did. The bubble sees that no goroutine is left.
+func TestCase21NothingIsLeftOnBackends(t *testing.T) {
+	const n = 1000
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		nodes := []*apptest.Node{m,
+			f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn())), f.Start(t, "gate:2", apptest.Handlers(apptest.SignIn())),
+			f.Start(t, "back:1", apptest.Handlers(backend(nil))), f.Start(t, "back:2", apptest.Handlers(backend(nil))),
+			f.Start(t, "back:3", apptest.Handlers(apptest.Funcs{"Other.Echo": func(_ context.Context, s *session.Session, data []byte) error { return s.Response(data) }})),
+		}
+		var closed []*ends
+		for _, n := range nodes {
+			closed = append(closed, watch(n))
+		}
+		apptest.Meet(t, nodes...)
+		var all sync.WaitGroup
+		for w := range 4 {
+			all.Go(func() {
+				for i := range n / 4 {
+					c := nodes[1+i%2].TCP.Client(t)
+					c.Ready()
+					c.Notify("A.Bind", fmt.Append(nil, 1+w*n+i))
+					c.Request("Back.Echo", []byte("x"))
+					if i%3 > 0 {
+						c.Notify("Other.Echo", nil)
+					}
+					if i%3 > 1 {
+						c.Message()
+					}
+					c.Close()
+				}
+			})
+		}
+		all.Wait()
+		time.Sleep(2 * time.Second)
+		for i, node := range nodes {
+			opened, ended := len(node.Opened()), len(closed[i].list())
+			if opened != ended {
+				t.Errorf("%s: opened %d, closed %d", node.Addr, opened, ended)
+			}
+			if s := node.Stats(); s.Sessions != 0 || s.Connections != 0 {
+				t.Errorf("%s: left %d sessions, %d connections", node.Addr, s.Sessions, s.Connections)
+			}
+			if uids := node.OnlineUIDs(); len(uids) != 0 {
+				t.Errorf("%s: %d users left", node.Addr, len(uids))
+			}
+			unique := node.Opened()
+			slices.Sort(unique)
+			if len(slices.Compact(unique)) != opened {
+				t.Errorf("%s has opened a session twice", node.Addr)
+			}
+		}
+		if got := len(nodes[1].Opened()) + len(nodes[2].Opened()); got != n {
+			t.Errorf("%d sessions at the gates, want %d", got, n)
+		}
+	})
+}

@@ -1,0 +1,485 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/lonng/nano"
+	"github.com/lonng/nano/cluster"
+	"github.com/lonng/nano/cluster/clusterpb"
+	"github.com/lonng/nano/cluster/keeper"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/nanotest"
+	"github.com/lonng/nano/test/internal/apptest"
+)
+
+// timeToLive is how long an entry of the table lasts that nobody renews: less than four heartbeats of the tests' nodes.
+const timeToLive = 3 * time.Second
+
+var errAway = errors.New("the table cannot be reached")
+
+// table is an engine that keeps the list of members, such as etcd, in memory: entries with a time to live.
+type table struct {
+	mu      sync.Mutex
+	away    bool // it cannot be reached
+	changes uint64
+	lastID  uint64
+	entries map[string]*entry
+}
+
+type entry struct {
+	member keeper.Member
+	until  time.Time
+}
+
+func newTable() *table { return &table{entries: make(map[string]*entry)} }
+
+// setAway takes the table off the network, and back: whose time would have run out meanwhile gets another.
+func (t *table) setAway(away bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.away = away
+	for _, e := range t.entries {
+		e.until = time.Now().Add(timeToLive)
+	}
+}
+
+// viewLocked is the list, without those whose time is over.
+func (t *table) viewLocked() keeper.View {
+	v := keeper.View{Settled: true}
+	for addr, e := range t.entries {
+		if time.Now().After(e.until) {
+			delete(t.entries, addr)
+			t.changes++
+			continue
+		}
+		v.Members = append(v.Members, e.member)
+	}
+	slices.SortFunc(v.Members, func(a, b keeper.Member) int { return strings.Compare(a.Addr, b.Addr) })
+	v.Version = keeper.Version{Master: 1, N: t.changes}
+	return v
+}
+
+// tableKeeper is one node's way to the table.
+type tableKeeper struct {
+	t    *table
+	stop chan struct{} // closed by Leave, and when its process dies
+	once sync.Once
+	fail error // of Join
+
+	mu     sync.Mutex
+	self   keeper.Member
+	silent bool // it renews nothing
+}
+
+func (t *table) keeper() *tableKeeper { return &tableKeeper{t: t, stop: make(chan struct{})} }
+
+// die is the end of the process: nothing is renewed any more.
+func (k *tableKeeper) die() { k.once.Do(func() { close(k.stop) }) }
+
+func (k *tableKeeper) setSilent(silent bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.silent = silent
+}
+
+// put enters or renews the node, and returns the list.
+func (k *tableKeeper) put() (keeper.View, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t := k.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.away || k.silent {
+		return keeper.View{}, errAway
+	}
+	t.viewLocked()
+	e := t.entries[k.self.Addr]
+	if e != nil && e.member.Epoch > k.self.Epoch {
+		return t.viewLocked(), nil // this process was replaced
+	}
+	if k.self.Fixed {
+		for _, o := range t.entries {
+			if o.member.Addr != k.self.Addr && o.member.NodeID == k.self.NodeID {
+				return keeper.View{}, fmt.Errorf("%w: %s", keeper.ErrNodeIDTaken, o.member.Addr)
+			}
+		}
+	}
+	if k.self.NodeID == 0 {
+		t.lastID++
+		k.self.NodeID = t.lastID
+	}
+	if e == nil || !e.member.Equal(k.self) {
+		t.changes++
+	}
+	t.entries[k.self.Addr] = &entry{k.self, time.Now().Add(timeToLive)}
+	return t.viewLocked(), nil
+}
+
+func (k *tableKeeper) Join(ctx context.Context, self keeper.Member) (<-chan keeper.View, error) {
+	if k.fail != nil {
+		return nil, k.fail
+	}
+	k.self = self
+	tick := time.NewTicker(timeToLive / 12)
+	for {
+		v, err := k.put()
+		if err == nil {
+			views := make(chan keeper.View, 1)
+			views <- v
+			go k.renew(ctx, tick, views, v.Version)
+			return views, nil
+		}
+		if !errors.Is(err, errAway) {
+			tick.Stop()
+			return nil, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			tick.Stop()
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (k *tableKeeper) renew(ctx context.Context, tick *time.Ticker, views chan keeper.View, seen keeper.Version) {
+	defer close(views)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.stop:
+			return
+		case <-tick.C:
+		}
+		if v, err := k.put(); err == nil && v.Version != seen {
+			seen = v.Version
+			select {
+			case <-views: // it was slow, and gets the newest
+			default:
+			}
+			views <- v
+		}
+	}
+}
+
+func (k *tableKeeper) Update(_ context.Context, self keeper.Member) error {
+	k.mu.Lock()
+	self.NodeID = k.self.NodeID
+	k.self = self
+	k.mu.Unlock()
+	_, err := k.put()
+	return err
+}
+
+func (k *tableKeeper) Leave(context.Context) error {
+	k.die()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.t.mu.Lock()
+	defer k.t.mu.Unlock()
+	if k.t.away {
+		return errAway
+	}
+	if e := k.t.entries[k.self.Addr]; e != nil && e.member.Epoch == k.self.Epoch {
+		delete(k.t.entries, k.self.Addr)
+		k.t.changes++
+	}
+	return nil
+}
+
+// ids are the node ids in the list, and how many nodes have one.
+func (t *table) ids() map[uint64]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ids := map[uint64]int{}
+	for _, m := range t.viewLocked().Members {
+		ids[m.NodeID]++
+	}
+	return ids
+}
+
+// make makes a node of a cluster whose list is in the table.
+func (t *table) make(f *apptest.Cluster, addr string, comps *component.Components, opts ...nano.Option) (*apptest.Node, *tableKeeper) {
+	k := t.keeper()
+	return apptest.NewAt(addr, comps, append([]nano.Option{
+		nano.WithKeeper(k),
+		nano.WithServiceListener(f.Listen(addr)),
+		nano.WithGrpcOptions(grpc.WithContextDialer(f.Dialer(addr)), f.CountFrames(addr)),
+	}, opts...)...), k
+}
+
+func (t *table) start(tt *testing.T, f *apptest.Cluster, addr string, comps *component.Components, opts ...nano.Option) (*apptest.Node, *tableKeeper) {
+	tt.Helper()
+	n, k := t.make(f, addr, comps, opts...)
+	if err := n.Start(tt.Context()); err != nil {
+		tt.Fatalf("start %s: %v", addr, err)
+	}
+	tt.Cleanup(func() { n.Stop(tt) })
+	return n, k
+}
+
+// A cluster without a master: its nodes find each other by another engine's list, which nobody of them keeps.
+func TestKeeper(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		table := newTable()
+		g, _ := table.start(t, f, "gate:1", apptest.Handlers(apptest.SignIn()))
+		b1, k1 := table.start(t, f, "back:1", apptest.Handlers(names("1")))
+		b2, _ := table.start(t, f, "back:2", apptest.Handlers(names("2")))
+		apptest.Meet(t, g, b1, b2)
+		time.Sleep(time.Second) // until all are known to work
+		ids := map[uint64]int{1: 1, 2: 1, 3: 1}
+		if got := table.ids(); fmt.Sprint(got) != fmt.Sprint(ids) {
+			t.Errorf("node ids %v", got)
+		}
+		at := map[string]int{}
+		for range 40 {
+			_, name := enter(t, g)
+			at[name]++
+		}
+		if at["1"] == 0 || at["2"] == 0 {
+			t.Errorf("players are at %v", at)
+		}
+		if id := g.Opened()[0]; id>>(64-16-1) == 0 {
+			t.Errorf("the session id %d has no node id in it", id)
+		}
+
+		// One dies, and is dropped.
+		f.Kill("back:1")
+		k1.die()
+		agree(t, 4*time.Second, g, b2)
+		for range 4 {
+			if _, name := enter(t, g); name != "2" {
+				t.Errorf("a new player is at %s", name)
+			}
+		}
+		// It comes back as another process, and once more before it was missed.
+		c1, k1 := table.start(t, f, "back:1", apptest.Handlers(names("1 again")))
+		agree(t, time.Second, g, b2, c1)
+		f.Kill("back:1")
+		k1.die()
+		d1, _ := table.start(t, f, "back:1", apptest.Handlers(names("1 anew")))
+		agree(t, time.Second, g, b2, d1)
+		nanotest.Until(t, "the newest process is asked", func() bool {
+			c := g.TCP.Client(t)
+			c.Ready(apptest.AcceptErrors)
+			return string(c.Call("Room.Name", nil).Data) == "1 anew" // at first it cannot be reached
+		})
+		for id, n := range table.ids() {
+			if n != 1 {
+				t.Errorf("%d nodes have the id %d", n, id)
+			}
+		}
+		// It leaves, which all know at once, not only when its time is over.
+		d1.Stop(t)
+		agree(t, time.Second, g, b2)
+	})
+}
+
+// The engine is away for a while: players notice nothing, whoever cannot be reached is asked no more, and what has changed
+// meanwhile is made good.
+func TestKeeperIsAway(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		table := newTable()
+		g, _ := table.start(t, f, "gate:1", apptest.Handlers(apptest.SignIn()))
+		b1, _ := table.start(t, f, "back:1", apptest.Handlers(backend(nil)))
+		b2, _ := table.start(t, f, "back:2", apptest.Handlers(nil))
+		closed := watch(b1)
+		apptest.Meet(t, g, b1, b2)
+		time.Sleep(time.Second)
+		c := g.TCP.Client(t)
+		c.Beats = true
+		c.Ready(apptest.AcceptErrors)
+		apptest.Bind(t, c, "7", "<nil>")
+		table.setAway(true)
+		late, _ := table.make(f, "back:3", apptest.Handlers(nil))
+		started := make(chan error, 1)
+		go func() { started <- late.Start(t.Context()) }()
+		for i := range 20 {
+			apptest.Call(t, c, "Back.Who", "", "7 <nil> <nil> 192.0.2.2:40000")
+			if i == 10 {
+				b2.Stop(t)
+			}
+			time.Sleep(time.Second)
+			apptest.Pong(t, c)
+		}
+		if got := apptest.Members(g); !slices.Equal(got, []string{"back:1", "back:2"}) || !b1.Online(7) || len(closed.list()) != 0 {
+			t.Errorf("the gate knows %v; the user is online: %v; OnClosed: %v", got, b1.Online(7), closed.list())
+		}
+		table.setAway(false)
+		if err := <-started; err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { late.Stop(t) })
+		for range 4 {
+			time.Sleep(time.Second)
+			apptest.Call(t, c, "Back.Who", "", "7 <nil> <nil> 192.0.2.2:40000")
+		}
+		agree(t, 0, g, b1, late)
+	})
+}
+
+// The list is told what a node is up to: one that has just started, while the engine is away, is used as soon as the list
+// can say that it works, and one that drains gets no new players.
+func TestKeeperIsToldStates(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		table := newTable()
+		g, _ := table.start(t, f, "gate:1", apptest.Handlers(nil))
+		cs := apptest.Handlers(names("1"))
+		cs.Register(&apptest.Life{OnInit: func() { table.setAway(true) }})
+		b, _ := table.start(t, f, "back:1", cs, func(o *cluster.Options) { o.RetryInterval = time.Second })
+		time.Sleep(5 * time.Second)
+		c := g.TCP.Client(t)
+		c.Ready(apptest.AcceptErrors)
+		if !outcome(t, c, c.Request("Room.Name", nil), time.Second) {
+			t.Error("a node is asked of which nobody knows that it works")
+		}
+		table.setAway(false)
+		apptest.Meet(t, g, b)
+		time.Sleep(2 * time.Second)
+		enter(t, g)
+
+		wait := make(chan struct{})
+		cs = apptest.Handlers(names("2"))
+		cs.Register(&apptest.Life{OnBeforeShutdown: func() { <-wait }})
+		b2, _ := table.start(t, f, "back:2", cs)
+		time.Sleep(time.Second)
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			b2.Stop(t)
+		}()
+		time.Sleep(time.Second)
+		for range 10 {
+			if _, name := enter(t, g); name != "1" {
+				t.Errorf("a new player is at %s", name)
+			}
+		}
+		close(wait)
+		<-stopped
+	})
+}
+
+// A gate was silent for so long that the list has dropped it, and is back: its players are known again as who they are.
+func TestKeeperDropsWhoIsSilent(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		table := newTable()
+		g, k := table.start(t, f, "gate:1", apptest.Handlers(apptest.SignIn()))
+		b, _ := table.start(t, f, "back:1", apptest.Handlers(backend(nil)))
+		closed := watch(b)
+		apptest.Meet(t, g, b)
+		time.Sleep(time.Second)
+		c := g.TCP.Client(t)
+		c.Beats = true
+		c.Ready(apptest.AcceptErrors)
+		apptest.Bind(t, c, "7", "<nil>")
+		apptest.Call(t, c, "Back.Echo", "x", "x")
+		k.setSilent(true)
+		for range 6 {
+			time.Sleep(time.Second)
+			apptest.Pong(t, c)
+		}
+		if got := apptest.Members(b); len(got) != 0 || !b.Online(7) || len(closed.list()) != 0 {
+			t.Errorf("the backend knows %v; the user is online: %v; OnClosed: %v", got, b.Online(7), closed.list())
+		}
+		k.setSilent(false)
+		for range 3 {
+			time.Sleep(time.Second)
+			apptest.Pong(t, c)
+		}
+		apptest.Call(t, c, "Back.Who", "", "7 <nil> <nil> 192.0.2.2:40000")
+		if got := apptest.Members(b); len(got) != 1 {
+			t.Errorf("the backend knows %v after the gate is in the list again", got)
+		}
+	})
+}
+
+// What a Keeper refuses ends the start, and nothing is left; and so does who starts a node and changes their mind.
+func TestKeeperStart(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		table := newTable()
+		g, _ := table.start(t, f, "gate:1", apptest.Handlers(nil), nano.WithNodeId(7))
+		n, _ := table.make(f, "gate:2", apptest.Handlers(nil), nano.WithNodeId(7))
+		if err := n.Start(t.Context()); !errors.Is(err, keeper.ErrNodeIDTaken) || !strings.Contains(err.Error(), "gate:1") {
+			t.Errorf("a second node with the same id: %v", err)
+		}
+		n, k := table.make(f, "gate:2", apptest.Handlers(nil))
+		k.fail = errors.New("wrong password")
+		if err := n.Start(t.Context()); !errors.Is(err, k.fail) {
+			t.Errorf("start: %v", err)
+		}
+		cs := apptest.Handlers(nil)
+		cs.Register(&apptest.Life{OnInit: func() { panic("no database") }})
+		n, _ = table.make(f, "gate:2", cs)
+		if err := n.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "no database") {
+			t.Errorf("start: %v", err)
+		}
+		if got := table.ids(); len(got) != 1 {
+			t.Errorf("the list holds the ids %v", got)
+		}
+		table.setAway(true)
+		n, _ = table.make(f, "gate:2", apptest.Handlers(nil))
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := n.Run(ctx); err != nil {
+			t.Errorf("run: %v", err)
+		}
+		n, _ = table.make(f, "gate:2", apptest.Handlers(nil))
+		over := make(chan error, 1)
+		go func() { over <- n.Start(t.Context()) }()
+		time.Sleep(time.Second)
+		n.Stop(t)
+		if err := <-over; !errors.Is(err, context.Canceled) {
+			t.Errorf("start: %v", err)
+		}
+		table.setAway(false)
+		synctest.Wait()
+		if got := apptest.Members(g); len(got) != 0 {
+			t.Errorf("it knows %v", got)
+		}
+	})
+}
+
+// Where an engine keeps the list, nobody else has a say in it: not who plays a master, not a gate that nobody knows.
+func TestKeeperAlone(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		n, _ := newTable().start(t, f, "back:1", apptest.Handlers(backend(nil)))
+		conn := newStranger(t, f, "back:1", insecure.NewCredentials())
+		c := clusterpb.NewMemberClient(conn)
+		_, err := c.NewMember(t.Context(), &clusterpb.NewMemberRequest{MemberInfo: &clusterpb.MemberInfo{ServiceAddr: "evil:1"}})
+		if status.Code(err) != codes.FailedPrecondition {
+			t.Errorf("NewMember: %v", err)
+		}
+		_, err = c.DelMember(t.Context(), &clusterpb.DelMemberRequest{ServiceAddr: "evil:1"})
+		if status.Code(err) != codes.FailedPrecondition {
+			t.Errorf("DelMember: %v", err)
+		}
+		_, err = c.HandleNotify(t.Context(), &clusterpb.NotifyMessage{GateAddr: "evil:1", SessionId: 1, Route: "Back.Echo"})
+		if status.Code(err) != codes.InvalidArgument {
+			t.Errorf("HandleNotify: %v", err)
+		}
+		if got := apptest.Members(n); len(got) != 0 || len(n.Opened()) != 0 {
+			t.Errorf("it knows %v, and %d sessions", got, len(n.Opened()))
+		}
+	})
+	for _, master := range []nano.Option{nano.WithMaster(), nano.WithAdvertiseAddr("m:1")} {
+		err := nano.New("x:1", nano.WithKeeper(newTable().keeper()), master).Start(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "WithKeeper") {
+			t.Errorf("with a master, too: %v", err)
+		}
+	}
+}

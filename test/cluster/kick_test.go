@@ -1,0 +1,75 @@
+package cluster_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/lonng/nano"
+	"github.com/lonng/nano/internal/nanotest"
+	"github.com/lonng/nano/test/internal/apptest"
+)
+
+// A user has just signed in, at the gate or by a backend: whoever has seen the answer can have them kicked from any node, at
+// once. An operator who bans a player would be told that it is done, and the player would play on.
+func TestClusterKickRightAfterLogin(t *testing.T) {
+	for _, route := range []string{"A.Bind", "Back.Bind"} {
+		t.Run(route, func(t *testing.T) {
+			apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+				m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+				g1, g2 := f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn())), f.Start(t, "gate:2", apptest.Handlers(apptest.SignIn()))
+				b := f.Start(t, "back:1", apptest.Handlers(backend(nil)))
+				third := f.Start(t, "back:2", apptest.Handlers(nil))
+				apptest.Meet(t, m, g1, g2, b, third)
+				for uid := range int64(80) {
+					var all []*nanotest.Client
+					for _, g := range []*apptest.Node{g1, g2} { // under the default policy both stay
+						c := g.TCP.Client(t)
+						c.Ready(apptest.AcceptErrors)
+						all = append(all, c)
+						apptest.Call(t, c, route, fmt.Sprint(1+uid), "<nil>")
+					}
+					if err := third.KickUser(1+uid, "banned"); err != nil {
+						t.Errorf("the kick of user %d says %v", 1+uid, err)
+					}
+					for i, c := range all {
+						if reason := c.Kicked(); reason != "banned" {
+							t.Errorf("session %d of user %d was kicked with %q", i, 1+uid, reason)
+						}
+						c.Close()
+					}
+				}
+			})
+		})
+	}
+}
+
+// Nobody has the user: that is said, and not after long, also while a gate hangs.
+func TestClusterKickNobody(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn()))
+		hangs := f.Start(t, "gate:2", apptest.Handlers(apptest.SignIn()))
+		apptest.Meet(t, m, g, hangs)
+		c := hangs.TCP.Client(t)
+		c.Ready(apptest.AcceptErrors)
+		apptest.Call(t, c, "A.Bind", "7", "<nil>")
+		c.Close()
+		kick := func() {
+			t.Helper()
+			began := time.Now()
+			if err := m.KickUser(7, "banned"); !errors.Is(err, nano.ErrOffline) {
+				t.Errorf("the kick of nobody says %v", err)
+			}
+			if took := time.Since(began); took > 250*time.Millisecond {
+				t.Errorf("that took %v", took)
+			}
+		}
+		nanotest.Until(t, "the master has heard of the end", func() bool { return !m.Online(7) })
+		kick()
+		f.Freeze("gate:2")
+		kick()
+		f.Thaw("gate:2")
+	})
+}

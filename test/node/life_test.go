@@ -1,0 +1,833 @@
+package node_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lonng/nano"
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/nanotest"
+	"github.com/lonng/nano/scheduler"
+	"github.com/lonng/nano/service"
+	"github.com/lonng/nano/session"
+	"github.com/lonng/nano/test/internal/apptest"
+)
+
+// TestCase19StartAndStop100Times is row 19: a test suite, or a program with many worlds, starts and stops nodes all
+// day, on one port even.
+func TestCase19StartAndStop100Times(t *testing.T) {
+	nanotest.Leaks(t)
+	files := nanotest.OpenFiles(t)
+	addr := "127.0.0.1:0"
+	for range 100 {
+		app := nano.New(addr, nano.WithComponents(apptest.Handlers(nil)), apptest.Quiet())
+		if err := app.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		addr = app.Addr().String()
+		c := nanotest.Dial(t, app.Addr())
+		c.Ready()
+		apptest.Pong(t, c)
+		down := make(chan struct{})
+		go func() {
+			apptest.Shutdown(t, app)
+			close(down)
+		}()
+		if reason := c.Kicked(); reason != "server shutdown" {
+			t.Errorf("reason %q", reason)
+		}
+		c.Ended()
+		c.Close()
+		<-down
+	}
+	nanotest.Until(t, "descriptors are closed", func() bool { return nanotest.OpenFiles(t) <= files })
+}
+
+// TestCase19ListenAndShutdown100Times is row 19 for v0.5's names, which use the process's default instances each time.
+func TestCase19ListenAndShutdown100Times(t *testing.T) {
+	nanotest.Leaks(t)
+	var closed atomic.Int64
+	session.Lifetime.OnClosed(func(*session.Session) { closed.Add(1) })
+	before := service.Connections.Count()
+	for i := range 100 {
+		l := nanotest.NewListener()
+		timer := scheduler.NewAfterTimer(time.Microsecond, func() {}) // programs make timers before they listen
+		done := make(chan struct{})
+		started := make(chan struct{})
+		go func() {
+			nano.Listen(fmt.Sprintf("node %d", i), nano.WithComponents(&component.Components{}),
+				nano.WithEndpoint(nano.Endpoint{Listener: accepting{l, started}}), apptest.Quiet())
+			close(done)
+		}()
+		<-started
+		c := l.Client(t)
+		c.Ready()
+		nano.Shutdown()
+		c.Kicked()
+		c.Close()
+		<-done
+		timer.Stop()
+		nano.Shutdown() // nothing runs: it does nothing, not to the next one either
+	}
+	if closed.Load() != 100 || service.Connections.Count() != before {
+		t.Errorf("OnClosed ran %d times for 100 sessions; %d connections are counted", closed.Load(), service.Connections.Count()-before)
+	}
+}
+
+// accepting tells when it is served.
+type accepting struct {
+	net.Listener
+	began chan struct{}
+}
+
+func (a accepting) Accept() (net.Conn, error) {
+	select {
+	case <-a.began:
+	default:
+		close(a.began)
+	}
+	return a.Listener.Accept()
+}
+
+// TestCase19TwoNodes is row 19: two nodes at once share nothing, and the end of one is not the other's.
+func TestCase19TwoNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hooks [2]int
+		var nodes [2]*apptest.Node
+		var clients [2]*nanotest.Client
+		for i := range nodes {
+			n := apptest.New(apptest.Handlers(apptest.Funcs{
+				"A.Who": func(_ context.Context, s *session.Session, _ []byte) error { return s.Response(fmt.Sprint("node ", i)) },
+				"A.Bind": func(_ context.Context, s *session.Session, _ []byte) error {
+					return errors.Join(s.Bind(7), s.Response(s.ID()))
+				},
+			}), nano.WithHeartbeatInterval(time.Duration(i+1)*time.Second), nano.WithDictionary(map[string]uint16{"A.Who": uint16(i) + 1}))
+			n.Lifetime().OnClosed(func(*session.Session) { hooks[i]++ })
+			if err := n.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			nodes[i] = n
+			clients[i] = n.TCP.Client(t)
+			a := clients[i].Ready()
+			if a.Sys.Heartbeat.String() != fmt.Sprint(i+1) || a.Sys.Dict["A.Who"] != uint16(i)+1 {
+				t.Errorf("node %d tells its clients %s", i, a.Body)
+			}
+		}
+		defer nodes[1].Stop(t)
+		for i, c := range clients {
+			if m := c.Call("A.Who", nil); string(m.Data) != fmt.Sprintf("%q", fmt.Sprint("node ", i)) {
+				t.Errorf("node %d answers %q", i, m.Data)
+			}
+			if m := c.Call("A.Bind", nil); string(m.Data) != "1" {
+				t.Errorf("the first session of node %d has the id %s", i, m.Data)
+			}
+			if all := nodes[i].SessionsOf(7); len(all) != 1 || nodes[i].Session(1) != all[0] || !slices.Equal(nodes[i].UIDs(), []int64{7}) {
+				t.Errorf("node %d has %d sessions of the user", i, len(all))
+			}
+		}
+		if nodes[0].Session(1) == nodes[1].Session(1) || nodes[0].Scheduler() == nodes[1].Scheduler() || nodes[0].Scheduler() == scheduler.Default() {
+			t.Error("they share something")
+		}
+		down := make(chan struct{})
+		go func() {
+			nodes[0].Stop(t)
+			close(down)
+		}()
+		clients[0].Kicked()
+		clients[0].Close()
+		<-down
+		apptest.Pong(t, clients[1])
+		if hooks != [2]int{1, 0} || nodes[1].Stats().Sessions != 1 || nodes[0].Stats().Sessions != 0 {
+			t.Errorf("OnClosed ran %v times", hooks)
+		}
+	})
+}
+
+// TestCase19ShutdownTwice is row 19: once, twice and from two goroutines; each returns when everything is down.
+func TestCase19ShutdownTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hooks, closed atomic.Int64
+		var n *apptest.Node
+		comps := apptest.Handlers(nil)
+		comps.Register(&apptest.Life{OnShutdown: func() { hooks.Add(1) }})
+		n = apptest.New(comps)
+		n.Lifetime().OnClosed(func(*session.Session) { closed.Add(1) })
+		if err := n.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c := n.TCP.Client(t)
+		c.Ready()
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				n.Stop(t)
+				if closed.Load() != 1 {
+					t.Error("Shutdown returned before OnClosed")
+				}
+			})
+		}
+		c.Kicked()
+		c.Close()
+		wg.Wait()
+		n.Stop(t)
+		n.Quit()
+		if hooks.Load() != 1 {
+			t.Errorf("the shutdown hook ran %d times", hooks.Load())
+		}
+		if err := n.Start(t.Context()); err == nil {
+			t.Error("a node that has lived starts again")
+		}
+	})
+}
+
+// TestCase19StartFails is row 19: what is wrong is returned, before anybody is served, and nothing is left open.
+func TestCase19StartFails(t *testing.T) {
+	nanotest.Leaks(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := free.Addr().String()
+	_ = free.Close()
+	none := filepath.Join(t.TempDir(), "none.pem")
+	files := nanotest.OpenFiles(t)
+
+	for _, c := range []struct {
+		name  string
+		addr  string
+		comps func(*component.Components)
+		opts  []nano.Option
+		want  string
+		init  bool // of the good component has run
+	}{
+		{"port in use", taken.Addr().String(), nil, nil, "address already in use", false},
+		{"second port in use", addr, nil, []nano.Option{nano.WithClientAddr(addr), nano.WithEndpoint(nano.Endpoint{Addr: taken.Addr().String()})}, "address already in use", false},
+		{"missing certificate", addr, nil, []nano.Option{nano.WithTSLConfig(none, none)}, "none.pem", false},
+		{"missing certificate, WebSocket", addr, nil, []nano.Option{nano.WithTSLConfig(none, none), nano.WithIsWebsocket(true)}, "none.pem", false},
+		{"component without handlers", addr, with(&Mute{}), nil, "Loud: takes no *session.Session", false},
+		{"bad route", addr, handlersAt("NoDot"), nil, `"NoDot"`, false},
+		{"two of one route", addr, handlersAt("A.B", "A.B"), nil, "A.B", false},
+		{"bad dictionary", addr, nil, []nano.Option{nano.WithDictionary(map[string]uint16{"a": 1, "b": 1})}, "code", false},
+		{"bad proxy", addr, nil, []nano.Option{nano.WithTrustedProxies("x")}, `"x"`, false},
+		{"contradiction", addr, nil, []nano.Option{nano.WithProxyProtocol()}, "no proxy is trusted", false},
+		{"bad heartbeat", addr, nil, []nano.Option{nano.WithHeartbeatInterval(0)}, "WithHeartbeatInterval", false},
+		{"Init panics", addr, with(&apptest.Life{OnInit: func() { panic("no database") }}), nil, "no database", true},
+		{"AfterInit panics", addr, with(&apptest.Life{OnAfterInit: func() { panic("no database") }}), nil, "no database", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			comps := new(component.Components)
+			var order []string
+			comps.Register(&Good{apptest.Life{
+				OnInit:           func() { order = append(order, "Init") },
+				OnBeforeShutdown: func() { order = append(order, "BeforeShutdown") },
+				OnShutdown:       func() { order = append(order, "Shutdown") },
+			}})
+			if c.comps != nil {
+				c.comps(comps)
+			}
+			app := nano.New(c.addr, append([]nano.Option{nano.WithComponents(comps), apptest.Quiet()}, c.opts...)...)
+			err := app.Start(t.Context())
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("Start: %v, want %q in it", err, c.want)
+			}
+			if again := app.Start(t.Context()); again == nil {
+				t.Error("it starts when asked again")
+			}
+			if err := app.Run(context.Background()); err == nil {
+				t.Error("Run returns no error")
+			}
+			apptest.Shutdown(t, app)
+			l, err := net.Listen("tcp", addr)
+			if err != nil {
+				t.Errorf("something is left open: %v", err)
+			} else {
+				_ = l.Close()
+			}
+			want := []string(nil)
+			if c.init {
+				want = []string{"Init", "BeforeShutdown", "Shutdown"}
+			}
+			if !slices.Equal(order, want) {
+				t.Errorf("hooks of the good component: %v, want %v", order, want)
+			}
+		})
+	}
+	nanotest.Until(t, "descriptors are closed", func() bool { return nanotest.OpenFiles(t) <= files })
+}
+
+type Good struct{ apptest.Life }
+
+// Mute has no handler.
+type Mute struct{ component.Base }
+
+func (*Mute) Loud(string) error { return nil }
+
+func with(c component.Component, opts ...component.Option) func(*component.Components) {
+	return func(cs *component.Components) { cs.Register(c, opts...) }
+}
+
+func handlersAt(routes ...string) func(*component.Components) {
+	return func(cs *component.Components) {
+		for _, r := range routes {
+			component.HandleRaw(cs, r, func(context.Context, *session.Session, []byte) error { return nil })
+		}
+	}
+}
+
+// TestCase20ShutdownWithClients is row 20: queued pushes and what the hooks broadcast arrive, then the kick, then the
+// end; OnClosed once each and after the hooks; no new clients from the first moment.
+func TestCase20ShutdownWithClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var order nanotest.Record
+		g := nano.NewGroup("all")
+		var n *apptest.Node
+		comps := apptest.Handlers(apptest.Funcs{
+			"A.Join": func(_ context.Context, s *session.Session, _ []byte) error {
+				if err := g.Add(s); err != nil {
+					return err
+				}
+				return s.Response([]byte("in"))
+			},
+			"A.Push": func(_ context.Context, _ *session.Session, _ []byte) error {
+				for i := range 100 {
+					if err := g.Broadcast("onQueued", apptest.Number(i)); err != nil {
+						return err
+					}
+				}
+				order.Add("pushed")
+				return nil
+			},
+		})
+		for _, name := range []string{"one", "two"} {
+			comps.Register(&apptest.Life{
+				OnBeforeShutdown: func() {
+					order.Add("BeforeShutdown " + name)
+					if _, err := n.TCP.Dial(); err == nil {
+						t.Error("a new client is taken while the hooks run")
+					}
+					if err := g.Broadcast("onBye", []byte(name)); err != nil {
+						t.Error(err)
+					}
+				},
+				OnShutdown: func() {
+					order.Add("Shutdown " + name)
+					if err := g.Broadcast("onEnd", []byte(name)); err != nil {
+						t.Error(err)
+					}
+				},
+			}, component.WithName(name))
+		}
+		n = apptest.New(comps)
+		n.Lifetime().OnClosed(func(s *session.Session) {
+			order.Add(fmt.Sprint("closed ", s.ID()))
+			if s.ID() != 4 && !g.ContainsSession(s) {
+				t.Error("it has left the group before OnClosed")
+			}
+		})
+		if err := n.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		clients := []*nanotest.Client{n.TCP.Client(t), n.WS.WebSocket(t), n.TCP.Client(t)}
+		for _, c := range clients {
+			c.Ready()
+			if m := c.Call("A.Join", nil); string(m.Data) != "in" {
+				t.Fatalf("join: %v %q", m, m.Data)
+			}
+		}
+		waiting := n.TCP.Client(t) // has not finished its handshake
+		synctest.Wait()
+		clients[0].Notify("A.Push", nil)
+		synctest.Wait() // the pushes are queued: nobody reads
+
+		down := make(chan struct{})
+		began := time.Now()
+		go func() {
+			n.Stop(t)
+			close(down)
+		}()
+		for i, c := range clients {
+			for k := range 100 {
+				if got := c.Push("onQueued"); string(got) != string(apptest.Number(k)) {
+					t.Fatalf("client %d: push %d is %x", i, k, got)
+				}
+			}
+			for _, name := range []string{"two", "one"} {
+				if got := c.Push("onBye"); string(got) != name {
+					t.Errorf("client %d: onBye %q, want %q", i, got, name)
+				}
+			}
+			for _, name := range []string{"two", "one"} {
+				if got := c.Push("onEnd"); string(got) != name {
+					t.Errorf("client %d: onEnd %q, want %q", i, got, name)
+				}
+			}
+			if reason := c.Kicked(); reason != "server shutdown" {
+				t.Errorf("client %d: reason %q", i, reason)
+			}
+			c.Ended()
+			c.Close()
+		}
+		waiting.Ended()
+		<-down
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		got := order.List()
+		if want := []string{"pushed", "BeforeShutdown two", "BeforeShutdown one", "Shutdown two", "Shutdown one"}; len(got) < len(want) || !slices.Equal(got[:len(want)], want) {
+			t.Errorf("order %q, want %q first", got, want)
+		}
+		rest := got[min(5, len(got)):]
+		slices.Sort(rest)
+		if want := []string{"closed 1", "closed 2", "closed 3", "closed 4"}; !slices.Equal(rest, want) {
+			t.Errorf("after the hooks %q, want %q", rest, want)
+		}
+		if g.Count() != 0 {
+			t.Errorf("%d sessions are left in the group", g.Count())
+		}
+	})
+}
+
+// TestCase20Deadline is row 20: whatever hangs, the node is down when its time is over, and says what was cut.
+func TestCase20Deadline(t *testing.T) {
+	const limit = 3 * time.Second
+	for _, c := range []struct {
+		name string
+		want string
+		hang func(release chan struct{}) (*apptest.Life, func() error)
+	}{
+		{"a hook", "hooks", func(release chan struct{}) (*apptest.Life, func() error) {
+			return &apptest.Life{OnBeforeShutdown: func() { <-release }}, nil
+		}},
+		{"a handler", "scheduler", func(release chan struct{}) (*apptest.Life, func() error) {
+			return &apptest.Life{}, func() error { <-release; return nil }
+		}},
+		{"a client that does not read", "cut with output left", func(chan struct{}) (*apptest.Life, func() error) { return &apptest.Life{}, nil }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release := make(chan struct{})
+				hooks, handler := c.hang(release)
+				closed := 0
+				comps := apptest.Handlers(apptest.Funcs{
+					"A.Do": func(_ context.Context, s *session.Session, _ []byte) error {
+						if handler != nil {
+							return handler()
+						}
+						return s.Push("onIt", make([]byte, 1000))
+					},
+				})
+				comps.Register(hooks)
+				n := apptest.New(comps, nano.WithFlushTimeout(time.Minute), nano.WithWriteTimeout(time.Minute))
+				n.Lifetime().OnClosed(func(*session.Session) { closed++ })
+				if err := n.Start(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				cl := n.TCP.Client(t)
+				cl.Ready()
+				cl.Notify("A.Do", nil)
+				synctest.Wait()
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				began := time.Now()
+				err := n.Shutdown(ctx)
+				if took := time.Since(began); took != limit {
+					t.Errorf("Shutdown took %v, the deadline is %v", took, limit)
+				}
+				if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("Shutdown: %v, want %q in it", err, c.want)
+				}
+				if again := n.Shutdown(t.Context()); !errors.Is(again, context.DeadlineExceeded) {
+					t.Errorf("Shutdown again: %v", again)
+				}
+				close(release)
+				synctest.Wait()
+				if closed != 1 {
+					t.Errorf("OnClosed ran %d times", closed)
+				}
+				for _, p := range cl.Rest() { // the socket is closed
+					if p.Type == codec.Handshake {
+						t.Error("a handshake")
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestCase20RunEnds is row 20 for each way in which Run is told to end.
+func TestCase20RunEnds(t *testing.T) {
+	for name, end := range map[string]func(n *apptest.Node, cancel func(), c *nanotest.Client){
+		"context": func(_ *apptest.Node, cancel func(), _ *nanotest.Client) { cancel() },
+		"Quit":    func(n *apptest.Node, _ func(), _ *nanotest.Client) { n.Quit() },
+		"Shutdown": func(n *apptest.Node, _ func(), _ *nanotest.Client) {
+			go func() { _ = n.Shutdown(context.Background()) }()
+		},
+		"a handler": func(_ *apptest.Node, _ func(), c *nanotest.Client) { c.Notify("A.Quit", nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var n *apptest.Node
+				n = apptest.New(apptest.Handlers(apptest.Funcs{
+					"A.Quit": func(context.Context, *session.Session, []byte) error { n.Quit(); return nil },
+				}))
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				ended := make(chan error)
+				go func() { ended <- n.Run(ctx) }()
+				c := n.TCP.Client(t)
+				c.Ready()
+				apptest.Pong(t, c)
+				end(n, cancel, c)
+				if reason := c.Kicked(); reason != "server shutdown" {
+					t.Errorf("reason %q", reason)
+				}
+				c.Close()
+				if err := <-ended; err != nil {
+					t.Errorf("Run: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// Called by a handler, Shutdown waits for itself until its context ends, and no longer.
+func TestShutdownFromAHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n *apptest.Node
+		result := make(chan error, 1)
+		n = apptest.New(apptest.Handlers(apptest.Funcs{
+			"A.Down": func(context.Context, *session.Session, []byte) error {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				defer cancel()
+				result <- n.Shutdown(ctx)
+				return nil
+			},
+		}))
+		if err := n.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c := n.TCP.Client(t)
+		c.Ready()
+		c.Notify("A.Down", nil)
+		c.Kicked()
+		c.Close()
+		if err := <-result; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Shutdown: %v", err)
+		}
+	})
+}
+
+// A second Shutdown has a deadline of its own.
+func TestSecondShutdownKeepsItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		comps := new(component.Components)
+		comps.Register(&apptest.Life{OnShutdown: func() { <-release }})
+		n := apptest.New(comps)
+		if err := n.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		go n.Stop(t)
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := n.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Shutdown: %v", err)
+		}
+		close(release)
+	})
+}
+
+// With no time at all a node still goes down: connections are cut.
+func TestShutdownWithoutTime(t *testing.T) {
+	nanotest.Leaks(t)
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	for range 20 {
+		app := nano.New("127.0.0.1:0", nano.WithComponents(apptest.Handlers(nil)), apptest.Quiet())
+		if err := app.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c := nanotest.Dial(t, app.Addr())
+		c.Ready()
+		apptest.Pong(t, c)
+		if err := app.Shutdown(over); !errors.Is(err, context.Canceled) {
+			t.Errorf("Shutdown: %v", err)
+		}
+		c.Rest()
+		c.Close()
+	}
+}
+
+func TestShutdownBeforeStart(t *testing.T) {
+	app := nano.New("127.0.0.1:0", apptest.Quiet())
+	apptest.Shutdown(t, app)
+	if err := app.Run(context.Background()); err != nil {
+		t.Errorf("Run after Shutdown ends at once: %v", err)
+	}
+	if app.Stats().Sessions != 0 || app.Session(1) != nil || len(app.SessionsOf(1)) != 0 || len(app.UIDs()) != 0 {
+		t.Error("something lives")
+	}
+}
+
+// A scheduler of the application's serves the node and outlives it.
+func TestSchedulerOfTheApplications(t *testing.T) {
+	for _, running := range []bool{true, false} {
+		t.Run(fmt.Sprintf("running before: %v", running), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sched := scheduler.New()
+				if running {
+					sched.Start()
+				}
+				closed := make(chan struct{}, 1)
+				n := apptest.New(apptest.Handlers(nil), nano.WithScheduler(sched))
+				n.Lifetime().OnClosed(func(*session.Session) { closed <- struct{}{} })
+				if err := n.Start(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if n.Scheduler() != sched {
+					t.Error("another scheduler")
+				}
+				c := n.TCP.Client(t)
+				c.Ready()
+				apptest.Pong(t, c)
+				c.Close()
+				n.Stop(t)
+				if len(closed) != 1 {
+					t.Error("Shutdown returned before OnClosed")
+				}
+				ran := make(chan struct{})
+				sched.PushTask(func() { close(ran) })
+				<-ran
+				sched.Close()
+			})
+		})
+	}
+}
+
+// An application that ends its scheduler first is not kept waiting by the node.
+func TestSchedulerThatEndedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sched := scheduler.New()
+		n := apptest.Start(t, apptest.Handlers(nil), nano.WithScheduler(sched))
+		sched.Close()
+		began := time.Now()
+		n.Stop(t)
+		if took := time.Since(began); took != 0 {
+			t.Errorf("Shutdown took %v", took)
+		}
+	})
+}
+
+// Two Listens at once would share the process's default instances: the second one says so and returns.
+func TestListenTwice(t *testing.T) {
+	l := nanotest.NewListener()
+	began := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		nano.Listen("one", nano.WithEndpoint(nano.Endpoint{Listener: accepting{l, began}}), apptest.Quiet())
+		close(done)
+	}()
+	<-began
+	log, lines := nanotest.NewLog()
+	nano.Listen("127.0.0.1:0", nano.WithSlog(log))
+	if !lines.Has("ERROR", "running already") {
+		t.Errorf("logged %q", lines.Lines())
+	}
+	c := l.Client(t) // the first one serves on
+	c.Ready()
+	nano.Shutdown()
+	c.Kicked()
+	c.Close()
+	<-done
+}
+
+// printed is v0.5's logger.
+type printed struct{ nanotest.Record }
+
+func (p *printed) Println(v ...any)    { p.Add(fmt.Sprint(v...)) }
+func (*printed) Fatal(...any)          { panic("a library ended the process") }
+func (*printed) Fatalf(string, ...any) { panic("a library ended the process") }
+
+// v0.5 ended the process. A library does not: Listen says what is wrong and returns.
+func TestListenLogsItsError(t *testing.T) {
+	out := new(printed)
+	nano.Listen("127.0.0.1:0", nano.WithTSLConfig("none.pem", "none.pem"), nano.WithLogger(out))
+	if got := strings.Join(out.List(), "\n"); !strings.Contains(got, "nano: ERROR") || !strings.Contains(got, "none.pem") {
+		t.Errorf("printed %q", got)
+	}
+}
+
+// TestCase21NothingIsLeft is row 21: after 10,000 connects and ends of every kind nothing of them remains.
+func TestCase21NothingIsLeft(t *testing.T) {
+	nanotest.Leaks(t)
+	files := nanotest.OpenFiles(t)
+	var opened, closed atomic.Int64
+	seen := sync.Map{} // id of the session: how often it was closed
+	g := nano.NewGroup("all")
+	comps := apptest.Handlers(apptest.Funcs{
+		"A.Join": func(_ context.Context, s *session.Session, _ []byte) error {
+			s.Set("key", "value")
+			return errors.Join(g.Add(s), s.Bind(s.ID()%100+1))
+		},
+		"A.Close": func(_ context.Context, s *session.Session, _ []byte) error { s.Close(); return nil },
+		"A.Kick":  func(_ context.Context, s *session.Session, _ []byte) error { return s.Kick("go") },
+	})
+	app := nano.New("", nano.WithComponents(comps), apptest.Quiet(),
+		nano.WithEndpoint(nano.Endpoint{Addr: "127.0.0.1:0"}), nano.WithEndpoint(nano.Endpoint{Addr: "127.0.0.1:0", WebSocket: true}))
+	app.Lifetime().OnOpened(func(*session.Session) { opened.Add(1) })
+	app.Lifetime().OnClosed(func(s *session.Session) {
+		closed.Add(1)
+		n, _ := seen.LoadOrStore(s.ID(), new(atomic.Int64))
+		n.(*atomic.Int64).Add(1)
+	})
+	if err := app.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer apptest.Shutdown(t, app)
+
+	const total, workers = 10000, 50
+	packet := func(kind codec.PacketType, body string) []byte { return codec.AppendPacket(nil, kind, []byte(body)) }
+	notify := func(route string) []byte {
+		b, _ := codec.AppendData(nil, codec.Notify, 0, route, nil, 0, nil, 0)
+		return b
+	}
+	ready := append(packet(codec.Handshake, "{}"), packet(codec.HandshakeAck, "")...)
+	joined := append(ready, notify("A.Join")...)
+	ends := []struct {
+		send   []byte
+		read   bool // until the server has closed
+		abrupt bool // a reset instead of a goodbye
+	}{
+		{nil, false, false},
+		{packet(codec.Handshake, "{}"), false, false},
+		{ready, false, false},
+		{joined, false, false},
+		{joined, false, true},
+		{append(slices.Clip(joined), notify("A.Close")...), true, false},
+		{append(slices.Clip(joined), notify("A.Kick")...), true, false},
+		{append(slices.Clip(joined), 0xff), true, false},
+		{append(slices.Clip(joined), notify("A.Kick")...), false, true},
+		{[]byte("GET"), true, false},
+	}
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := range total / workers {
+				e := ends[(w+i)%len(ends)]
+				nc, err := net.Dial("tcp", app.Addrs()[0].String())
+				if err != nil {
+					t.Errorf("dial: %v", err)
+					return
+				}
+				_ = nc.SetDeadline(time.Now().Add(nanotest.Patience))
+				if _, err := nc.Write(e.send); err != nil {
+					t.Errorf("write: %v", err)
+				}
+				if e.read {
+					if _, err := io.Copy(io.Discard, nc); errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Errorf("the server did not close after %q", e.send)
+					}
+				}
+				if e.abrupt {
+					_ = nc.(*net.TCPConn).SetLinger(0)
+				}
+				_ = nc.Close()
+			}
+		})
+	}
+	for range 4 { // and some that are upgraded
+		wg.Go(func() {
+			for range 50 {
+				nc, err := net.Dial("tcp", app.Addrs()[1].String())
+				if err != nil {
+					t.Errorf("dial: %v", err)
+					return
+				}
+				c, err := nanotest.Upgrade(t, nc, "/", nil)
+				if err != nil {
+					t.Errorf("upgrade: %v", err)
+					return
+				}
+				_ = c.Send(joined)
+				c.Close()
+			}
+		})
+	}
+	wg.Wait()
+	const all = total + 200
+	nanotest.Until(t, "all connections are gone", func() bool {
+		st := app.Stats()
+		return st.Accepted == all && st.Connections == 0 && closed.Load() == all
+	})
+	// What a scheduler has queued has run: OnClosed is on it, and groups are left after it.
+	ran := make(chan struct{})
+	app.Scheduler().PushTask(func() { close(ran) })
+	<-ran
+	if st := app.Stats(); st.Sessions != 0 || len(app.UIDs()) != 0 || g.Count() != 0 {
+		t.Errorf("left: %d sessions, users %v, %d group members", st.Sessions, app.UIDs(), g.Count())
+	}
+	n := 0
+	seen.Range(func(id, times any) bool {
+		n++
+		if got := times.(*atomic.Int64).Load(); got != 1 {
+			t.Errorf("OnClosed ran %d times for session %d", got, id)
+		}
+		return true
+	})
+	if n != all {
+		t.Errorf("OnClosed ran for %d sessions of %d", n, all)
+	}
+	if opened.Load() > closed.Load() || opened.Load() == 0 {
+		t.Errorf("%d opened", opened.Load())
+	}
+	apptest.Shutdown(t, app)
+	nanotest.Until(t, "descriptors are closed", func() bool { return nanotest.OpenFiles(t) <= files })
+}
+
+// What a context knows of its call, through the names that applications use.
+func TestContextOfAHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type key struct{}
+		n := apptest.Start(t, apptest.Handlers(apptest.Funcs{
+			"A.Ctx": func(ctx context.Context, s *session.Session, _ []byte) error {
+				ctx = context.WithValue(ctx, key{}, 1)
+				return s.Response(fmt.Sprintln(nano.MessageID(ctx), nano.Route(ctx), nano.SessionOf(ctx) == s))
+			},
+		}))
+		c := n.TCP.Client(t)
+		c.Ready()
+		c.Call("Ping.Pong", nil)
+		if m := c.Call("A.Ctx", nil); string(m.Data) != `"2 A.Ctx true\n"` {
+			t.Errorf("got %s", m.Data)
+		}
+	})
+	ctx := context.Background()
+	if nano.MessageID(ctx) != 0 || nano.Route(ctx) != "" || nano.SessionOf(ctx) != nil {
+		t.Error("a context of nobody knows something")
+	}
+	if err := nano.Refuse(501, "too old"); !strings.Contains(err.Error(), "501") || !strings.Contains(err.Error(), "too old") {
+		t.Errorf("Refuse: %v", err)
+	}
+	if err := nano.Errorf("full", "room: %w", io.EOF); !errors.Is(err, io.EOF) || err.Code != "full" {
+		t.Errorf("Errorf: %v", err)
+	}
+}
