@@ -36,8 +36,11 @@ func (c *Client) serve(l *link, ev EventConn) error {
 	}
 	var refused error
 	err := ev.Serve(func(data []byte) error {
-		refused = c.handle(l, data)
-		return refused
+		err := c.handle(l, data)
+		if err != nil {
+			refused = err
+		}
+		return err
 	})
 	switch {
 	case refused != nil:

@@ -86,11 +86,19 @@ func (c *Client) sendLocked(l *link, add func(dst []byte) ([]byte, error)) error
 // writeNowLocked writes what the socket takes at once. A message alone needs no goroutine then; one
 // of many had better wait for it, and go out with the others.
 func (l *link) writeNowLocked() {
-	t, ok := l.t.(interface{ writeNow(b []byte) int })
-	if !ok || l.dead {
+	if l.dead {
 		return
 	}
-	rest := (*l.out)[t.writeNow(*l.out):]
+	n := 0
+	if l.event != nil {
+		n = l.event.TryWrite(*l.out)
+	} else if t, ok := l.t.(interface{ writeNow(b []byte) int }); ok {
+		n = t.writeNow(*l.out)
+	}
+	if n == 0 {
+		return
+	}
+	rest := (*l.out)[n:]
 	if len(rest) > 0 {
 		*l.out = append((*l.out)[:0], rest...)
 		return

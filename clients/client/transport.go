@@ -46,13 +46,10 @@ func newStream(nc net.Conn) *stream {
 // writeNow writes what it can without waiting, and returns how many bytes that was. Nobody else
 // writes meanwhile.
 func (s *stream) writeNow(b []byte) int {
-	switch {
-	case s.event != nil:
-		return s.event.TryWrite(b)
-	case s.raw != nil:
-		return s.raw.write(b)
+	if s.raw == nil {
+		return 0
 	}
-	return 0
+	return s.raw.write(b)
 }
 
 func (s *stream) read() ([]byte, error) {

@@ -17,25 +17,29 @@ import (
 )
 
 // conn is a TCP connection that a loop watches, and after Serve reads.
+//
+// What each message needs stands first: thousands of connections do not fit the processor's cache.
 type conn struct {
-	p             *poller
-	fd            int
-	local, remote net.Addr
-
-	reading, writing waiter
-	handle           atomic.Pointer[func([]byte) error] // of Serve; nil: the handshake
-	ended            chan error                         // why the loop has let go of it
-	over             chan struct{}                      // closed when it is of no use any more
+	fd int
 
 	// What stands here belongs to the poller's run.
+	handle  func([]byte) error // of Serve, once it was needed
+	hung    uint32             // the events that have told of the end
+	queued  bool               // in again
 	dropped bool
-	queued  bool   // in again
-	hung    uint32 // the events that have told of the end
 
 	// mu guards what stands here, and that the descriptor is open while it is used.
 	mu     sync.Mutex
 	closed bool  // by Close
-	err    error // why the loop has let go of it; nil: it watches, so that the descriptor stays open
+	err    error // why the loop has let go of it; nil: it watches, so that fd stays open
+
+	writing, reading waiter
+	serving          atomic.Pointer[func([]byte) error] // of Serve; nil: the handshake
+
+	p             *poller
+	local, remote net.Addr
+	ended         chan error    // why the loop has let go of it
+	over          chan struct{} // closed when it is of no use any more
 }
 
 var _ client.EventConn = (*conn)(nil)
@@ -63,7 +67,7 @@ func (s *conn) begin(handle func([]byte) error) error {
 	if err := s.usableLocked(); err != nil {
 		return err
 	}
-	s.handle.Store(&handle)
+	s.serving.Store(&handle)
 	return s.p.tellAgain(s)
 }
 
@@ -217,8 +221,8 @@ func (s *conn) SetDeadline(t time.Time) error {
 // waiter is one direction of a connection, in which at most one goroutine waits.
 type waiter struct {
 	waits    atomic.Bool
-	ready    chan struct{} // holds one
 	deadline atomic.Int64  // in nanoseconds since 1970; 0: none
+	ready    chan struct{} // holds one
 }
 
 // begin comes before the first try: what makes another one worthwhile after that wakes.

@@ -121,18 +121,21 @@ func (p *poller) serve(s *conn, events uint32) {
 	if events&unix.EPOLLIN|hung == 0 {
 		return
 	}
-	handle := s.handle.Load()
-	if handle == nil { // the handshake: somebody reads, or has closed
-		s.reading.wake()
-		if s.isClosed() {
-			p.drop(s, net.ErrClosed)
+	if s.handle == nil {
+		serving := s.serving.Load()
+		if serving == nil { // the handshake: somebody reads, or has closed
+			s.reading.wake()
+			if s.isClosed() {
+				p.drop(s, net.ErrClosed)
+			}
+			return
 		}
-		return
+		s.handle = *serving
 	}
 	n, err := quick(syscall.SYS_READ, s.fd, p.buf)
 	switch {
 	case n > 0:
-		if err := (*handle)(p.buf[:n]); err != nil {
+		if err := s.handle(p.buf[:n]); err != nil {
 			p.drop(s, err)
 		} else if s.hung |= hung; !s.queued && (n == len(p.buf) || s.hung != 0) { // the end is told once, too
 			s.queued = true
@@ -151,7 +154,7 @@ func (p *poller) scan(now time.Time) bool {
 	p.mu.Lock()
 	var ended []*conn
 	for _, s := range p.conns {
-		if s != nil && (p.closed || s.handle.Load() != nil && s.reading.late(now)) {
+		if s != nil && (p.closed || s.reading.late(now) && s.serving.Load() != nil) {
 			ended = append(ended, s)
 		}
 	}
