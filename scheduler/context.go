@@ -9,7 +9,3 @@ func FromContext(ctx context.Context) *Scheduler {
 	s, _ := ctx.Value(ContextKey{}).(*Scheduler)
 	return s
 }
-
-// ContextKey is the key under which the context of a handler holds its *[Scheduler]. It is for
-// the node, which makes those contexts: applications call [FromContext].
-type ContextKey struct{}

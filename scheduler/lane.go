@@ -3,7 +3,6 @@ package scheduler
 import (
 	"math"
 	"slices"
-	"sync/atomic"
 	"time"
 )
 
@@ -15,35 +14,6 @@ const (
 	// spareQueues is how many queues of lanes are kept for others.
 	spareQueues = 1024
 )
-
-// Lane is the order of jobs that one source brings: a client's session, say. The
-// jobs of a lane run in the order in which they came, and the scheduler takes
-// those of different lanes by turns, so that a thousand jobs of one do not stand
-// before the one of another. A lane may be used with several schedulers, which
-// know nothing of each other. All is done by the methods of [Scheduler]; make a
-// lane with [Scheduler.NewLane].
-type Lane struct {
-	home    *Scheduler // finds the lane's queue without looking it up; constant
-	waiting int        // see NewLane; constant
-	ended   atomic.Bool
-	latest  atomic.Pointer[Scheduler]
-
-	queue *laneQueue // at home; home.mu guards it. nil: nothing waits
-}
-
-// NewLane makes a lane for the jobs that one source brings, of which most are for
-// s. At most waiting of its calls are in [Scheduler.Await] at a time, on each
-// scheduler: its next job runs when one of them has come back. 0 or less sets no
-// bound.
-func (s *Scheduler) NewLane(waiting int) *Lane {
-	if waiting <= 0 {
-		waiting = math.MaxInt
-	}
-	return &Lane{home: s, waiting: waiting}
-}
-
-// Latest returns the scheduler that was given jobs of the lane last; nil before.
-func (l *Lane) Latest() *Scheduler { return l.latest.Load() }
 
 // use notes that s is given jobs.
 func (l *Lane) use(s *Scheduler) {
@@ -129,97 +99,6 @@ type laneRun struct {
 	end  int
 	lane *Lane
 }
-
-// SubmitTo queues jobs in a lane, in order. While the lane is full it waits, until
-// there is room, stop is closed ([ErrStopped]) or the scheduler is closed
-// ([ErrClosed]); n is how many were taken. stop is called only if there is
-// something to wait for; nil waits for room only. After [Scheduler.EndLane] it
-// takes nothing ([ErrStopped]). The rest is as with [Scheduler.Submit]; so is a
-// nil lane.
-func (s *Scheduler) SubmitTo(l *Lane, jobs []Job, stop func() <-chan struct{}) (n int, err error) {
-	if l == nil {
-		var quit <-chan struct{}
-		if stop != nil {
-			quit = stop()
-		}
-		if err := s.Submit(jobs, quit); err != nil {
-			return 0, err
-		}
-		return len(jobs), nil
-	}
-	l.use(s)
-	came := s.stamp()
-	s.mu.Lock()
-	for {
-		if s.life > lifeRunning {
-			s.dropped += uint64(len(jobs) - n)
-			s.mu.Unlock()
-			return n, ErrClosed
-		}
-		if l.ended.Load() {
-			s.mu.Unlock()
-			return n, ErrStopped
-		}
-		q := s.laneLocked(l)
-		if some := min(s.roomLocked(q), len(jobs)-n); some > 0 {
-			s.appendLocked(q, came, jobs[n:n+some]...)
-			n += some
-		}
-		if n == len(jobs) {
-			s.unlockAndWake()
-			return n, nil
-		}
-		if q.room == nil {
-			q.room = make(chan struct{})
-		}
-		room := q.room
-		s.unlockAndWake()
-		var quit <-chan struct{}
-		if stop != nil {
-			quit = stop()
-		}
-		select {
-		case <-room:
-		case <-quit:
-			return n, ErrStopped
-		}
-		came = s.stamp()
-		s.mu.Lock()
-	}
-}
-
-// PostTo queues jobs in their lanes, one for each; a nil one is for a job without
-// a lane. All are taken or none, and it never waits; see [Scheduler.Post].
-func (s *Scheduler) PostTo(lanes []*Lane, jobs []Job) error {
-	came := s.stamp()
-	s.mu.Lock()
-	if s.life > lifeRunning {
-		s.dropped += uint64(len(jobs))
-		s.mu.Unlock()
-		return ErrClosed
-	}
-	for i, j := range jobs {
-		if l := lanes[i]; l != nil {
-			l.use(s)
-			s.appendLocked(s.laneLocked(l), came, j)
-			continue
-		}
-		if len(s.queue) == 0 {
-			s.firstLocked(came)
-		}
-		s.queue = append(s.queue, j)
-	}
-	s.unlockAndWake()
-	return nil
-}
-
-// PushTaskTo queues a task behind the jobs that wait in a lane. As [Scheduler.PushTask],
-// it never waits; so is a nil lane.
-func (s *Scheduler) PushTaskTo(l *Lane, t Task) { s.pushTo(l, t, false) }
-
-// EndLane queues the last task of a lane: no jobs come after it. What waits before
-// it is no longer held back for the calls of the lane that are in Await.
-func (s *Scheduler) EndLane(l *Lane, t Task) { s.pushTo(l, t, true) }
 
 func (s *Scheduler) pushTo(l *Lane, t Task, last bool) {
 	if l == nil || t == nil {

@@ -100,32 +100,6 @@ func WithSlow(d time.Duration, report func(Slow)) Option {
 	return func(c *config) { c.slow, c.onSlow = d, report }
 }
 
-// WithStall sets a function that is called while one batch has been running
-// for longer than d, and again every d while it goes on. If none has for a
-// second, the next is seen after 100 ms, or after d if that is more: to look
-// often at a loop that is always quick would cost more than the loop. It runs
-// on a goroutine of the scheduler's, at the same time as the batch. The
-// default, also for d <= 0 or a nil function, is none.
-func WithStall(d time.Duration, fn func()) Option {
-	return func(c *config) { c.stall, c.onStall = d, fn }
-}
-
-// WithBatch sets functions that the loop calls before and after each batch: the
-// jobs it takes from the queue in one go, and timers that are due. Either may
-// be nil, which is the default.
-func WithBatch(begin, end func()) Option {
-	return func(c *config) { c.begin, c.end = begin, end }
-}
-
-// WithIdle sets a function that the loop calls after each batch, once the end
-// function of [WithBatch] has returned and before the loop looks for work or
-// goes to sleep. It may do work of its own as long as more returns false; more
-// is cheap and must not be used after the function has returned. The default
-// is none.
-func WithIdle(fn func(more func() bool)) Option {
-	return func(c *config) { c.idle = fn }
-}
-
 // WithPanic sets who hears of a panic in a call: name is the job's name,
 // "task", "timer" or one of the hooks. It is called on the goroutine that panicked,
 // nearly always the loop. The default, also for nil, logs an error by

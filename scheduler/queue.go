@@ -42,24 +42,6 @@ func (s *Scheduler) PushTask(t Task) {
 // Schedule is PushTask; it makes a Scheduler a [LocalScheduler].
 func (s *Scheduler) Schedule(t Task) { s.PushTask(t) }
 
-// Submit queues jobs, all of them or none, in order, under one lock. While the
-// queue is at its limit it waits, until there is room, stop is closed
-// ([ErrStopped]) or the scheduler is closed ([ErrClosed]). A nil stop waits for
-// room only. The slice is copied and the caller's again on return; no element
-// may be nil.
-//
-// Submit is for goroutines that read from the outside. What the scheduler runs
-// must not call it: with a full queue it would wait for itself. PushTask is for
-// that.
-func (s *Scheduler) Submit(jobs []Job, stop <-chan struct{}) error {
-	return s.submit(jobs, stop, s.cfg.limit)
-}
-
-// Post is Submit without the wait: the queue grows beyond its limit, and the jobs
-// come before those that wait in lanes. It is for those whose input is bounded in
-// another way. Anybody may call it.
-func (s *Scheduler) Post(jobs []Job) error { return s.submit(jobs, nil, math.MaxInt) }
-
 func (s *Scheduler) submit(jobs []Job, stop <-chan struct{}, limit int) error {
 	if len(jobs) == 0 {
 		return nil

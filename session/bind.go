@@ -57,20 +57,6 @@ func (s *Session) storeUID(uid int64) bool {
 	return true
 }
 
-// Adopt makes the session the user uid, or with 0 nobody's and without values,
-// as who keeps the register says: what carries the session is not asked, and
-// not told. It is for what carries it, on a node that is not the client's gate.
-// Groups are told before Adopt returns; the OnBound handlers are left to the
-// caller, if it reports that the user has changed. A session that closed stays
-// what it was.
-func (s *Session) Adopt(uid int64) (changed bool) {
-	changed = s.adopt(uid)
-	if changed {
-		s.tellBound()
-	}
-	return changed
-}
-
 func (s *Session) adopt(uid int64) (changed bool) {
 	s.bindMu.Lock()
 	defer s.bindMu.Unlock()

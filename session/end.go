@@ -1,21 +1,6 @@
 package session
 
-import (
-	"context"
-	"reflect"
-)
-
-// Observer is told of what happens to a session that it holds, as a group
-// does. It must be a pointer or otherwise comparable. Its methods are called
-// from any goroutine, with no lock of the session held.
-type Observer interface {
-	// SessionBound is called after the uid of s has changed. Of two changes
-	// at once the calls may come in either order: s.UID() is what holds.
-	SessionBound(s *Session)
-	// SessionClosed is called once, after the OnClosed handlers; s forgets the
-	// observer.
-	SessionClosed(s *Session)
-}
+import "context"
 
 // extra is what only some sessions need.
 type extra struct {
@@ -49,34 +34,6 @@ func (s *Session) Context() context.Context {
 		}
 	}
 	return x.ctx
-}
-
-// Observe has o told of what happens to the session from now on. It reports
-// false if the session has closed, or if o is nil or not comparable: o is not
-// told then. Observing twice is the same as once.
-func (s *Session) Observe(o Observer) bool {
-	if o == nil || !reflect.ValueOf(o).Comparable() {
-		return false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.phase.Load() >= phaseClosing {
-		return false
-	}
-	s.extraLocked().observers.add(o)
-	return true
-}
-
-// Unobserve ends Observe. A call to o that is under way is not waited for.
-func (s *Session) Unobserve(o Observer) {
-	if o == nil || !reflect.ValueOf(o).Comparable() {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.extra != nil {
-		s.extra.observers.remove(o)
-	}
 }
 
 // advance enters a later phase; it reports false if the session is there or

@@ -47,16 +47,6 @@ func New(entity NetworkEntity) *Session {
 	return NewWithID(entity, service.Connections.SessionID())
 }
 
-// NewWithID is [New] with an id that the caller chose. A node uses it with ids
-// of its own, and for the sessions of other nodes.
-func NewWithID(entity NetworkEntity, id int64) *Session {
-	return &Session{id: id, entity: entity}
-}
-
-// SetLifetime says whose handlers Bind tells; nil and the default is
-// [Lifetime]. It is for whoever made the session, before anybody else has it.
-func (s *Session) SetLifetime(l *Lifetimes) { s.life = l }
-
 func (s *Session) lifetime() *Lifetimes {
 	if s.life != nil {
 		return s.life

@@ -14,8 +14,6 @@ var (
 	ErrTooLarge = fault.New(fault.Exhausted, "link: frame is too large")
 	// ErrClosed: the Sender or Receiver was closed.
 	ErrClosed = fault.New(fault.Unavailable, "link: closed")
-	// ErrPeerRestarted: the peer is another run than the one that the frame was meant for.
-	ErrPeerRestarted = fault.New(fault.Unavailable, "link: peer was restarted")
 	// ErrTimeout: the peer did not say its first word within DialTimeout.
 	ErrTimeout = fault.New(fault.Unavailable, "link: peer does not answer")
 	// ErrSilent: the peer has said nothing for Silence.

@@ -133,16 +133,9 @@ func TestPeerRestart(t *testing.T) {
 		w.cut()
 		synctest.Wait()
 		mustQueue(t, s, 11) // meant for the old sessions, and lost with them
-		if _, err := s.QueueFor(2, numbered(12)); err != nil {
-			t.Error("nobody knows of the restart yet:", err)
-		}
+		mustQueue(t, s, 12) // nobody knows of the restart yet
 		time.Sleep(time.Second)
-		if _, err := s.QueueFor(2, numbered(13)); !errors.Is(err, link.ErrPeerRestarted) {
-			t.Error("a frame for the former run:", err)
-		}
-		if _, err := s.QueueFor(3, numbered(1001)); err != nil {
-			t.Error(err)
-		}
+		mustQueue(t, s, 1001)
 		s.Flush()
 		dropped := s.Stats().Dropped
 		w.end(t, s)
@@ -243,13 +236,13 @@ func TestPeerForgotBeforeItAcknowledged(t *testing.T) {
 	})
 }
 
-// A restarted gate begins again at its first batch, and the backend forgets the sessions of the former one exactly once.
+// A restarted gate begins again at its first batch. A backend that held its numbers against those of the former run would
+// take all that comes for repetitions.
 func TestSenderRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b book
-		var fresh []int
 		w := &wire{epoch: 1, handle: b.handle}
-		w.receiver = newReceiver(t, link.ReceiverConfig{Epoch: 2, Fresh: func() { fresh = append(fresh, len(b.read())) }})
+		w.receiver = newReceiver(t, link.ReceiverConfig{Epoch: 2})
 		first := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1})
 		for id := range uint64(10) {
 			mustQueue(t, first, id+1)
@@ -278,9 +271,6 @@ func TestSenderRestart(t *testing.T) {
 		w.end(t, third)
 		if got := b.read(); !slices.Equal(got, upTo(21)) {
 			t.Errorf("got %v", got)
-		}
-		if !slices.Equal(fresh, []int{10}) {
-			t.Errorf("fresh after %v frames, want once, after 10", fresh)
 		}
 	})
 }

@@ -32,9 +32,6 @@ type ReceiverConfig struct {
 	// AckDelay is how long a batch waits for its acknowledgement otherwise. An acknowledgement wakes both nodes, and the Sender
 	// is in no hurry: one that closes says so. Default 250 ms.
 	AckDelay time.Duration
-	// Fresh is called when the sender turns out to be another run than before, before any of its batches is handled, and while
-	// none of the former run's is: what the former run told is to be forgotten. It is not called for the first run of all.
-	Fresh func()
 }
 
 // Receiver takes the batches of one peer, each once and in order, whatever number of streams they come on. Its methods
@@ -167,11 +164,7 @@ func (r *Receiver) begin(me *serving, senderEpoch uint64) (last uint64, ok bool)
 		return 0, false
 	}
 	if !r.known || r.sender != senderEpoch {
-		fresh := r.known
 		r.known, r.sender, r.last = true, senderEpoch, 0
-		if fresh && r.cfg.Fresh != nil {
-			r.cfg.Fresh()
-		}
 	}
 	return r.last, true
 }

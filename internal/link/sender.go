@@ -181,11 +181,7 @@ func NewSender(cfg SenderConfig) (*Sender, error) {
 // Queue encodes a frame behind all that were queued before, and keeps nothing of f. dirty says that the sending goroutine
 // sleeps: the caller must see that [Sender.Flush] is called, now or after a few more frames. Errors: [ErrFull],
 // [ErrTooLarge], [ErrClosed]; the frame is not queued then. A link that is down is none: the frame waits for it.
-func (s *Sender) Queue(f *Frame) (dirty bool, err error) { return s.QueueFor(0, f) }
-
-// QueueFor is [Sender.Queue] for a frame that makes sense to one run of the peer only (PeerEpoch, or what Up told): it is
-// [ErrPeerRestarted] if the peer is another one by now, or not yet known. 0 stands for whichever run it is.
-func (s *Sender) QueueFor(peerEpoch uint64, f *Frame) (dirty bool, err error) {
+func (s *Sender) Queue(f *Frame) (dirty bool, err error) {
 	body := bodySize(f)
 	size := uvarintSize(uint64(body)) + body
 	if size > s.cfg.MaxFrame {
@@ -196,8 +192,6 @@ func (s *Sender) QueueFor(peerEpoch uint64, f *Frame) (dirty bool, err error) {
 	switch {
 	case s.closing:
 		err = ErrClosed
-	case peerEpoch != 0 && s.peer != peerEpoch:
-		err = ErrPeerRestarted
 	case s.log.bytes+size > s.limit(f.Kind):
 		s.stats.Refused++
 		err = ErrFull

@@ -1,0 +1,68 @@
+package session
+
+import "reflect"
+
+// What stands in this file is for the node and for registers of sessions like nano.Group, not
+// for applications.
+
+// NewWithID is [New] with an id that the caller chooses. A node uses it with ids of its own, and
+// for sessions of other nodes.
+func NewWithID(entity NetworkEntity, id int64) *Session {
+	return &Session{id: id, entity: entity}
+}
+
+// SetLifetime sets whose OnBound handlers [Session.Bind] calls. The default, also for nil, is
+// [Lifetime]. Whoever makes the session calls it, before any other goroutine has the session.
+func (s *Session) SetLifetime(l *Lifetimes) { s.life = l }
+
+// Adopt sets the user of the session to uid; 0 means no user, and drops all values too. A node
+// that is not the client's gate calls it when the gate has bound or cleared the session: Adopt
+// neither asks nor tells the network entity. It reports whether the user has changed. Then it
+// has told the observers, and the caller runs the OnBound handlers ([Lifetimes.Bound]). A closed
+// session stays as it is.
+func (s *Session) Adopt(uid int64) (changed bool) {
+	changed = s.adopt(uid)
+	if changed {
+		s.tellBound()
+	}
+	return changed
+}
+
+// Observer hears what happens to a session that it holds, as a group does. It must be a pointer
+// or otherwise comparable. Its methods may be called from any goroutine; the session holds no
+// lock meanwhile.
+type Observer interface {
+	// SessionBound is called after the uid of s has changed. The calls for two changes at once may
+	// come in either order: s.UID() is the present one.
+	SessionBound(s *Session)
+	// SessionClosed is called once, after the OnClosed handlers. The session forgets the observer
+	// then.
+	SessionClosed(s *Session)
+}
+
+// Observe adds an observer; adding it twice has no effect. It reports false, and does not add o,
+// if the session has closed, or if o is nil or not comparable.
+func (s *Session) Observe(o Observer) bool {
+	if o == nil || !reflect.ValueOf(o).Comparable() {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase.Load() >= phaseClosing {
+		return false
+	}
+	s.extraLocked().observers.add(o)
+	return true
+}
+
+// Unobserve removes an observer. It does not wait for a call to o that is under way.
+func (s *Session) Unobserve(o Observer) {
+	if o == nil || !reflect.ValueOf(o).Comparable() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.extra != nil {
+		s.extra.observers.remove(o)
+	}
+}
