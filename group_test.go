@@ -305,8 +305,8 @@ func TestGroupErrorsAreJoined(t *testing.T) {
 	}
 }
 
-// TestCase22FilterLeaves is row 22: a filter that calls the group must not hang it.
-func TestCase22FilterLeaves(t *testing.T) {
+// A filter that calls the group must not hang it.
+func TestFilterMayCallItsGroup(t *testing.T) {
 	g := nano.NewGroup("room")
 	var all []member
 	for uid := range int64(20) {
@@ -355,8 +355,8 @@ func TestCase22FilterLeaves(t *testing.T) {
 	}
 }
 
-// TestCase22EverythingAtOnce is row 22: joins, leaves, ends and a Close during broadcasts.
-func TestCase22EverythingAtOnce(t *testing.T) {
+// Joins, leaves, ends and a Close during broadcasts.
+func TestGroupChangesDuringBroadcasts(t *testing.T) {
 	g := nano.NewGroup("room")
 	fixed := newMember(t, 1)
 	add(t, g, fixed)

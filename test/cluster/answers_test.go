@@ -20,9 +20,9 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// TestCase14AcrossNodes is row 14: a request that fails on a backend has one answer for a client that accepts errors,
+// A request that fails on a backend has one answer for a client that accepts errors,
 // and none for an old one, whose connection lives on.
-func TestCase14AcrossNodes(t *testing.T) {
+func TestRequestThatFailsOnABackendHasOneAnswer(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -89,8 +89,8 @@ func TestCase14AcrossNodes(t *testing.T) {
 	})
 }
 
-// TestCase14LateAnswer is row 14: a backend that was taken for dead answers after all: the client has one answer.
-func TestCase14LateAnswer(t *testing.T) {
+// A backend that was taken for dead answers after all: the client has one answer.
+func TestAnswerOfADroppedBackendIsNoSecondOne(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -122,10 +122,10 @@ func TestCase14LateAnswer(t *testing.T) {
 	})
 }
 
-// TestCase14ManyUnanswered is row 14: a client has more requests without an answer than a gate remembers. Each has one
+// A client has more requests without an answer than a gate remembers. Each has one
 // outcome: the oldest are told so when there are too many, the others when their backend dies. Without it a long session of
 // a game whose handlers sometimes do not answer would wait for ever for the requests of its last day.
-func TestCase14ManyUnanswered(t *testing.T) {
+func TestManyUnansweredRequestsHaveOneOutcomeEach(t *testing.T) {
 	const n = 20_000
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -203,9 +203,9 @@ func TestCase14ManyUnanswered(t *testing.T) {
 	})
 }
 
-// TestCase17CallsBothWays is row 17: handlers of two backends call each other, thousands at a time, by calls that wait
+// Handlers of two backends call each other, thousands at a time, by calls that wait
 // for each other and by notifies in the name of a session.
-func TestCase17CallsBothWays(t *testing.T) {
+func TestBackendsCallEachOtherWithoutDeadlock(t *testing.T) {
 	const n = 2000
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -268,9 +268,9 @@ func TestCase17CallsBothWays(t *testing.T) {
 	})
 }
 
-// TestCase20BackendStops is row 20: a backend that is told to end answers what it was asked, its hooks' broadcast
+// A backend that is told to end answers what it was asked, its hooks' broadcast
 // arrives, and its players go on at another.
-func TestCase20BackendStops(t *testing.T) {
+func TestStoppingBackendAnswersWhatItWasAsked(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -334,8 +334,8 @@ func TestCase20BackendStops(t *testing.T) {
 	})
 }
 
-// TestCase20GateStops is row 20 for a gate: its players are told, and their sessions end on every backend.
-func TestCase20GateStops(t *testing.T) {
+// Its players are told, and their sessions end on every backend.
+func TestStoppingGateTellsItsPlayers(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -371,9 +371,9 @@ func TestCase20GateStops(t *testing.T) {
 	})
 }
 
-// TestCase21NothingIsLeft is row 21: after thousands of connects and closes no session is left on any node, and OnClosed
+// After thousands of connects and closes no session is left on any node, and OnClosed
 // ran once wherever OnOpened did. The bubble sees that no goroutine is left.
-func TestCase21NothingIsLeftOnBackends(t *testing.T) {
+func TestNothingIsLeftOnBackends(t *testing.T) {
 	const n = 1000
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))

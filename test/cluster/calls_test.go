@@ -17,7 +17,7 @@ import (
 // A task or a timer that calls another node waits for the reply, and nobody else does: also where it runs on a
 // component's own scheduler, whose queue the other node fills meanwhile. The reply is behind that on the link; a room
 // whose timer asked would stand still until the call's deadline.
-func TestClusterCallOutsideOfHandlers(t *testing.T) {
+func TestCallOfATaskHoldsUpNobody(t *testing.T) {
 	for name, run := range map[string]func(own, main *scheduler.Scheduler, fn func()){
 		"task":                      func(_, main *scheduler.Scheduler, fn func()) { main.PushTask(fn) },
 		"timer":                     func(_, main *scheduler.Scheduler, fn func()) { main.NewAfterTimer(time.Millisecond, fn) },
@@ -106,7 +106,7 @@ func (w *watched) handle(ctx context.Context, s *session.Session, _ []byte) erro
 // A node that calls gives up: by its deadline, or because the client for whom it calls has left. The handler that it has
 // called is told by its context, on another node and on the same, and so is who that one has called. It would go on working,
 // and hold what it holds, for nobody.
-func TestClusterCallEndsTheHandlersContext(t *testing.T) {
+func TestCancelledCallEndsItsHandler(t *testing.T) {
 	for name, at := range map[string]int{"another node": 1, "the same node": 0} {
 		t.Run(name, func(t *testing.T) {
 			apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
@@ -183,7 +183,7 @@ func TestClusterCallEndsTheHandlersContext(t *testing.T) {
 }
 
 // A notify has nobody who waits: the context of its handler does not end with the message.
-func TestClusterNotifyHasNoDeadline(t *testing.T) {
+func TestNotifyHasNoDeadline(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		w := newWatched()
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -207,7 +207,7 @@ func TestClusterNotifyHasNoDeadline(t *testing.T) {
 }
 
 // The node that calls dies, or a client leaves for whose sake a handler calls.
-func TestClusterCallerIsGone(t *testing.T) {
+func TestCallOfADeadCallerEnds(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		w := newWatched()
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))

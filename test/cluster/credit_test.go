@@ -64,7 +64,7 @@ func arrives[T any](c <-chan T, d time.Duration) (v T, ok bool) {
 
 // When the link from a backend to a gate overflows, answers and credit are lost with its queue: requests get an error, and
 // no client is held up for what the backend has long done.
-func TestClusterOverflowOfABackendsLink(t *testing.T) {
+func TestOverflowToAGateHoldsUpNoClient(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -112,7 +112,7 @@ func TestClusterOverflowOfABackendsLink(t *testing.T) {
 }
 
 // The same between nodes that call each other: the callee goes on taking calls.
-func TestClusterOverflowOfACalleesLink(t *testing.T) {
+func TestOverflowToACallerStopsNoCalls(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		a := f.Start(t, "a:1", apptest.Handlers(nil))
@@ -150,7 +150,7 @@ func TestClusterOverflowOfACalleesLink(t *testing.T) {
 
 // A node that cannot be reached is not taken for one that can because the queue to it has overflowed meanwhile: its
 // clients' requests would get no outcome.
-func TestClusterOverflowOneWay(t *testing.T) {
+func TestUnreachableBackendStillFailsRequests(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -187,7 +187,7 @@ type dropping struct{}
 func (dropping) Schedule(scheduler.Task) {}
 
 // Messages that an application's scheduler drops have left the queue: their client is read on.
-func TestClusterDroppingScheduler(t *testing.T) {
+func TestDroppedMessagesHoldUpNoClient(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))

@@ -56,7 +56,7 @@ var cuts = []struct {
 // A gate and a backend lose each other for a while, around the time after which one of them gives the other up. Either a
 // player's session goes on, and then it has every push and every notify, in order; or the backend has closed it. No message
 // runs as somebody else, and no request runs that the player was told had failed.
-func TestClusterCuts(t *testing.T) {
+func TestCutLinkKeepsOrEndsASession(t *testing.T) {
 	for _, c := range cuts {
 		t.Run(c.name, func(t *testing.T) {
 			for _, ms := range []int{1000, 2250, 2700, 3000, 3250, 3700, 4000, 4250, 6000} {
@@ -238,7 +238,7 @@ func cutFor(t *testing.T, f *apptest.Cluster, d time.Duration, cut, mend func())
 
 // A gate and a backend that lose each other without a word notice it within three heartbeats, whatever the limits of the
 // transport are: what a player has asked has its error then, and what another node has called.
-func TestClusterSilentCut(t *testing.T) {
+func TestSilentCutIsNoticed(t *testing.T) {
 	for _, c := range cuts {
 		for _, beat := range []time.Duration{200 * time.Millisecond, time.Second, 3 * time.Second} {
 			if strings.Contains(c.name, "reset") || strings.Contains(c.name, "the gate stands") {
@@ -299,7 +299,7 @@ func TestClusterSilentCut(t *testing.T) {
 
 // A master that reaches nobody for a while drops everybody. The players of gates and backends that have each other all the
 // time are none of its business.
-func TestClusterMasterAlone(t *testing.T) {
+func TestLonelyMasterEndsNoSession(t *testing.T) {
 	for _, d := range []time.Duration{3 * time.Second, 5 * time.Second, 20 * time.Second} {
 		for name, how := range map[string]struct {
 			off, on func(*apptest.Cluster, string)
@@ -363,7 +363,7 @@ func (s *without) SendMsg(m any) error {
 
 // Messages of a session of which a backend was not told have no user there. Their sender hears that at once, and no handler
 // runs; then it introduces the session.
-func TestClusterUnknownSession(t *testing.T) {
+func TestUnknownSessionIsIntroduced(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		var lose atomic.Bool
 		w := newWitness()
@@ -407,7 +407,7 @@ func TestClusterUnknownSession(t *testing.T) {
 }
 
 // A backend of the 0.5 series speaks in the name of a session that it does not introduce. Its gate can, and is asked first.
-func TestClusterOldBackendSpeaksForASession(t *testing.T) {
+func TestOldBackendSpeaksForASession(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		w := newWitness()
 		f.Start(t, apptest.Master, apptest.Handlers(nil))

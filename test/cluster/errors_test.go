@@ -36,7 +36,7 @@ func failing() *component.Components {
 
 // A game speaks protobuf, which has no form for an error of the framework: its clients get that as JSON, wherever the
 // request has failed, and its nodes read each other's errors with their codes.
-func TestClusterErrorsWithProtobuf(t *testing.T) {
+func TestErrorsWithProtobufReachClients(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		pb := nano.WithSerializer(protobuf.NewSerializer())
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil), pb)
@@ -79,7 +79,7 @@ func TestClusterErrorsWithProtobuf(t *testing.T) {
 
 // The application shapes its errors, and its clients read them: the node where the request has failed shapes them, for a
 // client behind a gate as for its own. What a shape is made of need not be what the serializer takes.
-func TestClusterErrorShape(t *testing.T) {
+func TestErrorShapeHoldsBehindAGate(t *testing.T) {
 	shape := func(where string, as func(text string) any) nano.Option {
 		return nano.WithErrorShape(func(s *session.Session, route string, err error) any {
 			var e *nano.Error

@@ -16,7 +16,7 @@ import (
 
 // A handler that answers later answers with an error as one that returns it: shaped, counted, logged by its code, for clients
 // that accept errors only, and once. A client would wait for a dice that nobody rolls any more.
-func TestClusterFailsLater(t *testing.T) {
+func TestLateErrorIsAnswered(t *testing.T) {
 	for _, name := range []string{"behind a gate", "on the node"} {
 		t.Run(name, func(t *testing.T) {
 			apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) { failsLater(t, f, name == "behind a gate") })

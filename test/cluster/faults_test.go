@@ -17,9 +17,9 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// TestCase23SameNodeID is row 23: two gates are configured with the same node id. A master of ours refuses the second;
+// Two gates are configured with the same node id. A master of ours refuses the second;
 // one of the 0.5 series cannot, and then every player still sees only what is theirs.
-func TestCase23SameNodeID(t *testing.T) {
+func TestNodeIDOfTwoGatesIsRefused(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		f.Start(t, apptest.Master, apptest.Handlers(nil))
 		f.Start(t, "gate:1", apptest.Handlers(nil), nano.WithNodeId(7))
@@ -60,9 +60,9 @@ func names(name string) apptest.Funcs {
 	return apptest.Funcs{"Room.Name": func(_ context.Context, s *session.Session, _ []byte) error { return s.Response([]byte(name)) }}
 }
 
-// TestCase24DeadBackend is row 24: a backend dies. Its players' requests fail within a second, then go to a living one;
+// A backend dies. Its players' requests fail within a second, then go to a living one;
 // new players never notice for longer.
-func TestCase24DeadBackend(t *testing.T) {
+func TestDeadBackendCostsOneSecond(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil), nano.WithRouting(nano.RouteRoundRobin()))
@@ -109,9 +109,9 @@ func TestCase24DeadBackend(t *testing.T) {
 	})
 }
 
-// TestCase24HungBackend is row 24: a backend hangs. Others' calls go on as before, and closed players leave nothing
+// A backend hangs. Others' calls go on as before, and closed players leave nothing
 // that waits for it. When it goes on, it hears what has ended.
-func TestCase24HungBackend(t *testing.T) {
+func TestHungBackendHoldsUpNobodyElse(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil), nano.WithRouting(nano.RouteRoundRobin()))
@@ -148,8 +148,8 @@ func TestCase24HungBackend(t *testing.T) {
 	})
 }
 
-// TestCase24HungForLong is row 24 until the hung backend is dropped: a request that it has gets an answer.
-func TestCase24HungForLong(t *testing.T) {
+// A backend hangs until it is dropped from the list: a request that it has gets an answer.
+func TestHungBackendsRequestsAreAnswered(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -180,9 +180,9 @@ func TestCase24HungForLong(t *testing.T) {
 	})
 }
 
-// TestCase25Gates is row 25: a gate hangs and then dies. The others' players are served as before, and its own sessions
+// A gate hangs and then dies. The others' players are served as before, and its own sessions
 // close once.
-func TestCase25Gates(t *testing.T) {
+func TestHungOrDeadGateCostsOnlyItsPlayers(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g1 := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -232,8 +232,8 @@ func TestCase25Gates(t *testing.T) {
 	})
 }
 
-// TestCase26Broadcast is row 26: a broadcast to 1,000 members behind 3 gates is 3 frames.
-func TestCase26Broadcast(t *testing.T) {
+// A broadcast to 1,000 members behind 3 gates is 3 frames.
+func TestBroadcastIsOneFrameForEachGate(t *testing.T) {
 	const n = 1000
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -317,8 +317,8 @@ func agree(t *testing.T, within time.Duration, nodes ...*apptest.Node) {
 	}
 }
 
-// TestCase27Membership is row 27. The heartbeat is 1 s.
-func TestCase27Membership(t *testing.T) {
+// The heartbeat is 1 s.
+func TestMembersAgreeInTheEnd(t *testing.T) {
 	const within = 5 * time.Second
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -392,9 +392,9 @@ func TestCase27Membership(t *testing.T) {
 	})
 }
 
-// TestCase27PausedGate is row 27: a gate is paused for so long that it is dropped. When it goes on its players, who
+// A gate is paused for so long that it is dropped. When it goes on its players, who
 // never noticed, are known again as who they are.
-func TestCase27PausedGate(t *testing.T) {
+func TestPausedGateKeepsItsPlayers(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn()), nano.WithHeartbeatInterval(time.Second))
@@ -432,9 +432,9 @@ func TestCase27PausedGate(t *testing.T) {
 	})
 }
 
-// TestCase29Order is row 29: thousands of notifies from gate to backend and pushes back are in order, also while the
+// Thousands of notifies from gate to backend and pushes back are in order, also while the
 // connections below the links break.
-func TestCase29Order(t *testing.T) {
+func TestMessagesBetweenNodesKeepTheirOrder(t *testing.T) {
 	const n = 5000
 	for _, cuts := range []int{0, 5} {
 		t.Run(strconv.Itoa(cuts)+" cuts", func(t *testing.T) {

@@ -29,7 +29,7 @@ func inRoom(t *testing.T, g *apptest.Node, room string) string {
 
 // Players of one room meet on one backend, whichever gate they came by; when a backend ends, only its rooms move, and when it
 // comes back they are where they were.
-func TestClusterRouteHash(t *testing.T) {
+func TestPlayersOfARoomMeet(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		hash := nano.WithRouting(nano.RouteHash(func(s *session.Session) string { return s.String("room") }))
 		g1, all := rooms(t, f, hash)

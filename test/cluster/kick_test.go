@@ -13,7 +13,7 @@ import (
 
 // A user has just signed in, at the gate or by a backend: whoever has seen the answer can have them kicked from any node, at
 // once. An operator who bans a player would be told that it is done, and the player would play on.
-func TestClusterKickRightAfterLogin(t *testing.T) {
+func TestKickFindsAUserRightAfterLogin(t *testing.T) {
 	for _, route := range []string{"A.Bind", "Back.Bind"} {
 		t.Run(route, func(t *testing.T) {
 			apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
@@ -46,7 +46,7 @@ func TestClusterKickRightAfterLogin(t *testing.T) {
 }
 
 // Nobody has the user: that is said, and not after long, also while a gate hangs.
-func TestClusterKickNobody(t *testing.T) {
+func TestKickOfNobodySaysSo(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn()))

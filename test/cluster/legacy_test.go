@@ -221,7 +221,7 @@ func (o *old) Heartbeat(_ context.Context, r *clusterpb.HeartbeatRequest) (*clus
 }
 
 // A gate of the 0.5 series in our cluster: its players play on our backends.
-func TestClusterOldGate(t *testing.T) {
+func TestOldGateServesItsPlayers(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		b := f.Start(t, "back:1", apptest.Handlers(backend(apptest.Funcs{
@@ -309,7 +309,7 @@ func TestClusterOldGate(t *testing.T) {
 
 // A gate of the 0.5 series crashes and is back at once, before anybody has missed it. Its players are gone: their sessions
 // must end on every node, on the master like on others, and on one that gets the list as a whole.
-func TestClusterOldGateRestarts(t *testing.T) {
+func TestRestartOfAnOldGateEndsItsSessions(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(backend(nil)))
 		b := f.Start(t, "back:1", apptest.Handlers(backend(nil)))
@@ -336,7 +336,7 @@ func TestClusterOldGateRestarts(t *testing.T) {
 }
 
 // A backend of the 0.5 series in our cluster serves our gates' players.
-func TestClusterOldBackend(t *testing.T) {
+func TestOldBackendServesPlayers(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -398,7 +398,7 @@ func TestClusterOldBackend(t *testing.T) {
 }
 
 // An old backend dies: its requests fail within a second, and then go to one that lives.
-func TestClusterOldBackendDies(t *testing.T) {
+func TestDeadOldBackendCostsOneSecond(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -432,7 +432,7 @@ func TestClusterOldBackendDies(t *testing.T) {
 }
 
 // Our nodes in a cluster whose master is of the 0.5 series.
-func TestClusterOldMaster(t *testing.T) {
+func TestOldMasterKeepsTheList(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		o := newOld(t, f, apptest.Master, "Old")
 		g := f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn()))
@@ -486,7 +486,7 @@ func TestClusterOldMaster(t *testing.T) {
 }
 
 // A message of 0.5 keeps nothing of the fields that came later, in both directions.
-func TestClusterOldNodesSeeOnlyWhatTheyKnow(t *testing.T) {
+func TestOldNodesSeeOnlyWhatTheyKnow(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		f.Start(t, apptest.Master, apptest.Handlers(nil), nano.WithLabel("ours"))
 		conn, err := grpc.NewClient("passthrough:///"+apptest.Master, grpc.WithTransportCredentials(insecure.NewCredentials()),

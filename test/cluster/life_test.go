@@ -169,8 +169,8 @@ func oddFrames(random *rand.Rand, sessions []int64) (b []byte) {
 	return b
 }
 
-// TestCase28EmptyAndFuzzed is row 28: empty calls are errors, and whatever comes, the cluster goes on.
-func TestCase28EmptyAndFuzzed(t *testing.T) {
+// Empty calls are errors, and whatever comes, the cluster goes on.
+func TestNonsenseOnTheServiceAddressIsAnError(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn()))
@@ -227,9 +227,9 @@ func TestCase28EmptyAndFuzzed(t *testing.T) {
 	})
 }
 
-// TestCase28Strangers is row 28: who has no token, no certificate or another authority's gets nothing; who belongs
+// Who has no token, no certificate or another authority's gets nothing; who belongs
 // there is served as ever.
-func TestCase28Strangers(t *testing.T) {
+func TestStrangersGetNothing(t *testing.T) {
 	cert, other := nanotest.NewTLS(t), nanotest.NewTLS(t)
 	server := &tls.Config{Certificates: cert.Server.Certificates, RootCAs: cert.Client.RootCAs}
 	mutual := server.Clone()
@@ -296,7 +296,7 @@ func TestCase28Strangers(t *testing.T) {
 }
 
 // Who opens a cluster to a network without credentials is told so: whoever reaches the address could act as a node.
-func TestClusterWarnsOfOpenAddress(t *testing.T) {
+func TestOpenServiceAddressIsWarnedOf(t *testing.T) {
 	cert := nanotest.NewTLS(t)
 	asking := func(how tls.ClientAuthType) *tls.Config {
 		c := cert.Server.Clone()
@@ -337,7 +337,7 @@ func TestClusterWarnsOfOpenAddress(t *testing.T) {
 }
 
 // A node of the cluster that shows a certificate of another authority is not talked to.
-func TestClusterFalseNode(t *testing.T) {
+func TestFalseNodeIsNotTalkedTo(t *testing.T) {
 	cert, other := nanotest.NewTLS(t), nanotest.NewTLS(t)
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		l := f.Listen("localhost:1")
@@ -361,7 +361,7 @@ func TestClusterFalseNode(t *testing.T) {
 }
 
 // A node starts while its master is away: it waits, and is there as soon as the master is. Or it is told to end.
-func TestClusterStartWithoutMaster(t *testing.T) {
+func TestStartWaitsForTheMaster(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		n := f.Make("gate:1", apptest.Handlers(nil))
 		started := make(chan error, 1)
@@ -416,7 +416,7 @@ func TestClusterStartWithoutMaster(t *testing.T) {
 }
 
 // A node that is refused, or cannot open its address, leaves nothing open.
-func TestClusterStartFails(t *testing.T) {
+func TestRefusedNodeLeavesNothingOpen(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		cs := apptest.Handlers(nil)
@@ -435,7 +435,7 @@ func TestClusterStartFails(t *testing.T) {
 }
 
 // Stop in whatever moment of a node's life: it ends, in time, and its cluster goes on.
-func TestClusterStopInEveryPhase(t *testing.T) {
+func TestNodeStopsInEveryPhase(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		for _, after := range []time.Duration{0, time.Microsecond, time.Millisecond, 40 * time.Millisecond, 60 * time.Millisecond, 300 * time.Millisecond, 3 * time.Second} {
@@ -461,7 +461,7 @@ func TestClusterStopInEveryPhase(t *testing.T) {
 }
 
 // A master is stopped and started while its nodes serve: nobody's session ends.
-func TestClusterMasterRestarts(t *testing.T) {
+func TestRestartOfTheMasterEndsNoSession(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Make(apptest.Master, apptest.Handlers(nil))
 		if err := m.Start(t.Context()); err != nil {

@@ -18,7 +18,7 @@ import (
 
 // A whole cluster over real sockets, on all processors: players of two gates at once, and all nodes stop at once. What
 // the race detector and the leak check have to say is the test.
-func TestClusterOverLoopback(t *testing.T) {
+func TestPlayersOverRealSockets(t *testing.T) {
 	nanotest.Leaks(t)
 	files := nanotest.OpenFiles(t)
 	listen := func() net.Listener {

@@ -18,7 +18,7 @@ import (
 
 // The master's network is away for a while. Gate and backend have each other all the time: their players go on playing, and
 // nobody is thrown out of a room, neither while the master is away nor when it is back.
-func TestClusterMasterCutOff(t *testing.T) {
+func TestMasterThatIsCutOffEndsNoSession(t *testing.T) {
 	const players = 10
 	away := map[string]func(f *apptest.Cluster) (back func()){
 		"silent": func(f *apptest.Cluster) func() {
@@ -85,7 +85,7 @@ func apart(f *apptest.Cluster, addr string, opts ...nano.Option) *apptest.Node {
 
 // Two nodes are given one service address by mistake: the one that lives keeps it, and the second is told what to do. It
 // pushed the first one out, with all its players, and could not be reached itself.
-func TestClusterAddressTaken(t *testing.T) {
+func TestTakenAddressStaysItsOwners(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -123,7 +123,7 @@ func TestClusterAddressTaken(t *testing.T) {
 
 // A process that was killed and is started again is in at once, also while its old run is still in the list; so is one whose
 // old run hangs.
-func TestClusterRestartAtItsAddress(t *testing.T) {
+func TestRestartedNodeIsInAtOnce(t *testing.T) {
 	for name, end := range map[string]func(f *apptest.Cluster) (undo func()){
 		"killed": func(f *apptest.Cluster) func() { f.Kill("back:1"); return func() {} },
 		"hangs":  func(f *apptest.Cluster) func() { return f.Stall("back:1") },

@@ -117,7 +117,7 @@ func TestNodesOnly(t *testing.T) {
 }
 
 // The same behind a gate, and for another backend that speaks for the client.
-func TestClusterNodesOnly(t *testing.T) {
+func TestNodesOnlyBehindAGate(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		v := new(Vault)
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))

@@ -17,7 +17,7 @@ import (
 
 // A game fills one buffer again and again and sends it: what it writes after a call has returned must not be what the
 // client, or another handler, gets. Whichever way the payload goes.
-func TestClusterPayloadsAreTheCallers(t *testing.T) {
+func TestPayloadsMayBeUsedAgain(t *testing.T) {
 	for _, gated := range []bool{true, false} {
 		for _, filtered := range []bool{true, false} {
 			t.Run(fmt.Sprintf("behind a gate: %v, filtered: %v", gated, filtered), func(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 
 // A client that sends more than its handlers take must not fill the link between the nodes: requests of others would be
 // refused, and the backend not hear of sessions that end, whose users would stay online for good.
-func TestClusterFloodOfOneClient(t *testing.T) {
+func TestFloodOfOneClientHoldsUpNobodyElse(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn()), nano.WithLinkQueue(1<<20))
@@ -101,7 +101,7 @@ func stuckNode(t *testing.T, f *apptest.Cluster, opts ...nano.Option) (b *apptes
 }
 
 // One component that stands still is no reason for the node's others to do so, nor for its own clients to miss heartbeats.
-func TestClusterStuckComponent(t *testing.T) {
+func TestStuckComponentHoldsUpNoOther(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -141,7 +141,7 @@ func TestClusterStuckComponent(t *testing.T) {
 }
 
 // A client that was held up is let go when the node that it waits for dies, and when it ends itself.
-func TestClusterHeldReader(t *testing.T) {
+func TestHeldClientIsLetGo(t *testing.T) {
 	for _, how := range []string{"the node dies", "the client is kicked"} {
 		t.Run(how, func(t *testing.T) {
 			apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
@@ -191,7 +191,7 @@ func TestClusterHeldReader(t *testing.T) {
 }
 
 // A node that calls another faster than that works gets errors: neither of them gathers calls without end.
-func TestClusterTooManyCasts(t *testing.T) {
+func TestTooManyCallsAreErrors(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		a := f.Start(t, "a:1", apptest.Handlers(nil))
@@ -219,7 +219,7 @@ func TestClusterTooManyCasts(t *testing.T) {
 }
 
 // Who logs in and out while a link carries nothing, for so long that its queue is full, is known rightly in the end.
-func TestClusterOverflowOfALink(t *testing.T) {
+func TestUsersAreRightAfterAnOverflow(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil), nano.WithLinkQueue(1<<10))

@@ -38,7 +38,7 @@ func outcome(t *testing.T, c *nanotest.Client, id uint64, within time.Duration) 
 
 // A gate that the master cannot hear falls out of the list, though it reaches the backends. Its players play on there; and
 // when it then dies, nothing of them may stay on a backend for good.
-func TestClusterGateThatTheListLacks(t *testing.T) {
+func TestGateOutsideTheListServesItsPlayers(t *testing.T) {
 	setup := func(t *testing.T, f *apptest.Cluster) (g, b *apptest.Node, closed *ends, c *nanotest.Client) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g = f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn()))
@@ -89,7 +89,7 @@ func TestClusterGateThatTheListLacks(t *testing.T) {
 
 // A backend is started again on its address while there is no master: it waits to join, and serves nobody yet. Who was
 // with the one before it must get an answer from another backend, and not wait for one that never comes.
-func TestClusterBackendRestartsWithoutMaster(t *testing.T) {
+func TestRestartWithoutMasterLosesNoAnswer(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -125,7 +125,7 @@ func TestClusterBackendRestartsWithoutMaster(t *testing.T) {
 
 // The backend cannot connect to the gate, though the gate can to the backend: a firewall, or a wrong address. Players
 // must be told, each time, or be served by another backend; when the way is free, they are served by this one.
-func TestClusterOneWay(t *testing.T) {
+func TestPlayersAreToldOfAOneWayLink(t *testing.T) {
 	for _, before := range []bool{true, false} {
 		t.Run(map[bool]string{true: "from the beginning", false: "later"}[before], func(t *testing.T) {
 			apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
@@ -164,7 +164,7 @@ func TestClusterOneWay(t *testing.T) {
 
 // Neither of two nodes reaches the other, for long; then the network is whole again. Each end gives the other up, and must
 // not wait for the other to come first.
-func TestClusterBothWays(t *testing.T) {
+func TestNodesFindEachOtherAgain(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -198,7 +198,7 @@ func TestClusterBothWays(t *testing.T) {
 
 // A gate dies while a batch of its frames waits for a backend that is busy for long. What comes after in that batch must
 // not bring back its players: nobody would ever end them.
-func TestClusterGateDiesWhileItsBatchWaits(t *testing.T) {
+func TestDeadGatesPlayersDoNotComeBack(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		own := scheduler.New(scheduler.WithLimit(1), scheduler.WithSlow(0, nil))
 		own.Start()
@@ -240,7 +240,7 @@ func TestClusterGateDiesWhileItsBatchWaits(t *testing.T) {
 
 // The link to one node breaks all the time, as soon as something went over it. That must not keep the master from noticing
 // that another one is dead.
-func TestClusterLinkFlaps(t *testing.T) {
+func TestFlappingLinkHidesNoDeadNode(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -263,7 +263,7 @@ func TestClusterLinkFlaps(t *testing.T) {
 
 // The master's host loses its power, and another takes its address. Nothing tells the nodes that their connections are
 // dead; the new master must know them all the same before it takes them for gone, or nobody could join for long.
-func TestClusterMasterLosesItsHost(t *testing.T) {
+func TestMasterOnAnotherHostIsFound(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Make(apptest.Master, apptest.Handlers(nil))
 		if err := m.Start(t.Context()); err != nil {

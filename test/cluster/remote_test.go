@@ -25,7 +25,7 @@ func who(_ context.Context, s *session.Session, _ []byte) error {
 
 // A player who has signed in at the gate is known at a backend from their first message on: by components with a
 // scheduler of their own and by filters too, however busy the node's scheduler is. They would be refused as strangers.
-func TestClusterKnownFromTheFirstMessage(t *testing.T) {
+func TestUserIsKnownFromTheFirstMessage(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn()), nano.WithForwardedValues("name"))
@@ -75,7 +75,7 @@ func TestClusterKnownFromTheFirstMessage(t *testing.T) {
 
 // A client plays on as another user: what it sent before is done as the first, and what it sends after as the second,
 // on whichever scheduler. A save that was on its way would be written to the account of the other.
-func TestClusterUserChangesInOrder(t *testing.T) {
+func TestUserChangesInOrder(t *testing.T) {
 	for _, route := range []string{"Main.Who", "Own.Who", "Named.Who"} {
 		for _, change := range []struct{ route, data, want string }{{"A.Bind", "8", "8 Ann"}, {"A.Clear", "", "0 <nil>"}} {
 			t.Run(route+" "+change.route, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestClusterUserChangesInOrder(t *testing.T) {
 // A backend that got a session from another backend signs it in with its first handler, while the gate answers that it
 // has heard of the backend. The gate does not know of the login then: its answer must not undo it, or the player would
 // lose what the handler has set.
-func TestClusterBindBeforeTheGateAnswers(t *testing.T) {
+func TestBindBeforeTheGateAnswers(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -191,7 +191,7 @@ type (
 func (explosive) GobEncode() ([]byte, error) { panic("secret") }
 
 // Of a session's forwarded values one cannot be packed: the others arrive, and the log names the one that does not.
-func TestClusterForwardsWhatItCan(t *testing.T) {
+func TestValueThatCannotBePackedCostsItself(t *testing.T) {
 	gob.Register(explosive{})
 	for name, bad := range map[string]any{"of a bad type": unpackable(func() {}), "panics": explosive{}} {
 		t.Run(name, func(t *testing.T) {
@@ -220,7 +220,7 @@ func TestClusterForwardsWhatItCan(t *testing.T) {
 
 // A room has a scheduler of its own. What its component does when a player leaves, it does after what the player has sent,
 // also when the room is slow: or the player's last message would bring them back into a room that they have left.
-func TestClusterLeavingAnOwnScheduler(t *testing.T) {
+func TestRoomHandlesMessagesBeforeTheEnd(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))

@@ -47,7 +47,7 @@ func enter(t *testing.T, g *apptest.Node) (*nanotest.Client, string) {
 }
 
 // Where a new player goes is the policy's choice, and there they stay.
-func TestClusterRoutingPolicies(t *testing.T) {
+func TestRoutingPolicyChoosesTheBackend(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		policy cluster.Routing
@@ -79,7 +79,7 @@ func TestClusterRoutingPolicies(t *testing.T) {
 }
 
 // Least sessions counts those who are there now, not those who were once.
-func TestClusterLeastSessionsForgets(t *testing.T) {
+func TestLeastSessionsForgetsWhoLeft(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		g, _ := rooms(t, f, nano.WithRouting(nano.RouteLeastSessions()))
 		at := map[string][]*nanotest.Client{}
@@ -101,7 +101,7 @@ func TestClusterLeastSessionsForgets(t *testing.T) {
 
 // A backend that hands its players on, by RPC, spreads them like a gate does, and forgets those who have left. One node
 // would have them all.
-func TestClusterLeastSessionsOfABackend(t *testing.T) {
+func TestLeastSessionsOfABackend(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		all := []*apptest.Node{f.Start(t, apptest.Master, apptest.Handlers(nil)), f.Start(t, "gate:1", apptest.Handlers(nil))}
 		all = append(all, f.Start(t, "back:0", apptest.Handlers(apptest.Funcs{"Lobby.Enter": func(_ context.Context, s *session.Session, _ []byte) error {
@@ -143,7 +143,7 @@ func TestClusterLeastSessionsOfABackend(t *testing.T) {
 }
 
 // The application's function sees the members that run the service, and what goes wrong in it costs one message.
-func TestClusterRouteFunction(t *testing.T) {
+func TestRouteFunctionSeesTheMembers(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		choose := "room 3"
 		g, _ := rooms(t, f, nano.WithCustomerRemoteServiceRoute(func(service string, s *session.Session, members []*clusterpb.MemberInfo) *clusterpb.MemberInfo {
@@ -178,7 +178,7 @@ func TestClusterRouteFunction(t *testing.T) {
 }
 
 // Router().Bind sends a player elsewhere, Delete lets the policy choose again, and a route to a node that left is none.
-func TestClusterRouterBind(t *testing.T) {
+func TestRouterBindSendsAPlayerElsewhere(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		g, all := rooms(t, f, nano.WithRouting(nano.RouteHash(func(*session.Session) string { return "lobby" })))
 		c, home := enter(t, g)
@@ -206,7 +206,7 @@ func TestClusterRouterBind(t *testing.T) {
 
 // What Router().Find says holds now: a node that has left, or cannot be reached, is not in it, on gates and on backends, for
 // sessions that have said nothing since. An application that asks where a player's room is would wait for a dead node.
-func TestClusterRouterFindsNoDeadNode(t *testing.T) {
+func TestRouterFindsNoDeadNode(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		g, all := rooms(t, f)
 		var inLobby *session.Session
@@ -259,7 +259,7 @@ func TestClusterRouterFindsNoDeadNode(t *testing.T) {
 }
 
 // A route that no backend has is an answer, not a message that goes round between two of them for good.
-func TestClusterUnknownRouteOfManyBackends(t *testing.T) {
+func TestUnknownRouteDoesNotGoRound(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		g, all := rooms(t, f)
 		c, _ := enter(t, g)
@@ -278,7 +278,7 @@ func TestClusterUnknownRouteOfManyBackends(t *testing.T) {
 }
 
 // A node that drains gets no new players; those it has stay until it ends.
-func TestClusterDrainingNode(t *testing.T) {
+func TestDrainingNodeGetsNoNewPlayers(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil), nano.WithRouting(nano.RouteRoundRobin()))
@@ -313,7 +313,7 @@ func TestClusterDrainingNode(t *testing.T) {
 }
 
 // A node whose components take long to begin is in the list, but gets no players before it is ready: they would wait.
-func TestClusterStartingNode(t *testing.T) {
+func TestStartingNodeGetsNoPlayers(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil), nano.WithRouting(nano.RouteRoundRobin()))
@@ -359,7 +359,7 @@ func TestClusterStartingNode(t *testing.T) {
 }
 
 // Session ids differ between all nodes, and between the runs of one.
-func TestClusterSessionIDs(t *testing.T) {
+func TestSessionIDsDifferBetweenNodes(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		seen := map[int64]string{}
 		open := func(n *apptest.Node) {
@@ -393,7 +393,7 @@ func TestClusterSessionIDs(t *testing.T) {
 }
 
 // Calls between nodes: replies, errors with their codes, deadlines, and the death of who was asked.
-func TestClusterCalls(t *testing.T) {
+func TestCallsBetweenNodes(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		type text struct{ S string }
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -475,7 +475,7 @@ func TestClusterCalls(t *testing.T) {
 }
 
 // Notifies to one, to all that run a service, and to a node by name.
-func TestClusterNotify(t *testing.T) {
+func TestNotifyReachesNodes(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		var mu sync.Mutex
 		got := map[string]int{}
@@ -534,8 +534,8 @@ func TestClusterNotify(t *testing.T) {
 	})
 }
 
-// Row 4. A function that chooses backends and panics for one session costs that message: the gate serves on.
-func TestCase04PanicInRouteFunction(t *testing.T) {
+// A function that chooses backends and panics for one session costs that message: the gate serves on.
+func TestPanicOfARouteFunctionCostsOneMessage(t *testing.T) {
 	victim := func(s *session.Session) bool { return s.HasKey("victim") }
 	for name, opt := range map[string]nano.Option{
 		"the application's function": nano.WithCustomerRemoteServiceRoute(func(_ string, s *session.Session, members []*clusterpb.MemberInfo) *clusterpb.MemberInfo {

@@ -81,7 +81,7 @@ func (e *ends) list() []string {
 
 // A player's name and address are asked for on a backend: it knows them as the gate does, and what the application
 // did not choose to forward stays where it is.
-func TestClusterBackendKnowsTheSession(t *testing.T) {
+func TestBackendKnowsTheSession(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(apptest.Funcs{
@@ -140,7 +140,7 @@ func TestClusterBackendKnowsTheSession(t *testing.T) {
 }
 
 // A backend asks which gate a player came by: to count them, or to send them to the gate that is nearer.
-func TestClusterGateOf(t *testing.T) {
+func TestGateOfASession(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		gateOf := func(_ context.Context, s *session.Session, _ []byte) error {
 			return s.Response(fmt.Appendf(nil, "%q", nano.GateOf(s)))
@@ -163,7 +163,7 @@ func TestClusterGateOf(t *testing.T) {
 }
 
 // A backend ends a session: what it pushed before is there first, and the session ends everywhere, once.
-func TestClusterBackendEndsTheSession(t *testing.T) {
+func TestBackendEndsASession(t *testing.T) {
 	for _, how := range []string{"Back.Kick", "Back.Close", "client"} {
 		t.Run(how, func(t *testing.T) {
 			apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
@@ -201,7 +201,7 @@ func TestClusterBackendEndsTheSession(t *testing.T) {
 }
 
 // Messages of a session that end with its close are handled before OnClosed, on the backend too.
-func TestClusterOnClosedIsLast(t *testing.T) {
+func TestOnClosedComesAfterTheLastMessage(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -236,7 +236,7 @@ func TestClusterOnClosedIsLast(t *testing.T) {
 
 // A message goes from a gate to a backend and from there to another: that one can push to the client, knows who it
 // is, can go back to the gate, and is told the end.
-func TestClusterRPCChain(t *testing.T) {
+func TestSessionGoesAlongWithRPC(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(apptest.Funcs{"Gate.End": func(_ context.Context, s *session.Session, data []byte) error {
@@ -283,7 +283,7 @@ func TestClusterRPCChain(t *testing.T) {
 }
 
 // One user signs in at two gates, by the gate or by a backend: the policy is that of one node.
-func TestClusterBindPolicies(t *testing.T) {
+func TestBindPolicyHoldsAcrossGates(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		policy session.BindPolicy
@@ -337,7 +337,7 @@ func TestClusterBindPolicies(t *testing.T) {
 }
 
 // Both logins happen at the same moment: one stays.
-func TestClusterBindAtOnce(t *testing.T) {
+func TestOneOfTwoLoginsAtOnceStays(t *testing.T) {
 	for name, policy := range map[string]session.BindPolicy{"kick old": nano.BindKickOld, "refuse new": nano.BindRefuseNew} {
 		t.Run(name, func(t *testing.T) {
 			apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
@@ -369,7 +369,7 @@ func TestClusterBindAtOnce(t *testing.T) {
 }
 
 // A friend list asks any node who is there, and pushes to friends wherever they are.
-func TestClusterByUID(t *testing.T) {
+func TestUsersAreFoundFromAnyNode(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g1 := f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn()))

@@ -54,7 +54,7 @@ func newMetered(t *testing.T, f *apptest.Cluster, addr string) (*grpc.ClientConn
 
 // A stranger without the token sends large messages: they are refused by their headers. They were read and decoded first,
 // which took a hundred times their size.
-func TestClusterStrangersAreRefusedUnread(t *testing.T) {
+func TestStrangersAreRefusedUnread(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil), nano.WithClusterToken("secret"))
 		conn, written := newMetered(t, f, apptest.Master)
@@ -85,7 +85,7 @@ func TestClusterStrangersAreRefusedUnread(t *testing.T) {
 }
 
 // Who can reach a node without credentials cannot have it decode anything large by calls that are small between nodes.
-func TestClusterUnaryMessagesAreSmall(t *testing.T) {
+func TestLargeUnaryMessagesAreRefused(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		f.Start(t, apptest.Master, apptest.Handlers(nil))
 		conn, _ := newMetered(t, f, apptest.Master)
@@ -111,7 +111,7 @@ func TestClusterUnaryMessagesAreSmall(t *testing.T) {
 }
 
 // Calls whose message never ends do not stay, and one connection does not hold any number of them.
-func TestClusterUnfinishedCallsEnd(t *testing.T) {
+func TestUnfinishedCallsEnd(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		f.Start(t, apptest.Master, apptest.Handlers(nil))
 		conn, _ := newMetered(t, f, apptest.Master)
@@ -143,7 +143,7 @@ func TestClusterUnfinishedCallsEnd(t *testing.T) {
 }
 
 // A node that is told an address which others cannot dial says so, and what to write: on one machine it works.
-func TestClusterWarnsOfAddressForOneMachine(t *testing.T) {
+func TestAddressForOneMachineIsWarnedOf(t *testing.T) {
 	for _, c := range []struct {
 		addr, master string // "" for a master
 		warns        bool
@@ -179,7 +179,7 @@ func TestClusterWarnsOfAddressForOneMachine(t *testing.T) {
 
 // HTTPS_PROXY is for what is outside: nodes connect to each other directly. The environment is read once in a process, so
 // the nodes have one of their own.
-func TestClusterIgnoresProxies(t *testing.T) {
+func TestNodesIgnoreProxies(t *testing.T) {
 	if os.Getenv("NANO_TEST_NODES") == "" {
 		proxy, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
@@ -197,7 +197,7 @@ func TestClusterIgnoresProxies(t *testing.T) {
 		url := "http://" + proxy.Addr().String()
 		ctx, cancel := context.WithTimeout(t.Context(), nanotest.Patience)
 		defer cancel()
-		nodes := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestClusterIgnoresProxies$")
+		nodes := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestNodesIgnoreProxies$")
 		nodes.Env = append(os.Environ(), "NANO_TEST_NODES=1", "HTTPS_PROXY="+url, "https_proxy="+url, "NO_PROXY=", "no_proxy=")
 		if out, err := nodes.CombinedOutput(); err != nil {
 			t.Errorf("the nodes: %v\n%s", err, out)

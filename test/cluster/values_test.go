@@ -34,7 +34,7 @@ func values(name string) *component.Components {
 
 // A player is given a level, or a name, or loses one, while they play: every backend that has them knows it before their
 // next message. They would play on as who they were until they sign in again.
-func TestClusterForwardsChanges(t *testing.T) {
+func TestForwardedValuesChange(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		change func(s *session.Session)
@@ -78,7 +78,7 @@ func TestClusterForwardsChanges(t *testing.T) {
 }
 
 // A filter of the gate notes something of each message: the backend's handler finds just that, in its order.
-func TestClusterForwardsChangesInOrder(t *testing.T) {
+func TestForwardedValuesChangeInOrder(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		p := pipeline.New()
@@ -116,7 +116,7 @@ func TestClusterForwardsChangesInOrder(t *testing.T) {
 
 // What a handler sets many times goes over the link once, and what is not forwarded not at all: a position that is set
 // with each step would fill the links.
-func TestClusterForwardsChangesTogether(t *testing.T) {
+func TestForwardedChangesGoTogether(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(apptest.Funcs{"A.Walk": func(_ context.Context, s *session.Session, data []byte) error {
@@ -150,7 +150,7 @@ func TestClusterForwardsChangesTogether(t *testing.T) {
 }
 
 // What a backend has set itself stays when the gate changes something else: another value, or the user.
-func TestClusterChangesLeaveTheRest(t *testing.T) {
+func TestBackendsOwnValuesStay(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn()), nano.WithForwardedValues("name", "level"))
@@ -185,7 +185,7 @@ func (u *unreadable) GobDecode(b []byte) error {
 }
 
 // Of a session's forwarded values a backend cannot read one: it knows the others, and not what the one was before.
-func TestClusterReadsWhatItCan(t *testing.T) {
+func TestValueThatCannotBeReadCostsItself(t *testing.T) {
 	gob.Register(unreadable{})
 	for _, bad := range []unreadable{{panics: false}, {panics: true}} {
 		t.Run(fmt.Sprintf("panics: %v", bad.panics), func(t *testing.T) {
@@ -214,7 +214,7 @@ func TestClusterReadsWhatItCan(t *testing.T) {
 }
 
 // Values are set by several goroutines while the player plays: in the end the backend knows what the gate knows.
-func TestClusterForwardsTheLastOfManyChanges(t *testing.T) {
+func TestLastOfManyChangesIsForwarded(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil), nano.WithForwardedValues("name", "level"))
@@ -245,7 +245,7 @@ func TestClusterForwardsTheLastOfManyChanges(t *testing.T) {
 
 // A backend sends a message in a player's name to another, which does not know them: it is told the values as they are
 // now, and not as they were when the first backend came to know the player.
-func TestClusterForwardsChangesByABackend(t *testing.T) {
+func TestBackendForwardsCurrentValues(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		var seen []string
 		see := apptest.Funcs{"Two.See": func(_ context.Context, s *session.Session, _ []byte) error {
@@ -281,7 +281,7 @@ func TestClusterForwardsChangesByABackend(t *testing.T) {
 }
 
 // A value that is too large for a link costs itself, and not who the session is.
-func TestClusterLargeValue(t *testing.T) {
+func TestLargeValueCostsItself(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(apptest.Funcs{
@@ -311,7 +311,7 @@ func TestClusterLargeValue(t *testing.T) {
 
 // A handler that goes on changing a map which it has set as a forwarded value must not race with the one who sends it: Go
 // ends a process for that. (The race detector sees it.)
-func TestClusterValueIsChangedOn(t *testing.T) {
+func TestForwardedMapMayBeChangedOn(t *testing.T) {
 	gob.Register(map[string]int{})
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))

@@ -13,7 +13,7 @@ import (
 
 // A backend is in the list and about to be ready when the first players come: their first requests and calls wait for it a
 // moment, and are served. They failed because the gate had not heard yet that the backend works.
-func TestClusterFirstMessage(t *testing.T) {
+func TestFirstMessagesWaitForAStart(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))
@@ -45,7 +45,7 @@ func TestClusterFirstMessage(t *testing.T) {
 }
 
 // WaitFor returns when a call is served, and no earlier.
-func TestClusterWaitFor(t *testing.T) {
+func TestWaitForAService(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		g := f.Make("gate:1", apptest.Handlers(nil))
 		if err := g.WaitFor(t.Context(), "Back"); err == nil || !strings.Contains(err.Error(), "has not started") {
@@ -118,7 +118,7 @@ func TestWaitForAlone(t *testing.T) {
 
 // A backend that takes long to start: who waited in vain is told, and the messages behind do not each wait again. A client
 // that sends a few would not be read for seconds, and lose its session as silent.
-func TestClusterMessagesToASlowStart(t *testing.T) {
+func TestSlowStartHoldsUpNoClient(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(nil))

@@ -190,7 +190,7 @@ func (o *bare) call(to, method string, fields ...field) []byte {
 }
 
 // A gate of ours beside a master and a backend of the 0.5 series: what it says, and how it is spoken to.
-func TestClusterWireGate(t *testing.T) {
+func TestBytesOfAGateAreThoseOfV05(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		master, back := newBare(t, f, apptest.Master), newBare(t, f, "old:2")
 		master.answer["/clusterpb.Master/Register"] = encode(field{1, memberInfo("m", apptest.Master)}, field{1, memberInfo("b", "old:2", "Other", "Old")})
@@ -239,7 +239,7 @@ func TestClusterWireGate(t *testing.T) {
 }
 
 // A gate of the 0.5 series beside a master and a backend of ours.
-func TestClusterWireBackend(t *testing.T) {
+func TestBytesOfABackendAreThoseOfV05(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil), nano.WithLabel("m"))
 		b := f.Start(t, "back:1", apptest.Handlers(backend(apptest.Funcs{"Back.Say": func(_ context.Context, s *session.Session, data []byte) error {

@@ -32,9 +32,9 @@ func (l *exhausted) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// Row 6. Giving up would leave a node that nobody can connect to, trying without a pause one that does nothing else,
+// Giving up would leave a node that nobody can connect to, trying without a pause one that does nothing else,
 // and a log of gigabytes.
-func TestCase06OutOfDescriptors(t *testing.T) {
+func TestAcceptRecoversFromFullDescriptorTable(t *testing.T) {
 	for _, ws := range []bool{false, true} {
 		t.Run(map[bool]string{false: "tcp", true: "websocket"}[ws], func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -78,8 +78,8 @@ func TestCase06OutOfDescriptors(t *testing.T) {
 	}
 }
 
-// Row 6. A node that waits between two tries shuts down all the same.
-func TestCase06ShutdownWhileOutOfDescriptors(t *testing.T) {
+// A node that waits between two tries shuts down all the same.
+func TestNodeWithoutDescriptorsShutsDown(t *testing.T) {
 	for _, ws := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			l := &exhausted{Listener: nanotest.NewListener(), until: time.Now().Add(time.Hour)}

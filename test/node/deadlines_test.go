@@ -49,8 +49,8 @@ func endOf(t *testing.T, nc net.Conn, read bool, beat func() error) time.Duratio
 	return time.Since(began)
 }
 
-// Row 5. Whoever does not read would hold megabytes of the node's memory for as long as it likes.
-func TestCase05ClientThatDoesNotReadIsGone(t *testing.T) {
+// Whoever does not read would hold megabytes of the node's memory for as long as it likes.
+func TestClientThatDoesNotReadIsClosed(t *testing.T) {
 	const deadline = 3 * time.Second
 	cert := nanotest.NewTLS(t)
 	dials := map[string]func(t *testing.T, n *apptest.Node) *nanotest.Client{
@@ -140,8 +140,8 @@ func startTLS(t *testing.T, h *Hostile, cert nanotest.TLS, opts ...nano.Option) 
 	return n
 }
 
-// Row 5. The same with a socket, whose buffers take some of it.
-func TestCase05ClientThatDoesNotReadIsGoneOnASocket(t *testing.T) {
+// The same with a socket, whose buffers take some of it.
+func TestClientThatDoesNotReadIsClosedOnASocket(t *testing.T) {
 	nanotest.Leaks(t)
 	const deadline = 300 * time.Millisecond
 	h := &Hostile{do: func(s *session.Session, _ []byte) error {
@@ -174,8 +174,8 @@ func TestCase05ClientThatDoesNotReadIsGoneOnASocket(t *testing.T) {
 	}
 }
 
-// Row 5. A client that reads slowly, and all of it, is not one that does not read.
-func TestCase05SlowReaderKeepsItsConnection(t *testing.T) {
+// A client that reads slowly, and all of it, is not one that does not read.
+func TestSlowReaderKeepsItsConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &Hostile{do: func(s *session.Session, _ []byte) error { return s.Push("onIt", make([]byte, 1<<20)) }}
 		n := apptest.Start(t, h.comps(), nano.WithWriteTimeout(3*time.Second))
@@ -199,8 +199,8 @@ func TestCase05SlowReaderKeepsItsConnection(t *testing.T) {
 	})
 }
 
-// Row 5. Connections that never become sessions would use up the node's descriptors.
-func TestCase05UnfinishedHandshakeIsGone(t *testing.T) {
+// Connections that never become sessions would use up the node's descriptors.
+func TestUnfinishedHandshakeIsClosed(t *testing.T) {
 	const deadline = 4 * time.Second
 	cert := nanotest.NewTLS(t)
 	dialer := func(l func(n *apptest.Node) *nanotest.Listener) func(t *testing.T, n *apptest.Node) net.Conn {
@@ -325,8 +325,8 @@ func TestCase05UnfinishedHandshakeIsGone(t *testing.T) {
 	}
 }
 
-// Row 5. A client that has said nothing for three heartbeats is gone; one that says anything stays, and gets heartbeats.
-func TestCase05SilentClientIsGone(t *testing.T) {
+// A client that has said nothing for three heartbeats is gone; one that says anything stays, and gets heartbeats.
+func TestSilentClientIsClosed(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

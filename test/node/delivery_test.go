@@ -116,8 +116,8 @@ func wantBurst(t *testing.T, c *nanotest.Client, each func(i int)) {
 	}
 }
 
-// TestCase11PushesFromOneHandler is row 11: a state of the world in 10,000 pushes arrives whole and in order.
-func TestCase11PushesFromOneHandler(t *testing.T) {
+// A state of the world in 10,000 pushes arrives whole and in order.
+func TestPushesOfOneHandlerArriveInOrder(t *testing.T) {
 	n := startNetwork(t, apptest.Handlers(burst()))
 	for _, kind := range sockets {
 		t.Run(kind, func(t *testing.T) {
@@ -132,9 +132,9 @@ func TestCase11PushesFromOneHandler(t *testing.T) {
 	}
 }
 
-// TestCase11SlowReader is row 11: a client that takes 20 seconds to read its 10,000 pushes loses none of them and is
+// A client that takes 20 seconds to read its 10,000 pushes loses none of them and is
 // not taken for dead, and the server's heartbeats go on meanwhile.
-func TestCase11SlowReader(t *testing.T) {
+func TestSlowReaderGetsEveryPush(t *testing.T) {
 	for _, kind := range []string{"tcp", "ws"} {
 		t.Run(kind, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -190,8 +190,8 @@ func TestCase11SlowReader(t *testing.T) {
 	}
 }
 
-// TestCase11PipelinedRequests is row 11: 10,000 requests without waiting for answers are answered in order.
-func TestCase11PipelinedRequests(t *testing.T) {
+// 10,000 requests without waiting for answers are answered in order.
+func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	n := startNetwork(t, apptest.Handlers(burst()))
 	for _, kind := range sockets {
 		t.Run(kind, func(t *testing.T) {
@@ -224,9 +224,9 @@ func TestCase11PipelinedRequests(t *testing.T) {
 	}
 }
 
-// TestCase11PipelinedRequestsOverAFullScheduler is row 11: the queue is far shorter than what the clients send, and
+// The queue is far shorter than what the clients send, and
 // each answers on to another; nobody waits for ever.
-func TestCase11PipelinedRequestsOverAFullScheduler(t *testing.T) {
+func TestPipelinedRequestsPassAFullScheduler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sched := scheduler.New(scheduler.WithLimit(4))
 		n := apptest.Start(t, apptest.Handlers(burst()), nano.WithScheduler(sched))
@@ -259,7 +259,7 @@ func TestCase11PipelinedRequestsOverAFullScheduler(t *testing.T) {
 	})
 }
 
-// endings is row 12 on every kind of endpoint.
+// endings are the ways to end a session after which what was pushed must arrive.
 func endings() map[string]func(s *session.Session) {
 	return map[string]func(s *session.Session){
 		"close":            func(s *session.Session) { s.Close() },
@@ -269,8 +269,8 @@ func endings() map[string]func(s *session.Session) {
 	}
 }
 
-// TestCase12PushesBeforeTheEnd is row 12: the result of a match, pushed right before the session is closed, arrives.
-func TestCase12PushesBeforeTheEnd(t *testing.T) {
+// The result of a match, pushed right before the session is closed, arrives.
+func TestLastPushesArriveBeforeTheEnd(t *testing.T) {
 	const pushes = 1000
 	all := endings()
 	n := startNetwork(t, apptest.Handlers(apptest.Funcs{
@@ -320,9 +320,9 @@ func TestCase12PushesBeforeTheEnd(t *testing.T) {
 	}
 }
 
-// TestCase12SlowReaderGetsTheEnd is row 12: a client that needs half of the flush time to read has got everything.
+// A client that needs half of the flush time to read has got everything.
 // One that reads nothing is cut when the time is over, and not before.
-func TestCase12SlowReaderGetsTheEnd(t *testing.T) {
+func TestSlowReaderGetsTheLastPushes(t *testing.T) {
 	const flush = 5 * time.Second
 	for _, kind := range []string{"tcp", "ws"} {
 		t.Run(kind, func(t *testing.T) {
@@ -391,9 +391,9 @@ func TestCase12SlowReaderGetsTheEnd(t *testing.T) {
 	}
 }
 
-// TestCase13LateAnswers is row 13: five handlers that answer later, in another order, by each way there is to know
+// Five handlers that answer later, in another order, by each way there is to know
 // the request.
-func TestCase13LateAnswers(t *testing.T) {
+func TestLateAnswersReachTheirRequests(t *testing.T) {
 	for name, remember := range map[string]func(ctx context.Context, s *session.Session) uint64{
 		"LastMid":   func(_ context.Context, s *session.Session) uint64 { return s.LastMid() },
 		"MessageID": func(ctx context.Context, _ *session.Session) uint64 { return nano.MessageID(ctx) },
@@ -442,8 +442,8 @@ func TestCase13LateAnswers(t *testing.T) {
 	}
 }
 
-// TestCase13AnswersBesideOthers is row 13: while one handler answers for itself, another request's late answer goes out.
-func TestCase13AnswersBesideOthers(t *testing.T) {
+// While one handler answers for itself, another request's late answer goes out.
+func TestLateAnswerDoesNotTouchOtherRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var late uint64
 		n := apptest.Start(t, apptest.Handlers(apptest.Funcs{
@@ -487,7 +487,7 @@ func (unable) Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-// failures are row 14's ways to fail.
+// failures are the ways in which a request can fail.
 func failures() (*component.Components, []nano.Option) {
 	cs := apptest.Handlers(apptest.Funcs{
 		"A.Error": func(context.Context, *session.Session, []byte) error { return errors.New("secret") },
@@ -530,9 +530,9 @@ func failures() (*component.Components, []nano.Option) {
 	return cs, []nano.Option{nano.WithPipeline(p), nano.WithSerializer(unable{})}
 }
 
-// TestCase14OneOutcome is row 14: a request that fails has exactly one answer for a client that accepts errors, and
+// A request that fails has exactly one answer for a client that accepts errors, and
 // none for an old one, whose connection lives on.
-func TestCase14OneOutcome(t *testing.T) {
+func TestFailedRequestHasOneAnswer(t *testing.T) {
 	rows := []struct {
 		route, data string
 		code, text  string // of the error
@@ -604,8 +604,8 @@ func TestCase14OneOutcome(t *testing.T) {
 	}
 }
 
-// TestCase14ErrorsToEverybody is row 14 where the application says that all its clients read errors, and what of.
-func TestCase14ErrorsToEverybody(t *testing.T) {
+// The application says that all its clients read errors, and what they look like.
+func TestErrorsToEverybodyReachOldClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := apptest.Start(t, apptest.Handlers(nil), nano.WithErrorResponses(true), nano.WithErrorShape(func(s *session.Session, route string, err error) any {
 			return map[string]string{"where": route}
@@ -619,8 +619,8 @@ func TestCase14ErrorsToEverybody(t *testing.T) {
 	})
 }
 
-// TestCase14IDsUsedAgain is row 14: a client that starts over with its ids gets its errors all the same.
-func TestCase14IDsUsedAgain(t *testing.T) {
+// A client that starts over with its ids gets its errors all the same.
+func TestReusedRequestIDsGetErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := apptest.Start(t, apptest.Handlers(apptest.Funcs{
 			"A.Error": func(context.Context, *session.Session, []byte) error { return errors.New("why") },

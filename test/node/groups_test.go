@@ -167,9 +167,9 @@ func TestGroupBroadcastPassesOutboundFilters(t *testing.T) {
 	})
 }
 
-// TestCase22ClientsComeAndGo is row 22 with clients: while some join and leave, those who stay get every broadcast, in
+// While some join and leave, those who stay get every broadcast, in
 // order, and nobody who has left gets another.
-func TestCase22ClientsComeAndGo(t *testing.T) {
+func TestBroadcastsReachWhoStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const broadcasts = 200
 		g := nano.NewGroup("room")

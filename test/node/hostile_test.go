@@ -83,8 +83,8 @@ func (s state) reach(c *nanotest.Client) {
 	}
 }
 
-// Row 1. One malformed packet would end the process, or everybody's connection.
-func TestCase01MalformedInputEndsOnlyItsConnection(t *testing.T) {
+// One malformed packet would end the process, or everybody's connection.
+func TestMalformedInputEndsOnlyItsConnection(t *testing.T) {
 	elevenBytes := append([]byte{0}, append(slices.Repeat([]byte{0x80}, 10), 1)...)
 	over := packet(codec.Data)
 	over[1], over[2], over[3] = 1, 0, 1 // 65,537
@@ -154,8 +154,8 @@ func TestCase01MalformedInputEndsOnlyItsConnection(t *testing.T) {
 	}
 }
 
-// Row 1. The same with bytes that nobody thought of.
-func TestCase01GarbageEndsOnlyItsConnection(t *testing.T) {
+// The same with bytes that nobody thought of.
+func TestGarbageEndsOnlyItsConnection(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -195,8 +195,8 @@ func TestCase01GarbageEndsOnlyItsConnection(t *testing.T) {
 	}
 }
 
-// Row 2. With a second writer, packets would be torn; with a writer that a repeated handshake replaced, lost.
-func TestCase02RepeatedHandshakesAndPushes(t *testing.T) {
+// With a second writer, packets would be torn; with a writer that a repeated handshake replaced, lost.
+func TestRepeatedHandshakeLosesNoPush(t *testing.T) {
 	nanotest.Leaks(t)
 	count := 100_000
 	if testing.Short() {
@@ -269,8 +269,8 @@ func TestCase02RepeatedHandshakesAndPushes(t *testing.T) {
 	}
 }
 
-// Row 3. A client that is served before its handshake has passed by the validator.
-func TestCase03EveryPacketInEveryState(t *testing.T) {
+// A client that is served before its handshake has passed by the validator.
+func TestNobodyIsServedBeforeTheHandshake(t *testing.T) {
 	request := packet(codec.Data, append([]byte{0, 9, 6}, "H.Echo!"...)...)
 	const (
 		ends     = "ends"
@@ -340,8 +340,8 @@ func TestCase03EveryPacketInEveryState(t *testing.T) {
 	}
 }
 
-// Rows 3 and 10. What a client sends after its session was closed is not served, although it may still be flushed to.
-func TestCase03NothingIsServedAfterClose(t *testing.T) {
+// What a client sends after its session was closed is not served, although it may still be flushed to.
+func TestNothingIsServedAfterClose(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -379,8 +379,8 @@ func TestCase03NothingIsServedAfterClose(t *testing.T) {
 	}
 }
 
-// Row 7. A server that delivers a message only when the next one comes makes every game feel broken.
-func TestCase07EverySplitGivesTheSameMessages(t *testing.T) {
+// A server that delivers a message only when the next one comes makes every game feel broken.
+func TestEverySplitGivesTheSameMessages(t *testing.T) {
 	stream := []byte{4, 0, 0, 3, 0, 1, 0} // a request with id 1 for the route ""
 	for id := byte(2); id < 5; id++ {
 		stream = append(stream, packet(codec.Data, append([]byte{0, id, 6}, "H.Echo"+strings.Repeat("x", int(id))...)...)...)
@@ -438,8 +438,8 @@ func TestCase07EverySplitGivesTheSameMessages(t *testing.T) {
 	}
 }
 
-// Row 8. A corrupt packet on the wire would end the client's connection and tell nobody why.
-func TestCase08WhatCannotBeEncodedIsTheSendersError(t *testing.T) {
+// A corrupt packet on the wire would end the client's connection and tell nobody why.
+func TestWhatCannotBeEncodedIsTheSendersError(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -493,8 +493,8 @@ func TestCase08WhatCannotBeEncodedIsTheSendersError(t *testing.T) {
 	}
 }
 
-// Row 10. A client that speaks as a server does must not reach handlers, nor confuse its own answers.
-func TestCase10ClientSpeaksAsServer(t *testing.T) {
+// A client that speaks as a server does must not reach handlers, nor confuse its own answers.
+func TestClientCannotSpeakAsServer(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -520,8 +520,8 @@ func TestCase10ClientSpeaksAsServer(t *testing.T) {
 	}
 }
 
-// Row 10. Message id 0 means that no answer is wanted: an answer would settle somebody else's request.
-func TestCase10RequestWithIDZero(t *testing.T) {
+// Message id 0 means that no answer is wanted: an answer would settle somebody else's request.
+func TestRequestWithIDZeroGetsNoAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &Hostile{}
 		var mid uint64 = 99
@@ -549,8 +549,8 @@ func TestCase10RequestWithIDZero(t *testing.T) {
 	})
 }
 
-// Row 15. Clients set their clock by it: the time of the node's start would put them days back.
-func TestCase15ServerTimeIsThatOfTheHandshake(t *testing.T) {
+// Clients set their clock by it: the time of the node's start would put them days back.
+func TestServerTimeIsThatOfTheHandshake(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -26,9 +26,9 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// TestCase19StartAndStop100Times is row 19: a test suite, or a program with many worlds, starts and stops nodes all
+// A test suite, or a program with many worlds, starts and stops nodes all
 // day, on one port even.
-func TestCase19StartAndStop100Times(t *testing.T) {
+func TestNodeStartsAndStopsAgain(t *testing.T) {
 	nanotest.Leaks(t)
 	files := nanotest.OpenFiles(t)
 	addr := "127.0.0.1:0"
@@ -56,8 +56,8 @@ func TestCase19StartAndStop100Times(t *testing.T) {
 	nanotest.Until(t, "descriptors are closed", func() bool { return nanotest.OpenFiles(t) <= files })
 }
 
-// TestCase19ListenAndShutdown100Times is row 19 for v0.5's names, which use the process's default instances each time.
-func TestCase19ListenAndShutdown100Times(t *testing.T) {
+// The same by v0.5's names, which use the process's default instances each time.
+func TestListenAndShutdownAgain(t *testing.T) {
 	nanotest.Leaks(t)
 	var closed atomic.Int64
 	session.Lifetime.OnClosed(func(*session.Session) { closed.Add(1) })
@@ -102,8 +102,8 @@ func (a accepting) Accept() (net.Conn, error) {
 	return a.Listener.Accept()
 }
 
-// TestCase19TwoNodes is row 19: two nodes at once share nothing, and the end of one is not the other's.
-func TestCase19TwoNodes(t *testing.T) {
+// Two nodes at once share nothing, and the end of one is not the other's.
+func TestTwoNodesShareNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hooks [2]int
 		var nodes [2]*apptest.Node
@@ -156,8 +156,8 @@ func TestCase19TwoNodes(t *testing.T) {
 	})
 }
 
-// TestCase19ShutdownTwice is row 19: once, twice and from two goroutines; each returns when everything is down.
-func TestCase19ShutdownTwice(t *testing.T) {
+// Once, twice and from two goroutines; each returns when everything is down.
+func TestSecondShutdownWaitsForTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hooks, closed atomic.Int64
 		var n *apptest.Node
@@ -193,8 +193,8 @@ func TestCase19ShutdownTwice(t *testing.T) {
 	})
 }
 
-// TestCase19StartFails is row 19: what is wrong is returned, before anybody is served, and nothing is left open.
-func TestCase19StartFails(t *testing.T) {
+// What is wrong is returned, before anybody is served, and nothing is left open.
+func TestFailedStartLeavesNothingOpen(t *testing.T) {
 	nanotest.Leaks(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -292,9 +292,9 @@ func handlersAt(routes ...string) func(*component.Components) {
 	}
 }
 
-// TestCase20ShutdownWithClients is row 20: queued pushes and what the hooks broadcast arrive, then the kick, then the
+// Queued pushes and what the hooks broadcast arrive, then the kick, then the
 // end; OnClosed once each and after the hooks; no new clients from the first moment.
-func TestCase20ShutdownWithClients(t *testing.T) {
+func TestShutdownDeliversTheLastWords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var order nanotest.Record
 		g := nano.NewGroup("all")
@@ -405,8 +405,8 @@ func TestCase20ShutdownWithClients(t *testing.T) {
 	})
 }
 
-// TestCase20Deadline is row 20: whatever hangs, the node is down when its time is over, and says what was cut.
-func TestCase20Deadline(t *testing.T) {
+// Whatever hangs, the node is down when its time is over, and says what was cut.
+func TestShutdownKeepsItsDeadline(t *testing.T) {
 	const limit = 3 * time.Second
 	for _, c := range []struct {
 		name string
@@ -472,8 +472,8 @@ func TestCase20Deadline(t *testing.T) {
 	}
 }
 
-// TestCase20RunEnds is row 20 for each way in which Run is told to end.
-func TestCase20RunEnds(t *testing.T) {
+// Run returns, whichever way it is told to end.
+func TestRunEndsWhenTold(t *testing.T) {
 	for name, end := range map[string]func(n *apptest.Node, cancel func(), c *nanotest.Client){
 		"context": func(_ *apptest.Node, cancel func(), _ *nanotest.Client) { cancel() },
 		"Quit":    func(n *apptest.Node, _ func(), _ *nanotest.Client) { n.Quit() },
@@ -676,8 +676,8 @@ func TestListenLogsItsError(t *testing.T) {
 	}
 }
 
-// TestCase21NothingIsLeft is row 21: after 10,000 connects and ends of every kind nothing of them remains.
-func TestCase21NothingIsLeft(t *testing.T) {
+// After 10,000 connects and ends of every kind nothing of them remains.
+func TestNothingIsLeftOfClosedConnections(t *testing.T) {
 	nanotest.Leaks(t)
 	files := nanotest.OpenFiles(t)
 	var opened, closed atomic.Int64

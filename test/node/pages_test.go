@@ -43,9 +43,9 @@ func get(t *testing.T, l *nanotest.Listener, addr net.Addr, path string) (int, s
 	return resp.StatusCode, string(b)
 }
 
-// Row 9. Programs of v0.5 put their pages on http.DefaultServeMux, beside the WebSocket; New serves nothing that it
+// Programs of v0.5 put their pages on http.DefaultServeMux, beside the WebSocket; New serves nothing that it
 // was not told to.
-func TestCase09PagesOfTheDefaultMux(t *testing.T) {
+func TestPagesOfTheDefaultMux(t *testing.T) {
 	setPage("/nano-test-page", "from the default mux")
 	t.Run("options of v0.5", func(t *testing.T) {
 		nanotest.Leaks(t)

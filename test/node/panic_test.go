@@ -21,9 +21,9 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// Row 4. Each of the application's callbacks panics for one client. The process would end, or the neighbour's
+// Each of the application's callbacks panics for one client. The process would end, or the neighbour's
 // connection, or the scheduler, and with it everybody's game.
-func TestCase04PanicCostsOneSessionOrCall(t *testing.T) {
+func TestPanicCostsOneCall(t *testing.T) {
 	const victim = "victim" // the payload for which a filter panics
 	onVictim := func(m *pipeline.Message) {
 		if string(m.Data) == victim {
@@ -306,8 +306,8 @@ func (p panicky) Unmarshal(b []byte, v any) error {
 	return p.Serializer.Unmarshal(b, v)
 }
 
-// Row 4. A panic in Init is the reason why a node does not start, not the end of the process that started it.
-func TestCase04PanicInInitIsAnErrorOfStart(t *testing.T) {
+// A panic in Init is the reason why a node does not start, not the end of the process that started it.
+func TestPanicInInitIsAnErrorOfStart(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		comp component.Component
@@ -342,8 +342,8 @@ func (*BadAfterInit) AfterInit() { panic("not today") }
 
 func (*BadAfterInit) Hello(*session.Session, []byte) error { return nil }
 
-// Row 4. A component that cannot shut down does not keep the others from it, nor the process alive.
-func TestCase04PanicInShutdownHooks(t *testing.T) {
+// A component that cannot shut down does not keep the others from it, nor the process alive.
+func TestPanicInAShutdownHookKeepsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &Hostile{}
 		cs := h.comps()

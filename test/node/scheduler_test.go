@@ -16,9 +16,9 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// TestCase16ManyTasksFromAHandler is row 16: a handler that pushes 10,000 tasks does not wait for itself, and they
+// A handler that pushes 10,000 tasks does not wait for itself, and they
 // run in order before what came after it.
-func TestCase16ManyTasksFromAHandler(t *testing.T) {
+func TestHandlerPushesManyTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n *apptest.Node
 		ran := 0
@@ -53,9 +53,9 @@ func TestCase16ManyTasksFromAHandler(t *testing.T) {
 	})
 }
 
-// TestCase16BusyScheduler is row 16: while one handler holds the scheduler for 5 seconds (a heartbeat is 1), clients
+// While one handler holds the scheduler for 5 seconds (a heartbeat is 1), clients
 // are kept alive, others come and go, and what is pushed from elsewhere arrives.
-func TestCase16BusyScheduler(t *testing.T) {
+func TestBusySchedulerKeepsClientsAlive(t *testing.T) {
 	for _, own := range []bool{true, false} {
 		t.Run(fmt.Sprintf("the node's own scheduler: %v", own), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -158,9 +158,9 @@ func TestCase16BusyScheduler(t *testing.T) {
 	}
 }
 
-// TestCase16FullScheduler is row 16: a client whose messages wait because the scheduler is full is not taken for
+// A client whose messages wait because the scheduler is full is not taken for
 // silent, although nobody reads its heartbeats.
-func TestCase16FullScheduler(t *testing.T) {
+func TestFullSchedulerTakesNobodyForSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sched := scheduler.New(scheduler.WithLimit(1), scheduler.WithSlow(0, nil))
 		calls := 0
@@ -205,8 +205,8 @@ func TestCase16FullScheduler(t *testing.T) {
 	})
 }
 
-// TestCase16OwnSchedulersGoOn is row 16 for rooms: one that is busy holds up nobody else's.
-func TestCase16OwnSchedulersGoOn(t *testing.T) {
+// Rooms with schedulers of their own: one that is busy holds up nobody else's.
+func TestBusyRoomHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n *apptest.Node
 		free := make(chan struct{})

@@ -25,8 +25,8 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// Row 9. Clients in the field, and proxies on the way, cut WebSocket messages as they like.
-func TestCase09FramesOfAnyShape(t *testing.T) {
+// Clients in the field, and proxies on the way, cut WebSocket messages as they like.
+func TestFramesOfAnyShapeAreRead(t *testing.T) {
 	handshake := codec.AppendPacket(nil, codec.Handshake, []byte("{}"))
 	ack := packet(codec.HandshakeAck)
 	request := packet(codec.Data, append([]byte{0, 1, 6}, "H.Echo!"...)...)
@@ -98,8 +98,8 @@ func TestCase09FramesOfAnyShape(t *testing.T) {
 	}
 }
 
-// Row 9. A ping is answered by its pong, which some proxies need to keep the connection.
-func TestCase09PingIsAnswered(t *testing.T) {
+// A ping is answered by its pong, which some proxies need to keep the connection.
+func TestPingIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &Hostile{}
 		n := apptest.Start(t, h.comps())
@@ -114,8 +114,8 @@ func TestCase09PingIsAnswered(t *testing.T) {
 	})
 }
 
-// Row 9. What is no WebSocket ends the connection, with the code that says why, and nothing else.
-func TestCase09BrokenFrames(t *testing.T) {
+// What is no WebSocket ends the connection, with the code that says why, and nothing else.
+func TestBrokenFrameEndsOnlyItsConnection(t *testing.T) {
 	big := make([]byte, 2<<20)
 	key := [4]byte{1, 2, 3, 4}
 	for _, row := range []struct {
@@ -183,8 +183,8 @@ func TestCase09BrokenFrames(t *testing.T) {
 	}
 }
 
-// Row 9. Any page on the web could play as its visitor otherwise.
-func TestCase09WrongOrigin(t *testing.T) {
+// Any page on the web could play as its visitor otherwise.
+func TestForeignPageCannotConnect(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		opt    nano.Option
@@ -253,8 +253,8 @@ func TestCase09WrongOrigin(t *testing.T) {
 	}
 }
 
-// Row 9. With TLS asked for, nothing may ever be served in plain text.
-func TestCase09TLSWithoutWebSocketIsTLSOnTCP(t *testing.T) {
+// With TLS asked for, nothing may ever be served in plain text.
+func TestTLSIsNeverPlainText(t *testing.T) {
 	cert := nanotest.NewTLS(t)
 	for _, row := range []struct {
 		name string
@@ -313,8 +313,8 @@ func TestCase09TLSWithoutWebSocketIsTLSOnTCP(t *testing.T) {
 	}
 }
 
-// Row 9. A node that cannot serve TLS does not start; least of all without it.
-func TestCase09BadCertificateIsAnErrorOfStart(t *testing.T) {
+// A node that cannot serve TLS does not start; least of all without it.
+func TestBadCertificateIsAnErrorOfStart(t *testing.T) {
 	cert, other := nanotest.NewTLS(t), nanotest.NewTLS(t)
 	garbage := filepath.Join(t.TempDir(), "garbage.pem")
 	if err := os.WriteFile(garbage, []byte("-----BEGIN"), 0o600); err != nil {
@@ -346,8 +346,8 @@ func TestCase09BadCertificateIsAnErrorOfStart(t *testing.T) {
 	}
 }
 
-// Row 9. The WebSocket is at its path only, and the rest belongs to the pages.
-func TestCase09PathAndPages(t *testing.T) {
+// The WebSocket is at its path only, and the rest belongs to the pages.
+func TestWebSocketIsAtItsPathOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &Hostile{}
 		l := nanotest.NewListener()

@@ -22,13 +22,13 @@ import (
 
 const rlimitChild = "NANO_TEST_RLIMIT_CHILD"
 
-// Row 6, for real: a process with 40 descriptors and 100 clients that want in.
-func TestCase06OutOfDescriptorsInAProcess(t *testing.T) {
+// For real: a process with 40 descriptors and 100 clients that want in.
+func TestProcessRecoversFromFullDescriptorTable(t *testing.T) {
 	if os.Getenv(rlimitChild) != "" {
 		rlimitNode(t)
 		return
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestCase06OutOfDescriptorsInAProcess$", "-test.v")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestProcessRecoversFromFullDescriptorTable$", "-test.v")
 	cmd.Env = append(os.Environ(), rlimitChild+"=1")
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -96,8 +96,8 @@ func heard(lines *bufio.Scanner) string {
 	return ""
 }
 
-// TestCase20Signal is row 20 with a process: the signal that a deployment sends ends it in order.
-func TestCase20Signal(t *testing.T) {
+// The signal that a deployment sends ends it in order.
+func TestSignalEndsTheProcessInOrder(t *testing.T) {
 	for _, c := range []struct {
 		kind string
 		sig  syscall.Signal
