@@ -19,8 +19,7 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// App is an application on one node: what the options made of it, run once. All methods may be called from any
-// goroutine.
+// App is an application on one node. It runs once. All methods are safe for concurrent use.
 type App struct {
 	node      *cluster.Node
 	signals   []os.Signal // that end Run
@@ -31,15 +30,16 @@ type App struct {
 	quitting chan struct{}
 }
 
-// New makes an application. Nothing is opened and nothing runs before Run or Start, which also return what is
-// wrong with the options. addr (host:port) names the node to others; on a single node it is also where clients
-// connect, unless WithClientAddr or WithEndpoint say where. It may be empty if they do. The application has a
-// scheduler, lifetime hooks and session ids of its own; WithProcessDefaults chooses v0.5's.
+// New returns an application. It opens nothing and starts nothing before Run or Start, which also
+// return the errors of the options. addr (host:port) is the node's service address. On a single
+// node it is also where clients connect, unless WithClientAddr or WithEndpoint name an address;
+// then it may be empty. The application has a scheduler, lifetime hooks and session ids of its own;
+// WithProcessDefaults chooses those of v0.5.
 func New(addr string, opts ...Option) *App {
 	return newApp(addr, opts, ownInstances)
 }
 
-// ownInstances gives an application what the process's default instances would be for otherwise.
+// ownInstances gives an application instances of its own.
 func ownInstances(app *App, o *cluster.Options) {
 	if o.Scheduler == nil {
 		o.Scheduler, o.OwnScheduler = scheduler.New(), true
@@ -61,12 +61,12 @@ func ownInstances(app *App, o *cluster.Options) {
 	}
 }
 
-// defaultInstances gives an application those of the process.
+// defaultInstances gives an application the default instances of the process.
 func defaultInstances(_ *App, o *cluster.Options) {
 	o.Scheduler, o.Lifetime = cmp.Or(o.Scheduler, scheduler.Default()), cmp.Or(o.Lifetime, session.Lifetime)
 }
 
-// newApp makes an application whose options are what opts say, and instances where they say nothing.
+// newApp makes an application of opts. instances fills in what they leave open.
 func newApp(addr string, opts []Option, instances func(*App, *cluster.Options)) *App {
 	var o cluster.Options
 	for _, opt := range opts {
@@ -84,8 +84,8 @@ func newApp(addr string, opts []Option, instances func(*App, *cluster.Options)) 
 	return app
 }
 
-// Run starts the application, serves until ctx ends, a signal of WithSignals comes or Quit is called, and shuts
-// down within the shutdown timeout. It returns what went wrong; nil for an orderly end.
+// Run starts the application and serves until ctx ends, a signal of WithSignals arrives, or Quit is
+// called. Then it shuts down within the shutdown timeout. It returns nil for an orderly end.
 func (a *App) Run(ctx context.Context) error {
 	if len(a.signals) > 0 {
 		var stop context.CancelFunc
@@ -94,7 +94,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	asked, err := a.start(ctx)
 	if err != nil {
-		if asked { // it was told to end before it had begun
+		if asked { // it was told to end before it had started
 			return nil
 		}
 		return err
@@ -108,11 +108,11 @@ func (a *App) Run(ctx context.Context) error {
 	return a.Shutdown(end)
 }
 
-// Start starts the application and returns when it serves. A node of a cluster waits for its master or
-// keeper until ctx ends; once Start has returned, ctx has no effect. An application starts once. On an
-// error nothing is left open: a port in use, a certificate that cannot be read, a component without
-// handlers, options that are wrong or contradict each other, the cause of ctx. Shutdown and Quit, from
-// another goroutine, end a start that waits.
+// Start starts the application and returns when it serves. A node of a cluster waits for its master
+// or keeper until ctx ends; once Start has returned, ctx has no effect. An application starts once.
+// On an error nothing is left open: a port in use, a certificate that cannot be read, a component
+// without handlers, options that are wrong or contradict each other, the cause of ctx. Shutdown and
+// Quit, from another goroutine, end a start that waits.
 func (a *App) Start(ctx context.Context) error {
 	_, err := a.start(ctx)
 	if err != nil || ctx.Err() == nil {
@@ -123,8 +123,8 @@ func (a *App) Start(ctx context.Context) error {
 	return errors.Join(fmt.Errorf("nano: start: %w", context.Cause(ctx)), a.Shutdown(end))
 }
 
-// start starts the node, until ctx ends or Quit or Shutdown is called: it may be waiting for its master. asked says that
-// one of these came first.
+// start starts the node, which may wait for its master. It gives up when ctx ends or Quit or
+// Shutdown is called; asked reports that one of these came first.
 func (a *App) start(ctx context.Context) (asked bool, err error) {
 	starting, started := context.WithCancel(ctx)
 	defer started()
@@ -139,21 +139,22 @@ func (a *App) start(ctx context.Context) (asked bool, err error) {
 	return starting.Err() != nil, err
 }
 
-// Shutdown ends the application within ctx: no new clients, the components' hooks, what is queued for the clients,
-// a kick for each, OnClosed, the end of the scheduler. Calling it again is harmless and waits for the first call.
-// Called by a handler it would wait for itself until ctx ends: use Quit there.
+// Shutdown ends the application: it accepts no new clients, runs the components' hooks, flushes
+// what is queued for each client, kicks it, runs OnClosed, and ends the scheduler. What is not done
+// when ctx ends is cut, and the error says so. A second call waits for the first one. In a handler
+// it would wait for itself until ctx ends: use Quit there.
 func (a *App) Shutdown(ctx context.Context) error {
 	a.quit()
 	return a.node.Stop(ctx)
 }
 
-// Quit has Run end, and does not wait for it.
+// Quit ends Run and does not wait for it.
 func (a *App) Quit() { a.quit() }
 
 func (a *App) quit() { a.quitOnce.Do(func() { close(a.quitting) }) }
 
-// Addr returns the first address at which clients connect, as it was opened (port 0 is a real one here); nil if
-// there is none, or before Start.
+// Addr returns the first address at which clients connect, with the port that was opened. It
+// returns nil if there is none, and before Start.
 func (a *App) Addr() net.Addr {
 	if all := a.node.Addrs(); len(all) > 0 {
 		return all[0]
@@ -161,25 +162,26 @@ func (a *App) Addr() net.Addr {
 	return nil
 }
 
-// ServiceAddr returns the address at which other nodes reach this one, as it was opened; nil on a single node, or
-// before Start.
+// ServiceAddr returns the address at which other nodes reach this one, with the port that was
+// opened. It returns nil on a single node, and before Start.
 func (a *App) ServiceAddr() net.Addr { return a.node.ServiceAddress() }
 
 // Addrs returns all addresses at which clients connect: the client address, then the endpoints.
 func (a *App) Addrs() []net.Addr { return slices.Clone(a.node.Addrs()) }
 
-// Scheduler returns the scheduler that runs the handlers: tasks and timers made there need no locks either. With
-// timers made on it before Start, they run from Start on.
+// Scheduler returns the scheduler that runs the handlers. Its tasks and timers need no locks
+// either. Timers that are made before Start run from Start on.
 func (a *App) Scheduler() *scheduler.Scheduler { return a.scheduler }
 
-// NewScheduler returns another scheduler for components (component.WithScheduler) or rooms. Made once the application
-// is starting (in a component's Init, in a handler), output of what it runs is merged as on the node's own scheduler,
-// and slow calls and panics are logged alike. Start and Close are the caller's.
+// NewScheduler returns another scheduler, for components (component.WithScheduler) or rooms. Make
+// it once the application is starting, in a component's Init or in a handler: then its output is
+// merged, and its slow calls and panics are logged, as on the node's own scheduler. The caller
+// starts and closes it.
 func (a *App) NewScheduler(name string, opts ...scheduler.Option) *scheduler.Scheduler {
 	return a.node.NewScheduler(name, opts...)
 }
 
-// Lifetime returns where hooks for opened, bound and closed sessions are registered.
+// Lifetime returns the hooks of sessions: OnOpened, OnBound and OnClosed register functions there.
 func (a *App) Lifetime() *session.Lifetimes { return a.lifetime }
 
 // Session returns the live session with that id on this node, or nil.
@@ -191,7 +193,7 @@ func (a *App) SessionsOf(uid int64) []*session.Session { return slices.Clone(a.n
 // UIDs returns the users who have a session on this node, in no order.
 func (a *App) UIDs() []int64 { return a.node.UIDs() }
 
-// Stats returns the figures of this moment.
+// Stats returns the figures of this moment. It waits for no handler.
 func (a *App) Stats() Stats { return a.node.Stats() }
 
 func (a *App) log() *slog.Logger { return a.node.Log() }

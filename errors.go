@@ -12,29 +12,32 @@ import (
 
 // Errors of a Group's methods.
 var (
-	// ErrCloseClosedGroup is returned by Close for a group that is closed.
-	ErrCloseClosedGroup = fault.New(fault.NotFound, "close of a closed group")
-	// ErrClosedGroup is returned for what a closed group cannot do.
-	ErrClosedGroup = fault.New(fault.NotFound, "the group is closed")
-	// ErrMemberNotFound is returned when no member is the one asked for.
-	ErrMemberNotFound = fault.New(fault.NotFound, "no such member in the group")
-	// ErrSessionDuplication is returned by Add for a session that is a member.
-	ErrSessionDuplication = fault.New(fault.Exists, "the session is a member of the group already")
+	// ErrCloseClosedGroup is the error of Close for a group that is closed already.
+	ErrCloseClosedGroup = fault.New(fault.NotFound, "nano: the group is closed already")
+	// ErrClosedGroup is the error of all other methods of a closed group.
+	ErrClosedGroup = fault.New(fault.NotFound, "nano: the group is closed")
+	// ErrMemberNotFound is the error of Member and FindMember if no member matches.
+	ErrMemberNotFound = fault.New(fault.NotFound, "nano: the group has no such member")
+	// ErrSessionDuplication is the error of Add for a session that is a member already.
+	ErrSessionDuplication = fault.New(fault.Exists, "nano: the session is a member of the group already")
 )
 
-// Error is an error with a code that reaches the client, if it accepts errors, when a handler returns it.
+// Error is an error with a code and a text for the client. When a handler returns one, a client
+// that accepts errors gets both.
 type Error = component.Error
 
-// Errorf makes an Error. It formats as fmt.Errorf does, %w included.
+// Errorf returns an Error with a code, such as component.CodeInvalid, and a text. It formats the
+// text as fmt.Errorf does, %w included.
 func Errorf(code, format string, a ...any) *Error { return component.Errorf(code, format, a...) }
 
-// Refuse makes the error with which a handshake validator refuses a client: the code and reason are in the answer,
-// after which the connection closes. The protocol uses 500 for a handshake that failed and 501 for a client that is
-// too old.
+// Refuse returns the error with which a handshake validator refuses a client. The answer carries
+// the code and the reason, and the connection closes after it. The protocol uses 500 for a
+// handshake that failed and 501 for a client that is too old.
 func Refuse(code int, reason string) error { return &session.Refusal{Code: code, Reason: reason} }
 
-// MessageID returns the id of the request that a handler's context belongs to, 0 for a notify: what a handler that
-// answers later passes to Session.ResponseMID, or to Session.FailMID with an error. The context must be the handler's, or made from it.
+// MessageID returns the id of the request that a handler's context belongs to, or 0 for a notify. A
+// handler that answers later passes it to Session.ResponseMID, or to Session.FailMID with an error.
+// The context must be the handler's, or made from it.
 func MessageID(ctx context.Context) uint64 {
 	_, _, mid, _ := dispatch.CallOf(ctx)
 	return mid
@@ -46,11 +49,12 @@ func Route(ctx context.Context) string {
 	return route
 }
 
-// GateOf returns the service address of the gate that a session's client is connected to. It is "" for a client of this node,
-// and for a session without a client, such as that of a call between nodes (Call, Notify).
+// GateOf returns the service address of the gate that a session's client is connected to. It
+// returns "" for a client of this node, and for a session without a client, such as that of a call
+// between nodes.
 func GateOf(s *session.Session) string { return cluster.GateOf(s) }
 
-// SessionOf returns the session whose message a handler's context belongs to, or nil.
+// SessionOf returns the session of the message that a handler's context belongs to, or nil.
 func SessionOf(ctx context.Context) *session.Session {
 	s, _, _, _ := dispatch.CallOf(ctx)
 	return s

@@ -13,12 +13,12 @@ import (
 // SessionFilter chooses the members that a Multicast reaches. It may call the group's methods.
 type SessionFilter func(*session.Session) bool
 
-// Group is a set of sessions that are told things together: a room, a team, a table. A session leaves it by itself
-// when it closes, after the OnClosed hooks. All methods may be called from any goroutine, and a broadcast holds up
-// nobody who joins or leaves.
+// Group is a set of sessions that receive the same messages: a room, a team, a table. A session
+// leaves it by itself when it closes, after the OnClosed hooks. All methods are safe for concurrent
+// use, and a broadcast does not block a join or a leave.
 //
-// A Group is a handle: copies are the same group, so a struct may embed it by value from *NewGroup(...). The zero
-// Group has no members and takes none: its methods return ErrClosedGroup.
+// A Group is a handle: copies are the same group, so a struct may embed it by value from
+// *NewGroup(...). The zero Group is a closed one: its methods return ErrClosedGroup.
 type Group struct{ m *members }
 
 // members is the group itself.
@@ -28,23 +28,25 @@ type members struct {
 	mu     sync.RWMutex
 	closed bool
 	list   []*session.Session           // in no order
-	places map[*session.Session]place   // not by id: two nodes of a process may use the same ones
+	places map[*session.Session]place   // not by id: two nodes of a process may use the same ids
 	uids   map[int64][]*session.Session // a user's sessions in the group, in the order in which they came
 	shared bool                         // list is being read by a broadcast: copy before a change
 }
 
-// place is where a member stands.
+// place is the position of a member.
 type place struct {
 	index int
-	uid   int64 // under which uids has it
+	uid   int64 // the key under which uids has it
 }
 
-// NewGroup makes an empty group. The name is for the application's logs; names need not differ.
+// NewGroup returns an empty group. The name is for the application's logs; two groups may have the
+// same one.
 func NewGroup(n string) *Group {
 	return &Group{&members{name: n, places: make(map[*session.Session]place), uids: make(map[int64][]*session.Session)}}
 }
 
-// Add makes a session a member. ErrClosedGroup, ErrSessionDuplication, or session.ErrClosed.
+// Add makes a session a member. It returns ErrSessionDuplication if the session is a member
+// already, session.ErrClosed if it has ended, and ErrClosedGroup if the group is closed.
 func (c *Group) Add(session *session.Session) error {
 	if c.m == nil {
 		return ErrClosedGroup
@@ -61,7 +63,8 @@ func (m *members) add(s *session.Session) error {
 	if _, member := m.places[s]; member {
 		return ErrSessionDuplication
 	}
-	// Observed under the lock: a Bind, the end or a Leave at this moment comes wholly before or wholly after.
+	// Under the lock: a Bind, the session's end or a Leave at this moment comes wholly before or
+	// after.
 	if !s.Observe(m) {
 		return session.ErrClosed
 	}
@@ -108,21 +111,21 @@ func (m *members) unindexLocked(s *session.Session, uid int64) {
 	}
 }
 
-// SessionBound keeps the index by uid.
+// SessionBound updates the index of users.
 func (m *members) SessionBound(s *session.Session) {
 	m.mu.Lock()
 	m.indexLocked(s)
 	m.mu.Unlock()
 }
 
-// SessionClosed takes a session out that has ended.
+// SessionClosed removes a session that has ended.
 func (m *members) SessionClosed(s *session.Session) {
 	m.mu.Lock()
 	m.dropLocked(s)
 	m.mu.Unlock()
 }
 
-// dropLocked removes a member; the last takes its place.
+// dropLocked removes a member; the last one in the list takes its place.
 func (m *members) dropLocked(s *session.Session) {
 	p, member := m.places[s]
 	if !member {
@@ -142,7 +145,8 @@ func (m *members) dropLocked(s *session.Session) {
 	m.list = m.list[:last]
 }
 
-// Leave takes a session out; it is no error if it is no member. ErrClosedGroup.
+// Leave removes a session, and does nothing if it is not a member. It returns ErrClosedGroup if the
+// group is closed.
 func (c *Group) Leave(s *session.Session) error {
 	if c.m == nil {
 		return ErrClosedGroup
@@ -158,7 +162,7 @@ func (c *Group) Leave(s *session.Session) error {
 	return nil
 }
 
-// LeaveAll takes everybody out. ErrClosedGroup.
+// LeaveAll removes all members. It returns ErrClosedGroup if the group is closed.
 func (c *Group) LeaveAll() error {
 	if c.m == nil {
 		return ErrClosedGroup
@@ -182,7 +186,8 @@ func (m *members) emptyLocked() {
 	clear(m.uids)
 }
 
-// Close empties the group for good. ErrCloseClosedGroup.
+// Close removes all members, and the group takes no more. It returns ErrCloseClosedGroup if the
+// group is closed already.
 func (c *Group) Close() error {
 	if c.m == nil {
 		return ErrCloseClosedGroup
@@ -216,13 +221,13 @@ func (c *Group) Name() string {
 	return c.m.name
 }
 
-// Contains tells whether a session of user uid is a member.
+// Contains reports whether a session of user uid is a member.
 func (c *Group) Contains(uid int64) bool {
 	_, err := c.Member(uid)
 	return err == nil
 }
 
-// ContainsSession tells whether the session is a member.
+// ContainsSession reports whether the session is a member.
 func (c *Group) ContainsSession(s *session.Session) bool {
 	if c.m == nil {
 		return false
@@ -233,14 +238,15 @@ func (c *Group) ContainsSession(s *session.Session) bool {
 	return member
 }
 
-// Member returns the member that is user uid; of several, the one that joined first. ErrMemberNotFound.
+// Member returns the session of user uid in the group: the one that joined first, if there are
+// more. It returns ErrMemberNotFound if there is none.
 func (c *Group) Member(uid int64) (*session.Session, error) {
 	if c.m == nil {
 		return nil, ErrMemberNotFound
 	}
 	c.m.mu.RLock()
 	defer c.m.mu.RUnlock()
-	if uid == 0 { // sessions that are nobody's yet
+	if uid == 0 { // sessions that are not bound
 		for _, s := range c.m.list {
 			if s.UID() == 0 {
 				return s, nil
@@ -255,7 +261,7 @@ func (c *Group) Member(uid int64) (*session.Session, error) {
 	return all[0], nil
 }
 
-// Members returns the uid of each member, in no order; 0 for a session that is not bound.
+// Members returns the uid of each member, in no order. The uid of a session that is not bound is 0.
 func (c *Group) Members() []int64 {
 	list := c.snapshot()
 	uids := make([]int64, 0, len(list))
@@ -268,7 +274,8 @@ func (c *Group) Members() []int64 {
 // Sessions returns the members, in no order.
 func (c *Group) Sessions() []*session.Session { return slices.Clone(c.snapshot()) }
 
-// FindMember returns a member for which filter is true. ErrMemberNotFound.
+// FindMember returns a member for which filter is true, or ErrMemberNotFound. filter may call the
+// group's methods.
 func (c *Group) FindMember(filter func(ses *session.Session) bool) (*session.Session, error) {
 	for _, s := range c.snapshot() {
 		if filter(s) {
@@ -278,8 +285,8 @@ func (c *Group) FindMember(filter func(ses *session.Session) bool) (*session.Ses
 	return nil, ErrMemberNotFound
 }
 
-// snapshot returns the members of this moment. The slice must not be changed: the next change of the group makes a
-// new one, once, however many snapshots there are.
+// snapshot returns the members of this moment. Callers must not change the slice. The next change
+// of the group copies the list once, however many snapshots there are.
 func (c *Group) snapshot() []*session.Session {
 	if c.m == nil {
 		return nil
@@ -300,9 +307,9 @@ func (c *Group) isClosed() bool {
 	return c.m.closed
 }
 
-// Broadcast pushes v to all members. It is encoded once, and is the caller's again when Broadcast returns. It delivers to
-// every member that can be reached, and joins the errors of the others: a member whose session has just ended is none.
-// ErrClosedGroup.
+// Broadcast pushes v to all members. It encodes v once, and the caller may change v afterwards. It
+// delivers to every reachable member and joins the errors of the others. A member whose session has
+// just ended is no error. Broadcast returns ErrClosedGroup if the group is closed.
 func (c *Group) Broadcast(route string, v any) error {
 	if c.isClosed() {
 		return ErrClosedGroup
@@ -310,7 +317,8 @@ func (c *Group) Broadcast(route string, v any) error {
 	return multicast(route, v, c.snapshot())
 }
 
-// Multicast pushes v to the members that filter lets through, as Broadcast does to all. ErrClosedGroup.
+// Multicast pushes v to the members for which filter is true, as Broadcast does to all. It returns
+// ErrClosedGroup if the group is closed.
 func (c *Group) Multicast(route string, v any, filter SessionFilter) error {
 	if c.isClosed() {
 		return ErrClosedGroup
@@ -324,7 +332,7 @@ func (c *Group) Multicast(route string, v any, filter SessionFilter) error {
 	return multicast(route, v, to)
 }
 
-// multicast gives each outlet its sessions at once: nearly always there is one.
+// multicast hands each outlet all of its sessions at once. There is nearly always one outlet.
 func multicast(route string, v any, to []*session.Session) error {
 	if len(to) == 0 {
 		return nil
@@ -342,7 +350,8 @@ func multicast(route string, v any, to []*session.Session) error {
 	for _, s := range to {
 		if o := outletOf(s); o != nil {
 			groups[o] = append(groups[o], s)
-		} else if err := s.Push(route, v); err != nil && !errors.Is(err, cluster.ErrBrokenPipe) { // a mock, or its gate is gone
+		} else if err := s.Push(route, v); err != nil && !errors.Is(err, cluster.ErrBrokenPipe) {
+			// It is a mock, or its gate is gone.
 			errs = append(errs, fmt.Errorf("session %d: %w", s.ID(), err))
 		}
 	}
@@ -352,7 +361,7 @@ func multicast(route string, v any, to []*session.Session) error {
 	return errors.Join(errs...)
 }
 
-// outletOf returns where pushes to a session can be merged with others, nil if nowhere.
+// outletOf returns the outlet that merges pushes to a session with others, or nil.
 func outletOf(s *session.Session) session.Outlet {
 	if e, ok := s.NetworkEntity().(session.Multicaster); ok {
 		return e.Outlet()
