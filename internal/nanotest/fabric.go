@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/test/bufconn"
@@ -82,24 +83,33 @@ func (f *Fabric) Dialer(from string) func(context.Context, string) (net.Conn, er
 	}
 }
 
-// pass waits while one of the ends is frozen, or nothing arrives that one sends to the other.
-func (w *wire) pass(from, to string) {
+// pass waits while one of the ends is frozen, or nothing arrives that one sends to the other. It is an error when the calling
+// end is closed, whether or not the other end knows.
+func (w *wire) pass(from, to string) error {
 	f := w.fabric
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for (w.stalled || f.frozen[w.from] || f.frozen[w.to] || f.lossy[[2]string{from, to}]) && !w.closed {
 		f.moved.Wait()
 	}
+	if w.closed {
+		return net.ErrClosed
+	}
+	return nil
 }
 
 func (w *wire) Read(b []byte) (int, error) {
 	n, err := w.Conn.Read(b)
-	w.pass(w.to, w.from)
+	if gone := w.pass(w.to, w.from); gone != nil {
+		return 0, gone
+	}
 	return n, err
 }
 
 func (w *wire) Write(b []byte) (int, error) {
-	w.pass(w.from, w.to)
+	if err := w.pass(w.from, w.to); err != nil {
+		return 0, err
+	}
 	return w.Conn.Write(b)
 }
 
@@ -113,7 +123,7 @@ func (w *wire) Close() error {
 	f.moved.Broadcast()
 	if f.lossy[[2]string{w.from, w.to}] {
 		f.limbo = append(f.limbo, w)
-		return nil
+		return w.Conn.SetReadDeadline(time.Unix(1, 0)) // who reads at this end knows
 	}
 	return w.Conn.Close()
 }

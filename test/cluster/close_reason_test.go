@@ -159,6 +159,35 @@ func TestCloseReasonOfADeadGate(t *testing.T) {
 	})
 }
 
+// A backend that hears nothing of a gate for long takes its players for gone while the cut lasts, and not when it is over:
+// rooms would wait for them.
+func TestCloseReasonOfASilentGate(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(nil))
+		b := f.Start(t, "back:1", apptest.Handlers(apptest.Funcs{"Back.Echo": apptest.Echo}))
+		apptest.Meet(t, m, g, b)
+		why := reasonsOf(b)
+		c := g.TCP.Client(t)
+		c.Beats = true
+		c.Ready()
+		c.Call("Back.Echo", nil)
+		go func() {
+			for _, err := c.Next(); err == nil; _, err = c.Next() {
+			}
+		}()
+		f.Silence("gate:1", "back:1")
+		f.Silence("back:1", "gate:1")
+		time.Sleep(12 * time.Second)
+		synctest.Wait()
+		why.want(t, session.CloseNetwork, "gate")
+		f.Heal()
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		why.want(t, session.CloseNetwork, "gate")
+	})
+}
+
 // A client that is turned away sees the refusal and nothing else: what was pushed meanwhile was for a player.
 func TestRefusedHandshakeGetsNoPushes(t *testing.T) {
 	for _, kind := range []string{"tcp", "ws"} {
