@@ -3,13 +3,20 @@ package nano_test
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +27,7 @@ import (
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/cluster/clusterpb"
+	"github.com/lonng/nano/cluster/keeper"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/nanotest"
 	"github.com/lonng/nano/pipeline"
@@ -28,6 +36,8 @@ import (
 	"github.com/lonng/nano/service"
 	"github.com/lonng/nano/session"
 )
+
+type noKeeper struct{ keeper.Keeper }
 
 // logger is v0.5's.
 type logger struct{ io.Writer }
@@ -115,6 +125,16 @@ func TestOptionsSetTheirFields(t *testing.T) {
 		"LinkQueue":        {nano.WithLinkQueue(7), map[string]any{"LinkQueue": 7}},
 		"MaxLoss":          {nano.WithMaxLoss(0.25), map[string]any{"MaxLoss": 0.25}},
 
+		"Keeper":       {nano.WithKeeper(noKeeper{}), map[string]any{"Keeper": noKeeper{}}},
+		"SessionCalls": {nano.WithSessionCalls(7), map[string]any{"SessionCalls": 7}},
+		"WaitingCalls": {nano.WithWaitingCalls(7), map[string]any{"WaitingCalls": 7}},
+		"Unanswered":   {nano.WithUnanswered(7), map[string]any{"Unanswered": time.Duration(7)}},
+		"SendQueues":   {nano.WithSendQueues(7), map[string]any{"SendQueues": 7}},
+		"Messages":     {nano.WithMessageRate(7, 8, nano.LimitKick), map[string]any{"Limits": cluster.Limits{Messages: 7, MessageBurst: 8, MessagePolicy: nano.LimitKick}}},
+		"Addresses":    {nano.WithConnectionsPerAddress(7), map[string]any{"Limits": cluster.Limits{PerAddress: 7}}},
+		"Accepts":      {nano.WithAcceptRate(7, 8, nano.LimitDrop), map[string]any{"Limits": cluster.Limits{Accepts: 7, AcceptBurst: 8, AcceptPolicy: nano.LimitDrop}}},
+		"Handshakes":   {nano.WithConcurrentHandshakes(7, nano.LimitDrop), map[string]any{"Limits": cluster.Limits{Handshakes: 7, HandshakePolicy: nano.LimitDrop}}},
+
 		"Pipeline":         {nano.WithPipeline(pipe), map[string]any{"Pipeline": pipe}},
 		"Serializer":       {nano.WithSerializer(format), map[string]any{"Serializer": format}},
 		"Dictionary":       {nano.WithDictionary(map[string]uint16{"a": 1}), map[string]any{"Dictionary": map[string]uint16{"a": 1}}},
@@ -140,31 +160,147 @@ func TestOptionsSetTheirFields(t *testing.T) {
 	}
 }
 
-// What an option finds wrong is told by Start, all of it, and with the option's name.
-func TestOptionsComplain(t *testing.T) {
-	opts := []nano.Option{
-		nano.WithHeartbeatInterval(0),
-		nano.WithHeartbeatInterval(-time.Second),
-		nano.WithTimerPrecision(time.Microsecond),
-		nano.WithTSLConfig("cert.pem", ""),
-		nano.WithTSLConfig("", ""),
-		nano.WithAllowedOrigins("https://example.com", "example.com"),
-		nano.WithAllowedOrigins("https://example.com/path"),
-		nano.WithNodeId(1 << 16),
-		nil,
+// wrong are options with values that mean nothing, or that contradict each other, and what Start says of
+// each: the option, what it was given, and what to do.
+var wrong = []struct {
+	want string
+	opts []nano.Option
+}{
+	{"WithHeartbeatInterval: 0s is not positive", []nano.Option{nano.WithHeartbeatInterval(0)}},
+	{"WithHeartbeatInterval: Heartbeat is -1s, which is negative: set", []nano.Option{nano.WithHeartbeatInterval(-time.Second)}},
+	{"WithMissedHeartbeats: MissedHeartbeats is -1", []nano.Option{nano.WithMissedHeartbeats(-1)}},
+	{"WithTimerPrecision: 1µs is less than a millisecond: set", []nano.Option{nano.WithTimerPrecision(time.Microsecond)}},
+	{"WithTimerPrecision: 0s is less than a millisecond", []nano.Option{nano.WithTimerPrecision(0)}},
+	{"WithTimerPrecision: TimerPrecision is -1s", []nano.Option{nano.WithTimerPrecision(-time.Second)}},
+	{`WithTSLConfig: TLS needs both files: certificate "cert.pem", key ""`, []nano.Option{nano.WithTSLConfig("cert.pem", "")}},
+	{`WithTSLConfig: TLS needs both files: certificate "", key ""`, []nano.Option{nano.WithTSLConfig("", "")}},
+	{"has a TLS configuration without a certificate: set", []nano.Option{nano.WithTLSConfig(new(tls.Config))}},
+	{`WithAllowedOrigins: "example.com" is no origin: write`, []nano.Option{nano.WithAllowedOrigins("https://example.com", "example.com")}},
+	{`"https://example.com/path" is no origin`, []nano.Option{nano.WithAllowedOrigins("https://example.com/path")}},
+	{`WithSubprotocols: the subprotocol "a b" is no token`, []nano.Option{nano.WithSubprotocols("a b")}},
+	{`WithTrustedProxies: trusted proxy "example.com" is neither`, []nano.Option{nano.WithTrustedProxies("example.com")}},
+	{"WithProxyProtocol: the PROXY protocol is on, but no proxy is trusted: name", []nano.Option{nano.WithProxyProtocol()}},
+	{"WithEndpoint: endpoint 0 () has both", []nano.Option{nano.WithEndpoint(nano.Endpoint{})}},
+	{"WithHandshakeValidator: it and WithHandshake are both set: keep one", []nano.Option{
+		nano.WithHandshake(func(*session.Session, *nano.Handshake) error { return nil }),
+		nano.WithHandshakeValidator(func(*session.Session, []byte) error { return nil }),
+	}},
+	{"WithHandshakeTimeout: HandshakeTimeout is -1ns", []nano.Option{nano.WithHandshakeTimeout(-1)}},
+	{"WithWriteTimeout: WriteTimeout is -1ns", []nano.Option{nano.WithWriteTimeout(-1)}},
+	{"WithWriteDelay: WriteDelay is -1ns", []nano.Option{nano.WithWriteDelay(-1)}},
+	{"WithFlushTimeout: FlushTimeout is -1ns", []nano.Option{nano.WithFlushTimeout(-1)}},
+	{"WithShutdownTimeout: ShutdownTimeout is -1ns", []nano.Option{nano.WithShutdownTimeout(-1)}},
+	{"WithMaxPacket: MaxPacket is 16777216: the length field", []nano.Option{nano.WithMaxPacket(1 << 24)}},
+	{"WithMaxPacket: MaxPacket is -1", []nano.Option{nano.WithMaxPacket(-1)}},
+	{"WithMaxHeader: MaxHeader is -1", []nano.Option{nano.WithMaxHeader(-1)}},
+	{"WithMaxConnections: MaxConnections is -1", []nano.Option{nano.WithMaxConnections(-1)}},
+	{"WithSendQueue: SendQueue is -1", []nano.Option{nano.WithSendQueue(-1)}},
+	{"WithSendQueues: SendQueues is -1", []nano.Option{nano.WithSendQueues(-1)}},
+	{"WithSlowConsumer: 7 is no policy: use", []nano.Option{nano.WithSlowConsumer(7)}},
+	{"WithBindPolicy: 7 is no policy: use", []nano.Option{nano.WithBindPolicy(7)}},
+	{"WithGzip: GzipMin is -1", []nano.Option{nano.WithGzip(-1)}},
+	{"WithMessageRate: Messages is -1", []nano.Option{nano.WithMessageRate(-1, 1, nano.LimitWait)}},
+	{"WithMessageRate: MessageBurst is -1", []nano.Option{nano.WithMessageRate(1, -1, nano.LimitWait)}},
+	{"WithMessageRate: 7 is no policy", []nano.Option{nano.WithMessageRate(1, 1, 7)}},
+	{"WithConnectionsPerAddress: PerAddress is -1", []nano.Option{nano.WithConnectionsPerAddress(-1)}},
+	{"WithAcceptRate: Accepts is NaN", []nano.Option{nano.WithAcceptRate(math.NaN(), 1, nano.LimitWait)}},
+	{"WithAcceptRate: LimitKick is for messages", []nano.Option{nano.WithAcceptRate(1, 1, nano.LimitKick)}},
+	{"WithConcurrentHandshakes: Handshakes is -1", []nano.Option{nano.WithConcurrentHandshakes(-1, nano.LimitWait)}},
+	{"WithDictionary: ", []nano.Option{nano.WithDictionary(map[string]uint16{"a": 1, "b": 1})}},
+	{"WithSessionCalls: SessionCalls is -1", []nano.Option{nano.WithSessionCalls(-1)}},
+	{"WithWaitingCalls: WaitingCalls is -1", []nano.Option{nano.WithWaitingCalls(-1)}},
+	{"WithNodeId: the node id is 65536, and the largest is 65535", []nano.Option{nano.WithNodeId(1 << 16)}},
+	{"WithAdvertiseAddr: RetryInterval is -1ns", []nano.Option{nano.WithAdvertiseAddr("127.0.0.1:1", -1)}},
+	{"WithServiceListener: it is set, but the node is in no cluster: add", []nano.Option{nano.WithServiceListener(nanotest.NewListener())}},
+	{"WithClusterTLS: it is set, but the node is in no cluster: add", []nano.Option{nano.WithClusterTLS(new(tls.Config))}},
+	{"WithClusterToken: it is set, but the node is in no cluster: add", []nano.Option{nano.WithClusterToken("secret")}},
+	{"WithRouting: it and WithCustomerRemoteServiceRoute are both set: keep one", []nano.Option{
+		nano.WithRouting(nano.RouteRandom()),
+		nano.WithCustomerRemoteServiceRoute(func(string, *session.Session, []*clusterpb.MemberInfo) *clusterpb.MemberInfo { return nil }),
+	}},
+	{"WithLinkQueue: LinkQueue is -1", []nano.Option{nano.WithLinkQueue(-1)}},
+	{"WithMaxLoss: MaxLoss is 2: it is a share, from 0 to 1", []nano.Option{nano.WithMaxLoss(2)}},
+}
+
+// Somebody who mistypes an option is told at the start which one it is, and of all mistakes at once.
+func TestWrongOptionsFailAtTheStart(t *testing.T) {
+	start := func(opts ...nano.Option) error {
+		return nano.New("127.0.0.1:0", append(opts, quiet(), nil)...).Start(t.Context())
 	}
-	err := nano.New("127.0.0.1:0", append(opts, nano.WithSlog(slog.New(slog.DiscardHandler)))...).Start(t.Context())
-	for _, want := range []string{
-		"WithHeartbeatInterval: 0s", "WithHeartbeatInterval: -1s", "WithTimerPrecision: 1µs", `certificate "cert.pem", key ""`,
-		`certificate "", key ""`, `"example.com" is no origin`, `"https://example.com/path" is no origin`, "65536",
-	} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("Start says %v, want %q in it", err, want)
+	for _, c := range wrong {
+		err := start(c.opts...)
+		if err == nil || !strings.HasPrefix(err.Error(), "cluster: node 127.0.0.1:0: ") || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("Start returned %v, want %q in it", err, c.want)
+		}
+		if n := strings.Count(fmt.Sprint(err), "\n"); n != 0 && len(c.opts) == 1 && !strings.Contains(c.want, "is no origin") {
+			t.Errorf("%d lines for one mistake: %v", n+1, err)
 		}
 	}
-	if !errors.Is(err, service.ErrNodeID) {
-		t.Errorf("%v is not ErrNodeID", err)
+	err := start(nano.WithNodeId(1<<16), nano.WithMaxPacket(-1), nano.WithHeartbeatInterval(0), nano.WithTimerPrecision(0))
+	if got := strings.Count(fmt.Sprint(err), "\n") + 1; got != 4 || !errors.Is(err, service.ErrNodeID) {
+		t.Errorf("%d lines for four mistakes: %v", got, err)
 	}
+}
+
+// Every option has one text, with its default, and is tested: go doc must not be silent about one, or say
+// of a field what its option does not say.
+func TestOptionsAreDocumentedOnce(t *testing.T) {
+	texts := map[string]string{} // of the options, by name
+	for _, file := range []string{"options_clients.go", "options_app.go", "options_cluster.go"} {
+		for _, d := range parse(t, file).Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if ok && f.Type.Results != nil && types.ExprString(f.Type.Results.List[0].Type) == "Option" {
+				texts[f.Name.Name] = f.Doc.Text()
+			}
+		}
+	}
+	tested, err := os.ReadFile("options_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, _, _ := strings.Cut(string(tested), "var wrong = ")
+	for name, text := range texts {
+		if !strings.Contains(text, "Default:") {
+			t.Errorf("the comment of %s does not say its default", name)
+		}
+		if !strings.Contains(rows, "{nano."+name+"(") {
+			t.Errorf("%s has no row in TestOptionsSetTheirFields", name)
+		}
+	}
+	named := map[string]bool{}
+	ast.Inspect(parse(t, "cluster/options.go"), func(n ast.Node) bool {
+		spec, ok := n.(*ast.TypeSpec)
+		if !ok || spec.Name.Name != "Options" {
+			return true
+		}
+		for _, f := range spec.Type.(*ast.StructType).Fields.List {
+			found := regexp.MustCompile(`\bWith\w+`).FindAllString(f.Comment.Text(), -1)
+			for _, option := range found {
+				named[option] = true
+				if _, ok := texts[option]; !ok {
+					t.Errorf("the field %s refers to %s, which is no option", f.Names[0], option)
+				}
+			}
+			if len(found) == 0 && f.Doc.Text() == "" {
+				t.Errorf("the field %s has neither an option nor a text", f.Names[0])
+			}
+		}
+		return false
+	})
+	for name := range texts {
+		if !named[name] && name != "WithSameOrigin" && name != "WithProcessDefaults" { // of several fields, or another's
+			t.Errorf("no field of cluster.Options refers to %s", name)
+		}
+	}
+}
+
+func parse(t *testing.T, file string) *ast.File {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
 
 // One option's value is not another application's, and an option may be used for two.
