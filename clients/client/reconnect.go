@@ -45,7 +45,7 @@ func (r Reconnect) checked() (Reconnect, error) {
 		r.Max = max(30*time.Second, r.Min)
 	}
 	if r.Max < r.Min {
-		return r, fmt.Errorf("Max, %v, is less than Min, %v", r.Max, r.Min)
+		return r, fmt.Errorf("the longest wait, Max %v, is less than the shortest, Min %v", r.Max, r.Min)
 	}
 	if r.AfterKick == nil {
 		r.AfterKick = ownReason
