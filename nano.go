@@ -62,7 +62,7 @@ func Listen(addr string, opts ...Option) {
 	l.mu.Lock()
 	if l.app != nil {
 		l.mu.Unlock()
-		app.log().Error("nano.Listen was called while it runs: use nano.New for a second application in one process", "address", addr)
+		app.log().Error("nano.Listen is running already: use nano.New for a second application in one process", "address", addr)
 		return
 	}
 	l.app, l.ran = app, true

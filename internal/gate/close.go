@@ -10,11 +10,13 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// linger is how long a connection whose output is complete waits for the client to close its side: a socket
-// closed with input unread is reset, and a reset may overtake what the client has not read.
+// linger is how long a connection whose output is complete waits for the client to close its side:
+// a socket closed with input unread is reset, and a reset may overtake what the client has not
+// read.
 const linger = time.Second
 
-// Close ends the session: what is queued is flushed, within the flush timeout, then the connection closes.
+// Close ends the session: what is queued is flushed, within the flush timeout, then the connection
+// closes.
 func (c *Conn) Close() error { return c.shut(nil, session.CloseReason{Kind: session.CloseByServer}) }
 
 // Kick ends the session as Close does, and tells the client why before.
@@ -54,7 +56,8 @@ func (c *Conn) shut(last []byte, why session.CloseReason) error {
 	return nil
 }
 
-// shutLocked queues the last packet, nil for none, and closes the queue. gone must follow, without the lock.
+// shutLocked queues the last packet, nil for none, and closes the queue. gone must follow, without
+// the lock.
 func (c *Conn) shutLocked(last []byte) {
 	c.closing, c.closedAt = true, time.Now()
 	if c.held { // nothing may go before the handshake's answer, and there will be none
@@ -107,8 +110,8 @@ func (c *Conn) closeWith(code int) {
 	c.mu.Unlock()
 }
 
-// pong answers a WebSocket ping. Before the handshake's answer it goes ahead of what is queued; of several pings that are
-// not answered yet the last one is.
+// pong answers a WebSocket ping. Before the handshake's answer it goes ahead of what is queued; of
+// several pings that are not answered yet the last one is.
 func (c *Conn) pong(payload []byte) {
 	f := wsframe.AppendFrame(nil, wsframe.OpPong, payload)
 	c.mu.Lock()
@@ -174,7 +177,8 @@ func (c *Conn) endOutput() {
 	}
 }
 
-// readEnded is called when the reader has stopped; flush says that what is queued may still find a reader.
+// readEnded is called when the reader has stopped; flush says that what is queued may still find a
+// reader.
 func (c *Conn) readEnded(flush bool) {
 	c.mu.Lock()
 	c.readDone = true
@@ -221,8 +225,8 @@ func (c *Conn) cut() {
 	c.removeIfDone()
 }
 
-// removeIfDone forgets the connection when its reader has stopped, nobody writes, its socket is closed and
-// everybody was told.
+// removeIfDone forgets the connection when its reader has stopped, nobody writes, its socket is
+// closed and everybody was told.
 func (c *Conn) removeIfDone() {
 	c.mu.Lock()
 	done := c.readDone && c.wasCut && c.told && !c.writing && !c.removed

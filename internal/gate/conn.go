@@ -29,7 +29,8 @@ const (
 // maxOut is the largest body that a packet's length field can say, for what goes out.
 const maxOut = 1<<24 - 1
 
-// Conn is one client's connection: a session's network side. Its methods may be called concurrently.
+// Conn is one client's connection: a session's network side. Its methods may be called
+// concurrently.
 //
 // What a broadcast touches stands first: it visits thousands of connections that are in no cache.
 type Conn struct {
@@ -86,7 +87,8 @@ type Conn struct {
 	spoke    spoke
 }
 
-// serve makes a connection of nc, which has its place from enter, and reads it until it ends. It returns at once.
+// serve makes a connection of nc, which has its place from enter, and reads it until it ends. It
+// returns at once.
 func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket bool) {
 	c := &Conn{gate: g, nc: nc, request: req, remote: remote, websocket: websocket, held: true}
 	c.mu.Lock() // who finds it in the gate waits until it is whole
@@ -153,8 +155,8 @@ func (c *Conn) Enter(mid uint64) {
 	c.answered.Store(0) // clients may use an id again
 }
 
-// Answered returns the request that was answered while its handler runs, and Return goes back to a handler that has
-// let others run.
+// Answered returns the request that was answered while its handler runs, and Return goes back to a
+// handler that has let others run.
 func (c *Conn) Answered() uint64 { return c.answered.Load() }
 
 // Return undoes what Enter has done since Answered was asked.

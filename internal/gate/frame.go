@@ -15,8 +15,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// frame is a packet that goes to many: encoded once, immutable from then on, in the form for TCP and, with a
-// header before it, for WebSocket.
+// frame is a packet that goes to many: encoded once, immutable from then on, in the form for TCP
+// and, with a header before it, for WebSocket.
 type frame struct {
 	wire []byte // WebSocket header and packet
 	head int    // length of the header
@@ -82,8 +82,9 @@ func (g *Gate) serializeFailure(v any) ([]byte, error) {
 	return json.Marshal(v)
 }
 
-// Multicast pushes v to the sessions, encoded once where no filter needs to see each of them. Every member
-// gets it that can; the errors of the others are joined. That a session ends just now is no error.
+// Multicast pushes v to the sessions, encoded once where no filter needs to see each of them. Every
+// member gets it that can; the errors of the others are joined. That a session ends just now is no
+// error.
 func (g *Gate) Multicast(route string, v any, to []*session.Session) error {
 	if !pipeline.Empty(g.outbound) {
 		return g.multicastFiltered(route, v, to)

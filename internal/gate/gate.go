@@ -1,8 +1,10 @@
-// Package gate is the client side of a node: it accepts connections, shakes hands, reads what clients send,
-// keeps what goes out to them in queues and writes it, and sees to it that who is silent, slow or done with is gone.
+// Package gate is the client side of a node: it accepts connections, shakes hands, reads what
+// clients send, keeps what goes out to them in queues and writes it, and sees to it that who is
+// silent, slow or done with is gone.
 //
-// A Gate owns its connections; a connection (Conn) owns the goroutine that reads it and, only while the client
-// does not keep up, one that writes. What is queued is written by whoever is free: see hub.
+// A Gate owns its connections; a connection (Conn) owns the goroutine that reads it and, only while
+// the client does not keep up, one that writes. What is queued is written by whoever is free: see
+// hub.
 package gate
 
 import (
@@ -61,8 +63,8 @@ type Config struct {
 	Table      *dispatch.Table
 	Log        *slog.Logger
 
-	// NewSession makes the session of a new connection; Opened and Closed tell that it may be used and that it
-	// ended. Bind and Unbind keep the register of users. None of these may be nil.
+	// NewSession makes the session of a new connection; Opened and Closed tell that it may be used
+	// and that it ended. Bind and Unbind keep the register of users. None of these may be nil.
 	NewSession func(e session.NetworkEntity) *session.Session
 	NewLane    func() *scheduler.Lane // of a session's calls
 	Opened     func(s *session.Session)
@@ -70,7 +72,8 @@ type Config struct {
 	Bind       func(s *session.Session, uid int64) error
 	Unbind     func(s *session.Session, uid int64)
 	Reaches    func(service, addr string) bool // nil: there are no other nodes
-	// ValueChanged is told of each value of a session that was set or removed. nil: nobody needs to know.
+	// ValueChanged is told of each value of a session that was set or removed. nil: nobody needs to
+	// know.
 	ValueChanged func(s *session.Session, key string)
 
 	CheckOrigin   func(r *http.Request) bool
@@ -141,8 +144,8 @@ func (g *Gate) Len() int {
 	return len(g.conns)
 }
 
-// BatchBegin tells that a scheduler begins a batch: what its handlers queue waits for BatchEnd. It, BatchEnd, Help and
-// Stalled are the hooks of a scheduler: see hub.
+// BatchBegin tells that a scheduler begins a batch: what its handlers queue waits for BatchEnd. It,
+// BatchEnd, Help and Stalled are the hooks of a scheduler: see hub.
 func (g *Gate) BatchBegin() { g.hub.begin() }
 
 // BatchEnd flushes what a batch of handlers has queued, or sees that it is flushed.
@@ -151,8 +154,8 @@ func (g *Gate) BatchEnd() { g.hub.end() }
 // Help flushes connections until more says that handlers wait.
 func (g *Gate) Help(more func() bool) { g.hub.help(more) }
 
-// Dirty has f flushed as connections are: at the end of the batch of handlers that is running, else now. f must not
-// be given again before its Flush is called.
+// Dirty has f flushed as connections are: at the end of the batch of handlers that is running, else
+// now. f must not be given again before its Flush is called.
 func (g *Gate) Dirty(f Flusher) { g.hub.add(f) }
 
 // Stalled flushes although a batch is still running.
@@ -237,8 +240,8 @@ func (g *Gate) KickAll(reason string) {
 	}
 }
 
-// Shutdown waits until the connections are gone, and cuts those that are left when ctx ends. StopAccepting and
-// KickAll come before it.
+// Shutdown waits until the connections are gone, and cuts those that are left when ctx ends.
+// StopAccepting and KickAll come before it.
 func (g *Gate) Shutdown(ctx context.Context) error {
 	g.mu.Lock()
 	g.draining = true // so it is, unless the time was over before StopAccepting came to it

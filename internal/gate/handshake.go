@@ -38,7 +38,8 @@ type answer struct {
 	usual       atomic.Pointer[usualAnswer]
 }
 
-// greeting is what a client's handshake says to the node. The zero value is that of a client of old.
+// greeting is what a client's handshake says to the node. The zero value is that of a client of
+// old.
 type greeting struct {
 	newer       bool     // it has sent sys.accept: it can be told more than v0.5 told
 	accepted    []string // what will be used of that

@@ -21,12 +21,13 @@ const pageIdle = 2 * time.Minute
 // headerSlop is what net/http adds to its limit of a request's header.
 const headerSlop = 4 << 10
 
-// maxFields is how many fields the header of an upgrade may have: it is kept until the handshake is over, and a field costs a
-// hundred bytes even if it is short.
+// maxFields is how many fields the header of an upgrade may have: it is kept until the handshake is
+// over, and a field costs a hundred bytes even if it is short.
 const maxFields = 128
 
-// ServeWebSocket accepts clients on l under path, with TLS if conf is not nil, and serves the application's
-// pages beside them, until StopAccepting. A path that ends in "/" is a subtree. It returns at once.
+// ServeWebSocket accepts clients on l under path, with TLS if conf is not nil, and serves the
+// application's pages beside them, until StopAccepting. A path that ends in "/" is a subtree. It
+// returns at once.
 func (g *Gate) ServeWebSocket(l net.Listener, path string, conf *tls.Config) {
 	in := g.newListener(l)
 	var protocols http.Protocols
@@ -110,15 +111,17 @@ func (g *Gate) handler(path string) http.Handler {
 	})
 }
 
-// under tells whether a request's path is the WebSocket's: the same, or below it if that ends in "/".
+// under tells whether a request's path is the WebSocket's: the same, or below it if that ends in
+// "/".
 func under(path, requested string) bool {
 	return requested == path || strings.HasSuffix(path, "/") && strings.HasPrefix(requested, path)
 }
 
-// isPage tells whether a request for the WebSocket's path is for a page all the same. As in v0.5, where both stood on one
-// http.ServeMux, the longer pattern wins; of two that are equal, upgrade says which is meant. A handler of another type
-// does not tell what its pages are: they may be anywhere, so it gets what does not want to be upgraded, and all paths that
-// only the WebSocket's path "/" has.
+// isPage tells whether a request for the WebSocket's path is for a page all the same. As in v0.5,
+// where both stood on one http.ServeMux, the longer pattern wins; of two that are equal, upgrade
+// says which is meant. A handler of another type does not tell what its pages are: they may be
+// anywhere, so it gets what does not want to be upgraded, and all paths that only the WebSocket's
+// path "/" has.
 func (g *Gate) isPage(path string, r *http.Request, upgrade bool) bool {
 	if g.cfg.Pages == nil {
 		return false
@@ -187,7 +190,8 @@ func (g *Gate) serveWS(nc net.Conn, r *http.Request) {
 	if t, ok := nc.(*net.TCPConn); ok {
 		_ = t.SetKeepAlive(false)
 	}
-	// The request is kept until the handshake is over; its context ends with this handler and its body is empty.
+	// The request is kept until the handshake is over; its context ends with this handler and its
+	// body is empty.
 	req := r.WithContext(context.Background())
 	req.Body = http.NoBody
 	g.serve(nc, req, g.clientAddr(nc.RemoteAddr(), r), true)

@@ -6,25 +6,28 @@ import (
 	"time"
 )
 
-// inline is how many connections the scheduler flushes itself at the end of a batch; with more, it wakes
-// others to share the work.
+// inline is how many connections the scheduler flushes itself at the end of a batch; with more, it
+// wakes others to share the work.
 const inline = 4
 
 // share is how many connections one who flushes takes at a time.
 const share = 8
 
-// Flusher has output that Flush writes, or has written. Flush must not block. Connections are ones, links to other
-// nodes, and sessions of whose values other nodes are to be told.
+// Flusher has output that Flush writes, or has written. Flush must not block. Connections are ones,
+// links to other nodes, and sessions of whose values other nodes are to be told.
 type Flusher interface{ Flush() }
 
-// hub knows the connections that have output and sees that each is flushed once, by whoever is free.
+// hub knows the connections that have output and sees that each is flushed once, by whoever is
+// free.
 //
-// While a scheduler runs a batch of handlers, the connections they write to gather here. At the end of the
-// batch the scheduler flushes them itself if they are few; else workers are woken, and the scheduler helps
-// as long as no handler waits. What is queued from outside any batch wakes a worker at once. Flushing never
-// blocks: a client that does not keep up gets a goroutine of its own (see Conn.drain).
+// While a scheduler runs a batch of handlers, the connections they write to gather here. At the end
+// of the batch the scheduler flushes them itself if they are few; else workers are woken, and the
+// scheduler helps as long as no handler waits. What is queued from outside any batch wakes a worker
+// at once. Flushing never blocks: a client that does not keep up gets a goroutine of its own (see
+// Conn.drain).
 //
-// There are workers for half of the processors: the others are for whoever helps, for handlers and for the kernel's part.
+// There are workers for half of the processors: the others are for whoever helps, for handlers and
+// for the kernel's part.
 //
 // Lock order: a connection's lock, then the hub's.
 type hub struct {

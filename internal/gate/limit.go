@@ -151,7 +151,8 @@ func (g *Gate) arrived(quit <-chan struct{}) bool {
 	return true
 }
 
-// admit counts a connection among those of its address, and its handshake among those that are under way.
+// admit counts a connection among those of its address, and its handshake among those that are
+// under way.
 func (g *Gate) admit(c *Conn) error {
 	l, a := &g.cfg.Limits, &g.admission
 	if l.PerAddress == 0 && l.Handshakes == 0 {

@@ -14,7 +14,8 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// listener accepts for one endpoint. Out of descriptors, it waits and tries again instead of giving up.
+// listener accepts for one endpoint. Out of descriptors, it waits and tries again instead of giving
+// up.
 type listener struct {
 	net.Listener
 	log    *slog.Logger
@@ -43,7 +44,8 @@ func (g *Gate) newListener(l net.Listener) *listener {
 	}
 }
 
-// hold has stop close nc, until letGo. Nobody has been heard there yet, so nobody is to be waited for.
+// hold has stop close nc, until letGo. Nobody has been heard there yet, so nobody is to be waited
+// for.
 func (l *listener) hold(nc net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,8 +62,8 @@ func (l *listener) letGo(nc net.Conn) {
 	l.mu.Unlock()
 }
 
-// Accept waits for the next connection that there is a place for: whoever serves it has to give the place back with
-// Gate.leave. Its error means that the listener is closed.
+// Accept waits for the next connection that there is a place for: whoever serves it has to give the
+// place back with Gate.leave. Its error means that the listener is closed.
 func (l *listener) Accept() (net.Conn, error) {
 	for wait := backoffMin; ; wait = min(2*wait, backoffMax) {
 		nc, err := l.Listener.Accept()
@@ -131,7 +133,8 @@ func (g *Gate) begin(l *listener) bool {
 	return true
 }
 
-// ServeTCP accepts clients on l, with TLS if conf is not nil, until StopAccepting. It returns at once.
+// ServeTCP accepts clients on l, with TLS if conf is not nil, until StopAccepting. It returns at
+// once.
 func (g *Gate) ServeTCP(l net.Listener, conf *tls.Config) {
 	in := g.newListener(l)
 	if !g.begin(in) {

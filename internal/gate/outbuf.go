@@ -13,9 +13,9 @@ const (
 	batchHead = 10       // room for the header of a WebSocket message that holds several packets
 )
 
-// outbuf is what is queued for one connection: a list of byte strings, in order. A connection has one only
-// while something is queued or being written. Shared frames are immutable and written from where they lie,
-// as long as that does not cost a write of their own.
+// outbuf is what is queued for one connection: a list of byte strings, in order. A connection has
+// one only while something is queued or being written. Shared frames are immutable and written from
+// where they lie, as long as that does not cost a write of their own.
 type outbuf struct {
 	segs   [][]byte // in order; what lies in own beyond cut comes after them
 	own    []byte   // packets encoded or copied for this connection

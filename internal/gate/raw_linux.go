@@ -10,9 +10,9 @@ import (
 // maxSegs is how many byte strings the kernel takes in one call (IOV_MAX).
 const maxSegs = 1024
 
-// quickMax is up to how many bytes a system call is made without telling Go's scheduler of it. The descriptor does not
-// block, so the call is over in a few microseconds; telling costs a tenth of that, and has the runtime watch for calls that
-// last. What copies more than this may last.
+// quickMax is up to how many bytes a system call is made without telling Go's scheduler of it. The
+// descriptor does not block, so the call is over in a few microseconds; telling costs a tenth of
+// that, and has the runtime watch for calls that last. What copies more than this may last.
 const quickMax = 16 << 10
 
 // writeSegs writes as much as the socket takes, in one call.

@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// write tries once to write everything, without ever blocking: the descriptors of Go's net package do not
-// block. It is called by syscall.RawConn.Control, which only keeps the descriptor open meanwhile: RawConn.Write would get
-// ready to wait as well.
+// write tries once to write everything, without ever blocking: the descriptors of Go's net package
+// do not block. It is called by syscall.RawConn.Control, which only keeps the descriptor open
+// meanwhile: RawConn.Write would get ready to wait as well.
 func (o *outbuf) write(fd uintptr) {
 	for !o.empty() {
 		n, err := writeSegs(int(fd), o.segs[o.next:])

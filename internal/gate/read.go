@@ -21,8 +21,9 @@ var readBufs = sync.Pool{New: func() any { return new([readSize]byte) }}
 // errClosed ends the reading of a client that said goodbye.
 var errClosed = errors.New("closed by the client")
 
-// read is the connection's goroutine: it reads until the connection ends. The handshake has a goroutine of its
-// own, because what parses it grows the stack, and a connection that then says nothing would keep that.
+// read is the connection's goroutine: it reads until the connection ends. The handshake has a
+// goroutine of its own, because what parses it grows the stack, and a connection that then says
+// nothing would keep that.
 func (c *Conn) read() {
 	if c.readOn() {
 		c.steady = true
@@ -59,8 +60,8 @@ func (c *Conn) readDescriptor() error {
 		if r.err != nil {
 			return r.err
 		}
-		// Outside of raw.Read: closing the socket waits for that, and what is served here may have to wait for the one
-		// who closes.
+		// Outside of raw.Read: closing the socket waits for that, and what is served here may have
+		// to wait for the one who closes.
 		err := c.consume(r.buf[:r.n])
 		readBufs.Put(r.buf)
 		r.buf = nil
@@ -144,12 +145,13 @@ func (c *Conn) consume(data []byte) error {
 	return err
 }
 
-// Pause has the reader wait, before it reads more, until the channel is closed. It is for who takes the session's messages
-// elsewhere, and must close the channel when the session ends.
+// Pause has the reader wait, before it reads more, until the channel is closed. It is for who takes
+// the session's messages elsewhere, and must close the channel when the session ends.
 func (c *Conn) Pause(until <-chan struct{}) { c.pause.Store(&until) }
 
-// malformed ends the session of a client whose input makes no sense. What else it sends is read and dropped until
-// the connection is closed: with input unread it would be reset, and the client not see why.
+// malformed ends the session of a client whose input makes no sense. What else it sends is read and
+// dropped until the connection is closed: with input unread it would be reset, and the client not
+// see why.
 func (c *Conn) malformed(err error) {
 	c.deaf = true
 	if phase(c.phase.Load()) == leaving {
@@ -169,8 +171,8 @@ func (c *Conn) malformed(err error) {
 	_ = c.shut(nil, session.CloseReason{Kind: session.CloseMalformed, Reason: err.Error()})
 }
 
-// foreign names another protocol that a connection to a TCP endpoint begins with, as it does where a page or a proxy connects
-// to the wrong port; "" for none.
+// foreign names another protocol that a connection to a TCP endpoint begins with, as it does where
+// a page or a proxy connects to the wrong port; "" for none.
 func foreign(data []byte) string {
 	if len(data) > 2 && data[0] == 0x16 && data[1] == 3 {
 		return "TLS, which the endpoint takes with Endpoint.TLS or WithTLSConfig"
@@ -183,8 +185,8 @@ func foreign(data []byte) string {
 	return ""
 }
 
-// Malformed ends the session for a message that can only be meant badly. The reader's goroutine calls it, through the
-// dispatcher.
+// Malformed ends the session for a message that can only be meant badly. The reader's goroutine
+// calls it, through the dispatcher.
 func (c *Conn) Malformed(err error) { c.malformed(err) }
 
 // consumeFrames takes packets out of WebSocket frames; where messages begin and end means nothing.

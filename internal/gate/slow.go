@@ -9,14 +9,15 @@ import (
 )
 
 const (
-	// floorRate is how many bytes a second a client has to take while more than patienceTo bytes are queued for it. With
-	// less, which costs the node little, patientRate is enough: a phone on a bad network catches up with a burst. What a
-	// client takes beyond the rate counts for later, up to the write timeout.
+	// floorRate is how many bytes a second a client has to take while more than patienceTo bytes
+	// are queued for it. With less, which costs the node little, patientRate is enough: a phone on
+	// a bad network catches up with a burst. What a client takes beyond the rate counts for later,
+	// up to the write timeout.
 	floorRate   = 16 << 10
 	patientRate = 1 << 10
 	patienceTo  = 256 << 10
-	// kernelQueue is how many bytes the kernel may hold for one client, beside the session's own queue. It would grow to
-	// several MiB by itself.
+	// kernelQueue is how many bytes the kernel may hold for one client, beside the session's own
+	// queue. It would grow to several MiB by itself.
 	kernelQueue = 256 << 10
 	// weighFrom is how many queued bytes make a connection count for the cap of all queues.
 	weighFrom = 64 << 10
@@ -46,8 +47,8 @@ func discard(nc net.Conn) {
 	}
 }
 
-// lingered is called when a client has had its time to close after the last output. What the kernel has not sent
-// yet may have the rest of the flush timeout; then it is dropped.
+// lingered is called when a client has had its time to close after the last output. What the kernel
+// has not sent yet may have the rest of the flush timeout; then it is dropped.
 func (c *Conn) lingered() {
 	c.mu.Lock()
 	left := c.gate.cfg.FlushTimeout - time.Since(c.closedAt)
@@ -79,8 +80,8 @@ func (c *Conn) queuedBytesLocked() int {
 	return n
 }
 
-// weighLocked counts n queued bytes for the cap of all queues. Small queues do not count, and small changes neither: most
-// messages touch nothing that connections share.
+// weighLocked counts n queued bytes for the cap of all queues. Small queues do not count, and small
+// changes neither: most messages touch nothing that connections share.
 func (c *Conn) weighLocked(n int) {
 	if n < weighFrom {
 		n = 0
@@ -95,7 +96,8 @@ func (c *Conn) weighLocked(n int) {
 	}
 }
 
-// relieve cuts the connections with the largest queues until all queues together are within the cap. It does not wait.
+// relieve cuts the connections with the largest queues until all queues together are within the
+// cap. It does not wait.
 func (g *Gate) relieve() {
 	if g.cfg.SendQueues == 0 || g.relieving.Swap(true) {
 		return

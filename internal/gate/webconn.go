@@ -27,9 +27,9 @@ func (l webListener) Accept() (net.Conn, error) {
 	return &webConn{Conn: nc, gate: l.gate, pace: newPace(l.gate.cfg.WriteTimeout)}, nil
 }
 
-// webConn is a connection that speaks HTTP, until it is upgraded. Its writes have a deadline that moves with what the
-// browser takes, so that a page may be as long as it likes, and a browser that does not read ends. It counts against the
-// cap of connections until it is closed or handed over.
+// webConn is a connection that speaks HTTP, until it is upgraded. Its writes have a deadline that
+// moves with what the browser takes, so that a page may be as long as it likes, and a browser that
+// does not read ends. It counts against the cap of connections until it is closed or handed over.
 type webConn struct {
 	net.Conn
 	gate     *Gate
@@ -62,7 +62,8 @@ func (c *webConn) Write(b []byte) (n int, err error) {
 	return n, err
 }
 
-// CloseWrite lets net/http say that an answer is complete before it closes a connection with input unread.
+// CloseWrite lets net/http say that an answer is complete before it closes a connection with input
+// unread.
 func (c *webConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -78,8 +79,8 @@ func (c *webConn) Close() error {
 	return c.Conn.Close()
 }
 
-// handOver takes the connection under an upgraded one from HTTP, with its place. It returns nc without the layer for HTTP
-// where that is the outermost.
+// handOver takes the connection under an upgraded one from HTTP, with its place. It returns nc
+// without the layer for HTTP where that is the outermost.
 func handOver(nc net.Conn) net.Conn {
 	for at := nc; ; {
 		switch c := at.(type) {
@@ -99,8 +100,8 @@ func handOver(nc net.Conn) net.Conn {
 	}
 }
 
-// pace is the time that the other side may still have us wait until it has moved the rest of 64 KiB. It belongs to one
-// goroutine at a time.
+// pace is the time that the other side may still have us wait until it has moved the rest of 64
+// KiB. It belongs to one goroutine at a time.
 type pace struct {
 	full, left time.Duration
 	unit       int // bytes that are to be moved in what is left
@@ -135,8 +136,8 @@ type slowBody struct {
 	pace pace
 }
 
-// Read reads as long as the client keeps its pace. At the end it takes the deadline off: net/http goes on reading, to
-// notice the end of the connection.
+// Read reads as long as the client keeps its pace. At the end it takes the deadline off: net/http
+// goes on reading, to notice the end of the connection.
 func (b *slowBody) Read(p []byte) (int, error) {
 	began := time.Now()
 	if err := b.conn.SetReadDeadline(began.Add(b.pace.left)); err != nil {

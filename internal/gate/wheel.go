@@ -12,9 +12,10 @@ const (
 	slots        = 64 // more than the farthest event, which is the next heartbeat
 )
 
-// wheel gives every connection its heartbeats and notices those that have fallen silent, with one goroutine
-// for all. It turns only while there are connections. A connection is told by beat to send a heartbeat, once
-// an interval on its own phase, and by silent that nothing came for as many intervals as the gate allows.
+// wheel gives every connection its heartbeats and notices those that have fallen silent, with one
+// goroutine for all. It turns only while there are connections. A connection is told by beat to
+// send a heartbeat, once an interval on its own phase, and by silent that nothing came for as many
+// intervals as the gate allows.
 type wheel struct {
 	step    time.Duration
 	allowed int64        // ticks that may pass without a sign of life
@@ -40,7 +41,8 @@ type spoke struct {
 	seen atomic.Int64 // tick of the last sign of life
 }
 
-// newWheel makes a wheel that sends heartbeats once an interval and allows missed of those intervals that clients are told.
+// newWheel makes a wheel that sends heartbeats once an interval and allows missed of those
+// intervals that clients are told.
 func newWheel(interval time.Duration, missed int) *wheel {
 	step := max(interval/ticksPerBeat, time.Millisecond)
 	told := time.Duration(toldSeconds(interval)) * time.Second
@@ -52,8 +54,8 @@ func newWheel(interval time.Duration, missed int) *wheel {
 	}
 }
 
-// toldSeconds is the interval that clients are told: whole seconds, rounded up. Clients in use fail on 0 and on fractions,
-// and answer a heartbeat that many seconds after it came.
+// toldSeconds is the interval that clients are told: whole seconds, rounded up. Clients in use fail
+// on 0 and on fractions, and answer a heartbeat that many seconds after it came.
 func toldSeconds(interval time.Duration) int64 {
 	return max(1, int64(math.Ceil(interval.Seconds())))
 }
@@ -124,9 +126,10 @@ func (w *wheel) turn() {
 		case <-w.quit:
 			return
 		case at := <-t.C:
-			// A ticker drops ticks that nobody took. The wheel makes them up, so that its time is the clock's, but no more
-			// than one interval. After half an interval without a tick the process has stood still: nobody is silent then
-			// until the readers have had an interval to catch up.
+			// A ticker drops ticks that nobody took. The wheel makes them up, so that its time is
+			// the clock's, but no more than one interval. After half an interval without a tick the
+			// process has stood still: nobody is silent then until the readers have had an interval
+			// to catch up.
 			n := int(at.Sub(last) / w.step)
 			last = last.Add(time.Duration(n) * w.step)
 			w.mu.Lock()

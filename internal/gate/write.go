@@ -18,8 +18,8 @@ const (
 	writeUnit = 64 << 10 // what one call writes for a client that does not keep up
 )
 
-// Push queues a push. It never blocks. ErrBrokenPipe: the connection is closed; ErrBufferExceed: the queue was
-// full; other errors: v or the route cannot be encoded.
+// Push queues a push. It never blocks. ErrBrokenPipe: the connection is closed; ErrBufferExceed:
+// the queue was full; other errors: v or the route cannot be encoded.
 func (c *Conn) Push(route string, v any) error {
 	return c.send(codec.Push, 0, route, v)
 }
@@ -54,7 +54,8 @@ func (c *Conn) FailMid(mid uint64, err error) error {
 	return nil
 }
 
-// Fail answers request mid with an error, if the client is to see errors and the request was not answered.
+// Fail answers request mid with an error, if the client is to see errors and the request was not
+// answered.
 func (c *Conn) Fail(mid uint64, payload any) {
 	if mid == 0 || !c.SeesErrors() || c.answered.Load() == mid {
 		return
@@ -71,7 +72,8 @@ func (c *Conn) Fail(mid uint64, payload any) {
 	}
 }
 
-// SeesErrors tells whether requests of the client that fail are answered. It is known from the handshake on.
+// SeesErrors tells whether requests of the client that fail are answered. It is known from the
+// handshake on.
 func (c *Conn) SeesErrors() bool { return c.wantsErr || c.gate.cfg.ErrorsToAll }
 
 // RPC sends a notify of this session to whichever node serves the route.
@@ -162,7 +164,8 @@ func (c *Conn) appendMessage(b []byte, t codec.Type, mid uint64, route string, p
 	if !c.websocket || c.merges {
 		return codec.AppendData(b, t, mid, route, payload, flags, c.gate.cfg.Dictionary, maxOut)
 	}
-	// The header's length depends on the packet's: leave room by a guess and move the packet if it was wrong.
+	// The header's length depends on the packet's: leave room by a guess and move the packet if it
+	// was wrong.
 	start := len(b)
 	room := headerLen(len(payload) + len(route) + 8)
 	var pad [10]byte
@@ -232,8 +235,8 @@ func (c *Conn) outLocked() *outbuf {
 	return c.out
 }
 
-// listLocked notes that there is output, where there were before bytes of it. list: the caller gives the
-// connection to the hub; hurry: the queue has become long.
+// listLocked notes that there is output, where there were before bytes of it. list: the caller
+// gives the connection to the hub; hurry: the queue has become long.
 func (c *Conn) listLocked(before int) (list, hurry bool) {
 	if c.writing || c.held && c.ahead == nil {
 		return false, false
@@ -317,8 +320,9 @@ func (c *Conn) takeLocked() *outbuf {
 	return o
 }
 
-// drain writes for a client that does not keep up, or whose connection has no descriptor: in a goroutine that
-// lives until the queue is empty. It has the writing flag; o is the rest of a write that was begun.
+// drain writes for a client that does not keep up, or whose connection has no descriptor: in a
+// goroutine that lives until the queue is empty. It has the writing flag; o is the rest of a write
+// that was begun.
 func (c *Conn) drain(o *outbuf) {
 	until := time.Now().Add(c.gate.cfg.WriteTimeout)
 	for {
@@ -351,8 +355,9 @@ func (c *Conn) drain(o *outbuf) {
 	}
 }
 
-// writeAll blocks until everything is written, or the client is too slow: until is moved on by the time that what it takes
-// may last at the floor rate, and is never later than the write timeout from now.
+// writeAll blocks until everything is written, or the client is too slow: until is moved on by the
+// time that what it takes may last at the floor rate, and is never later than the write timeout
+// from now.
 func (c *Conn) writeAll(o *outbuf, until *time.Time) error {
 	defer func() { _ = c.nc.SetWriteDeadline(time.Time{}) }() // a closed connection needs no deadline
 	for !o.empty() {

@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// backlog keeps what the peer has not acknowledged: batches that were sent, batches that were not, and the frames that
-// are gathered for the next. Bytes lie one behind the other in chunks, so that many small batches take little more memory
-// than their frames; a chunk is used again when nothing refers to it. Not safe for concurrent use.
+// backlog keeps what the peer has not acknowledged: batches that were sent, batches that were not,
+// and the frames that are gathered for the next. Bytes lie one behind the other in chunks, so that
+// many small batches take little more memory than their frames; a chunk is used again when nothing
+// refers to it. Not safe for concurrent use.
 type backlog struct {
 	maxBatch int // bytes of a batch, unless one frame is larger; the largest chunk
 
@@ -38,7 +39,8 @@ type batch struct {
 	since  time.Time // as of when that is
 }
 
-// chunk is referred to by its batches, by the stream that is sending one of them, and by the backlog while it is open.
+// chunk is referred to by its batches, by the stream that is sending one of them, and by the
+// backlog while it is open.
 type chunk struct {
 	buf  []byte // never grows beyond its capacity
 	refs int
@@ -53,7 +55,8 @@ func newBacklog(maxBatch int) backlog {
 	return backlog{maxBatch: maxBatch, first: 1, chunkSize: min(minChunk, maxBatch)}
 }
 
-// put encodes a frame of that body and size behind the others. It reports whether a batch became full by it.
+// put encodes a frame of that body and size behind the others. It reports whether a batch became
+// full by it.
 func (l *backlog) put(f *Frame, body, size int) (sealed bool) {
 	if l.open != nil && l.open.refs == 1 && l.from == len(l.open.buf) {
 		l.open.buf, l.from = l.open.buf[:0], 0
@@ -153,8 +156,8 @@ func (l *backlog) forget(n int) {
 	}
 }
 
-// resume begins a new stream behind the batch that the peer took last. It is false if that cannot be: the peer does not
-// know what it acknowledged once, or knows more than it was sent.
+// resume begins a new stream behind the batch that the peer took last. It is false if that cannot
+// be: the peer does not know what it acknowledged once, or knows more than it was sent.
 func (l *backlog) resume(last uint64) bool {
 	n := last - l.first + 1 // 0 if the peer has acknowledged all it has
 	if last+1 < l.first || n > uint64(l.everSent) {
@@ -166,8 +169,8 @@ func (l *backlog) resume(last uint64) bool {
 	return true
 }
 
-// restart drops everything, and goes on behind last. With unsent, what was never sent stays: it is for the same run of
-// the peer, which can not have taken it. It returns how much was dropped.
+// restart drops everything, and goes on behind last. With unsent, what was never sent stays: it is
+// for the same run of the peer, which can not have taken it. It returns how much was dropped.
 func (l *backlog) restart(last uint64, unsent bool) (frames, bytes int) {
 	n := l.everSent
 	if !unsent {
@@ -201,8 +204,8 @@ func (l *backlog) withdraw() (frames int) {
 // ageAfter is how long frames may wait before it is taken off the time that they have left.
 const ageAfter = 10 * time.Millisecond
 
-// age takes off the frames of the batch that is sent next what they have waited, and takes out those that are over their
-// time. It returns how many these were.
+// age takes off the frames of the batch that is sent next what they have waited, and takes out
+// those that are over their time. It returns how many these were.
 func (l *backlog) age(now time.Time) (frames int) {
 	if l.next == len(l.kept()) {
 		return 0
@@ -228,8 +231,9 @@ func (l *backlog) age(now time.Time) (frames int) {
 	return frames
 }
 
-// rewrite has each frame of batch i replaced by what with returns, which is nothing or no longer. What a stream is sending
-// stays as it is: the batch gets other bytes. It returns how many frames were taken out.
+// rewrite has each frame of batch i replaced by what with returns, which is nothing or no longer.
+// What a stream is sending stays as it is: the batch gets other bytes. It returns how many frames
+// were taken out.
 func (l *backlog) rewrite(i int, with func(frame []byte, k Kind) []byte) (out int) {
 	b := &l.kept()[i]
 	var buf []byte // what stands before rest, once that is not the same any more

@@ -53,8 +53,8 @@ func (s *Sender) backoff(attempt int) time.Duration {
 	return d - rand.N(d/2+1)
 }
 
-// connect opens one stream, and returns when it has ended and its goroutines are gone. progress says that the stream was
-// good for something: the next attempt need not wait long.
+// connect opens one stream, and returns when it has ended and its goroutines are gone. progress
+// says that the stream was good for something: the next attempt need not wait long.
 func (s *Sender) connect() (established, progress bool, err error) {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	defer cancel(nil)
@@ -105,7 +105,8 @@ func (s *Sender) connect() (established, progress bool, err error) {
 	return true, progress || time.Since(began) > s.cfg.BackoffMax, s.failed(ctx, err)
 }
 
-// failed prefers our own reason, if we ended the attempt ourselves, to what the transport makes of it.
+// failed prefers our own reason, if we ended the attempt ourselves, to what the transport makes of
+// it.
 func (s *Sender) failed(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
@@ -121,12 +122,14 @@ func (s *Sender) begin(ack Ack) (fresh bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	epoch, last := ack.Epoch, ack.Seq
-	// A receiver that is new may have nothing to say by which that shows: if the one before it had acknowledged nothing.
+	// A receiver that is new may have nothing to say by which that shows: if the one before it had
+	// acknowledged nothing.
 	forgot := s.log.sent && s.other != 0 && ack.Receiver != 0 && s.other != ack.Receiver
 	first := s.peer == 0 || s.stats.Connects == 0 && s.peer == epoch
 	switch {
 	case first:
-		// It may have had batches from an earlier Sender of our run, which did not know that they had arrived.
+		// It may have had batches from an earlier Sender of our run, which did not know that they
+		// had arrived.
 		s.log.first = last + 1
 	case epoch == s.peer && !forgot && s.log.resume(last):
 	default:
@@ -144,7 +147,8 @@ func (s *Sender) begin(ack Ack) (fresh bool) {
 	return fresh
 }
 
-// send hands batches to the stream until it is broken: all that is there, one behind the other, and then it sleeps.
+// send hands batches to the stream until it is broken: all that is there, one behind the other, and
+// then it sleeps.
 func (s *Sender) send(stream Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,8 +174,8 @@ func (s *Sender) send(stream Stream) {
 	}
 }
 
-// sendLocked hands over one batch after the other, as long as the stream is whole and more says so. The lock is held, but
-// for the time of the stream's Send. It is for whoever has taken parked back.
+// sendLocked hands over one batch after the other, as long as the stream is whole and more says so.
+// The lock is held, but for the time of the stream's Send. It is for whoever has taken parked back.
 func (s *Sender) sendLocked(more func() bool) {
 	for s.broken == nil && more() {
 		now := time.Now()

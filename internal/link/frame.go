@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Kind says what a [Frame] is about. The numbers are part of the protocol between nodes: they never change, and new ones
-// are added at the end. A node skips the kinds that it does not know.
+// Kind says what a [Frame] is about. The numbers are part of the protocol between nodes: they never
+// change, and new ones are added at the end. A node skips the kinds that it does not know.
 type Kind byte
 
 // The kinds of frames.
@@ -47,8 +47,8 @@ func (k Kind) String() string {
 	return "Kind(" + strconv.Itoa(int(k)) + ")"
 }
 
-// Bulk tells whether it is what clients and applications send, in any number. All others tell of something that happens
-// once, and that the peer has to know.
+// Bulk tells whether it is what clients and applications send, in any number. All others tell of
+// something that happens once, and that the peer has to know.
 func (k Kind) Bulk() bool {
 	switch k {
 	case Request, Notify, Push, Multicast, Call, Cast:
@@ -57,14 +57,17 @@ func (k Kind) Bulk() bool {
 	return false
 }
 
-// asks tells whether the frame's sender waits for an answer, which it gives itself when the peer cannot be reached.
+// asks tells whether the frame's sender waits for an answer, which it gives itself when the peer
+// cannot be reached.
 func (k Kind) asks() bool { return k == Request || k == Call }
 
-// Frame is one message between two nodes. What the fields mean is between those who write and read them; those that are
-// zero cost nothing on the wire. Session ids and UIDs are best not negative, which costs ten bytes each.
+// Frame is one message between two nodes. What the fields mean is between those who write and read
+// them; those that are zero cost nothing on the wire. Session ids and UIDs are best not negative,
+// which costs ten bytes each.
 //
-// [AppendFrame] copies from it. In a frame that a [Reader] has filled, Route, Text and Data are parts of the batch, cut to
-// their length, and Sessions is used again for the next frame: all of it is to be copied by who wants to keep it.
+// [AppendFrame] copies from it. In a frame that a [Reader] has filled, Route, Text and Data are
+// parts of the batch, cut to their length, and Sessions is used again for the next frame: all of it
+// is to be copied by who wants to keep it.
 type Frame struct {
 	Kind     Kind
 	Flags    byte
@@ -75,15 +78,17 @@ type Frame struct {
 	Text     []byte
 	Data     []byte
 	Sessions []int64
-	// Left is how long the sender still waits for the answer, in whole microseconds; 0 is not told. The [Sender] takes off it
-	// how long the frame has waited here, each time it sends it, and does not send one that has nothing left.
+	// Left is how long the sender still waits for the answer, in whole microseconds; 0 is not told.
+	// The [Sender] takes off it how long the frame has waited here, each time it sends it, and does
+	// not send one that has nothing left.
 	Left time.Duration
 }
 
-// On the wire a frame is: the length of the rest (uvarint), kind, mask, and the fields whose bit is in the mask, in this
-// order. Numbers are uvarints, bytes have their length (uvarint) before them, Sessions are their number and then each the
-// difference to the one before (varint). Behind these stands Left in microseconds (uvarint), unless it is 0. What stands
-// behind that is for later versions, and is skipped.
+// On the wire a frame is: the length of the rest (uvarint), kind, mask, and the fields whose bit is
+// in the mask, in this order. Numbers are uvarints, bytes have their length (uvarint) before them,
+// Sessions are their number and then each the difference to the one before (varint). Behind these
+// stands Left in microseconds (uvarint), unless it is 0. What stands behind that is for later
+// versions, and is skipped.
 const (
 	hasFlags = 1 << iota
 	hasSession

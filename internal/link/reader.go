@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Reader walks through the frames of one batch. It copies nothing and allocates nothing. It is for one goroutine.
+// Reader walks through the frames of one batch. It copies nothing and allocates nothing. It is for
+// one goroutine.
 type Reader struct {
 	rest    []byte
 	err     error
@@ -23,9 +24,9 @@ func (r *Reader) Reset(batch []byte) { *r = Reader{rest: batch} }
 // Skipped is the number of frames so far whose kind this version does not know.
 func (r *Reader) Skipped() int { return r.skipped }
 
-// Next fills f with the next frame of a known kind; ok is false at the end of the batch and after an error, which stays.
-// f is borrowed from the batch, but for Sessions, whose memory is used again: pass the same f for all frames of a batch,
-// and for all batches.
+// Next fills f with the next frame of a known kind; ok is false at the end of the batch and after
+// an error, which stays. f is borrowed from the batch, but for Sessions, whose memory is used
+// again: pass the same f for all frames of a batch, and for all batches.
 func (r *Reader) Next(f *Frame) (ok bool, err error) {
 	for len(r.rest) > 0 && r.err == nil {
 		n, size := binary.Uvarint(r.rest)
@@ -118,7 +119,8 @@ func (f *Frame) decode(b []byte) (wrong string) {
 	return ""
 }
 
-// decodeSessions grows with the ids that are there: a number that promises more than the frame has bytes is refused first.
+// decodeSessions grows with the ids that are there: a number that promises more than the frame has
+// bytes is refused first.
 func (f *Frame) decodeSessions(b []byte) (rest []byte, ok bool) {
 	count, size := binary.Uvarint(b)
 	if size <= 0 || count > uint64(len(b)-size) {

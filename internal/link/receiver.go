@@ -14,11 +14,13 @@ import (
 
 // ServerStream is the receiving end of one stream from the peer, as the transport makes it.
 type ServerStream interface {
-	// Recv waits for the next batch. frames are valid until the next Recv. io.EOF: the peer has ended the stream in good order.
+	// Recv waits for the next batch. frames are valid until the next Recv. io.EOF: the peer has
+	// ended the stream in good order.
 	Recv() (seq uint64, frames []byte, err error)
 	// Send says what was taken. One goroutine calls it.
 	Send(Ack) error
-	// Context ends with the stream; Recv returns then. The transport must end the stream when Serve has returned.
+	// Context ends with the stream; Recv returns then. The transport must end the stream when Serve
+	// has returned.
 	Context() context.Context
 }
 
@@ -26,16 +28,16 @@ type ServerStream interface {
 type ReceiverConfig struct {
 	// Epoch tells this run of our node from others. Not 0.
 	Epoch uint64
-	// AckBytes: when more were taken than that, they are acknowledged at once. Default 16 KiB, so that a Sender with a Quick of
-	// a few times that is seldom without it.
+	// AckBytes: when more were taken than that, they are acknowledged at once. Default 16 KiB, so
+	// that a Sender with a Quick of a few times that is seldom without it.
 	AckBytes int
-	// AckDelay is how long a batch waits for its acknowledgement otherwise. An acknowledgement wakes both nodes, and the Sender
-	// is in no hurry: one that closes says so. Default 250 ms.
+	// AckDelay is how long a batch waits for its acknowledgement otherwise. An acknowledgement
+	// wakes both nodes, and the Sender is in no hurry: one that closes says so. Default 250 ms.
 	AckDelay time.Duration
 }
 
-// Receiver takes the batches of one peer, each once and in order, whatever number of streams they come on. Its methods
-// may be called from any goroutine.
+// Receiver takes the batches of one peer, each once and in order, whatever number of streams they
+// come on. Its methods may be called from any goroutine.
 type Receiver struct {
 	cfg     ReceiverConfig
 	id      uint64
@@ -82,14 +84,17 @@ func NewReceiver(cfg ReceiverConfig) (*Receiver, error) {
 	return &Receiver{cfg: cfg, id: 1 + rand.Uint64N(math.MaxUint64), turn: make(chan struct{}, 1), gone: make(chan struct{})}, nil
 }
 
-// Serve takes batches from a stream until it ends. senderEpoch is the run of the peer, as the stream's beginning told.
+// Serve takes batches from a stream until it ends. senderEpoch is the run of the peer, as the
+// stream's beginning told.
 //
-// handle gets each batch before it is acknowledged, one at a time; while it works nothing more is read, and the sender is
-// slowed down. What the Reader gives is valid until handle returns. A batch counts as taken whatever handle returns: an
-// error ends the stream, and the batch is not sent again.
+// handle gets each batch before it is acknowledged, one at a time; while it works nothing more is
+// read, and the sender is slowed down. What the Reader gives is valid until handle returns. A batch
+// counts as taken whatever handle returns: an error ends the stream, and the batch is not sent
+// again.
 //
-// A newer stream ends the older with [ErrReplaced]: the newer begins when the older's handle has returned. Serve returns
-// nil after the sender's orderly end, and never before the last handle has returned.
+// A newer stream ends the older with [ErrReplaced]: the newer begins when the older's handle has
+// returned. Serve returns nil after the sender's orderly end, and never before the last handle has
+// returned.
 func (r *Receiver) Serve(s ServerStream, senderEpoch uint64, handle func(*Reader) error) error {
 	me := &serving{stop: make(chan struct{}), received: make(chan error, 1), ackNow: make(chan struct{}, 1)}
 	if err := r.enter(me); err != nil {
@@ -169,7 +174,8 @@ func (r *Receiver) begin(me *serving, senderEpoch uint64) (last uint64, ok bool)
 	return r.last, true
 }
 
-// receive reads and handles until the stream or its time is over. It may wait in Recv for a moment after Serve has returned.
+// receive reads and handles until the stream or its time is over. It may wait in Recv for a moment
+// after Serve has returned.
 func (r *Receiver) receive(s ServerStream, me *serving, handle func(*Reader) error) {
 	defer r.leave()
 	var reader Reader
@@ -252,8 +258,8 @@ func (r *Receiver) acknowledge(ctx context.Context, s ServerStream, me *serving,
 	}
 }
 
-// Close ends the stream that is served and refuses others. It waits until the handle that runs has returned, and until the
-// transport has ended the streams, but not longer than ctx.
+// Close ends the stream that is served and refuses others. It waits until the handle that runs has
+// returned, and until the transport has ended the streams, but not longer than ctx.
 func (r *Receiver) Close(ctx context.Context) error {
 	r.mu.Lock()
 	if !r.closed {

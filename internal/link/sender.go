@@ -11,14 +11,17 @@ import (
 
 // Stream is the sending end of one stream to the peer, as the transport makes it.
 type Stream interface {
-	// Send hands one batch to the transport, and may wait for as long as the peer takes none. It may use frames until it
-	// returns, and must not change them. There is one call at a time, not all from one goroutine.
+	// Send hands one batch to the transport, and may wait for as long as the peer takes none. It
+	// may use frames until it returns, and must not change them. There is one call at a time, not
+	// all from one goroutine.
 	Send(seq uint64, frames []byte) error
-	// CloseSend says that there is no more to send. The peer acknowledges all that it has taken, and ends the stream.
+	// CloseSend says that there is no more to send. The peer acknowledges all that it has taken,
+	// and ends the stream.
 	CloseSend() error
 	// Recv waits for the next acknowledgement. One goroutine calls it.
 	Recv() (Ack, error)
-	// Close ends the stream, and makes Send and Recv return. It may be called several times, by any goroutine, and does not wait.
+	// Close ends the stream, and makes Send and Recv return. It may be called several times, by any
+	// goroutine, and does not wait.
 	Close()
 }
 
@@ -33,49 +36,57 @@ type Ack struct {
 
 // SenderConfig is what a [Sender] needs. Zero values mean the defaults.
 type SenderConfig struct {
-	// Dial opens a stream to the peer. ctx ends when the stream is no longer wanted, not when Dial returns. Required.
+	// Dial opens a stream to the peer. ctx ends when the stream is no longer wanted, not when Dial
+	// returns. Required.
 	Dial func(ctx context.Context) (Stream, error)
-	// Epoch tells this run of our node from others; the transport tells it to the peer, the Sender itself does not.
+	// Epoch tells this run of our node from others; the transport tells it to the peer, the Sender
+	// itself does not.
 	Epoch uint64
-	// PeerEpoch is the run of the peer that is meant; another one counts as a restart. 0: whichever answers first.
+	// PeerEpoch is the run of the peer that is meant; another one counts as a restart. 0: whichever
+	// answers first.
 	PeerEpoch uint64
-	// MaxQueue bounds the bytes that are kept, those that the peer has not acknowledged included. Default 64 MiB. Frames that
-	// are not [Kind.Bulk] may have twice as much: one that is refused leaves the peer with what is not true any more.
+	// MaxQueue bounds the bytes that are kept, those that the peer has not acknowledged included.
+	// Default 64 MiB. Frames that are not [Kind.Bulk] may have twice as much: one that is refused
+	// leaves the peer with what is not true any more.
 	MaxQueue int
 	// MaxBatch bounds the bytes of a batch, unless one frame alone is larger. Default 256 KiB.
 	MaxBatch int
-	// Quick is how many bytes a stream's Send takes without waiting, as long as the peer has not acknowledged them (with
-	// QuickOverhead bytes more for each batch). Within it, [Sender.Flush] may send by itself, and wake no goroutine for it.
-	// 0: Send may wait at any time.
+	// Quick is how many bytes a stream's Send takes without waiting, as long as the peer has not
+	// acknowledged them (with QuickOverhead bytes more for each batch). Within it, [Sender.Flush]
+	// may send by itself, and wake no goroutine for it. 0: Send may wait at any time.
 	Quick int
-	// MaxFrame bounds the bytes of one encoded frame. Default 4 MiB less 4 KiB: what passes a gRPC stream as it comes.
+	// MaxFrame bounds the bytes of one encoded frame. Default 4 MiB less 4 KiB: what passes a gRPC
+	// stream as it comes.
 	MaxFrame int
-	// BackoffMin and BackoffMax bound the wait before the next attempt to connect; it doubles from attempt to attempt, and
-	// up to half of it is taken off at random. Defaults 50 ms and 1 s.
+	// BackoffMin and BackoffMax bound the wait before the next attempt to connect; it doubles from
+	// attempt to attempt, and up to half of it is taken off at random. Defaults 50 ms and 1 s.
 	BackoffMin, BackoffMax time.Duration
 	// DialTimeout bounds an attempt, from Dial to the first word of the peer. Default 5 s.
 	DialTimeout time.Duration
-	// Silence is how long the peer may say nothing while a stream is established. After a third of it the Sender asks for a
-	// sign of life, by an empty batch without a number, so that the peer hears something as often. 0: there is no limit, and
-	// nothing is asked, as of a peer that does not answer that.
+	// Silence is how long the peer may say nothing while a stream is established. After a third of
+	// it the Sender asks for a sign of life, by an empty batch without a number, so that the peer
+	// hears something as often. 0: there is no limit, and nothing is asked, as of a peer that does
+	// not answer that.
 	Silence time.Duration
-	// Withdrawn counts the frames that were not sent because nobody waits for their answer any more, see [Sender.Withdraw] and
-	// [Frame.Left]. May be nil, and may count for several Senders.
+	// Withdrawn counts the frames that were not sent because nobody waits for their answer any
+	// more, see [Sender.Withdraw] and [Frame.Left]. May be nil, and may count for several Senders.
 	Withdrawn *atomic.Uint64
-	// Up is called when a stream is established, before anything is sent on it. fresh says that the peer is another run than
-	// before, or has lost what it knew of us: what was queued is dropped (in the second case only what was sent already), and
-	// what the peer is to know must be told again. The first stream is not fresh (unless the peer is not PeerEpoch): what was queued before it is sent.
+	// Up is called when a stream is established, before anything is sent on it. fresh says that the
+	// peer is another run than before, or has lost what it knew of us: what was queued is dropped
+	// (in the second case only what was sent already), and what the peer is to know must be told
+	// again. The first stream is not fresh (unless the peer is not PeerEpoch): what was queued
+	// before it is sent.
 	Up func(peerEpoch uint64, fresh bool)
-	// Down is called when an established stream has ended, and when the first attempt of all has failed; then not again before Up.
-	// Closing the Sender calls nothing.
+	// Down is called when an established stream has ended, and when the first attempt of all has
+	// failed; then not again before Up. Closing the Sender calls nothing.
 	Down func(err error)
 	// Log gets connects and losses. Default slog.Default().
 	Log *slog.Logger
 }
 
-// Sender sends frames to one peer. Its methods may be called from any goroutine; none but Close ever waits, whatever the
-// peer does. Up and Down are called from one goroutine, one at a time, without any lock held: they may call all methods
-// but Close.
+// Sender sends frames to one peer. Its methods may be called from any goroutine; none but Close
+// ever waits, whatever the peer does. Up and Down are called from one goroutine, one at a time,
+// without any lock held: they may call all methods but Close.
 type Sender struct {
 	cfg    SenderConfig
 	ctx    context.Context // ends with the Sender
@@ -178,9 +189,10 @@ func NewSender(cfg SenderConfig) (*Sender, error) {
 	return s, nil
 }
 
-// Queue encodes a frame behind all that were queued before, and keeps nothing of f. dirty says that the sending goroutine
-// sleeps: the caller must see that [Sender.Flush] is called, now or after a few more frames. Errors: [ErrFull],
-// [ErrTooLarge], [ErrClosed]; the frame is not queued then. A link that is down is none: the frame waits for it.
+// Queue encodes a frame behind all that were queued before, and keeps nothing of f. dirty says that
+// the sending goroutine sleeps: the caller must see that [Sender.Flush] is called, now or after a
+// few more frames. Errors: [ErrFull], [ErrTooLarge], [ErrClosed]; the frame is not queued then. A
+// link that is down is none: the frame waits for it.
 func (s *Sender) Queue(f *Frame) (dirty bool, err error) {
 	body := bodySize(f)
 	size := uvarintSize(uint64(body)) + body
@@ -207,8 +219,8 @@ func (s *Sender) Queue(f *Frame) (dirty bool, err error) {
 	return dirty, err
 }
 
-// Withdraw takes back everything that is queued and asks for an answer (Request and Call): who asked has been told that
-// there is none. Of what was sent, the peer may take what it has received.
+// Withdraw takes back everything that is queued and asks for an answer (Request and Call): who
+// asked has been told that there is none. Of what was sent, the peer may take what it has received.
 func (s *Sender) Withdraw() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -224,8 +236,8 @@ func (s *Sender) limit(k Kind) int {
 	return 2 * s.cfg.MaxQueue
 }
 
-// Flush sends what is queued if nobody is about to: on a quiet link by itself, as far as that goes without waiting (see
-// Quick). Else it wakes the sending goroutine.
+// Flush sends what is queued if nobody is about to: on a quiet link by itself, as far as that goes
+// without waiting (see Quick). Else it wakes the sending goroutine.
 func (s *Sender) Flush() {
 	s.mu.Lock()
 	wake := s.log.unsent > 0 && s.unparkLocked()
@@ -239,8 +251,8 @@ func (s *Sender) Flush() {
 	s.signal(wake)
 }
 
-// quiet is how long a link has sent nothing for when it is worth more to wake nobody than to gather: until a goroutine that
-// is woken runs, a busy link has more frames for the batch.
+// quiet is how long a link has sent nothing for when it is worth more to wake nobody than to
+// gather: until a goroutine that is woken runs, a busy link has more frames for the batch.
 const quiet = time.Millisecond
 
 // QuickOverhead is how many bytes more than its frames a batch may have on a stream.
@@ -274,9 +286,10 @@ func (s *Sender) Stats() Stats {
 	return st
 }
 
-// Close refuses further frames, waits until the peer has acknowledged all that were queued, then disconnects and waits for
-// the Sender's goroutines. When ctx ends first it disconnects at once and returns an error that wraps ctx's and tells how
-// many bytes the peer may not have got; goroutines may then take a moment more, see Done. It may be called several times.
+// Close refuses further frames, waits until the peer has acknowledged all that were queued, then
+// disconnects and waits for the Sender's goroutines. When ctx ends first it disconnects at once and
+// returns an error that wraps ctx's and tells how many bytes the peer may not have got; goroutines
+// may then take a moment more, see Done. It may be called several times.
 func (s *Sender) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.closing {

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// firstLeased is where leased ids begin: the lower half is left to configurations until the upper was used up.
+// firstLeased is where leased ids begin: the lower half is left to configurations until the upper
+// was used up.
 const firstLeased = 1 << 15
 
 // leases says which node id is whose.
@@ -30,8 +31,8 @@ type freed struct {
 	at time.Time
 }
 
-// newLeases makes an empty register. A master that was started again knows no leases until it has heard their
-// holders; seed, its epoch, lets it begin at another place than the one before it did.
+// newLeases makes an empty register. A master that was started again knows no leases until it has
+// heard their holders; seed, its epoch, lets it begin at another place than the one before it did.
 func newLeases(quarantine time.Duration, seed uint64) *leases {
 	seed ^= seed >> 33
 	seed *= 0x9e3779b97f4a7c15 // spreads what differs in the low bits
@@ -74,8 +75,8 @@ func (l *leases) release(id uint64, addr string, epoch uint64, now time.Time) {
 	}
 }
 
-// lease returns an id for a node that has none: the one that this process had before, else one that is free
-// for long enough. It does not take it.
+// lease returns an id for a node that has none: the one that this process had before, else one that
+// is free for long enough. It does not take it.
 func (l *leases) lease(addr string, epoch uint64, now time.Time) (uint64, error) {
 	if id, ok := l.last[owner{addr, epoch}]; ok {
 		return id, nil

@@ -10,10 +10,12 @@ import (
 // Missed is how many heartbeat intervals a member may be silent.
 const Missed = 4
 
-// DefaultQuarantine is how long a node id rests after its node was dropped, if Config does not say it.
+// DefaultQuarantine is how long a node id rests after its node was dropped, if Config does not say
+// it.
 const DefaultQuarantine = time.Hour
 
-// DefaultMaxLoss is which share of its members a master believes to be dead at once, if Config does not say it.
+// DefaultMaxLoss is which share of its members a master believes to be dead at once, if Config does
+// not say it.
 const DefaultMaxLoss = 0.5
 
 // Config is what a Master is made with.
@@ -23,11 +25,12 @@ type Config struct {
 	MaxLoss    float64       // share of the other members that may be lost at once, see Tick; 0: DefaultMaxLoss, 1: all
 }
 
-// Master keeps the list. It is for one goroutine at a time: the caller locks. Times given to it do not go back.
+// Master keeps the list. It is for one goroutine at a time: the caller locks. Times given to it do
+// not go back.
 //
-// Tick has to be called several times an interval. When there was no event at all for longer than an interval,
-// the master itself had stopped (a paused process, a suspended machine): the time that it slept through counts
-// against nobody.
+// Tick has to be called several times an interval. When there was no event at all for longer than
+// an interval, the master itself had stopped (a paused process, a suspended machine): the time that
+// it slept through counts against nobody.
 type Master struct {
 	cfg     Config
 	epoch   uint64
@@ -55,7 +58,8 @@ type record struct {
 	news
 }
 
-// keepSteps is how many changes are kept for members to whom a call is under way. Who misses more fetches.
+// keepSteps is how many changes are kept for members to whom a call is under way. Who misses more
+// fetches.
 const keepSteps = 256
 
 // Effects is what the caller has to do after an event, without holding up the next one.
@@ -149,8 +153,9 @@ func (m *Master) View() View {
 // Version returns the version of the list.
 func (m *Master) Version() Version { return Version{Master: m.epoch, N: m.version} }
 
-// Register takes in a node that has started, or that tries again because it got no answer. A process that had
-// its address before is removed first. A node that comes with a NodeID keeps it, if no other member has it.
+// Register takes in a node that has started, or that tries again because it got no answer. A
+// process that had its address before is removed first. A node that comes with a NodeID keeps it,
+// if no other member has it.
 func (m *Master) Register(info Member, now time.Time) (Admission, Effects, error) {
 	info, err := m.check(info)
 	if err != nil {
@@ -190,12 +195,12 @@ func (m *Master) Register(info Member, now time.Time) (Admission, Effects, error
 	return answer, m.finish(before), nil
 }
 
-// Heartbeat is a member's sign of life, and what it has to say of itself. One that is not in the list is taken
-// in: it was silent for too long, or the master has just started. have is the version of the list that the
-// member has, from Peers.Have; zero for a legacy node.
+// Heartbeat is a member's sign of life, and what it has to say of itself. One that is not in the
+// list is taken in: it was silent for too long, or the master has just started. have is the version
+// of the list that the member has, from Peers.Have; zero for a legacy node.
 //
-// On ErrOld another process has the sender's address, and on ErrNodeIDTaken its configured node id: it gets no
-// place in the list.
+// On ErrOld another process has the sender's address, and on ErrNodeIDTaken its configured node id:
+// it gets no place in the list.
 func (m *Master) Heartbeat(info Member, have Version, now time.Time) (Answer, Effects, error) {
 	info, err := m.check(info)
 	if err != nil {
@@ -232,8 +237,9 @@ func (m *Master) Heartbeat(info Member, have Version, now time.Time) (Answer, Ef
 	return answer, m.finish(before), nil
 }
 
-// Unregister removes a member that leaves. An address that is not in the list is nothing to complain about, and
-// neither is another epoch than the list's: that process has been replaced, or was refused.
+// Unregister removes a member that leaves. An address that is not in the list is nothing to
+// complain about, and neither is another epoch than the list's: that process has been replaced, or
+// was refused.
 func (m *Master) Unregister(addr string, epoch uint64, now time.Time) (Effects, error) {
 	switch addr {
 	case "":
@@ -259,9 +265,10 @@ func (m *Master) Update(self Member, now time.Time) Effects {
 	return m.finish(before)
 }
 
-// Tick drops the members that have been silent for more than Missed intervals, unless that are two or more, and a larger
-// share than Config.MaxLoss. Then it is more likely that the master itself cannot be reached, and the members have each
-// other still: nobody is dropped until enough are back, and then the others get their full time to come back, too.
+// Tick drops the members that have been silent for more than Missed intervals, unless that are two
+// or more, and a larger share than Config.MaxLoss. Then it is more likely that the master itself
+// cannot be reached, and the members have each other still: nobody is dropped until enough are
+// back, and then the others get their full time to come back, too.
 func (m *Master) Tick(now time.Time) Effects {
 	m.pass(now)
 	before := m.version
@@ -292,8 +299,8 @@ func (m *Master) Tick(now time.Time) Effects {
 	return e
 }
 
-// silent returns the members whose time is over, and counts those that may have been lost together with them: members
-// beat one interval apart at most, and a little is for delays.
+// silent returns the members whose time is over, and counts those that may have been lost together
+// with them: members beat one interval apart at most, and a little is for delays.
 func (m *Master) silent() (dead []*record, lost int) {
 	for _, r := range m.list {
 		if r == m.self {
@@ -352,8 +359,8 @@ func (m *Master) check(info Member) (Member, error) {
 	return info, nil
 }
 
-// evict takes the node id that a living node has by configuration from a member that has it by a lease: it was
-// leased before the node was heard. The member gets another with its next heartbeat.
+// evict takes the node id that a living node has by configuration from a member that has it by a
+// lease: it was leased before the node was heard. The member gets another with its next heartbeat.
 func (m *Master) evict(info Member) error {
 	if info.NodeID == 0 || !info.Fixed {
 		return nil
@@ -378,8 +385,8 @@ func (m *Master) evict(info Member) error {
 	return nil
 }
 
-// replace adds info, after old, which has its address, if there is one, was removed. Nothing has happened on an
-// error.
+// replace adds info, after old, which has its address, if there is one, was removed. Nothing has
+// happened on an error.
 func (m *Master) replace(old *record, info Member) (*record, error) {
 	if !info.Legacy() {
 		_, taken := m.leases.holder(info.NodeID, info.Addr)

@@ -19,7 +19,8 @@ var (
 	ErrNoNodeID    = errors.New("member: all node ids are leased or wait to be free") // try again later
 )
 
-// MaxNodeID is the largest node id: session ids have 16 bits for it. Package service has the same limit.
+// MaxNodeID is the largest node id: session ids have 16 bits for it. Package service has the same
+// limit.
 const MaxNodeID = 1<<16 - 1
 
 // Member and the others are the list's values, as programs know them.
@@ -37,7 +38,8 @@ const (
 	Draining = keeper.Draining
 )
 
-// clean returns m as lists have it: services sorted, without empty and repeated ones, in a slice of its own.
+// clean returns m as lists have it: services sorted, without empty and repeated ones, in a slice of
+// its own.
 func clean(m Member) Member {
 	services := slices.Clone(m.Services)
 	slices.Sort(services)

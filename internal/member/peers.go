@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// DefaultLinkGrace is how long a link may be down before its peer counts as unreachable, if PeersConfig does not
-// say it.
+// DefaultLinkGrace is how long a link may be down before its peer counts as unreachable, if
+// PeersConfig does not say it.
 const DefaultLinkGrace = time.Second
 
 // PeersConfig is what Peers are made with.
@@ -70,23 +70,25 @@ func (k Kind) String() string {
 
 var kindNames = [...]string{"", "added", "removed", "changed", "unreachable", "forsaken", "reachable", "fetch", "unlisted"}
 
-// Effect is something the caller has to do. Effects are in the order in which they are to be carried out: when a
-// node was started again, the removal of the old process stands before the addition of the new one.
+// Effect is something the caller has to do. Effects are in the order in which they are to be
+// carried out: when a node was started again, the removal of the old process stands before the
+// addition of the new one.
 type Effect struct {
 	Kind Kind
 	Peer Member
 	Old  Member // of Changed
 }
 
-// Peers is what a node knows of the others. It is for one goroutine at a time: the caller locks. The Table can
-// be read by all.
+// Peers is what a node knows of the others. It is for one goroutine at a time: the caller locks.
+// The Table can be read by all.
 //
-// Of each process, that is of each address with an epoch, Added and Removed come by turns, Added first. A
-// process that was dropped while it was silent, and comes back, is added again.
+// Of each process, that is of each address with an epoch, Added and Removed come by turns, Added
+// first. A process that was dropped while it was silent, and comes back, is added again.
 //
-// A process whose link is up lives, whatever the list says: a master that reaches nobody drops everybody. Such a one is
-// Unlisted, until the list has it again, another takes its address, or its link ends or is down for as long as a silent
-// member lives. One that was draining has said itself that it leaves.
+// A process whose link is up lives, whatever the list says: a master that reaches nobody drops
+// everybody. Such a one is Unlisted, until the list has it again, another takes its address, or its
+// link ends or is down for as long as a silent member lives. One that was draining has said itself
+// that it leaves.
 type Peers struct {
 	cfg   PeersConfig
 	have  Version
@@ -110,8 +112,8 @@ func NewPeers(cfg PeersConfig) *Peers {
 	return &Peers{cfg: cfg, peers: make(map[string]*peer)}
 }
 
-// Have returns what the node says in its heartbeats about the list that it has: zero as long as it has none, or
-// one that may lack members.
+// Have returns what the node says in its heartbeats about the list that it has: zero as long as it
+// has none, or one that may lack members.
 func (p *Peers) Have() Version {
 	if !p.whole {
 		return Version{}
@@ -119,8 +121,9 @@ func (p *Peers) Have() Version {
 	return p.have
 }
 
-// LegacyView is the list of a master of the 0.5 series as a View. Such a master keeps what a node said when it registered, and
-// passes it on for ever: that the node was starting is not news, and all count as working.
+// LegacyView is the list of a master of the 0.5 series as a View. Such a master keeps what a node
+// said when it registered, and passes it on for ever: that the node was starting is not news, and
+// all count as working.
 func LegacyView(members []Member) View {
 	all := slices.Clone(members)
 	for i := range all {
@@ -129,8 +132,9 @@ func LegacyView(members []Member) View {
 	return View{Settled: true, Members: all}
 }
 
-// View takes a whole list: from the answer to a registration, or fetched, or from a Keeper. One that is older
-// than what is known is ignored. A list of a legacy master has no Version and counts as settled.
+// View takes a whole list: from the answer to a registration, or fetched, or from a Keeper. One
+// that is older than what is known is ignored. A list of a legacy master has no Version and counts
+// as settled.
 func (p *Peers) View(v View) []Effect {
 	legacy := v.Version == Version{}
 	if !legacy && v.Version.Master == p.have.Master && v.Version.N < p.have.N {
@@ -143,7 +147,8 @@ func (p *Peers) View(v View) []Effect {
 	}
 	var effects []Effect
 	for _, addr := range p.addrs() {
-		// A master that has just started may not have heard of all; what it had in its list, it did.
+		// A master that has just started may not have heard of all; what it had in its list, it
+		// did.
 		known := v.Settled || legacy || p.peers[addr].by == v.Version.Master
 		if known && !present[addr] {
 			effects = append(effects, p.unlist(addr)...)
@@ -155,8 +160,9 @@ func (p *Peers) View(v View) []Effect {
 	return effects
 }
 
-// NewMember takes the call of that name: a member came or has changed. at is the version that the call bears;
-// zero if it bears none, as those of a legacy master, whose word on the member's state is not believed, see LegacyView. An address or an epoch that makes no sense is an error, and
+// NewMember takes the call of that name: a member came or has changed. at is the version that the
+// call bears; zero if it bears none, as those of a legacy master, whose word on the member's state
+// is not believed, see LegacyView. An address or an epoch that makes no sense is an error, and
 // nothing has happened.
 func (p *Peers) NewMember(m Member, at Version) ([]Effect, error) {
 	m = clean(m)
@@ -175,9 +181,9 @@ func (p *Peers) NewMember(m Member, at Version) ([]Effect, error) {
 	return p.set(m, at.Master), nil
 }
 
-// DelMember takes the call of that name: the process with that epoch at addr is gone. If a newer one is known
-// there, the call is late and ignored. Epoch 0 in a call without a version, as those of a legacy master, means
-// whoever is there.
+// DelMember takes the call of that name: the process with that epoch at addr is gone. If a newer
+// one is known there, the call is late and ignored. Epoch 0 in a call without a version, as those
+// of a legacy master, means whoever is there.
 func (p *Peers) DelMember(addr string, epoch uint64, at Version) ([]Effect, error) {
 	if addr == "" {
 		return nil, ErrEmpty
@@ -208,8 +214,8 @@ func (p *Peers) follow(at Version) ([]Effect, bool) {
 	return []Effect{{Kind: Fetch}}, false
 }
 
-// LinkLost says that the link to the process with that epoch at addr is down, or could not be opened.
-// Saying it again changes nothing. What has to be done about it, Tick says.
+// LinkLost says that the link to the process with that epoch at addr is down, or could not be
+// opened. Saying it again changes nothing. What has to be done about it, Tick says.
 func (p *Peers) LinkLost(addr string, epoch uint64, now time.Time) {
 	if q := p.peers[addr]; q != nil && q.Epoch == epoch && q.Reach == Up {
 		q.Reach, q.since = Down, now
@@ -236,7 +242,8 @@ func (p *Peers) LinkUp(addr string, epoch uint64) []Effect {
 	return []Effect{{Kind: Reachable, Peer: q.Member}}
 }
 
-// LinkEnded says that the process with that epoch at addr has ended its own link to this node in good order.
+// LinkEnded says that the process with that epoch at addr has ended its own link to this node in
+// good order.
 func (p *Peers) LinkEnded(addr string, epoch uint64) []Effect {
 	if q := p.peers[addr]; q != nil && q.Epoch == epoch && q.Unlisted {
 		return []Effect{p.remove(addr)}
@@ -254,7 +261,8 @@ func (p *Peers) Waiting() bool {
 	return false
 }
 
-// Tick lets time go on. It is to be called several times within the grace of a link, as long as Waiting is true.
+// Tick lets time go on. It is to be called several times within the grace of a link, as long as
+// Waiting is true.
 func (p *Peers) Tick(now time.Time) []Effect {
 	var effects []Effect
 	for _, addr := range p.addrs() {

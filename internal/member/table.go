@@ -2,8 +2,8 @@ package member
 
 import "slices"
 
-// Table is what a node knows of the others at one moment. It is immutable and may be read from any goroutine;
-// the slices it returns are not to be changed.
+// Table is what a node knows of the others at one moment. It is immutable and may be read from any
+// goroutine; the slices it returns are not to be changed.
 type Table struct {
 	all       []Peer // by address, without those that are not in the list
 	byAddr    map[string]Peer
@@ -39,8 +39,9 @@ func newTable(addrs []string, peers map[string]*peer) *Table {
 	return t
 }
 
-// takers returns those that take new sessions: who works, and can be reached. If all are on links that were
-// lost this moment, then those; and if the list has lost them all, those whose link is up.
+// takers returns those that take new sessions: who works, and can be reached. If all are on links
+// that were lost this moment, then those; and if the list has lost them all, those whose link is
+// up.
 func takers(all []Peer) []Peer {
 	for _, like := range []Peer{{Reach: Up}, {Reach: Down}, {Reach: Up, Unlisted: true}} {
 		var open []Peer
@@ -65,8 +66,8 @@ func (t *Table) Peer(addr string) (Peer, bool) {
 	return p, ok
 }
 
-// Open returns the peers to choose from for a session that has none yet for service, by address. Empty while
-// Running is not means that nobody can be reached, or takes sessions.
+// Open returns the peers to choose from for a session that has none yet for service, by address.
+// Empty while Running is not means that nobody can be reached, or takes sessions.
 func (t *Table) Open(service string) []Peer {
 	if p := t.byService[service]; p != nil {
 		return p.open
@@ -87,11 +88,12 @@ func (t *Table) Coming(service string) bool {
 	return slices.ContainsFunc(t.Running(service), Peer.Coming)
 }
 
-// Coming tells whether the peer is about to take sessions: it starts, and its link is not down for long.
+// Coming tells whether the peer is about to take sessions: it starts, and its link is not down for
+// long.
 func (p Peer) Coming() bool { return p.State == Starting && p.Reach <= Down }
 
-// Keeps tells whether the peer at addr can go on with a session that it has for service: it runs it, and its
-// link is not down for long.
+// Keeps tells whether the peer at addr can go on with a session that it has for service: it runs
+// it, and its link is not down for long.
 func (t *Table) Keeps(addr, service string) bool {
 	p, ok := t.Peer(addr)
 	return ok && p.Reach <= Down && p.Has(service)

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Tell is what one member has to be told. The caller makes its calls one after the other until one fails, each
-// with a deadline, and then says how it went with Master.Told. Until then there is no other Tell for the member:
-// what comes to it stays in order, and one that hangs holds one call.
+// Tell is what one member has to be told. The caller makes its calls one after the other until one
+// fails, each with a deadline, and then says how it went with Master.Told. Until then there is no
+// other Tell for the member: what comes to it stays in order, and one that hangs holds one call.
 type Tell struct {
 	To    Member
 	Seq   uint64 // for Told
@@ -21,8 +21,8 @@ type Call struct {
 	Version Version // of the list after it; zero in calls to legacy nodes
 }
 
-// Told says how the calls of a Tell went: ok if all of them were answered. What failed is not repeated before
-// the member has given a sign of life.
+// Told says how the calls of a Tell went: ok if all of them were answered. What failed is not
+// repeated before the member has given a sign of life.
 func (m *Master) Told(to string, seq uint64, ok bool, now time.Time) Effects {
 	m.pass(now)
 	r := m.byAddr[to]
@@ -69,9 +69,9 @@ func (m *Master) since(n uint64) []Call {
 	return slices.Clip(m.steps[i:])
 }
 
-// seen is a member as legacy nodes are to see it. They cannot be told that it takes no new sessions, so it runs
-// nothing for them then, but for what no other member would run: they do not follow their sticky routes for a
-// service that nobody has.
+// seen is a member as legacy nodes are to see it. They cannot be told that it takes no new
+// sessions, so it runs nothing for them then, but for what no other member would run: they do not
+// follow their sticky routes for a service that nobody has.
 type seen struct {
 	Member
 }
@@ -104,7 +104,8 @@ type news struct {
 	flight  *Tell // under way
 	resting bool  // the last one failed, and it was not heard since
 
-	// Of members that take views: the last step that was sent to them, or that a View they fetch holds.
+	// Of members that take views: the last step that was sent to them, or that a View they fetch
+	// holds.
 	sent uint64
 
 	// Of legacy members.

@@ -11,16 +11,16 @@ import (
 // KickReason is what a session is told that another one has replaced.
 const KickReason = "signed in elsewhere"
 
-// entry is a live session and the user that the register knows it as. The session itself says so a moment
-// later, and may end in between.
+// entry is a live session and the user that the register knows it as. The session itself says so a
+// moment later, and may end in between.
 type entry struct {
 	session *session.Session
 	uid     int64
 	since   uint64 // when it was bound, by the clock of who binds
 }
 
-// Register knows the live sessions. Its methods may be called concurrently. A session is only ever removed as
-// itself, so the end of an old one leaves a new one of the same user alone.
+// Register knows the live sessions. Its methods may be called concurrently. A session is only ever
+// removed as itself, so the end of an old one leaves a new one of the same user alone.
 type Register struct {
 	policy session.BindPolicy
 
@@ -41,8 +41,8 @@ func (r *Register) Add(s *session.Session) {
 	r.mu.Unlock()
 }
 
-// Bind gives user uid to s, as of since, and returns the sessions that the policy wants kicked. It is for
-// session.Binder.
+// Bind gives user uid to s, as of since, and returns the sessions that the policy wants kicked. It
+// is for session.Binder.
 func (r *Register) Bind(s *session.Session, uid int64, since uint64) (kick []*session.Session, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -145,7 +145,8 @@ func (r *Register) Session(id int64) *session.Session {
 	return r.byID[id].session
 }
 
-// Of returns the sessions that user uid has now. The caller may keep the slice and must not change it.
+// Of returns the sessions that user uid has now. The caller may keep the slice and must not change
+// it.
 func (r *Register) Of(uid int64) []*session.Session {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
