@@ -254,7 +254,7 @@ func (n *Node) schedulerOptions(name string) []scheduler.Option {
 		scheduler.WithPrecision(set.timerPrecision),
 		scheduler.WithAwaiting(set.waitingCalls),
 		scheduler.WithSlow(set.slowHandler, func(s scheduler.Slow) {
-			n.front.Warn("a handler runs for long and holds up its scheduler", "scheduler", s.Scheduler, "route", s.Name, "for", s.For, "stack", s.Stack)
+			n.front.Warn("scheduler held up by a slow call", "scheduler", s.Scheduler, "route", s.Name, "for", s.For, "stack", s.Stack)
 		}),
 		scheduler.WithPanic(func(name string, v any, stack []byte) {
 			n.front.Error("a task or timer panicked", "call", name, "panic", v, "stack", string(stack))

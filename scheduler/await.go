@@ -1,31 +1,26 @@
 package scheduler
 
-// Await lets the scheduler go on with other work while wait blocks, for a reply
-// of another node, say. It returns when wait has returned and it is this call's
-// turn again: still only one piece of the scheduler's work runs at any time, so
-// the code before and after Await needs no locks. It is for what the scheduler
-// runs: a job, a task, a timer.
+// Await lets the scheduler run other calls while wait blocks, for example for the reply of
+// another node. It returns when wait has returned and it is this call's turn again. The
+// scheduler still runs one call at any time, so the code before and after Await needs no locks.
+// Await is for what the scheduler runs: a handler, a task, a timer.
 //
-// Between the call of Await and its return, other handlers, tasks and timers
-// have run, as at an await in JavaScript. What was true before may not be true
-// after: a player may have left, a room may be gone, the same timer may have
-// fired again. Look again at what the code after Await relies on.
+// Other handlers, tasks and timers run between the call of Await and its return, as at an await
+// in JavaScript. What was true before may not be true after: a player may have left, a room may
+// be gone, the same timer may have fired again. Check again what the code after Await relies on.
 //
-// wait runs without the turn, at the same time as the scheduler's work, so it
-// must touch none of what that work shares. Its results are best left in
-// variables of the call, which nobody else uses. A panic in wait passes to the
-// caller of Await, once it has its turn again.
+// wait runs at the same time as other calls, so it must not touch what they share. Let it store
+// its results in local variables. A panic in wait passes to the caller of Await, once it has its
+// turn again.
 //
-// Calls come back in the order in which their waits ended, behind what was
-// queued by then. A scheduler ends only when all calls in Await have come back, so
-// wait should have a deadline.
+// Calls come back in the order in which their waits ended, behind what was queued by then. A
+// scheduler ends only when all calls in Await have come back, so wait should have a deadline.
 //
-// On any other goroutine Await simply calls wait; so it does in the hooks of
-// [WithBatch] and [WithIdle], where the loop waits along. A nil wait is logged
-// as an error.
+// On any other goroutine Await only calls wait. So it does in the hooks of [WithBatch] and
+// [WithIdle]: the loop waits meanwhile. A nil wait is logged as an error.
 func (s *Scheduler) Await(wait func()) {
 	if wait == nil {
-		s.log.Error("nano/scheduler: Await without a function", "scheduler", s.Stats().Name)
+		s.log.Error("scheduler: Await was called without a function", "scheduler", s.Stats().Name)
 		return
 	}
 	if a := s.yield(); a != nil {
@@ -35,14 +30,14 @@ func (s *Scheduler) Await(wait func()) {
 	}
 }
 
-// HasTurn reports whether it is called by what the scheduler runs now, so that
-// Await would let others run.
+// HasTurn reports whether its caller is what the scheduler runs now, so that [Scheduler.Await]
+// would let others run.
 func (s *Scheduler) HasTurn() bool { return goroutineID() == s.loopID.Load() }
 
-// awaiter is a call that gave up its turn. It is also the job that gives it
-// back: the loop which runs that job ends at once, and the call's goroutine,
-// whose stack still has the loop it was called by, is the loop from there on.
-// All that a loop knows is in the Scheduler, so any of them can go on.
+// awaiter is a call that gave up its turn. It is also the job that gives the turn back: the
+// loop that runs this job ends at once, and the goroutine of the call, whose stack still has the
+// loop that called it, is the loop from there on. All state of a loop is in the Scheduler, so
+// any of them can go on.
 type awaiter struct {
 	s         *Scheduler
 	name      string
@@ -52,9 +47,9 @@ type awaiter struct {
 	turn      chan struct{} // has room for the one send
 }
 
-// Run makes the loop that calls it return, up to pass. It says that a timer is
-// due because the loop looks for that before each job anyway: jobs that do not
-// await pay nothing for those that do.
+// Run makes the loop that calls it return, up to pass. It pretends that a timer is due, which
+// the loop checks before each job anyway: so jobs that do not await pay nothing for those that
+// do.
 func (a *awaiter) Run() {
 	a.s.heir = a
 	a.s.due.Store(true)
@@ -92,8 +87,8 @@ func (s *Scheduler) yield() *awaiter {
 	return a
 }
 
-// offTurn calls wait without the turn and returns with it. Reports know by its
-// name on the stack that a goroutine does not have the turn, see stack.
+// offTurn calls wait without the turn and returns with it. Slow reports skip a goroutine that
+// has offTurn on its stack, see stack.
 //
 //go:noinline
 func (s *Scheduler) offTurn(a *awaiter, wait func()) {

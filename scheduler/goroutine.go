@@ -21,10 +21,10 @@ func (s *Scheduler) labelled() context.Context {
 	return pprof.WithLabels(context.Background(), pprof.Labels(labelName, s.cfg.name, labelID, s.id()))
 }
 
-// stack returns where the loop is. It asks for a profile, which the runtime
-// takes without stopping the program for its length, and finds the loop by its
-// label; goroutines that handlers started bear it too, but did not come from
-// loop, and calls that are in Await did, but are in offTurn.
+// stack returns where the loop is, for reports. It asks for a profile, which the runtime takes
+// without stopping the program for its length, and finds the loop by its label. Goroutines that
+// handlers started have the label too, but do not come from loop; calls in Await do, but are in
+// offTurn.
 func (s *Scheduler) stack() string {
 	var b strings.Builder
 	if err := pprof.Lookup("goroutine").WriteTo(&b, 1); err != nil {
@@ -41,14 +41,13 @@ func (s *Scheduler) stack() string {
 	return ""
 }
 
-// turns holds, for each goroutine that runs a scheduler's loop now, the scheduler:
-// goroutines belong to the process, and so does this.
+// turns holds the scheduler of each goroutine that runs a loop now. Goroutines belong to the
+// process, and so does turns.
 var turns sync.Map // uint64: *Scheduler
 
-// Current returns the scheduler that runs its caller, which is a task, a timer or a
-// handler of v0.5's forms: they have no context that says it. A handler with a
-// context uses [FromContext]. Current is nil on any other goroutine, also in the
-// function that Await was given.
+// Current returns the scheduler that runs its caller: a task, a timer, or a handler of v0.5's
+// forms, which have no context that says it. A handler with a context uses [FromContext]. Current
+// is nil on any other goroutine, and in the function given to Await.
 func Current() *Scheduler {
 	s, _ := turns.Load(goroutineID())
 	at, _ := s.(*Scheduler)
@@ -64,10 +63,9 @@ func (s *Scheduler) takeTurn(id uint64) {
 // leaveTurn is called by the loop that is none any more.
 func (s *Scheduler) leaveTurn() { turns.Delete(s.loopID.Swap(0)) }
 
-// goroutineID returns the number of the calling goroutine. It is slow (a
-// microsecond). It proves that a caller has the turn which it wants to give away: a
-// context says whose turn it was, but a handler may hand its context to goroutines
-// and tasks, which run at the same time and have no turn to give.
+// goroutineID returns the number of the calling goroutine. It takes a microsecond. It proves that
+// a caller has the turn that it wants to give away: a context says which scheduler runs its
+// handler, but the handler may pass it to goroutines and tasks, which have no turn to give.
 func goroutineID() uint64 {
 	var buf [64]byte
 	var id uint64

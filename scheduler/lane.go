@@ -9,7 +9,7 @@ import (
 const (
 	// laneLimit is how many jobs of a lane may wait before SubmitTo does.
 	laneLimit = 512
-	// batchLimit is how many jobs of lanes a batch holds, unless there are more lanes: from each comes one at least.
+	// batchLimit is how many jobs of lanes a batch holds. With more lanes, it holds one of each.
 	batchLimit = 512
 	// spareQueues is how many queues of lanes are kept for others.
 	spareQueues = 1024

@@ -198,7 +198,8 @@ func (s *Scheduler) failed(name string, v any) {
 	stack := debug.Stack()
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("nano/scheduler: the report of a panic panicked", "scheduler", s.cfg.name, "call", name, "panic", v, "report", p, "stack", string(stack))
+			s.log.Error("report of a panic panicked",
+				"scheduler", s.cfg.name, "call", name, "panic", v, "report", p, "stack", string(stack))
 		}
 	}()
 	s.cfg.onPanic(name, v, stack)

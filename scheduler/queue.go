@@ -9,15 +9,13 @@ import (
 // keep is the capacity, in jobs, below which a buffer is never given back.
 const keep = 1024
 
-// PushTask queues a task. It never waits, whoever calls: a task may push any
-// number of tasks. Tasks run in the order in which they were pushed by one
-// goroutine, and after all that was queued before them, in lanes too. Only a lane
-// whose calls in [Scheduler.Await] are as many as they may be keeps no task
-// waiting: the task may be what they wait for. After Close the task is dropped and
-// counted.
+// PushTask queues a task. It never waits, so a task may push any number of tasks. The tasks of
+// one goroutine run in the order in which it pushed them, and after all that was queued before
+// them, in lanes too. Only a lane that may have no more calls in [Scheduler.Await] does not keep
+// the task waiting: those calls may wait for it. After Close the task is dropped and counted.
 func (s *Scheduler) PushTask(t Task) {
 	if t == nil {
-		s.log.Error("nano/scheduler: PushTask without a task", "scheduler", s.Stats().Name)
+		s.log.Error("scheduler: PushTask was called without a task", "scheduler", s.Stats().Name)
 		return
 	}
 	came := s.stamp()
@@ -39,7 +37,7 @@ func (s *Scheduler) PushTask(t Task) {
 	s.unlockAndWake()
 }
 
-// Schedule is PushTask; it makes a Scheduler a [LocalScheduler].
+// Schedule is [Scheduler.PushTask]. It makes a Scheduler a [LocalScheduler].
 func (s *Scheduler) Schedule(t Task) { s.PushTask(t) }
 
 func (s *Scheduler) submit(jobs []Job, stop <-chan struct{}, limit int) error {

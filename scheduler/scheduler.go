@@ -15,12 +15,12 @@ import (
 
 // Errors of this package.
 var (
-	// ErrClosed says that the scheduler is closed or closing and took nothing.
-	ErrClosed = fault.New(fault.Unavailable, "nano/scheduler: closed")
-	// ErrStopped says that the caller's stop channel ended the wait in Submit.
-	ErrStopped = fault.New(fault.Unavailable, "nano/scheduler: stopped while waiting for room")
-	// ErrRunning says that a running scheduler cannot be configured.
-	ErrRunning = fault.New(fault.Exists, "nano/scheduler: running")
+	// ErrClosed is returned by a scheduler that is closed or closing. It took nothing.
+	ErrClosed = fault.New(fault.Unavailable, "scheduler: closed")
+	// ErrStopped is returned by Submit when the caller's stop channel ended the wait for room.
+	ErrStopped = fault.New(fault.Unavailable, "scheduler: stopped while waiting for room")
+	// ErrRunning is returned by Configure for a running scheduler: close it and wait first.
+	ErrRunning = fault.New(fault.Exists, "scheduler: a running scheduler cannot be configured")
 )
 
 // base is what times are counted from: a monotonic clock in one word. Within a
@@ -29,28 +29,27 @@ var base = time.Now()
 
 func now() time.Duration { return time.Since(base) }
 
-// Task is a function to be run by a scheduler.
+// Task is a function that a scheduler runs.
 type Task func()
 
-// Hook is a function without arguments. It is kept for programs that name the
-// type; nothing in this package takes one.
+// Hook is a function without arguments. It exists for programs of v0.5 that name the type;
+// nothing in this package takes one.
 type Hook func()
 
-// LocalScheduler runs tasks one after another, in the order in which they were
-// scheduled. A component may bring its own; [Scheduler] is one. Schedule may be
+// LocalScheduler runs tasks one after another, in the order in which they were scheduled. A
+// component may have one of the application's own type; [Scheduler] is one. Schedule may be
 // called from any goroutine and must not wait for the task.
 type LocalScheduler interface {
 	Schedule(Task)
 }
 
-// Job is work with a name. Both methods are called on the loop, Name once and
-// right before Run, and the scheduler keeps nothing of the job from there on:
-// a job may go back to its pool within Run.
+// Job is work with a name. The loop calls Name once and then Run, and keeps nothing of the job
+// meanwhile: a job may go back to its pool within Run.
 type Job interface {
 	// Run does the work.
 	Run()
-	// Name says what it is, for reports: the route of a message, say. It is
-	// called for every job and should return a string that exists already.
+	// Name is for reports: the route of a message, for example. It should return a string that
+	// exists already, because the loop calls it for every job.
 	Name() string
 }
 
@@ -71,10 +70,9 @@ const (
 	lifeClosed              // takes nothing
 )
 
-// Scheduler runs jobs, tasks and timers, one at a time. That is done by one
-// goroutine, as long as none of them calls Await. All methods may be
-// called from any goroutine, also from what it runs (but see Submit). A
-// Scheduler must not be copied; make one with [New].
+// Scheduler runs jobs, tasks and timers, one at a time: on one goroutine, as long as none of them
+// calls Await. All methods may be called from any goroutine, and by what it runs, but for Submit,
+// SubmitTo and Wait. A Scheduler must not be copied; make one with [New].
 type Scheduler struct {
 	// mu guards what stands here. It may be held when timers.mu is taken,
 	// never the other way round. No foreign code is called under either.
@@ -99,7 +97,9 @@ type Scheduler struct {
 	wait     time.Duration // how long the first of the last batch had waited
 	size     int           // len(batch), for Stats
 	lanes    lanes
-	names    []string // of the batch's jobs. The slice changes under mu; names[i] is written before state tells of i, and read under mu after it
+	// names are those of the batch's jobs. The slice changes under mu; names[i] is written before
+	// state tells of i, and read under mu after it.
+	names []string
 
 	due     atomic.Bool   // a timer is due
 	closing atomic.Bool   // life == lifeClosing
@@ -115,10 +115,13 @@ type Scheduler struct {
 	stage stage  // how far the batch is
 	lost  bool   // a timer is ending the goroutine, and has been reported
 	seq   uint32 // counts calls, so that two in a row differ
-	// resumed is the lane of the call that has come back from Await, and runs as job resumedAt of the batch.
+	// resumed is the lane of the call that has come back from Await and runs as job resumedAt of
+	// the batch.
 	resumed   *Lane
 	resumedAt int
-	heir      *awaiter // the call that is to be resumed: this goroutine returns up to loop, which hands it the turn
+	// heir is the call that is to be resumed: this goroutine returns up to loop, which hands over
+	// the turn.
+	heir *awaiter
 
 	timers timers
 
@@ -126,8 +129,8 @@ type Scheduler struct {
 	ids  atomic.Int64
 }
 
-// New makes a scheduler. It takes tasks and timers at once, and runs them from
-// [Scheduler.Start] or [Scheduler.Run] on.
+// New makes a scheduler. It takes tasks and timers at once, and runs them from [Scheduler.Start]
+// or [Scheduler.Run] on.
 func New(opts ...Option) *Scheduler {
 	logger := log.Default()
 	s := &Scheduler{cfg: makeConfig(opts, logger), log: logger}
@@ -135,11 +138,9 @@ func New(opts ...Option) *Scheduler {
 	return s
 }
 
-// Configure replaces the configuration by the given options over the defaults:
-// what no option names is as in a new scheduler. Jobs and timers stay. A closed
-// scheduler is open again after it, so that tasks and timers which are made
-// before the next Run are kept. While the loop is running it changes nothing
-// and returns [ErrRunning].
+// Configure replaces all settings: what no option names gets its default. Jobs and timers stay. A
+// closed scheduler is open again afterwards, and keeps tasks and timers for the next Run. While
+// the loop is running, Configure changes nothing and returns [ErrRunning].
 func (s *Scheduler) Configure(opts ...Option) error {
 	cfg := makeConfig(opts, s.log)
 	s.mu.Lock()
@@ -152,12 +153,11 @@ func (s *Scheduler) Configure(opts ...Option) error {
 	return nil
 }
 
-// Run runs the loop on the calling goroutine until [Scheduler.Close]. If it is
-// running already, Run returns at once. It can be run again after Wait has
-// returned. The goroutine's profiler labels are the scheduler's meanwhile, and
-// none afterwards. After a call of Await, other goroutines of the scheduler's may run
-// the loop while this one waits for its end. Where the loop gets a goroutine of its own, Start is better: a
-// Close that comes right after Start is not overtaken by it.
+// Run runs the loop on the calling goroutine until [Scheduler.Close]. If the loop is running
+// already, Run returns at once. It can be called again after Wait has returned. The goroutine has
+// the scheduler's profiler labels meanwhile, and none afterwards. After a call of Await, other
+// goroutines may run the loop while this one waits for its end. To give the loop a goroutine of
+// its own, call [Scheduler.Start] instead of "go Run": a Close right after Start ends the loop.
 func (s *Scheduler) Run() {
 	if done := s.enter(); done != nil {
 		s.loop()
@@ -267,22 +267,23 @@ func (s *Scheduler) leave() {
 	close(done)
 }
 
-// Stats is what a scheduler tells of itself.
+// Stats are the figures of a scheduler.
 type Stats struct {
-	Name     string        // see WithName
-	Queued   int           // jobs and tasks that are waiting to be run
-	Wait     time.Duration // how long the oldest of the last batch had waited, or the oldest in the queue has, whichever is more
-	Executed uint64        // jobs and tasks that were run
-	Dropped  uint64        // jobs and tasks that were refused or thrown away because it was closed
-	Panics   uint64        // calls that panicked, timers and hooks too
-	Running  string        // name of the call that is running; empty if none is
-	Since    time.Time     // when the batch of that call began; zero if none is running
-	Timers   int           // timers that are not stopped
-	Awaiting int           // calls in Await whose wait has not ended
+	Name   string // see WithName
+	Queued int    // jobs and tasks that wait to be run
+	// Wait is how long the oldest job of the last batch had waited, or the oldest in the queue has
+	// waited so far, whichever is more.
+	Wait     time.Duration
+	Executed uint64    // jobs and tasks that were run
+	Dropped  uint64    // jobs and tasks that came after Close, or before a Close without a run
+	Panics   uint64    // calls that panicked, timers and hooks too
+	Running  string    // name of the call that is running; empty if none is
+	Since    time.Time // when the batch of that call began; zero if none is running
+	Timers   int       // timers that are not stopped
+	Awaiting int       // calls in Await whose wait has not ended
 }
 
-// Stats returns the figures of this moment. It waits for no call and may be
-// asked at any time, also of a loop that hangs.
+// Stats returns the present figures. It waits for no call, and works for a loop that hangs.
 func (s *Scheduler) Stats() Stats {
 	n := s.timers.len()
 	s.mu.Lock()

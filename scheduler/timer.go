@@ -12,7 +12,7 @@ const precision = time.Millisecond
 // forever is the count of a timer without one.
 const forever = -1
 
-// TimerFunc is called by a timer, on the scheduler.
+// TimerFunc is a function that a timer calls on its scheduler.
 type TimerFunc func()
 
 // TimerCondition decides when a timer of [Scheduler.NewCondTimer] fires.
@@ -21,8 +21,8 @@ type TimerCondition interface {
 	Check(now time.Time) bool
 }
 
-// Timer calls a function on its scheduler, once or repeatedly. Its methods may
-// be called from any goroutine.
+// Timer calls a function on its scheduler, once or repeatedly. Its methods may be called from any
+// goroutine.
 type Timer struct {
 	id    int64
 	sched *Scheduler // nil: was never valid
@@ -39,10 +39,9 @@ type Timer struct {
 // ID returns a number that no other timer of this process has.
 func (t *Timer) ID() int64 { return t.id }
 
-// Stop ends the timer. Called on the scheduler, also from the timer's own
-// function, it makes sure that the function is not called again; called from
-// elsewhere, a call that has begun may still be running when Stop returns.
-// To stop a stopped timer is harmless.
+// Stop ends the timer. After a Stop on the scheduler, also by the timer's own function, the
+// function is not called again. After a Stop from elsewhere, a call that has begun may still be
+// running. Stopping a stopped timer has no effect.
 func (t *Timer) Stop() {
 	if t == nil || t.sched == nil {
 		return
@@ -55,18 +54,17 @@ func (t *Timer) Stop() {
 	ts.mu.Unlock()
 }
 
-// NewTimer makes a timer that calls fn every interval, the first time one
-// interval from now, until it is stopped. The precision is 1 ms, which is also
-// the shortest interval. If the scheduler is late, the calls that were missed
-// are not made up for: fn is called once and then at the next multiple of the
-// interval. Without fn, or with an interval that is not positive, an error is
-// logged and the timer is a stopped one; so it is on a closed scheduler.
+// NewTimer makes a timer that calls fn every interval until it is stopped, the first time one
+// interval from now. The precision is 1 ms, which is also the shortest interval. A scheduler that
+// is late does not make up for missed calls: it calls fn once, and then at the next multiple of
+// the interval. A nil fn, or an interval that is not positive, is logged as an error and makes a
+// stopped timer. A timer made on a closed scheduler is stopped, too.
 func (s *Scheduler) NewTimer(interval time.Duration, fn TimerFunc) *Timer {
 	return s.newTimer("NewTimer", interval, forever, nil, fn)
 }
 
-// NewCountTimer is NewTimer for count calls, after which the timer stops. A
-// count of -1 means no end, as in v0.5; any other that is not positive is an error as in NewTimer.
+// NewCountTimer is [Scheduler.NewTimer] for count calls, after which the timer stops. A count of
+// -1 means no end, as in v0.5; any other count that is not positive is an error as in NewTimer.
 func (s *Scheduler) NewCountTimer(interval time.Duration, count int, fn TimerFunc) *Timer {
 	if count <= 0 && count != forever {
 		return s.badTimer("NewCountTimer", "the count is not positive")
@@ -74,15 +72,15 @@ func (s *Scheduler) NewCountTimer(interval time.Duration, count int, fn TimerFun
 	return s.newTimer("NewCountTimer", interval, count, nil, fn)
 }
 
-// NewAfterTimer makes a timer that calls fn once, after duration. For errors
-// see NewTimer.
+// NewAfterTimer makes a timer that calls fn once, after duration. For errors see
+// [Scheduler.NewTimer].
 func (s *Scheduler) NewAfterTimer(duration time.Duration, fn TimerFunc) *Timer {
 	return s.newTimer("NewAfterTimer", duration, 1, nil, fn)
 }
 
-// NewCondTimer makes a timer that asks condition at regular times (see
-// [WithPrecision], 1 s by default) and calls fn whenever the answer is true,
-// until it is stopped. Without a condition or fn, see NewTimer.
+// NewCondTimer makes a timer that checks condition at regular times ([WithPrecision], 1 s by
+// default) and calls fn each time it is true, until the timer is stopped. For errors see
+// [Scheduler.NewTimer].
 func (s *Scheduler) NewCondTimer(condition TimerCondition, fn TimerFunc) *Timer {
 	if condition == nil {
 		return s.badTimer("NewCondTimer", "there is no condition")
@@ -113,10 +111,10 @@ func (s *Scheduler) newTimer(maker string, interval time.Duration, count int, co
 	return t
 }
 
-// badTimer is what a timer with unusable arguments becomes. Whoever made it
-// holds a timer that can be stopped as any other.
+// badTimer returns a stopped timer in place of one with unusable arguments.
 func (s *Scheduler) badTimer(maker, why string) *Timer {
-	s.log.Error("nano/scheduler: this timer will never fire", "scheduler", s.Stats().Name, "made by", maker, "because", why)
+	s.log.Error("scheduler: unusable timer was made and never fires",
+		"scheduler", s.Stats().Name, "maker", maker, "reason", why)
 	return &Timer{id: nextTimerID(), index: notQueued}
 }
 
