@@ -199,41 +199,44 @@ func TestSlowReaderKeepsItsConnection(t *testing.T) {
 	})
 }
 
-// Connections that never become sessions would use up the node's descriptors.
-func TestUnfinishedHandshakeIsClosed(t *testing.T) {
-	const deadline = 4 * time.Second
-	cert := nanotest.NewTLS(t)
-	dialer := func(l func(n *apptest.Node) *nanotest.Listener) func(t *testing.T, n *apptest.Node) net.Conn {
-		return func(t *testing.T, n *apptest.Node) net.Conn {
-			nc, err := l(n).Dial()
-			if err != nil {
-				t.Fatal(err)
-			}
-			return nc
-		}
+// unfinished is a client that never finishes its handshake.
+type unfinished struct {
+	name string
+	dial func(t *testing.T, n *apptest.Node) net.Conn
+	// does what it does before, and returns what it does every 100 ms; nil for nothing.
+	does   func(t *testing.T, nc net.Conn) func() error
+	silent bool // and it does not read
+}
+
+// listenerOf is one of a node's endpoints.
+type listenerOf func(n *apptest.Node) *nanotest.Listener
+
+func (of listenerOf) dial(t *testing.T, n *apptest.Node) net.Conn {
+	nc, err := of(n).Dial()
+	if err != nil {
+		t.Fatal(err)
 	}
-	onTCP := dialer(func(n *apptest.Node) *nanotest.Listener { return n.TCP })
-	onWS := dialer(func(n *apptest.Node) *nanotest.Listener { return n.WS })
-	onTLS := dialer(func(n *apptest.Node) *nanotest.Listener { return n.TLS })
-	onWSS := dialer(func(n *apptest.Node) *nanotest.Listener { return n.WSS })
-	send := func(c *nanotest.Client, b []byte) func() error { return func() error { return c.Send(b) } }
+	return nc
+}
+
+// trickle sends b again and again, one byte each time.
+func trickle(nc net.Conn, b string) func() error {
+	i := -1
+	return func() error {
+		i++
+		_, err := nc.Write([]byte{b[i%len(b)]})
+		return err
+	}
+}
+
+// again sends b each time.
+func again(c *nanotest.Client, b []byte) func() error { return func() error { return c.Send(b) } }
+
+// unfinishedOnTCP are clients without TLS and WebSocket.
+func unfinishedOnTCP() []unfinished {
+	onTCP := listenerOf(func(n *apptest.Node) *nanotest.Listener { return n.TCP }).dial
 	handshake := codec.AppendPacket(nil, codec.Handshake, []byte("{}"))
-	// trickle sends b again and again, a byte a time.
-	trickle := func(nc net.Conn, b string) func() error {
-		i := -1
-		return func() error {
-			i++
-			_, err := nc.Write([]byte{b[i%len(b)]})
-			return err
-		}
-	}
-	for _, row := range []struct {
-		name string
-		dial func(t *testing.T, n *apptest.Node) net.Conn
-		// does what it does before, and returns what it does every 100 ms; nil for nothing.
-		does   func(t *testing.T, nc net.Conn) func() error
-		silent bool // and it does not read
-	}{
+	return []unfinished{
 		{name: "silent", dial: onTCP},
 		{name: "half a packet", dial: onTCP, does: func(t *testing.T, nc net.Conn) func() error {
 			_, _ = nc.Write(handshake[:3])
@@ -248,22 +251,31 @@ func TestUnfinishedHandshakeIsClosed(t *testing.T) {
 			return nil
 		}},
 		{name: "handshakes only", dial: onTCP, does: func(t *testing.T, nc net.Conn) func() error {
-			return send(nanotest.NewClient(t, nc), handshake)
+			return again(nanotest.NewClient(t, nc), handshake)
 		}},
 		{name: "handshakes only, reading nothing", dial: onTCP, silent: true, does: func(t *testing.T, nc net.Conn) func() error {
-			return send(nanotest.NewClient(t, nc), handshake)
+			return again(nanotest.NewClient(t, nc), handshake)
 		}},
 		{name: "heartbeats only", dial: onTCP, does: func(t *testing.T, nc net.Conn) func() error {
-			return send(nanotest.NewClient(t, nc), packet(codec.Heartbeat))
+			return again(nanotest.NewClient(t, nc), packet(codec.Heartbeat))
 		}},
 		{name: "heartbeats after the handshake", dial: onTCP, does: func(t *testing.T, nc net.Conn) func() error {
 			c := nanotest.NewClient(t, nc)
 			c.Handshake("{}")
-			return send(c, packet(codec.Heartbeat))
+			return again(c, packet(codec.Heartbeat))
 		}},
 		{name: "kicks only", dial: onTCP, does: func(t *testing.T, nc net.Conn) func() error {
-			return send(nanotest.NewClient(t, nc), packet(codec.Kick))
+			return again(nanotest.NewClient(t, nc), packet(codec.Kick))
 		}},
+	}
+}
+
+// unfinishedOnTop are clients that stop on the way through TLS, HTTP and WebSocket.
+func unfinishedOnTop(cert nanotest.TLS) []unfinished {
+	onWS := listenerOf(func(n *apptest.Node) *nanotest.Listener { return n.WS }).dial
+	onTLS := listenerOf(func(n *apptest.Node) *nanotest.Listener { return n.TLS }).dial
+	onWSS := listenerOf(func(n *apptest.Node) *nanotest.Listener { return n.WSS }).dial
+	return []unfinished{
 		{name: "silent to HTTP", dial: onWS},
 		{name: "half an HTTP header", dial: onWS, does: func(t *testing.T, nc net.Conn) func() error {
 			_, _ = io.WriteString(nc, "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: webso")
@@ -278,7 +290,7 @@ func TestUnfinishedHandshakeIsClosed(t *testing.T) {
 			return nil
 		}},
 		{name: "upgraded and beats", dial: onWS, does: func(t *testing.T, nc net.Conn) func() error {
-			return send(nanotest.WebSocket(t, nc), packet(codec.Heartbeat))
+			return again(nanotest.WebSocket(t, nc), packet(codec.Heartbeat))
 		}},
 		{name: "upgraded and pings", dial: onWS, does: func(t *testing.T, nc net.Conn) func() error {
 			c := nanotest.WebSocket(t, nc)
@@ -302,7 +314,14 @@ func TestUnfinishedHandshakeIsClosed(t *testing.T) {
 				nanotest.WebSocket(t, nc)
 				return nil
 			}},
-	} {
+	}
+}
+
+// Connections that never become sessions would use up the node's descriptors.
+func TestUnfinishedHandshakeIsClosed(t *testing.T) {
+	const deadline = 4 * time.Second
+	cert := nanotest.NewTLS(t)
+	for _, row := range append(unfinishedOnTCP(), unfinishedOnTop(cert)...) {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := &Hostile{}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,240 +22,38 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
+// victim is the payload for which a filter panics.
+const victim = "victim"
+
+func panicOnVictim(m *pipeline.Message) {
+	if string(m.Data) == victim {
+		panic("a filter")
+	}
+}
+
+// panicking is a callback of the application that panics for one client.
+type panicking struct {
+	name    string
+	options func() []nano.Option
+	do      func(s *session.Session) error // what H.Do does
+	act     func(t *testing.T, w *panicWorld)
+	logged  string
+}
+
+// panicWorld is the node that it happens to.
+type panicWorld struct {
+	*apptest.Node
+	h *Hostile
+	c *nanotest.Client // the client that it happens to
+}
+
 // Each of the application's callbacks panics for one client. The process would end, or the neighbour's
 // connection, or the scheduler, and with it everybody's game.
 func TestPanicCostsOneCall(t *testing.T) {
-	const victim = "victim" // the payload for which a filter panics
-	onVictim := func(m *pipeline.Message) {
-		if string(m.Data) == victim {
-			panic("a filter")
-		}
-	}
-	type world struct {
-		*apptest.Node
-		h *Hostile
-		c *nanotest.Client // the client that it happens to
-	}
-	for _, row := range []struct {
-		name    string
-		options func() []nano.Option
-		do      func(s *session.Session) error // what H.Do does
-		act     func(t *testing.T, w *world)
-		logged  string
-	}{
-		{
-			name: "validator",
-			options: func() []nano.Option {
-				return []nano.Option{nano.WithHandshakeValidator(func(_ *session.Session, b []byte) error {
-					if bytes.Contains(b, []byte(victim)) {
-						panic("validator")
-					}
-					return nil
-				})}
-			},
-			act: func(t *testing.T, w *world) {
-				c := w.TCP.Client(t)
-				if a := c.Handshake(`{"user":"victim"}`); a.Code != 500 {
-					t.Errorf("answered with %s", a.Body)
-				}
-				c.Ended()
-			},
-			logged: "validator panicked",
-		},
-		{
-			name: "inbound filter",
-			options: func() []nano.Option {
-				p := pipeline.New()
-				p.Inbound().PushBack(func(_ *session.Session, m *pipeline.Message) error { onVictim(m); return nil })
-				return []nano.Option{nano.WithPipeline(p)}
-			},
-			act: func(t *testing.T, w *world) {
-				if m := w.c.Call("H.Echo", []byte(victim)); !m.Err {
-					t.Errorf("answered with %v", m)
-				}
-				alive(t, w.c)
-			},
-			logged: "message failed",
-		},
-		{
-			name: "outbound filter",
-			options: func() []nano.Option {
-				p := pipeline.New()
-				p.Outbound().PushBack(func(_ *session.Session, m *pipeline.Message) error { onVictim(m); return nil })
-				return []nano.Option{nano.WithPipeline(p)}
-			},
-			act: func(t *testing.T, w *world) {
-				if m := w.c.Call("H.Echo", []byte(victim)); !m.Err {
-					t.Errorf("answered with %v", m)
-				}
-				alive(t, w.c)
-			},
-			logged: "message failed",
-		},
-		{
-			name: "handler",
-			do:   func(*session.Session) error { panic("handler") },
-			act: func(t *testing.T, w *world) {
-				if m := w.c.Call("H.Do", nil); !m.Err || !strings.Contains(string(m.Data), component.CodeInternal) || strings.Contains(string(m.Data), "handler") {
-					t.Errorf("answered with %v", m)
-				}
-				w.c.Notify("H.Do", nil)
-				alive(t, w.c)
-			},
-			logged: "handler panicked",
-		},
-		{
-			name: "handler out of range",
-			do:   func(s *session.Session) error { return fmt.Errorf("%d", make([]int, 1)[s.ID()]) },
-			act: func(t *testing.T, w *world) {
-				w.c.Call("H.Do", nil)
-				alive(t, w.c)
-			},
-			logged: "handler panicked",
-		},
-		{
-			name: "task",
-			act: func(t *testing.T, w *world) {
-				w.Scheduler().PushTask(func() { panic("task") })
-				alive(t, w.c)
-			},
-			logged: "a task or timer panicked",
-		},
-		{
-			name: "timer",
-			act: func(t *testing.T, w *world) {
-				var ticks atomic.Int32
-				timer := w.Scheduler().NewTimer(100*time.Millisecond, func() {
-					ticks.Add(1)
-					panic("timer")
-				})
-				time.Sleep(350 * time.Millisecond)
-				timer.Stop()
-				if got := ticks.Load(); got != 3 {
-					t.Errorf("the timer ran %d times, want 3: a panic costs one call", got)
-				}
-				alive(t, w.c)
-			},
-			logged: "a task or timer panicked",
-		},
-		{
-			name: "OnOpened, OnBound and OnClosed",
-			do:   func(s *session.Session) error { return s.Bind(7) },
-			act: func(t *testing.T, w *world) {
-				synctest.Wait() // the session that is open already has had its OnOpened
-				var after atomic.Int32
-				for _, add := range []func(session.LifetimeHandler){w.Lifetime().OnOpened, w.Lifetime().OnBound, w.Lifetime().OnClosed} {
-					add(func(*session.Session) { panic("lifetime") })
-					add(func(*session.Session) { after.Add(1) })
-				}
-				c := w.TCP.Client(t)
-				c.Ready(`{"sys":{"accept":["error"]}}`)
-				if m := c.Call("H.Do", nil); m.Err { // the bind itself worked
-					t.Errorf("answered with %v", m)
-				}
-				c.Close()
-				synctest.Wait()
-				if got := after.Load(); got != 3 {
-					t.Errorf("%d of the 3 handlers after a panicking one were called", got)
-				}
-				if got := w.SessionsOf(7); len(got) > 0 {
-					t.Errorf("the session is still known: %v", got)
-				}
-			},
-			logged: "lifetime handler panicked",
-		},
-		{
-			name: "error shape",
-			options: func() []nano.Option {
-				return []nano.Option{nano.WithErrorShape(func(*session.Session, string, error) any { panic("shape") })}
-			},
-			do: func(*session.Session) error { return errors.New("x") },
-			act: func(t *testing.T, w *world) {
-				if m := w.c.Call("H.Do", nil); !m.Err || !strings.Contains(string(m.Data), component.CodeInternal) {
-					t.Errorf("answered with %v", m)
-				}
-			},
-			logged: "error shape function panicked",
-		},
-		{
-			name:    "serializer",
-			options: func() []nano.Option { return []nano.Option{nano.WithSerializer(panicky{json.NewSerializer()})} },
-			do:      func(s *session.Session) error { return s.Push("onIt", bomb{}) },
-			act: func(t *testing.T, w *world) {
-				if m := w.c.Call("H.Do", nil); !m.Err {
-					t.Errorf("answered with %v", m)
-				}
-				if m := w.c.Call("G.Typed", []byte(victim)); !m.Err {
-					t.Errorf("answered with %v", m)
-				}
-				alive(t, w.c)
-			},
-			logged: "serializer panicked",
-		},
-		{
-			name: "origin check",
-			options: func() []nano.Option {
-				return []nano.Option{nano.WithCheckOriginFunc(func(r *http.Request) bool {
-					if r.Header.Get("Origin") != "" {
-						panic("origin")
-					}
-					return true
-				})}
-			},
-			act: func(t *testing.T, w *world) {
-				nc, err := w.WS.Dial()
-				if err != nil {
-					t.Fatal(err)
-				}
-				var refused *nanotest.RefusedError
-				if _, err := nanotest.Upgrade(t, nc, "/", http.Header{"Origin": {"https://x.example"}}); !errors.As(err, &refused) {
-					t.Errorf("the upgrade: %v", err)
-				}
-				c := w.WS.WebSocket(t)
-				c.Ready()
-				alive(t, c)
-			},
-			logged: "origin check panicked",
-		},
-		{
-			name: "page",
-			options: func() []nano.Option {
-				return []nano.Option{nano.WithHTTPHandler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("page") }))}
-			},
-			act: func(t *testing.T, w *world) {
-				nc, err := w.WS.Dial()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _, err := nanotest.Upgrade(t, nc, "/page", nil); err == nil {
-					t.Error("a page that panics was upgraded")
-				}
-				c := w.WS.WebSocket(t)
-				c.Ready()
-				alive(t, c)
-			},
-		},
-		{
-			name: "group filter",
-			do: func(s *session.Session) error {
-				g := nano.NewGroup("g")
-				if err := g.Add(s); err != nil {
-					return err
-				}
-				return g.Multicast("onIt", []byte("x"), func(*session.Session) bool { panic("filter") })
-			},
-			act: func(t *testing.T, w *world) {
-				if m := w.c.Call("H.Do", nil); !m.Err {
-					t.Errorf("answered with %v", m)
-				}
-				alive(t, w.c)
-			},
-			logged: "handler panicked",
-		},
-	} {
+	for _, row := range slices.Concat(panicsOfMessages, panicsOfConnections, panicsOfTheScheduler) {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := &world{h: &Hostile{}}
+				w := &panicWorld{h: &Hostile{}}
 				if row.do != nil {
 					w.h.do = func(s *session.Session, _ []byte) error {
 						if err := row.do(s); err != nil {
@@ -285,6 +84,227 @@ func TestPanicCostsOneCall(t *testing.T) {
 			})
 		})
 	}
+}
+
+// panicsOfMessages happen while a message is handled or sent.
+var panicsOfMessages = []panicking{
+	{
+		name: "inbound filter",
+		options: func() []nano.Option {
+			p := pipeline.New()
+			p.Inbound().PushBack(func(_ *session.Session, m *pipeline.Message) error { panicOnVictim(m); return nil })
+			return []nano.Option{nano.WithPipeline(p)}
+		},
+		act: func(t *testing.T, w *panicWorld) {
+			if m := w.c.Call("H.Echo", []byte(victim)); !m.Err {
+				t.Errorf("answered with %v", m)
+			}
+			alive(t, w.c)
+		},
+		logged: "message failed",
+	},
+	{
+		name: "outbound filter",
+		options: func() []nano.Option {
+			p := pipeline.New()
+			p.Outbound().PushBack(func(_ *session.Session, m *pipeline.Message) error { panicOnVictim(m); return nil })
+			return []nano.Option{nano.WithPipeline(p)}
+		},
+		act: func(t *testing.T, w *panicWorld) {
+			if m := w.c.Call("H.Echo", []byte(victim)); !m.Err {
+				t.Errorf("answered with %v", m)
+			}
+			alive(t, w.c)
+		},
+		logged: "message failed",
+	},
+	{
+		name: "handler",
+		do:   func(*session.Session) error { panic("handler") },
+		act: func(t *testing.T, w *panicWorld) {
+			if m := w.c.Call("H.Do", nil); !m.Err || !strings.Contains(string(m.Data), component.CodeInternal) || strings.Contains(string(m.Data), "handler") {
+				t.Errorf("answered with %v", m)
+			}
+			w.c.Notify("H.Do", nil)
+			alive(t, w.c)
+		},
+		logged: "handler panicked",
+	},
+	{
+		name: "handler out of range",
+		do:   func(s *session.Session) error { return fmt.Errorf("%d", make([]int, 1)[s.ID()]) },
+		act: func(t *testing.T, w *panicWorld) {
+			w.c.Call("H.Do", nil)
+			alive(t, w.c)
+		},
+		logged: "handler panicked",
+	},
+	{
+		name:    "serializer",
+		options: func() []nano.Option { return []nano.Option{nano.WithSerializer(panicky{json.NewSerializer()})} },
+		do:      func(s *session.Session) error { return s.Push("onIt", bomb{}) },
+		act: func(t *testing.T, w *panicWorld) {
+			if m := w.c.Call("H.Do", nil); !m.Err {
+				t.Errorf("answered with %v", m)
+			}
+			if m := w.c.Call("G.Typed", []byte(victim)); !m.Err {
+				t.Errorf("answered with %v", m)
+			}
+			alive(t, w.c)
+		},
+		logged: "serializer panicked",
+	},
+	{
+		name: "error shape",
+		options: func() []nano.Option {
+			return []nano.Option{nano.WithErrorShape(func(*session.Session, string, error) any { panic("shape") })}
+		},
+		do: func(*session.Session) error { return errors.New("x") },
+		act: func(t *testing.T, w *panicWorld) {
+			if m := w.c.Call("H.Do", nil); !m.Err || !strings.Contains(string(m.Data), component.CodeInternal) {
+				t.Errorf("answered with %v", m)
+			}
+		},
+		logged: "error shape function panicked",
+	},
+	{
+		name: "group filter",
+		do: func(s *session.Session) error {
+			g := nano.NewGroup("g")
+			if err := g.Add(s); err != nil {
+				return err
+			}
+			return g.Multicast("onIt", []byte("x"), func(*session.Session) bool { panic("filter") })
+		},
+		act: func(t *testing.T, w *panicWorld) {
+			if m := w.c.Call("H.Do", nil); !m.Err {
+				t.Errorf("answered with %v", m)
+			}
+			alive(t, w.c)
+		},
+		logged: "handler panicked",
+	},
+}
+
+// panicsOfConnections happen before a client has a session.
+var panicsOfConnections = []panicking{
+	{
+		name: "validator",
+		options: func() []nano.Option {
+			return []nano.Option{nano.WithHandshakeValidator(func(_ *session.Session, b []byte) error {
+				if bytes.Contains(b, []byte(victim)) {
+					panic("validator")
+				}
+				return nil
+			})}
+		},
+		act: func(t *testing.T, w *panicWorld) {
+			c := w.TCP.Client(t)
+			if a := c.Handshake(`{"user":"victim"}`); a.Code != 500 {
+				t.Errorf("answered with %s", a.Body)
+			}
+			c.Ended()
+		},
+		logged: "validator panicked",
+	},
+	{
+		name: "origin check",
+		options: func() []nano.Option {
+			return []nano.Option{nano.WithCheckOriginFunc(func(r *http.Request) bool {
+				if r.Header.Get("Origin") != "" {
+					panic("origin")
+				}
+				return true
+			})}
+		},
+		act: func(t *testing.T, w *panicWorld) {
+			nc, err := w.WS.Dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var refused *nanotest.RefusedError
+			if _, err := nanotest.Upgrade(t, nc, "/", http.Header{"Origin": {"https://x.example"}}); !errors.As(err, &refused) {
+				t.Errorf("the upgrade: %v", err)
+			}
+			c := w.WS.WebSocket(t)
+			c.Ready()
+			alive(t, c)
+		},
+		logged: "origin check panicked",
+	},
+	{
+		name: "page",
+		options: func() []nano.Option {
+			return []nano.Option{nano.WithHTTPHandler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("page") }))}
+		},
+		act: func(t *testing.T, w *panicWorld) {
+			nc, err := w.WS.Dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := nanotest.Upgrade(t, nc, "/page", nil); err == nil {
+				t.Error("a page that panics was upgraded")
+			}
+			c := w.WS.WebSocket(t)
+			c.Ready()
+			alive(t, c)
+		},
+	},
+}
+
+// panicsOfTheScheduler happen beside messages.
+var panicsOfTheScheduler = []panicking{
+	{
+		name: "task",
+		act: func(t *testing.T, w *panicWorld) {
+			w.Scheduler().PushTask(func() { panic("task") })
+			alive(t, w.c)
+		},
+		logged: "a task or timer panicked",
+	},
+	{
+		name: "timer",
+		act: func(t *testing.T, w *panicWorld) {
+			var ticks atomic.Int32
+			timer := w.Scheduler().NewTimer(100*time.Millisecond, func() {
+				ticks.Add(1)
+				panic("timer")
+			})
+			time.Sleep(350 * time.Millisecond)
+			timer.Stop()
+			if got := ticks.Load(); got != 3 {
+				t.Errorf("the timer ran %d times, want 3: a panic costs one call", got)
+			}
+			alive(t, w.c)
+		},
+		logged: "a task or timer panicked",
+	},
+	{
+		name: "OnOpened, OnBound and OnClosed",
+		do:   func(s *session.Session) error { return s.Bind(7) },
+		act: func(t *testing.T, w *panicWorld) {
+			synctest.Wait() // the session that is open already has had its OnOpened
+			var after atomic.Int32
+			for _, add := range []func(session.LifetimeHandler){w.Lifetime().OnOpened, w.Lifetime().OnBound, w.Lifetime().OnClosed} {
+				add(func(*session.Session) { panic("lifetime") })
+				add(func(*session.Session) { after.Add(1) })
+			}
+			c := w.TCP.Client(t)
+			c.Ready(`{"sys":{"accept":["error"]}}`)
+			if m := c.Call("H.Do", nil); m.Err { // the bind itself worked
+				t.Errorf("answered with %v", m)
+			}
+			c.Close()
+			synctest.Wait()
+			if got := after.Load(); got != 3 {
+				t.Errorf("%d of the 3 handlers after a panicking one were called", got)
+			}
+			if got := w.SessionsOf(7); len(got) > 0 {
+				t.Errorf("the session is still known: %v", got)
+			}
+		},
+		logged: "lifetime handler panicked",
+	},
 }
 
 // bomb is what no serializer can carry.
