@@ -18,9 +18,9 @@
 //   - flood_test.go, log_lines_test.go: clients that flood delay nobody and fill no log.
 //   - scheduler_test.go: 10,000 tasks from a handler; a scheduler that is busy for 5 s. Timers are
 //     tested in package scheduler.
-//   - life_test.go: starting and stopping 100 times, two nodes, Shutdown twice, a start that fails,
-//     hooks in order, the deadline; nothing is left of 10,000 connections, and OnClosed ran once for
-//     each.
+//   - life_test.go, listen_test.go, shutdown_test.go: starting and stopping 100 times, two nodes,
+//     Shutdown twice, a start that fails, hooks in order, the deadline; nothing is left of 10,000
+//     connections, and OnClosed ran once for each.
 //   - groups_test.go: groups of clients that come and go, and of two nodes.
 //   - users_test.go: users who sign in twice.
 //   - start_warnings_test.go: mistakes that a node tells at its start.
