@@ -15,11 +15,11 @@ import (
 // read.
 const linger = time.Second
 
-// Close ends the session: what is queued is flushed, within the flush timeout, then the connection
-// closes.
+// Close ends the session: it flushes what is queued within the flush timeout, and then closes the
+// connection.
 func (c *Conn) Close() error { return c.shut(nil, session.CloseReason{Kind: session.CloseByServer}) }
 
-// Kick ends the session as Close does, and tells the client why before.
+// Kick sends the client the reason and ends the session as Close does.
 func (c *Conn) Kick(reason string) error { return c.kick(session.CloseKicked, reason) }
 
 func (c *Conn) kick(kind session.CloseKind, reason string) error {

@@ -29,10 +29,11 @@ const (
 // maxOut is the largest body that a packet's length field can say, for what goes out.
 const maxOut = 1<<24 - 1
 
-// Conn is one client's connection: a session's network side. Its methods may be called
-// concurrently.
+// Conn is the connection of one client and the network side of its session. Its methods are safe
+// for concurrent use.
 //
-// What a broadcast touches stands first: it visits thousands of connections that are in no cache.
+// The fields that a broadcast touches stand first, because it visits thousands of connections that
+// are in no cache.
 type Conn struct {
 	gate *Gate
 
@@ -130,7 +131,7 @@ func (c *Conn) Session() *session.Session { return c.sess }
 // Lane returns the order of the session's calls.
 func (c *Conn) Lane() *scheduler.Lane { return c.lane }
 
-// Ended is closed when the session ends.
+// Ended returns a channel that is closed when the session ends.
 func (c *Conn) Ended() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,10 +144,11 @@ func (c *Conn) Ended() <-chan struct{} {
 	return c.ended
 }
 
-// Outlet returns the gate, which takes a push for many of its clients.
+// Outlet returns the gate, which takes one push for many of its clients.
 func (c *Conn) Outlet() session.Outlet { return c.gate }
 
-// RemoteAddr returns the client's address: behind a trusted proxy, the one that the proxy tells.
+// RemoteAddr returns the client's address. Behind a trusted proxy it is the one that the proxy
+// tells.
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
 // Enter sets what LastMid returns.
@@ -155,8 +157,8 @@ func (c *Conn) Enter(mid uint64) {
 	c.answered.Store(0) // clients may use an id again
 }
 
-// Answered returns the request that was answered while its handler runs, and Return goes back to a
-// handler that has let others run.
+// Answered returns the id of the request that was answered while its handler runs. Return restores
+// it for a handler that has let others run.
 func (c *Conn) Answered() uint64 { return c.answered.Load() }
 
 // Return undoes what Enter has done since Answered was asked.
@@ -168,20 +170,20 @@ func (c *Conn) Return(mid, answered uint64) {
 // LastMid returns the id of the request whose handler runs, or 0 for a notify.
 func (c *Conn) LastMid() uint64 { return c.mid.Load() }
 
-// BindUID and UnbindUID keep the node's register of users.
+// BindUID enters a session's user into the node's register.
 func (c *Conn) BindUID(s *session.Session, uid int64) error { return c.gate.cfg.Bind(s, uid) }
 
-// UnbindUID takes a session's user back.
+// UnbindUID removes a session's user from the register.
 func (c *Conn) UnbindUID(s *session.Session, uid int64) { c.gate.cfg.Unbind(s, uid) }
 
-// ValueChanged tells the node that a value of the session is another one now.
+// ValueChanged tells the node that a value of the session has changed.
 func (c *Conn) ValueChanged(s *session.Session, key string) {
 	if f := c.gate.cfg.ValueChanged; f != nil {
 		f(s, key)
 	}
 }
 
-// Reaches tells which other nodes can serve the session.
+// Reaches reports whether the node at addr can serve the session for a service.
 func (c *Conn) Reaches(service, addr string) bool {
 	return c.gate.cfg.Reaches == nil || c.gate.cfg.Reaches(service, addr)
 }

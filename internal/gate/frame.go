@@ -82,9 +82,9 @@ func (g *Gate) serializeFailure(v any) ([]byte, error) {
 	return json.Marshal(v)
 }
 
-// Multicast pushes v to the sessions, encoded once where no filter needs to see each of them. Every
-// member gets it that can; the errors of the others are joined. That a session ends just now is no
-// error.
+// Multicast pushes v to the sessions. It encodes v once, unless a filter needs to see each push. It
+// delivers to every session that it can reach and joins the errors of the others. A session that
+// has just ended is no error.
 func (g *Gate) Multicast(route string, v any, to []*session.Session) error {
 	if !pipeline.Empty(g.outbound) {
 		return g.multicastFiltered(route, v, to)

@@ -1,10 +1,10 @@
-// Package gate is the client side of a node: it accepts connections, shakes hands, reads what
-// clients send, keeps what goes out to them in queues and writes it, and sees to it that who is
-// silent, slow or done with is gone.
+// Package gate is the client side of a node. It accepts connections, answers handshakes, reads what
+// clients send, queues and writes what goes to them, and closes idle, slow and finished
+// connections.
 //
-// A Gate owns its connections; a connection (Conn) owns the goroutine that reads it and, only while
-// the client does not keep up, one that writes. What is queued is written by whoever is free: see
-// hub.
+// A Gate owns its connections. A connection (Conn) owns the goroutine that reads it and, only while
+// its client does not keep up, one that writes it. The scheduler or a worker writes what is queued:
+// see hub.
 package gate
 
 import (
@@ -29,7 +29,7 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// Errors that the methods of a connection return.
+// Errors of a connection's methods.
 var (
 	ErrBrokenPipe         = fault.New(fault.Unavailable, "the session's connection is closed")
 	ErrBufferExceed       = fault.New(fault.Exhausted, "the session's send queue is full: the client does not read fast enough")
@@ -37,7 +37,8 @@ var (
 	ErrSessionOnNotify    = fault.New(fault.Invalid, "no answer is possible: the message was a notify, or a request with id 0")
 )
 
-// Config is what a gate is made of. The node fills in every field; a zero limit means none.
+// Config is what a gate is made from. The node fills in every field. A limit of zero means no
+// limit.
 type Config struct {
 	MaxPacket        int           // bytes of a packet's body that a client may send
 	MaxConns         int           // connections at one time, HTTP included
@@ -63,8 +64,9 @@ type Config struct {
 	Table      *dispatch.Table
 	Log        *slog.Logger
 
-	// NewSession makes the session of a new connection; Opened and Closed tell that it may be used
-	// and that it ended. Bind and Unbind keep the register of users. None of these may be nil.
+	// NewSession makes the session of a new connection. Opened is called when the session may be
+	// used, Closed when it has ended. Bind and Unbind update the register of users. None of these
+	// may be nil.
 	NewSession func(e session.NetworkEntity) *session.Session
 	NewLane    func() *scheduler.Lane // of a session's calls
 	Opened     func(s *session.Session)
@@ -72,8 +74,7 @@ type Config struct {
 	Bind       func(s *session.Session, uid int64) error
 	Unbind     func(s *session.Session, uid int64)
 	Reaches    func(service, addr string) bool // nil: there are no other nodes
-	// ValueChanged is told of each value of a session that was set or removed. nil: nobody needs to
-	// know.
+	// ValueChanged is called for each value of a session that was set or removed. It may be nil.
 	ValueChanged func(s *session.Session, key string)
 
 	CheckOrigin   func(r *http.Request) bool
@@ -84,7 +85,7 @@ type Config struct {
 	ProxyProtocol bool           // trusted proxies on TCP endpoints begin with a PROXY header
 }
 
-// Counters counts what a gate has seen. Safe for concurrent use.
+// Counters count the events of a gate. They are safe for concurrent use.
 type Counters struct {
 	Accepted, Refused atomic.Uint64 // connections; refused ones were over the cap, of a wrong origin, or failed their handshake
 	Opened, Closed    atomic.Uint64 // sessions
@@ -97,7 +98,7 @@ type Counters struct {
 	Limited           LimitCounters
 }
 
-// Gate serves clients. All methods may be called concurrently.
+// Gate serves clients. All methods are safe for concurrent use.
 type Gate struct {
 	cfg      Config
 	outbound pipeline.Channel
@@ -120,7 +121,7 @@ type Gate struct {
 	draining  bool
 }
 
-// New makes a gate that has no endpoint yet.
+// New returns a gate without endpoints.
 func New(cfg Config) (*Gate, error) {
 	g := &Gate{cfg: cfg, conns: make(map[*Conn]struct{})}
 	if cfg.Pipeline != nil {
@@ -144,21 +145,21 @@ func (g *Gate) Len() int {
 	return len(g.conns)
 }
 
-// BatchBegin tells that a scheduler begins a batch: what its handlers queue waits for BatchEnd. It,
-// BatchEnd, Help and Stalled are the hooks of a scheduler: see hub.
+// BatchBegin is called when a scheduler begins a batch: what its handlers queue waits for BatchEnd.
+// BatchBegin, BatchEnd, Help and Stalled are the hooks of a scheduler: see hub.
 func (g *Gate) BatchBegin() { g.hub.begin() }
 
-// BatchEnd flushes what a batch of handlers has queued, or sees that it is flushed.
+// BatchEnd flushes what a batch of handlers has queued, or wakes workers that do.
 func (g *Gate) BatchEnd() { g.hub.end() }
 
-// Help flushes connections until more says that handlers wait.
+// Help flushes connections until more reports that handlers wait.
 func (g *Gate) Help(more func() bool) { g.hub.help(more) }
 
-// Dirty has f flushed as connections are: at the end of the batch of handlers that is running, else
-// now. f must not be given again before its Flush is called.
+// Dirty flushes f as connections are flushed: at the end of the running batch of handlers, or now
+// if none runs. Do not pass f again before its Flush is called.
 func (g *Gate) Dirty(f Flusher) { g.hub.add(f) }
 
-// Stalled flushes although a batch is still running.
+// Stalled flushes while a batch is still running.
 func (g *Gate) Stalled() { g.hub.wakeOne() }
 
 // enter takes a place for a connection that was just accepted, or closes it if there is none.
@@ -219,7 +220,7 @@ func (g *Gate) snapshot() []*Conn {
 	return all
 }
 
-// StopAccepting closes the endpoints and waits for their loops. Connections live on.
+// StopAccepting closes the endpoints and waits for their loops. Open connections stay.
 func (g *Gate) StopAccepting() {
 	g.mu.Lock()
 	g.draining = true
@@ -232,7 +233,7 @@ func (g *Gate) StopAccepting() {
 	g.endpoints.Wait()
 }
 
-// KickAll kicks every session with reason, after what is queued for it: the node ends.
+// KickAll kicks every session with reason, behind what is queued for it, because the node ends.
 func (g *Gate) KickAll(reason string) {
 	for _, c := range g.snapshot() {
 		c.closeWith(wsframe.CloseGoingAway)
@@ -240,8 +241,8 @@ func (g *Gate) KickAll(reason string) {
 	}
 }
 
-// Shutdown waits until the connections are gone, and cuts those that are left when ctx ends.
-// StopAccepting and KickAll come before it.
+// Shutdown waits until the connections are gone, and cuts those that are left when ctx ends. Call
+// StopAccepting and KickAll before it.
 func (g *Gate) Shutdown(ctx context.Context) error {
 	g.mu.Lock()
 	g.draining = true // so it is, unless the time was over before StopAccepting came to it

@@ -13,8 +13,9 @@ const inline = 4
 // share is how many connections one who flushes takes at a time.
 const share = 8
 
-// Flusher has output that Flush writes, or has written. Flush must not block. Connections are ones,
-// links to other nodes, and sessions of whose values other nodes are to be told.
+// Flusher has output that Flush writes, or hands to a goroutine that does. Flush must not block.
+// Connections are flushers, and so are links to other nodes and sessions with changed values that
+// other nodes need to know.
 type Flusher interface{ Flush() }
 
 // hub knows the connections that have output and sees that each is flushed once, by whoever is

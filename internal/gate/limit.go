@@ -21,7 +21,7 @@ const (
 	LimitKick                    // the session is kicked
 )
 
-// Limits are what clients may ask for. Zero values set no limit.
+// Limits bound what clients may do. A zero value sets no limit.
 type Limits struct {
 	Messages       float64 // of one session a second
 	MessageBurst   int     // messages at once, before Messages counts
@@ -34,7 +34,7 @@ type Limits struct {
 	HandshakeLimit LimitPolicy
 }
 
-// LimitCounters count what was over a limit, whatever happened to it.
+// LimitCounters count what was over a limit, whether it waited or was dropped.
 type LimitCounters struct{ Messages, Addresses, Accepts, Handshakes atomic.Uint64 }
 
 // bucket holds tokens: rate of them come in a second, up to burst.

@@ -145,8 +145,8 @@ func (c *Conn) consume(data []byte) error {
 	return err
 }
 
-// Pause has the reader wait, before it reads more, until the channel is closed. It is for who takes
-// the session's messages elsewhere, and must close the channel when the session ends.
+// Pause makes the reader wait until the channel is closed before it reads more. The caller, which
+// sends the session's messages to another node, must close the channel when the session ends.
 func (c *Conn) Pause(until <-chan struct{}) { c.pause.Store(&until) }
 
 // malformed ends the session of a client whose input makes no sense. What else it sends is read and
@@ -185,8 +185,8 @@ func foreign(data []byte) string {
 	return ""
 }
 
-// Malformed ends the session for a message that can only be meant badly. The reader's goroutine
-// calls it, through the dispatcher.
+// Malformed ends the session for a message that no honest client sends. The dispatcher calls it on
+// the reader's goroutine.
 func (c *Conn) Malformed(err error) { c.malformed(err) }
 
 // consumeFrames takes packets out of WebSocket frames; where messages begin and end means nothing.

@@ -18,8 +18,8 @@ const (
 	writeUnit = 64 << 10 // what one call writes for a client that does not keep up
 )
 
-// Push queues a push. It never blocks. ErrBrokenPipe: the connection is closed; ErrBufferExceed:
-// the queue was full; other errors: v or the route cannot be encoded.
+// Push queues a push and never blocks. It returns ErrBrokenPipe if the connection is closed,
+// ErrBufferExceed if the queue is full, and another error if v or the route cannot be encoded.
 func (c *Conn) Push(route string, v any) error {
 	return c.send(codec.Push, 0, route, v)
 }
@@ -54,8 +54,7 @@ func (c *Conn) FailMid(mid uint64, err error) error {
 	return nil
 }
 
-// Fail answers request mid with an error, if the client is to see errors and the request was not
-// answered.
+// Fail answers request mid with an error, unless it was answered or the client does not see errors.
 func (c *Conn) Fail(mid uint64, payload any) {
 	if mid == 0 || !c.SeesErrors() || c.answered.Load() == mid {
 		return
@@ -72,7 +71,7 @@ func (c *Conn) Fail(mid uint64, payload any) {
 	}
 }
 
-// SeesErrors tells whether requests of the client that fail are answered. It is known from the
+// SeesErrors reports whether failed requests of the client are answered. It is known from the
 // handshake on.
 func (c *Conn) SeesErrors() bool { return c.wantsErr || c.gate.cfg.ErrorsToAll }
 
@@ -250,7 +249,7 @@ func (c *Conn) listLocked(before int) (list, hurry bool) {
 	return list, before < hurryAt && after >= hurryAt
 }
 
-// Flush writes what is queued, as far as that goes without waiting. The hub calls it.
+// Flush writes as much of the queue as it can without waiting. The hub calls it.
 func (c *Conn) Flush() {
 	c.mu.Lock()
 	c.listed = false

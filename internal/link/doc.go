@@ -1,10 +1,11 @@
 // Package link carries frames from one node to another: in order, in batches, each once, and across
 // reconnects.
 //
-// A [Sender] gathers frames and hands them, as few batches, to a stream; a [Receiver] at the other
-// end takes them and acknowledges from time to time. What was not acknowledged when a stream broke
-// is sent again on the next one, to the same run of the peer. When the peer was restarted it is
-// dropped instead, and both ends are told, because the sessions that it was about are gone.
+// A [Sender] gathers frames and hands them to a stream in few batches. A [Receiver] at the other
+// end takes them and acknowledges from time to time. When a stream breaks, the sender sends again
+// what was not acknowledged, on the next stream to the same run of the peer. If the peer was
+// restarted, the sender drops it instead and tells its owner, because the sessions that it was
+// about are gone.
 //
 //	sender, err := link.NewSender(link.SenderConfig{Dial: dial, Epoch: epoch, Up: up, Down: down})
 //	...
@@ -13,10 +14,11 @@
 //		sender.Flush() // at once, or when the work at hand is over
 //	}
 //
-// A peer that says nothing for SenderConfig.Silence is given up: the stream ends with [ErrSilent],
-// and another is tried. What asks for an answer does not outlive who waits for it: [Frame.Left]
-// goes down while a frame waits, and [Sender.Withdraw] takes back what was answered with an error.
+// If a peer says nothing for SenderConfig.Silence, the stream ends with [ErrSilent] and the sender
+// tries another one. A frame that asks for an answer is not sent when nobody waits for the answer
+// any more: [Frame.Left] runs down while the frame waits, and [Sender.Withdraw] removes frames that
+// were answered with an error.
 //
-// The package opens no connection and knows no RPC system: it is given streams. It does not know
-// what the frames mean, and answers none by itself.
+// The package opens no connection and knows no RPC system: its user gives it streams. It does not
+// know what frames mean and answers none.
 package link

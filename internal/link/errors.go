@@ -6,21 +6,21 @@ import (
 	"github.com/lonng/nano/internal/fault"
 )
 
-// What goes wrong on a link.
+// The errors of a link.
 var (
-	// ErrFull: the peer does not take what was queued for it, and MaxQueue bytes wait already.
+	// ErrFull: MaxQueue bytes wait for the peer already.
 	ErrFull = fault.New(fault.Exhausted, "link: queue is full")
 	// ErrTooLarge: a frame is larger than MaxFrame.
 	ErrTooLarge = fault.New(fault.Exhausted, "link: frame is too large")
 	// ErrClosed: the Sender or Receiver was closed.
 	ErrClosed = fault.New(fault.Unavailable, "link: closed")
-	// ErrTimeout: the peer did not say its first word within DialTimeout.
+	// ErrTimeout: the peer did not answer within DialTimeout.
 	ErrTimeout = fault.New(fault.Unavailable, "link: peer does not answer")
 	// ErrSilent: the peer has said nothing for Silence.
 	ErrSilent = fault.New(fault.Unavailable, "link: peer is silent")
-	// ErrMalformed: a batch is not a row of frames.
+	// ErrMalformed: a batch is not a sequence of frames.
 	ErrMalformed = errors.New("link: malformed frame")
-	// ErrGap: a batch is missing before the one that came.
+	// ErrGap: a batch is missing before the one that arrived.
 	ErrGap = errors.New("link: missing batch")
 	// ErrAck: the peer acknowledged what was never sent.
 	ErrAck = errors.New("link: acknowledgement of what was not sent")

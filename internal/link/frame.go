@@ -39,7 +39,7 @@ var kindNames = [kindEnd]string{
 	"SessionChanged", "Bind", "Bound", "Call", "Cast", "Reply", "Credit", "Refused",
 }
 
-// String names the kind.
+// String returns the name of the kind.
 func (k Kind) String() string {
 	if k < kindEnd {
 		return kindNames[k]
@@ -47,8 +47,8 @@ func (k Kind) String() string {
 	return "Kind(" + strconv.Itoa(int(k)) + ")"
 }
 
-// Bulk tells whether it is what clients and applications send, in any number. All others tell of
-// something that happens once, and that the peer has to know.
+// Bulk reports whether clients and applications send frames of this kind, in any number. Frames of
+// all other kinds tell of something that the peer has to know.
 func (k Kind) Bulk() bool {
 	switch k {
 	case Request, Notify, Push, Multicast, Call, Cast:
@@ -61,13 +61,11 @@ func (k Kind) Bulk() bool {
 // cannot be reached.
 func (k Kind) asks() bool { return k == Request || k == Call }
 
-// Frame is one message between two nodes. What the fields mean is between those who write and read
-// them; those that are zero cost nothing on the wire. Session ids and UIDs are best not negative,
-// which costs ten bytes each.
+// Frame is one message between two nodes. Its writers and readers agree on the meaning of the
+// fields. A zero field costs nothing on the wire; a negative session id or UID costs ten bytes.
 //
 // [AppendFrame] copies from it. In a frame that a [Reader] has filled, Route, Text and Data are
-// parts of the batch, cut to their length, and Sessions is used again for the next frame: all of it
-// is to be copied by who wants to keep it.
+// parts of the batch, and Sessions is used again for the next frame: copy what you want to keep.
 type Frame struct {
 	Kind     Kind
 	Flags    byte
@@ -78,9 +76,9 @@ type Frame struct {
 	Text     []byte
 	Data     []byte
 	Sessions []int64
-	// Left is how long the sender still waits for the answer, in whole microseconds; 0 is not told.
-	// The [Sender] takes off it how long the frame has waited here, each time it sends it, and does
-	// not send one that has nothing left.
+	// Left is how long the sender still waits for the answer, in whole microseconds; 0 if it does
+	// not say. Each time the [Sender] sends the frame, it subtracts the time that the frame has
+	// waited. It does not send a frame with nothing left.
 	Left time.Duration
 }
 
@@ -100,12 +98,12 @@ const (
 	hasSessions
 )
 
-// AppendFrame appends the frame as it goes over the wire. It keeps nothing of f.
+// AppendFrame appends the encoded frame to dst. It keeps nothing of f.
 func AppendFrame(dst []byte, f *Frame) []byte {
 	return appendFrame(dst, f, bodySize(f))
 }
 
-// FrameSize is the number of bytes that [AppendFrame] appends.
+// FrameSize returns the number of bytes that [AppendFrame] appends.
 func FrameSize(f *Frame) int {
 	n := bodySize(f)
 	return uvarintSize(uint64(n)) + n

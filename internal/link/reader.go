@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// Reader walks through the frames of one batch. It copies nothing and allocates nothing. It is for
-// one goroutine.
+// Reader iterates over the frames of one batch. It copies nothing and allocates nothing. It belongs
+// to one goroutine at a time.
 type Reader struct {
 	rest    []byte
 	err     error
 	skipped int
 }
 
-// NewReader makes a Reader of a batch.
+// NewReader returns a Reader of a batch.
 func NewReader(batch []byte) *Reader { return &Reader{rest: batch} }
 
-// Reset makes the Reader begin with another batch.
+// Reset starts the Reader on another batch.
 func (r *Reader) Reset(batch []byte) { *r = Reader{rest: batch} }
 
-// Skipped is the number of frames so far whose kind this version does not know.
+// Skipped returns the number of frames so far whose kind this version does not know.
 func (r *Reader) Skipped() int { return r.skipped }
 
-// Next fills f with the next frame of a known kind; ok is false at the end of the batch and after
-// an error, which stays. f is borrowed from the batch, but for Sessions, whose memory is used
-// again: pass the same f for all frames of a batch, and for all batches.
+// Next fills f with the next frame of a known kind. ok is false at the end of the batch and after
+// an error, which stays. The fields of f are borrowed from the batch, except Sessions, whose memory
+// is used again: pass the same f for all frames of a batch, and for all batches.
 func (r *Reader) Next(f *Frame) (ok bool, err error) {
 	for len(r.rest) > 0 && r.err == nil {
 		n, size := binary.Uvarint(r.rest)

@@ -24,20 +24,20 @@ type ServerStream interface {
 	Context() context.Context
 }
 
-// ReceiverConfig is what a [Receiver] needs. Zero values mean the defaults.
+// ReceiverConfig configures a [Receiver]. Zero values mean the defaults.
 type ReceiverConfig struct {
 	// Epoch tells this run of our node from others. Not 0.
 	Epoch uint64
-	// AckBytes: when more were taken than that, they are acknowledged at once. Default 16 KiB, so
-	// that a Sender with a Quick of a few times that is seldom without it.
+	// AckBytes is how many bytes may be taken before they are acknowledged at once. Default 16 KiB,
+	// so that a Sender whose Quick is a few times larger seldom waits.
 	AckBytes int
-	// AckDelay is how long a batch waits for its acknowledgement otherwise. An acknowledgement
-	// wakes both nodes, and the Sender is in no hurry: one that closes says so. Default 250 ms.
+	// AckDelay is how long an acknowledgement waits otherwise, because each one wakes both nodes. A
+	// Sender that closes gets it at once. Default 250 ms.
 	AckDelay time.Duration
 }
 
-// Receiver takes the batches of one peer, each once and in order, whatever number of streams they
-// come on. Its methods may be called from any goroutine.
+// Receiver takes the batches of one peer, each once and in order, over any number of streams. Its
+// methods are safe for concurrent use.
 type Receiver struct {
 	cfg     ReceiverConfig
 	id      uint64
@@ -65,7 +65,7 @@ type serving struct {
 	asked    atomic.Bool   // for a sign of life
 }
 
-// NewReceiver makes a Receiver. It has no goroutine while nothing is served.
+// NewReceiver returns a Receiver. It has no goroutine while it serves no stream.
 func NewReceiver(cfg ReceiverConfig) (*Receiver, error) {
 	switch {
 	case cfg.Epoch == 0:
@@ -85,7 +85,7 @@ func NewReceiver(cfg ReceiverConfig) (*Receiver, error) {
 }
 
 // Serve takes batches from a stream until it ends. senderEpoch is the run of the peer, as the
-// stream's beginning told.
+// stream's headers say.
 //
 // handle gets each batch before it is acknowledged, one at a time; while it works nothing more is
 // read, and the sender is slowed down. What the Reader gives is valid until handle returns. A batch
@@ -258,8 +258,8 @@ func (r *Receiver) acknowledge(ctx context.Context, s ServerStream, me *serving,
 	}
 }
 
-// Close ends the stream that is served and refuses others. It waits until the handle that runs has
-// returned, and until the transport has ended the streams, but not longer than ctx.
+// Close ends the stream that is served and refuses others. It waits until the running handle has
+// returned and the transport has ended the streams, but not longer than ctx.
 func (r *Receiver) Close(ctx context.Context) error {
 	r.mu.Lock()
 	if !r.closed {

@@ -25,7 +25,7 @@ type Stream interface {
 	Close()
 }
 
-// Ack is what the receiving end says.
+// Ack is an acknowledgement.
 type Ack struct {
 	Seq uint64 // the batch that it has taken last
 
@@ -34,20 +34,19 @@ type Ack struct {
 	Receiver uint64 // which of the peer's receivers it is: another one has taken nothing of what went to the one before; 0: not known
 }
 
-// SenderConfig is what a [Sender] needs. Zero values mean the defaults.
+// SenderConfig configures a [Sender]. Zero values mean the defaults.
 type SenderConfig struct {
 	// Dial opens a stream to the peer. ctx ends when the stream is no longer wanted, not when Dial
 	// returns. Required.
 	Dial func(ctx context.Context) (Stream, error)
-	// Epoch tells this run of our node from others; the transport tells it to the peer, the Sender
-	// itself does not.
+	// Epoch is the run of this node. The transport tells it to the peer; the Sender does not.
 	Epoch uint64
-	// PeerEpoch is the run of the peer that is meant; another one counts as a restart. 0: whichever
-	// answers first.
+	// PeerEpoch is the run of the peer that is meant; another run counts as a restart. 0 means the
+	// run that answers first.
 	PeerEpoch uint64
-	// MaxQueue bounds the bytes that are kept, those that the peer has not acknowledged included.
-	// Default 64 MiB. Frames that are not [Kind.Bulk] may have twice as much: one that is refused
-	// leaves the peer with what is not true any more.
+	// MaxQueue bounds the bytes that are kept, including those that the peer has not acknowledged.
+	// Default 64 MiB. Frames that are not [Kind.Bulk] may use twice as much, because the peer would
+	// otherwise hold outdated state.
 	MaxQueue int
 	// MaxBatch bounds the bytes of a batch, unless one frame alone is larger. Default 256 KiB.
 	MaxBatch int
@@ -80,13 +79,13 @@ type SenderConfig struct {
 	// Down is called when an established stream has ended, and when the first attempt of all has
 	// failed; then not again before Up. Closing the Sender calls nothing.
 	Down func(err error)
-	// Log gets connects and losses. Default slog.Default().
+	// Log receives a line for each connect and loss. Default slog.Default().
 	Log *slog.Logger
 }
 
-// Sender sends frames to one peer. Its methods may be called from any goroutine; none but Close
-// ever waits, whatever the peer does. Up and Down are called from one goroutine, one at a time,
-// without any lock held: they may call all methods but Close.
+// Sender sends frames to one peer. Its methods are safe for concurrent use, and none but Close ever
+// waits. Up and Down are called one at a time, with no lock held: they may call all methods but
+// Close.
 type Sender struct {
 	cfg    SenderConfig
 	ctx    context.Context // ends with the Sender
@@ -128,7 +127,7 @@ type Stats struct {
 	Heard    time.Time // when the peer last said something; zero: never
 }
 
-// NewSender makes a Sender and begins to connect. Close must be called in the end.
+// NewSender returns a Sender and begins to connect. The caller must close it.
 func NewSender(cfg SenderConfig) (*Sender, error) {
 	if cfg.Dial == nil {
 		return nil, fmt.Errorf("%w: Dial is missing", errConfig)
@@ -219,8 +218,8 @@ func (s *Sender) Queue(f *Frame) (dirty bool, err error) {
 	return dirty, err
 }
 
-// Withdraw takes back everything that is queued and asks for an answer (Request and Call): who
-// asked has been told that there is none. Of what was sent, the peer may take what it has received.
+// Withdraw removes every queued frame that asks for an answer (Request and Call), because its
+// sender was told that there is none. The peer may still take what was sent already.
 func (s *Sender) Withdraw() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -236,8 +235,9 @@ func (s *Sender) limit(k Kind) int {
 	return 2 * s.cfg.MaxQueue
 }
 
-// Flush sends what is queued if nobody is about to: on a quiet link by itself, as far as that goes
-// without waiting (see Quick). Else it wakes the sending goroutine.
+// Flush sends what is queued, unless the sending goroutine is about to. On an idle link, the caller
+// sends the batch itself if it cannot wait (see Quick). Otherwise Flush wakes the sending
+// goroutine.
 func (s *Sender) Flush() {
 	s.mu.Lock()
 	wake := s.log.unsent > 0 && s.unparkLocked()
@@ -255,7 +255,7 @@ func (s *Sender) Flush() {
 // gather: until a goroutine that is woken runs, a busy link has more frames for the batch.
 const quiet = time.Millisecond
 
-// QuickOverhead is how many bytes more than its frames a batch may have on a stream.
+// QuickOverhead is how many bytes a batch may have on a stream beyond those of its frames.
 const QuickOverhead = 32
 
 // quickLocked tells whether the stream takes all that waits without having the caller wait.
@@ -276,7 +276,7 @@ func (s *Sender) signal(wake bool) {
 	}
 }
 
-// Stats returns what the Sender did so far.
+// Stats returns the figures of the Sender.
 func (s *Sender) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -328,7 +328,8 @@ func (s *Sender) Close(ctx context.Context) error {
 	}
 }
 
-// Done is closed when the Sender was closed and none of its goroutines is left.
+// Done returns a channel that is closed when the Sender was closed and none of its goroutines is
+// left.
 func (s *Sender) Done() <-chan struct{} { return s.done }
 
 func (s *Sender) drainedLocked() {

@@ -1,11 +1,11 @@
-// Package member is the member table of a cluster: who is there, what each node runs, and who has
-// to be told of a change. It does no I/O, starts no goroutine and reads no clock. Events and the
-// time are arguments, and what has to be done is returned.
+// Package member is the member table of a cluster: which nodes there are, what each one runs, and
+// which nodes have to be told of a change. It does no I/O, starts no goroutine and reads no clock.
+// Events and the time are arguments, and the effects are returned.
 //
-// There are two machines. [Master] keeps the list: it takes nodes in, leases node ids to them,
-// drops those that fall silent, and says whom to call. [Peers] is what every node, the master's
-// too, knows of the others: it says when to open and to close a link, when sticky routes to a node
-// are to be unbound, and when its sessions are over, and it answers who runs a service.
+// There are two state machines. [Master] keeps the list: it takes nodes in, leases node ids to
+// them, drops silent nodes, and returns the calls to make. [Peers] is what every node, the master
+// included, knows of the others: it returns when to open and close a link, when to unbind sticky
+// routes to a node, and when its sessions are over. Its table answers which nodes run a service.
 //
 //	m, _ := member.NewMaster(self, member.Config{Interval: time.Second}, now)
 //	admission, effects, err := m.Register(info, now) // and carry out effects
@@ -28,6 +28,6 @@
 // learned from an earlier master, and no living node confirms, stays with them until they register
 // again.
 //
-// What the package does not do: it makes no calls, keeps nothing on disk, and does not choose among
-// the members that run a service.
+// The package makes no calls, keeps nothing on disk, and does not choose among the members that run
+// a service.
 package member

@@ -18,15 +18,15 @@ const DefaultQuarantine = time.Hour
 // not say it.
 const DefaultMaxLoss = 0.5
 
-// Config is what a Master is made with.
+// Config configures a Master.
 type Config struct {
 	Interval   time.Duration // between two heartbeats of a member
 	Quarantine time.Duration // how long the node id of a node that is gone is not leased again; 0: DefaultQuarantine
 	MaxLoss    float64       // share of the other members that may be lost at once, see Tick; 0: DefaultMaxLoss, 1: all
 }
 
-// Master keeps the list. It is for one goroutine at a time: the caller locks. Times given to it do
-// not go back.
+// Master keeps the list. It is not safe for concurrent use. Times that are passed to it must not go
+// back.
 //
 // Tick has to be called several times an interval. When there was no event at all for longer than
 // an interval, the master itself had stopped (a paused process, a suspended machine): the time that
@@ -237,9 +237,8 @@ func (m *Master) Heartbeat(info Member, have Version, now time.Time) (Answer, Ef
 	return answer, m.finish(before), nil
 }
 
-// Unregister removes a member that leaves. An address that is not in the list is nothing to
-// complain about, and neither is another epoch than the list's: that process has been replaced, or
-// was refused.
+// Unregister removes a member that leaves. An address that is not in the list is no error, and
+// neither is an epoch other than the list's: that process was replaced or refused.
 func (m *Master) Unregister(addr string, epoch uint64, now time.Time) (Effects, error) {
 	switch addr {
 	case "":

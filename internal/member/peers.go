@@ -10,7 +10,7 @@ import (
 // PeersConfig does not say it.
 const DefaultLinkGrace = time.Second
 
-// PeersConfig is what Peers are made with.
+// PeersConfig configures Peers.
 type PeersConfig struct {
 	Self      string        // the node's own address: it is no peer of itself
 	Interval  time.Duration // the cluster's heartbeat interval
@@ -38,7 +38,7 @@ func (r Reach) String() string {
 
 var reachNames = [...]string{"up", "down", "far", "abandoned"}
 
-// Peer is another member as this node sees it. It is immutable.
+// Peer is another member, as this node sees it. It is immutable.
 type Peer struct {
 	Member
 	Reach    Reach
@@ -79,8 +79,7 @@ type Effect struct {
 	Old  Member // of Changed
 }
 
-// Peers is what a node knows of the others. It is for one goroutine at a time: the caller locks.
-// The Table can be read by all.
+// Peers is what a node knows of the others. It is not safe for concurrent use; its Table is.
 //
 // Of each process, that is of each address with an epoch, Added and Removed come by turns, Added
 // first. A process that was dropped while it was silent, and comes back, is added again.
@@ -214,8 +213,8 @@ func (p *Peers) follow(at Version) ([]Effect, bool) {
 	return []Effect{{Kind: Fetch}}, false
 }
 
-// LinkLost says that the link to the process with that epoch at addr is down, or could not be
-// opened. Saying it again changes nothing. What has to be done about it, Tick says.
+// LinkLost handles a link to the process with that epoch at addr that is down or could not be
+// opened. A second call changes nothing. Tick returns what has to be done.
 func (p *Peers) LinkLost(addr string, epoch uint64, now time.Time) {
 	if q := p.peers[addr]; q != nil && q.Epoch == epoch && q.Reach == Up {
 		q.Reach, q.since = Down, now
@@ -223,7 +222,7 @@ func (p *Peers) LinkLost(addr string, epoch uint64, now time.Time) {
 	}
 }
 
-// LinkUp says that the link to the process with that epoch at addr is open.
+// LinkUp handles a link to the process with that epoch at addr that is open.
 func (p *Peers) LinkUp(addr string, epoch uint64) []Effect {
 	q := p.peers[addr]
 	if q == nil || q.Epoch != epoch {
@@ -242,7 +241,7 @@ func (p *Peers) LinkUp(addr string, epoch uint64) []Effect {
 	return []Effect{{Kind: Reachable, Peer: q.Member}}
 }
 
-// LinkEnded says that the process with that epoch at addr has ended its own link to this node in
+// LinkEnded handles that the process with that epoch at addr has ended its own link to this node in
 // good order.
 func (p *Peers) LinkEnded(addr string, epoch uint64) []Effect {
 	if q := p.peers[addr]; q != nil && q.Epoch == epoch && q.Unlisted {
@@ -251,7 +250,7 @@ func (p *Peers) LinkEnded(addr string, epoch uint64) []Effect {
 	return nil
 }
 
-// Waiting tells whether a link is down that Tick has yet to say something of.
+// Waiting reports whether a link is down that Tick has still to handle.
 func (p *Peers) Waiting() bool {
 	for _, q := range p.peers {
 		if q.Reach == Down || q.Reach == Far {
@@ -261,8 +260,8 @@ func (p *Peers) Waiting() bool {
 	return false
 }
 
-// Tick lets time go on. It is to be called several times within the grace of a link, as long as
-// Waiting is true.
+// Tick handles what is due. Call it several times within the grace of a link, as long as Waiting is
+// true.
 func (p *Peers) Tick(now time.Time) []Effect {
 	var effects []Effect
 	for _, addr := range p.addrs() {

@@ -2,8 +2,8 @@ package member
 
 import "slices"
 
-// Table is what a node knows of the others at one moment. It is immutable and may be read from any
-// goroutine; the slices it returns are not to be changed.
+// Table is what a node knows of the others at one moment. It is immutable and safe for concurrent
+// use. Callers must not change the slices that it returns.
 type Table struct {
 	all       []Peer // by address, without those that are not in the list
 	byAddr    map[string]Peer
@@ -83,17 +83,17 @@ func (t *Table) Running(service string) []Peer {
 	return nil
 }
 
-// Coming tells whether a peer that runs service is about to take sessions.
+// Coming reports whether a peer that runs service is about to take sessions.
 func (t *Table) Coming(service string) bool {
 	return slices.ContainsFunc(t.Running(service), Peer.Coming)
 }
 
-// Coming tells whether the peer is about to take sessions: it starts, and its link is not down for
-// long.
+// Coming reports whether the peer is about to take sessions: it is starting, and its link is not
+// down for long.
 func (p Peer) Coming() bool { return p.State == Starting && p.Reach <= Down }
 
-// Keeps tells whether the peer at addr can go on with a session that it has for service: it runs
-// it, and its link is not down for long.
+// Keeps reports whether the peer at addr can go on with a session that it has for service: it runs
+// the service, and its link is not down for long.
 func (t *Table) Keeps(addr, service string) bool {
 	p, ok := t.Peer(addr)
 	return ok && p.Reach <= Down && p.Has(service)

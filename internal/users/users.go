@@ -8,7 +8,7 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// KickReason is what a session is told that another one has replaced.
+// KickReason is the reason that a session is kicked with when another one replaces it.
 const KickReason = "signed in elsewhere"
 
 // entry is a live session and the user that the register knows it as. The session itself says so a
@@ -19,8 +19,8 @@ type entry struct {
 	since   uint64 // when it was bound, by the clock of who binds
 }
 
-// Register knows the live sessions. Its methods may be called concurrently. A session is only ever
-// removed as itself, so the end of an old one leaves a new one of the same user alone.
+// Register holds the live sessions. Its methods are safe for concurrent use. A session is only
+// removed as itself, so the end of an old session does not touch a newer one of the same user.
 type Register struct {
 	policy session.BindPolicy
 
@@ -41,8 +41,8 @@ func (r *Register) Add(s *session.Session) {
 	r.mu.Unlock()
 }
 
-// Bind gives user uid to s, as of since, and returns the sessions that the policy wants kicked. It
-// is for session.Binder.
+// Bind binds s to user uid at the time since, and returns the sessions that the policy wants
+// kicked. It is the work of a session.Binder.
 func (r *Register) Bind(s *session.Session, uid int64, since uint64) (kick []*session.Session, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,7 +71,7 @@ func (r *Register) Bind(s *session.Session, uid int64, since uint64) (kick []*se
 	return kick, nil
 }
 
-// Unbind takes user uid from s, if it has it.
+// Unbind removes user uid from s, if s is bound to it.
 func (r *Register) Unbind(s *session.Session, uid int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,7 +81,7 @@ func (r *Register) Unbind(s *session.Session, uid int64) {
 	}
 }
 
-// Remove forgets a session that has ended, and returns the user it was bound to, 0 for none.
+// Remove removes a session that has ended, and returns the user that it was bound to, or 0.
 func (r *Register) Remove(s *session.Session) (uid int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -94,7 +94,7 @@ func (r *Register) Remove(s *session.Session) (uid int64) {
 	return e.uid
 }
 
-// Since returns when a session was bound, 0 if it is not.
+// Since returns when a session was bound, or 0 if it is not.
 func (r *Register) Since(s *session.Session) uint64 {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -104,7 +104,7 @@ func (r *Register) Since(s *session.Session) uint64 {
 	return 0
 }
 
-// UID returns the user that a live session is bound to, 0 for none.
+// UID returns the user that a live session is bound to, or 0.
 func (r *Register) UID(s *session.Session) int64 {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// HeaderRoom is the most bytes that a server's frame has before its payload.
+// HeaderRoom is the largest size of the header of a server's frame.
 const HeaderRoom = 10
 
 // maxReason is the most bytes that a close frame has for its reason.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Status codes of close frames, as far as they are used here.
+// Status codes of close frames.
 const (
 	CloseNormal        = 1000
 	CloseGoingAway     = 1001
@@ -18,13 +18,13 @@ const (
 	CloseTryLater      = 1013
 )
 
-// Error is what was wrong with a peer's frames. All errors of a [Parser] are *Error.
+// Error describes a fault in a peer's frames. All errors of a [Parser] are *Error.
 type Error struct {
 	Code   int    // the close code to answer with
 	Reason string // for logs, and short enough for a close frame
 }
 
-// Error describes the fault in a line.
+// Error returns the fault in one line.
 func (e *Error) Error() string {
 	return fmt.Sprintf("websocket: %s (close code %d)", e.Reason, e.Code)
 }

@@ -41,7 +41,7 @@ const (
 	Close
 )
 
-// String names the kind.
+// String returns the name of the kind.
 func (k Kind) String() string {
 	switch k {
 	case None:
@@ -61,7 +61,7 @@ func (k Kind) String() string {
 // Event is one step of what a peer sent.
 type Event struct {
 	Kind Kind
-	// Final tells that this piece ends its message. Only of Data.
+	// Final reports that this piece ends its message. Only Data events have it.
 	Final bool
 	// Payload is unmasked and borrowed: it usually lies in the bytes given to Next
 	// and is valid as long as those are. Of Ping, Pong and Close it is whole. Of Data
