@@ -1,12 +1,11 @@
 package session
 
-// Bind makes the session the user uid, which must be 1 or more
-// ([ErrIllegalUID] otherwise). What carries the session may refuse ([Binder]):
-// the session then stays what it was, and the refusal is returned. OnBound
-// handlers run before Bind returns.
+// Bind binds the session to the user uid, and runs the OnBound handlers before it returns. To bind
+// to the same uid again has no effect.
 //
-// Binding to the same uid again does nothing. A session that closed cannot be
-// bound: [ErrClosed].
+// Errors: [ErrIllegalUID] for a uid below 1, [ErrClosed] for a closed session, and that of the
+// node's register of users if it refuses ([Binder]), [ErrUIDTaken] for example. With an error the
+// session stays as it was.
 func (s *Session) Bind(uid int64) error {
 	if uid < 1 {
 		return ErrIllegalUID
@@ -78,8 +77,8 @@ func (s *Session) unbind(uid int64) {
 	}
 }
 
-// Clear makes the session nobody's: its uid is 0 and its values are gone. The
-// connection goes on, and so do the session's groups.
+// Clear unbinds the session from its user: its uid is 0, and its values are gone. The connection
+// goes on, and the session stays in its groups.
 func (s *Session) Clear() {
 	if s.clear() {
 		s.tellBound()

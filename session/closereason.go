@@ -1,6 +1,6 @@
 package session
 
-// CloseKind says what ended a session.
+// CloseKind is what ended a session.
 type CloseKind uint8
 
 // What ends a session. The numbers go between nodes: they never change.
@@ -42,11 +42,12 @@ func (k CloseKind) String() string {
 	return "unknown"
 }
 
-// CloseReason is why a session ended: an OnClosed handler tells a player who left from one whose network is bad. The
-// zero value is that of a session that has not ended.
+// CloseReason is why a session ended. It lets an OnClosed handler tell a player who left from one
+// whose network broke. The zero value is that of a session that has not ended.
 type CloseReason struct {
 	Kind CloseKind
-	// Reason is what a kicked client was told. For the other kinds it is for logs, and may be empty or change.
+	// Reason is what a kicked client was told. For other kinds it is for logs, and may be empty or
+	// change.
 	Reason string
 }
 
@@ -58,8 +59,8 @@ func (r CloseReason) String() string {
 	return r.Kind.String() + ": " + r.Reason
 }
 
-// CloseReason returns why the session ended. It is known when the OnClosed handlers run, on each node that knew the
-// session.
+// CloseReason returns why the session ended. It is known when the OnClosed handlers run, on each
+// node that knew the session.
 func (s *Session) CloseReason() CloseReason {
 	if r := s.why.Load(); r != nil {
 		return *r
@@ -67,8 +68,8 @@ func (s *Session) CloseReason() CloseReason {
 	return CloseReason{}
 }
 
-// SetCloseReason notes why the session ends. The first reason stays. It is for whoever carries the session, before its
-// lifetime is told of the end.
+// SetCloseReason stores why the session ends; the first reason stays. It is for the owner of the
+// network entity, who calls it before [Lifetimes.Close].
 func (s *Session) SetCloseReason(r CloseReason) {
 	if s.why.Load() == nil {
 		s.why.CompareAndSwap(nil, &r)

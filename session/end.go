@@ -16,13 +16,11 @@ func (s *Session) extraLocked() *extra {
 	return s.extra
 }
 
-// Closed reports whether the session has ended. It is true before the
-// OnClosed handlers run.
+// Closed reports whether the session has ended. It is true before the OnClosed handlers run.
 func (s *Session) Closed() bool { return s.phase.Load() >= phaseClosing }
 
-// Context returns a context that ends, with the cause [ErrClosed], when the
-// session has closed and its OnClosed handlers have run. Work that goes on
-// for a client after its handler has returned is to be bound to it.
+// Context returns a context that ends, with the cause [ErrClosed], when the session has closed and
+// its OnClosed handlers have run. Use it for work that goes on after a handler has returned.
 func (s *Session) Context() context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 )
 
 // Handshake is a client's handshake, as a handshake hook (nano.WithHandshake) sees it, and what the
-// hook can add to the answer. It is valid during the call and belongs to one goroutine.
+// hook adds to the answer. It is valid during the call and belongs to one goroutine.
 type Handshake struct {
 	// Payload is the handshake's body as the client sent it: often JSON with the keys "sys" and "user",
 	// but the client decides, and it may be empty. It is valid during the call.

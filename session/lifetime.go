@@ -8,17 +8,17 @@ import (
 	"github.com/lonng/nano/internal/log"
 )
 
-// LifetimeHandler is told of one moment in the life of a session. Those of one
-// moment are called one after the other, in the order in which they were added.
+// LifetimeHandler is called at one moment in the life of a session. The handlers of one moment run
+// one after the other, in the order in which they were added.
 type LifetimeHandler func(*Session)
 
-// Lifetime is the default instance: its handlers are told of the sessions of
-// every node that was given no instance of its own.
+// Lifetime is the default instance: its handlers are called for the sessions of all nodes that
+// have no instance of their own.
 var Lifetime = NewLifetime()
 
-// Lifetimes holds the handlers for the moments of a session's life: opened, bound, closed. Its methods
-// may be called from any goroutine. A handler that is added while handlers run is run from the next
-// time on. A panic of a handler costs that handler only. The zero value is ready.
+// Lifetimes holds the handlers for the moments of a session's life: opened, bound, closed. Its
+// methods may be called from any goroutine. A handler that is added while handlers run is called
+// from the next time on. A panic of a handler costs that handler only. The zero value is ready.
 type Lifetimes struct {
 	mu sync.RWMutex
 	// Only ever appended to, so that a reader may keep the slice it saw.
@@ -26,32 +26,31 @@ type Lifetimes struct {
 	panicked              func(s *Session, v any, stack []byte)
 
 	logOnce sync.Once
-	log     *slog.Logger // limited; made for the first panic
+	log     *slog.Logger // limited in its rate; made for the first panic
 }
 
 // NewLifetime returns an instance without handlers, for one node.
 func NewLifetime() *Lifetimes { return new(Lifetimes) }
 
-// OnOpened adds a handler for sessions whose handshake is done. A node runs it
-// on its scheduler, before the calls of the session's messages there.
+// OnOpened adds a handler for sessions whose handshake is done. A node runs it on its scheduler,
+// before the calls of the session's messages there.
 func (l *Lifetimes) OnOpened(h LifetimeHandler) { l.add(&l.opened, h) }
 
-// OnBound adds a handler for sessions that were bound to another uid than
-// before. It runs on the goroutine that called Bind.
+// OnBound adds a handler for sessions that were bound to another uid than before. It runs on the
+// goroutine that called Bind.
 func (l *Lifetimes) OnBound(h LifetimeHandler) { l.add(&l.bound, h) }
 
-// OnClosed adds a handler for the end of sessions. The session has its uid,
-// its values and its groups still when the handler runs, and its context has
-// not ended yet; but it cannot be bound or join a group any more. A node runs
-// it on its scheduler, after the calls that were queued there before the end.
-// A component with a scheduler of its own may have calls of the session in that
-// one's queue: a task that the handler pushes there stands behind them.
-// [Session.CloseReason] says why the session ended.
+// OnClosed adds a handler for the end of sessions. When it runs, the session still has its uid, its
+// values and its groups, and its context has not ended; but it cannot be bound or join a group any
+// more. [Session.CloseReason] says why the session ended.
+//
+// A node runs the handler on its scheduler, after the calls that were queued there before the end.
+// The scheduler of a component may still have calls of the session in its queue: a task that the
+// handler pushes there runs after them.
 func (l *Lifetimes) OnClosed(h LifetimeHandler) { l.add(&l.closed, h) }
 
-// OnPanic sets what is called with the value and the stack of a panic in a
-// handler; nil and the default is an error in the log of slog, at
-// most one a second.
+// OnPanic sets the function that is called after a panic of a handler, with the panic's value and
+// stack. The default, also for nil, logs an error by [log/slog], at most one per second.
 func (l *Lifetimes) OnPanic(f func(s *Session, v any, stack []byte)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,26 +72,25 @@ func (l *Lifetimes) handlers(of *[]LifetimeHandler) []LifetimeHandler {
 	return *of
 }
 
-// Open runs the OnOpened handlers, once a session however often it is called
-// and not for one that closed. Whoever carries the session calls it.
+// Open runs the OnOpened handlers. The network entity's owner calls it: a second call, and a call
+// for a closed session, has no effect.
 func (l *Lifetimes) Open(s *Session) {
 	if s != nil && s.advance(phaseOpen) {
 		l.run(&l.opened, s)
 	}
 }
 
-// Bound runs the OnBound handlers. Session.Bind calls it.
+// Bound runs the OnBound handlers. [Session.Bind] calls it.
 func (l *Lifetimes) Bound(s *Session) {
 	if s != nil {
 		l.run(&l.bound, s)
 	}
 }
 
-// Close ends the life of s: nothing can be bound or observe it from here on,
-// the OnClosed handlers run, its context ends, and its observers are told.
-// Whoever carries the session calls it, after its connection has ended. It
-// may be called more than once and from several goroutines: the first call
-// does all of it, the others return at once without waiting for the first.
+// Close ends the life of s: from now on it cannot be bound or observed. Close runs the OnClosed
+// handlers, ends the context, and tells the observers. The network entity's owner calls it, after
+// the connection has ended. It may be called again and from several goroutines: the first call
+// does all of it, and the others return at once.
 func (l *Lifetimes) Close(s *Session) {
 	if s == nil || !s.advance(phaseClosing) {
 		return
@@ -136,6 +134,6 @@ func (l *Lifetimes) report(s *Session, v any, stack []byte) {
 
 func (l *Lifetimes) logPanic(s *Session, v any, stack []byte) {
 	l.logOnce.Do(func() { l.log = log.Default() })
-	l.log.Error("session: a lifetime handler panicked",
+	l.log.Error("lifetime handler panicked",
 		"session", s.ID(), "uid", s.UID(), "panic", v, "stack", string(stack))
 }

@@ -2,10 +2,9 @@ package session
 
 import "sync"
 
-// Router holds a session's choices of backends: which node serves it for a
-// service that several nodes have. A gate binds the first choice, so that the
-// session stays with one node; an application may bind another. Its methods
-// may be called from any goroutine. The zero value is empty and ready.
+// Router holds which backend serves a session, for each service that several nodes run. A gate
+// binds its first choice, so that the session stays with one node; an application may bind
+// another. The methods may be called from any goroutine. The zero value is empty and ready.
 type Router struct {
 	mu     sync.RWMutex
 	routes map[string]string // service to address
@@ -22,9 +21,8 @@ func (r *Router) Bind(service, address string) {
 	r.routes[service] = address
 }
 
-// Find returns the address of the node that serves the session for service,
-// if one was bound and is not gone, as far as is known here. One that comes
-// back before another was bound is found again.
+// Find returns the address of the node that serves the session for service. It reports false if
+// none was bound, and while this node cannot reach the one that was.
 func (r *Router) Find(service string) (string, bool) {
 	r.mu.RLock()
 	address, ok := r.routes[service]

@@ -10,9 +10,8 @@ import (
 	"github.com/lonng/nano/service"
 )
 
-// Session is one client, from its handshake to the end of its connection. All
-// of its methods may be called from any goroutine, except SetLifetime, which
-// is for whoever made the session.
+// Session is one client, from its handshake to the end of its connection. All methods may be called
+// from any goroutine, except SetLifetime, which is for whoever makes the session.
 type Session struct {
 	id     int64
 	entity NetworkEntity
@@ -40,9 +39,8 @@ const (
 	phaseClosed                // its context has ended
 )
 
-// New returns a session that entity carries, with an id of
-// service.Connections. A session without an entity (nil) keeps values and a
-// uid, and returns [ErrNoEntity] for what would be sent.
+// New returns a session that entity carries, with an id of service.Connections. A session without
+// an entity (nil) keeps values and a uid, and returns [ErrNoEntity] for what it cannot send.
 func New(entity NetworkEntity) *Session {
 	return NewWithID(entity, service.Connections.SessionID())
 }
@@ -57,14 +55,13 @@ func (s *Session) lifetime() *Lifetimes {
 // NetworkEntity returns what carries the session.
 func (s *Session) NetworkEntity() NetworkEntity { return s.entity }
 
-// ID returns the session's id, which no other session of any node of the
-// cluster has.
+// ID returns the session's id, which is unique in the cluster.
 func (s *Session) ID() int64 { return s.id }
 
-// UID returns the user that the session was bound to, 0 if to none.
+// UID returns the user that the session is bound to; 0 if it is bound to none.
 func (s *Session) UID() int64 { return s.uid.Load() }
 
-// Router returns the session's choices of backends, made on the first call.
+// Router returns which backends serve the session.
 func (s *Session) Router() *Router {
 	if r := s.route.Load(); r != nil {
 		return r
@@ -75,8 +72,8 @@ func (s *Session) Router() *Router {
 	return s.route.Load()
 }
 
-// LastMid returns the id of the message that is handled just now. A handler
-// that answers later keeps it for [Session.ResponseMID]. It is 0 for a notify.
+// LastMid returns the id of the message whose handler runs; 0 for a notify. A handler that answers
+// later keeps it for [Session.ResponseMID].
 func (s *Session) LastMid() uint64 {
 	if s.entity == nil {
 		return 0
@@ -84,12 +81,12 @@ func (s *Session) LastMid() uint64 {
 	return s.entity.LastMid()
 }
 
-// Push sends v to the client under route; bytes go as they are, all else
-// through the node's serializer. When it returns, bytes have been copied and all
-// else is serialized: v is the caller's again. It does not wait for the client.
-// On a node it fails with cluster.ErrBrokenPipe after the end, with
-// cluster.ErrBufferExceed if the client has not read what was queued before,
-// and with what the serializer, the codec or an outbound filter says.
+// Push sends v to the client under route. A []byte is sent as it is; the node's serializer encodes
+// all else. Push does not wait for the client, and v is the caller's again when it returns.
+//
+// Errors, on a node: cluster.ErrBrokenPipe after the session's end, cluster.ErrBufferExceed if the
+// client has not read what was queued before, and those of the serializer, the codec and outbound
+// filters.
 func (s *Session) Push(route string, v any) error {
 	if s.entity == nil {
 		return ErrNoEntity
@@ -97,10 +94,9 @@ func (s *Session) Push(route string, v any) error {
 	return s.entity.Push(route, v)
 }
 
-// RPC calls the handler of route, here or on another node, in the name of this
-// session and without an answer. It does not wait for the handler, and v is the
-// caller's again when it returns, as after [Session.Push]. A route that
-// nobody serves is an error, a component.Error with the code "not_found".
+// RPC calls the handler of route in the name of this session, on this node or another, without an
+// answer. It does not wait for the handler, and v is the caller's again when it returns. For a
+// route that nobody serves, it returns a component.Error with the code "not_found".
 func (s *Session) RPC(route string, v any) error {
 	if s.entity == nil {
 		return ErrNoEntity
@@ -108,11 +104,9 @@ func (s *Session) RPC(route string, v any) error {
 	return s.entity.RPC(route, v)
 }
 
-// Response answers the request that is handled just now. It is for the
-// handler's own goroutine, before the handler returns; see
-// [Session.ResponseMID] for later. It treats v, and fails, as [Session.Push]
-// does, and on a node with cluster.ErrSessionOnNotify if the message wants no
-// answer.
+// Response answers the request whose handler runs. It is for the handler's own goroutine, before
+// the handler returns; [Session.ResponseMID] answers later. It treats v and fails as
+// [Session.Push] does. On a node it returns cluster.ErrSessionOnNotify for a notify.
 func (s *Session) Response(v any) error {
 	if s.entity == nil {
 		return ErrNoEntity
@@ -120,9 +114,8 @@ func (s *Session) Response(v any) error {
 	return s.entity.Response(v)
 }
 
-// ResponseMID answers the request that had the id mid (see
-// [Session.LastMid]), at any time and in any order; [Session.FailMID] does so
-// with an error. It fails as [Session.Response] does.
+// ResponseMID answers the request with the id mid ([Session.LastMid]), at any time and in any
+// order; [Session.FailMID] answers with an error. It fails as [Session.Response] does.
 func (s *Session) ResponseMID(mid uint64, v any) error {
 	if s.entity == nil {
 		return ErrNoEntity
@@ -130,14 +123,13 @@ func (s *Session) ResponseMID(mid uint64, v any) error {
 	return s.entity.ResponseMid(mid, v)
 }
 
-// FailMID answers the request that had the id mid (see [Session.LastMid]) with
-// an error, at any time: it is logged, counted and given to the client as if
-// the handler had returned it. So clients that do not accept errors are sent
-// nothing, and a request that its handler has answered before it returned gets
-// no second answer; who answers later does so once, with this or with
-// [Session.ResponseMID]. On a node it fails with cluster.ErrBrokenPipe after
-// the end and with cluster.ErrSessionOnNotify if the message wants no answer.
-// What shapes errors is not told the route.
+// FailMID answers the request with the id mid ([Session.LastMid]) with an error, at any time. The
+// node logs and counts the error, and sends it to the client, as if the handler had returned it.
+// So a client that accepts no errors gets nothing, and a request that its handler has answered
+// gets no second answer. A request is answered once, by FailMID or by [Session.ResponseMID].
+//
+// Errors, on a node: cluster.ErrBrokenPipe after the session's end, cluster.ErrSessionOnNotify for
+// a notify. The error shape function gets no route.
 func (s *Session) FailMID(mid uint64, err error) error {
 	if err == nil {
 		err = errNoError
@@ -154,18 +146,16 @@ func (s *Session) FailMID(mid uint64, err error) error {
 
 var errNoError = errors.New("session: FailMID without an error")
 
-// Close ends the session: what was queued for the client goes out first, then
-// the connection is closed and the OnClosed handlers run. It does not wait for
-// that, and may be called more than once.
+// Close ends the session: the node sends what is queued for the client, closes the connection, and
+// runs the OnClosed handlers. Close does not wait for that, and may be called again.
 func (s *Session) Close() {
 	if s.entity != nil {
 		_ = s.entity.Close() // closed before: what was wanted
 	}
 }
 
-// Kick ends the session like [Session.Close] and tells the client the reason,
-// if what carries the session can. On a node a session that has ended already
-// is cluster.ErrCloseClosedSession.
+// Kick ends the session like [Session.Close], and tells the client the reason if the network entity
+// can. For a session that has ended, it returns cluster.ErrCloseClosedSession on a node.
 func (s *Session) Kick(reason string) error {
 	switch e := s.entity.(type) {
 	case nil:
@@ -177,8 +167,7 @@ func (s *Session) Kick(reason string) error {
 	}
 }
 
-// RemoteAddr returns the client's address; nil for a session without a
-// network entity.
+// RemoteAddr returns the client's address; nil for a session without a network entity.
 func (s *Session) RemoteAddr() net.Addr {
 	if s.entity == nil {
 		return nil

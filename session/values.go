@@ -2,7 +2,7 @@ package session
 
 import "maps"
 
-// Set keeps value under key for as long as the session lives.
+// Set stores value under key until the session ends.
 func (s *Session) Set(key string, value any) {
 	s.mu.Lock()
 	if s.data == nil {
@@ -15,7 +15,7 @@ func (s *Session) Set(key string, value any) {
 	}
 }
 
-// Remove forgets the value of key.
+// Remove deletes the value of key.
 func (s *Session) Remove(key string) {
 	s.mu.Lock()
 	delete(s.data, key)
@@ -25,7 +25,7 @@ func (s *Session) Remove(key string) {
 	}
 }
 
-// HasKey reports whether there is a value under key, be it nil.
+// HasKey reports whether key has a value, which may be nil.
 func (s *Session) HasKey(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -33,17 +33,16 @@ func (s *Session) HasKey(key string) bool {
 	return ok
 }
 
-// Value returns the value of key, nil if there is none. The accessors beside
-// it return the value as one type, and that type's zero value if there is none
-// or it is of another type; numbers are not converted.
+// Value returns the value of key; nil if there is none. The accessors below return a value of one
+// type. If there is none or it has another type, they return the zero value: they do not convert
+// numbers.
 func (s *Session) Value(key string) any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.data[key]
 }
 
-// State returns a copy of all values; the values themselves are shared. It is
-// never nil.
+// State returns a map of all values, never nil. The map is a copy; the values are shared.
 func (s *Session) State() map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,7 +52,7 @@ func (s *Session) State() map[string]any {
 	return maps.Clone(s.data)
 }
 
-// Restore replaces all values by a copy of data; nil leaves none.
+// Restore replaces all values by those of data, which it copies; nil leaves none.
 func (s *Session) Restore(data map[string]any) {
 	now := maps.Clone(data)
 	s.mu.Lock()
