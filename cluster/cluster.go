@@ -14,7 +14,7 @@ func (n *Node) notStarted() error {
 	if n.ready.Load() {
 		return nil
 	}
-	return component.Errorf(component.CodeUnavailable, "the node has not started")
+	return component.Errorf(component.CodeUnavailable, "cluster: the node has not started")
 }
 
 // DefaultCallTimeout is the deadline of a call whose context has none.

@@ -8,11 +8,12 @@ type LimitPolicy uint8
 // The policies of limits.
 const (
 	LimitWait LimitPolicy = iota // it waits: the client is not read, or connections are not accepted
-	LimitDrop                    // it is dropped: a request is answered with resource_exhausted, a connection is closed
+	LimitDrop                    // it is dropped: a request is refused (resource_exhausted), a connection is closed
 	LimitKick                    // the session is kicked with the reason "flood"
 )
 
-// Limits are what clients may ask for. Zero values set no limit. The options of package nano that fill it in say more.
+// Limits are what clients may ask for. Zero sets no limit. The options of package nano that set the fields
+// say more: WithMessageRate, WithConnectionsPerAddress, WithAcceptRate and WithConcurrentHandshakes.
 type Limits struct {
 	Messages        float64     // requests and notifies of one session a second
 	MessageBurst    int         // how many at once, before Messages counts

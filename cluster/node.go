@@ -124,7 +124,7 @@ func (n *Node) startup(ctx context.Context) (err error) {
 		where = append(where, n.ends[i].String())
 	}
 	if path := set.unusedPath; path != "" {
-		n.log.Warn("the client address takes no WebSockets although a path for them is set: set WithIsWebsocket(true), too", "path", path)
+		n.log.Warn("path of WebSockets ignored: the client address takes none without WithIsWebsocket(true)", "path", path)
 	}
 	if set.clustered {
 		n.mesh.Working()
@@ -295,7 +295,7 @@ func (n *Node) abandonMesh() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := n.mesh.Stop(ctx); err != nil {
-		n.log.Debug("the failed start was not undone cleanly", "err", err)
+		n.log.Debug("failed start left something behind", "err", err)
 	}
 }
 

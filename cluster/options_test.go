@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -18,7 +19,9 @@ import (
 	"github.com/lonng/nano/cluster/keeper"
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/nanotest"
+	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/service"
 	"github.com/lonng/nano/session"
 )
@@ -312,6 +315,46 @@ func TestWhichLogger(t *testing.T) {
 	}
 	if new(Node).Log() != slog.Default() {
 		t.Error("the default is not slog's")
+	}
+}
+
+// An option that is set and does nothing is found by players only.
+func TestOptionsReachTheSettings(t *testing.T) {
+	sched, life := scheduler.New(), session.NewLifetime()
+	comps, listener := new(component.Components), nanotest.NewListener()
+	o := Options{
+		ClientAddr: "c", WSPath: "/p", Subprotocols: []string{"s"}, TrustedProxies: []string{"10.0.0.1", "unix"}, ProxyProtocol: true,
+		HandshakeTimeout: 1, Heartbeat: 2, MissedHeartbeats: 3, MaxPacket: 4, MaxHeader: 5, MaxConnections: 6,
+		Limits: Limits{Messages: 7, MessageBurst: 8, MessagePolicy: LimitKick, PerAddress: 9, Accepts: 10, AcceptBurst: 11, Handshakes: 12,
+			AcceptPolicy: LimitDrop, HandshakePolicy: LimitDrop},
+		WriteTimeout: 13, WriteDelay: 14, FlushTimeout: 15, SendQueue: 16, SendQueues: 17, SlowConsumer: session.SlowDrop, GzipMin: 18, ErrorsToAll: true,
+		Components: comps, Scheduler: sched, Lifetime: life, BindPolicy: session.BindKickOld, SessionCalls: 19, WaitingCalls: 20,
+		SlowHandler: -1, Unanswered: 21, TimerPrecision: time.Second, ShutdownTimeout: 22, Debug: true, OwnScheduler: true,
+		IsMaster: true, AdvertiseAddr: "m", RetryInterval: 23, NodeID: 24, Label: "l", ServiceListener: listener, ClusterToken: "t",
+		Forwarded: []string{"f"}, LinkQueue: 25, MaxLoss: 0.5, Routing: RouteRandom(), UnregisterCallback: func(Member) {},
+	}
+	s, err := o.resolve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, m := s.gate, s.mesh
+	for name, c := range map[string]struct{ got, want any }{
+		"times of clients": {[]time.Duration{g.HandshakeTimeout, g.Heartbeat, g.WriteTimeout, g.WriteDelay, g.FlushTimeout}, []time.Duration{1, 2, 13, 14, 15}},
+		"sizes":            {[]int{g.MissedBeats, g.MaxPacket, g.MaxHeader, g.MaxConns, g.SendQueue, g.SendQueues, g.GzipMin}, []int{3, 4, 5, 6, 16, 17, 18}},
+		"limits": {g.Limits, gate.Limits{Messages: 7, MessageBurst: 8, MessagePolicy: gate.LimitKick, PerAddress: 9, Accepts: 10, AcceptBurst: 11,
+			AcceptPolicy: gate.LimitDrop, Handshakes: 12, HandshakeLimit: gate.LimitDrop}},
+		"switches":     {[]bool{g.DropSlow, g.ErrorsToAll, g.Debug, g.ProxyProtocol, g.TrustUnix, s.table.Debug, s.ownScheduler, s.clustered}, []bool{true, true, true, true, true, true, true, true}},
+		"texts":        {[]string{g.Subprotocols[0], g.Trusted[0].String(), s.unusedPath, s.endpoints[0].Addr}, []string{"s", "10.0.0.1/32", "/p", "c"}},
+		"application":  {[]any{s.components, s.scheduler, s.lifetimes, s.table.Scheduler, m.Scheduler, m.Lifetimes}, []any{comps, sched, life, sched, sched, life}},
+		"times":        {[]time.Duration{s.slowHandler, s.table.Unanswered, s.timerPrecision, s.shutdownTimeout, m.RetryInterval, m.Heartbeat}, []time.Duration{0, 21, time.Second, 22, 23, 2}},
+		"calls":        {[]int{m.SessionCalls, s.waitingCalls, m.LinkQueue, s.table.MaxPayload}, []int{19, 20, 25, 4}},
+		"cluster":      {[]string{m.Master, m.Label, m.Token, m.Forwarded[0]}, []string{"m", "l", "t", "f"}},
+		"more cluster": {[]any{m.IsMaster, m.NodeID, s.nodeID, m.Listener, m.MaxLoss, m.BindPolicy}, []any{true, uint64(24), uint64(24), net.Listener(listener), 0.5, session.BindKickOld}},
+		"functions":    {[]bool{m.Choose != nil, m.Left != nil, s.connections == nil}, []bool{true, true, true}},
+	} {
+		if !reflect.DeepEqual(c.got, c.want) {
+			t.Errorf("%s: %v, want %v", name, c.got, c.want)
+		}
 	}
 }
 
