@@ -257,34 +257,9 @@ func TestSchedulerThatEndedFirst(t *testing.T) {
 	})
 }
 
-// After 10,000 connects and ends of every kind nothing of them remains.
-func TestNothingIsLeftOfClosedConnections(t *testing.T) {
-	nanotest.Leaks(t)
-	files := nanotest.OpenFiles(t)
-	var opened, closed atomic.Int64
-	seen := sync.Map{} // id of the session: how often it was closed
-	g := nano.NewGroup("all")
-	comps := apptest.Handlers(apptest.Funcs{
-		"A.Join": func(_ context.Context, s *session.Session, _ []byte) error {
-			s.Set("key", "value")
-			return errors.Join(g.Add(s), s.Bind(s.ID()%100+1))
-		},
-		"A.Close": func(_ context.Context, s *session.Session, _ []byte) error { s.Close(); return nil },
-		"A.Kick":  func(_ context.Context, s *session.Session, _ []byte) error { return s.Kick("go") },
-	})
-	app := nano.New("", nano.WithComponents(comps), apptest.Quiet(),
-		nano.WithEndpoint(nano.Endpoint{Addr: "127.0.0.1:0"}), nano.WithEndpoint(nano.Endpoint{Addr: "127.0.0.1:0", WebSocket: true}))
-	app.Lifetime().OnOpened(func(*session.Session) { opened.Add(1) })
-	app.Lifetime().OnClosed(func(s *session.Session) {
-		closed.Add(1)
-		n, _ := seen.LoadOrStore(s.ID(), new(atomic.Int64))
-		n.(*atomic.Int64).Add(1)
-	})
-	if err := app.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	defer apptest.Shutdown(t, app)
-
+// comeAndGo connects 10,000 clients that end in every way, and some by WebSocket; it returns their number.
+func comeAndGo(t *testing.T, app *nano.App) int {
+	t.Helper()
 	const total, workers = 10000, 50
 	packet := func(kind codec.PacketType, body string) []byte { return codec.AppendPacket(nil, kind, []byte(body)) }
 	notify := func(route string) []byte {
@@ -354,10 +329,41 @@ func TestNothingIsLeftOfClosedConnections(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	const all = total + 200
+	return total + 200
+}
+
+// After 10,000 connects and ends of every kind nothing of them remains.
+func TestNothingIsLeftOfClosedConnections(t *testing.T) {
+	nanotest.Leaks(t)
+	files := nanotest.OpenFiles(t)
+	var opened, closed atomic.Int64
+	seen := sync.Map{} // id of the session: how often it was closed
+	g := nano.NewGroup("all")
+	comps := apptest.Handlers(apptest.Funcs{
+		"A.Join": func(_ context.Context, s *session.Session, _ []byte) error {
+			s.Set("key", "value")
+			return errors.Join(g.Add(s), s.Bind(s.ID()%100+1))
+		},
+		"A.Close": func(_ context.Context, s *session.Session, _ []byte) error { s.Close(); return nil },
+		"A.Kick":  func(_ context.Context, s *session.Session, _ []byte) error { return s.Kick("go") },
+	})
+	app := nano.New("", nano.WithComponents(comps), apptest.Quiet(),
+		nano.WithEndpoint(nano.Endpoint{Addr: "127.0.0.1:0"}), nano.WithEndpoint(nano.Endpoint{Addr: "127.0.0.1:0", WebSocket: true}))
+	app.Lifetime().OnOpened(func(*session.Session) { opened.Add(1) })
+	app.Lifetime().OnClosed(func(s *session.Session) {
+		closed.Add(1)
+		n, _ := seen.LoadOrStore(s.ID(), new(atomic.Int64))
+		n.(*atomic.Int64).Add(1)
+	})
+	if err := app.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer apptest.Shutdown(t, app)
+
+	all := comeAndGo(t, app)
 	nanotest.Until(t, "all connections are gone", func() bool {
 		st := app.Stats()
-		return st.Accepted == all && st.Connections == 0 && closed.Load() == all
+		return st.Accepted == uint64(all) && st.Connections == 0 && closed.Load() == int64(all)
 	})
 	// What a scheduler has queued has run: OnClosed is on it, and groups are left after it.
 	ran := make(chan struct{})

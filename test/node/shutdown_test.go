@@ -57,6 +57,43 @@ func TestSecondShutdownWaitsForTheFirst(t *testing.T) {
 	})
 }
 
+// lastWords wants what client i is told by a node that ends: what was queued, what both hooks of both components
+// broadcast, and the kick.
+func lastWords(t *testing.T, i int, c *nanotest.Client) {
+	t.Helper()
+	for k := range 100 {
+		if got := c.Push("onQueued"); string(got) != string(apptest.Number(k)) {
+			t.Fatalf("client %d: push %d is %x", i, k, got)
+		}
+	}
+	for _, name := range []string{"two", "one"} {
+		if got := c.Push("onBye"); string(got) != name {
+			t.Errorf("client %d: onBye %q, want %q", i, got, name)
+		}
+	}
+	for _, name := range []string{"two", "one"} {
+		if got := c.Push("onEnd"); string(got) != name {
+			t.Errorf("client %d: onEnd %q, want %q", i, got, name)
+		}
+	}
+	if reason := c.Kicked(); reason != "server shutdown" {
+		t.Errorf("client %d: reason %q", i, reason)
+	}
+}
+
+// inOrder wants the hooks of a node that ends in their order, and then the ends of its sessions.
+func inOrder(t *testing.T, got []string) {
+	t.Helper()
+	if want := []string{"pushed", "BeforeShutdown two", "BeforeShutdown one", "Shutdown two", "Shutdown one"}; len(got) < len(want) || !slices.Equal(got[:len(want)], want) {
+		t.Errorf("order %q, want %q first", got, want)
+	}
+	rest := got[min(5, len(got)):]
+	slices.Sort(rest)
+	if want := []string{"closed 1", "closed 2", "closed 3", "closed 4"}; !slices.Equal(rest, want) {
+		t.Errorf("after the hooks %q, want %q", rest, want)
+	}
+}
+
 // Queued pushes and what the hooks broadcast arrive, then the kick, then the
 // end; OnClosed once each and after the hooks; no new clients from the first moment.
 func TestShutdownDeliversTheLastWords(t *testing.T) {
@@ -129,24 +166,7 @@ func TestShutdownDeliversTheLastWords(t *testing.T) {
 			close(down)
 		}()
 		for i, c := range clients {
-			for k := range 100 {
-				if got := c.Push("onQueued"); string(got) != string(apptest.Number(k)) {
-					t.Fatalf("client %d: push %d is %x", i, k, got)
-				}
-			}
-			for _, name := range []string{"two", "one"} {
-				if got := c.Push("onBye"); string(got) != name {
-					t.Errorf("client %d: onBye %q, want %q", i, got, name)
-				}
-			}
-			for _, name := range []string{"two", "one"} {
-				if got := c.Push("onEnd"); string(got) != name {
-					t.Errorf("client %d: onEnd %q, want %q", i, got, name)
-				}
-			}
-			if reason := c.Kicked(); reason != "server shutdown" {
-				t.Errorf("client %d: reason %q", i, reason)
-			}
+			lastWords(t, i, c)
 			c.Ended()
 			c.Close()
 		}
@@ -155,15 +175,7 @@ func TestShutdownDeliversTheLastWords(t *testing.T) {
 		if took := time.Since(began); took > 2*time.Second {
 			t.Errorf("it took %v", took)
 		}
-		got := order.List()
-		if want := []string{"pushed", "BeforeShutdown two", "BeforeShutdown one", "Shutdown two", "Shutdown one"}; len(got) < len(want) || !slices.Equal(got[:len(want)], want) {
-			t.Errorf("order %q, want %q first", got, want)
-		}
-		rest := got[min(5, len(got)):]
-		slices.Sort(rest)
-		if want := []string{"closed 1", "closed 2", "closed 3", "closed 4"}; !slices.Equal(rest, want) {
-			t.Errorf("after the hooks %q, want %q", rest, want)
-		}
+		inOrder(t, order.List())
 		if g.Count() != 0 {
 			t.Errorf("%d sessions are left in the group", g.Count())
 		}
