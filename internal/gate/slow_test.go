@@ -13,6 +13,12 @@ import (
 	"github.com/lonng/nano/internal/nanotest"
 )
 
+func queuedBytes(c *Conn) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.queuedBytesLocked()
+}
+
 // fill queues n pushes of 64 KiB.
 func fill(t *testing.T, s interface{ Push(string, any) error }, n int) {
 	t.Helper()
@@ -123,37 +129,47 @@ func TestCapOfAllQueues(t *testing.T) {
 	})
 }
 
-// What the kernel holds for a client that does not read is bounded, and dropped with the connection once the time to flush is over.
+// What the kernel holds for a client that does not read is bounded, and dropped with the connection: when the time to
+// flush after a kick is over, and when the time to write is.
 func TestKernelHoldsLittleForASlowReader(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("what the kernel holds is known on Linux only")
 	}
-	w := newWorld(t, func(c *Config) {
-		c.SendQueue, c.FlushTimeout, c.WriteTimeout, c.Heartbeat = 32<<20, 100*time.Millisecond, time.Minute, time.Minute
-	})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.ServeTCP(l, nil)
-	c := nanotest.Dial(t, l.Addr())
-	c.Ready()
-	s := <-w.opened
-	conn := w.snapshot()[0]
-	fill(t, s, 256)
-	nanotest.Until(t, "the socket is full", func() bool {
-		a := unsent(conn.raw)
-		time.Sleep(20 * time.Millisecond)
-		return a > 0 && unsent(conn.raw) == a
-	})
-	if n := unsent(conn.raw); n > 1<<20 {
-		t.Errorf("the kernel holds %d bytes for a client that does not read", n)
-	}
-	if err := s.Kick("too slow"); err != nil {
-		t.Fatal(err)
-	}
-	nanotest.Until(t, "the connection is gone", func() bool { return w.Len() == 0 })
-	if _, err := io.Copy(io.Discard, c.Conn()); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("the client's connection ended with %v, want a reset: the kernel holds the rest", err)
+	for name, row := range map[string]struct {
+		write, flush time.Duration
+		kick         bool
+		queued       int
+	}{
+		"kicked":                        {time.Minute, 100 * time.Millisecond, true, 16 << 20},
+		"kicked, no time left to write": {100 * time.Millisecond, time.Minute, true, 16 << 20},
+		"too slow":                      {100 * time.Millisecond, time.Minute, false, 16 << 20},
+		"too slow for a short queue":    {100 * time.Millisecond, time.Minute, false, 1 << 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(c *Config) {
+				c.SendQueue, c.FlushTimeout, c.WriteTimeout, c.Heartbeat = 32<<20, row.flush, row.write, time.Minute
+			})
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.ServeTCP(l, nil)
+			c := nanotest.Dial(t, l.Addr())
+			c.Ready()
+			s := <-w.opened
+			conn := w.snapshot()[0]
+			for s.Push("onIt", make([]byte, 64<<10-100)) == nil && queuedBytes(conn) < row.queued {
+			}
+			if n := unsent(conn.raw); n > 1<<20 {
+				t.Errorf("the kernel holds %d bytes for a client that does not read", n)
+			}
+			if row.kick {
+				_ = s.Kick("too slow") // it may have ended by itself
+			}
+			nanotest.Until(t, "the connection is gone", func() bool { return w.Len() == 0 })
+			if _, err := io.Copy(io.Discard, c.Conn()); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("the client's connection ended with %v, want a reset: the kernel holds the rest", err)
+			}
+		})
 	}
 }

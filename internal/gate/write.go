@@ -394,7 +394,7 @@ func (c *Conn) slowest() time.Duration {
 func (c *Conn) writeFailed(err error) {
 	c.gate.cfg.Log.Debug("connection ended: write failed", "session", c.sess.ID(), "remote", c.remote, "err", err)
 	c.mu.Lock()
-	c.writing, c.inFlight = false, 0
+	c.writing, c.inFlight, c.abort = false, 0, true // the kernel is not to go on with the rest
 	c.mu.Unlock()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.because(session.CloseSlow, "nothing was taken within the write timeout")

@@ -202,7 +202,7 @@ func (sv *server) components() *component.Components {
 	})
 	player("Soak.Later", func(ctx context.Context, s *session.Session, data []byte) error {
 		id, data := nano.MessageID(ctx), slices.Clone(data)
-		sv.app.Scheduler().NewAfterTimer(time.Duration(id%50)*time.Millisecond, func() { _ = s.ResponseMID(id, data) })
+		sv.app.Scheduler().NewAfterTimer(time.Duration(1+id%50)*time.Millisecond, func() { _ = s.ResponseMID(id, data) })
 		return nil
 	})
 	player("Soak.Burst", func(_ context.Context, s *session.Session, data []byte) error {
