@@ -219,6 +219,6 @@ type httpLog struct{ log *slog.Logger }
 
 // Write logs one line.
 func (l httpLog) Write(line []byte) (int, error) {
-	l.log.Debug("HTTP server had a problem", "err", strings.TrimSpace(string(line)))
+	l.log.Debug("HTTP server reported a problem", "err", strings.TrimSpace(string(line)))
 	return len(line), nil
 }

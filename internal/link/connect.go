@@ -21,7 +21,7 @@ func (s *Sender) run() {
 		}
 		if established || !told {
 			told = true
-			s.cfg.Log.Info("link is down", slog.Uint64("peer_epoch", s.Stats().PeerEpoch), slog.Any("error", err))
+			s.cfg.Log.Info("link went down", slog.Uint64("peer_epoch", s.Stats().PeerEpoch), slog.Any("error", err))
 			if s.cfg.Down != nil {
 				s.cfg.Down(err)
 			}
@@ -77,7 +77,7 @@ func (s *Sender) connect() (established, progress bool, err error) {
 		return false, false, s.failed(ctx, err)
 	}
 	fresh := s.begin(ack)
-	s.cfg.Log.Debug("link is up", slog.Uint64("peer_epoch", ack.Epoch), slog.Uint64("last", ack.Seq), slog.Bool("fresh", fresh))
+	s.cfg.Log.Debug("link came up", slog.Uint64("peer_epoch", ack.Epoch), slog.Uint64("last", ack.Seq), slog.Bool("fresh", fresh))
 	if s.cfg.Up != nil {
 		s.cfg.Up(ack.Epoch, fresh)
 	}
