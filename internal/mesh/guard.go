@@ -23,6 +23,7 @@ import (
 // What whoever reaches the service address may take of this node.
 const (
 	maxStreams   = 256              // calls and links at a time on one connection; a node of the 0.5 series makes ten connections
+	maxHeaders   = 64 << 10         // bytes of a call's headers, which are read before anybody is refused
 	helloTimeout = 5 * time.Second  // for TLS and HTTP/2 to begin
 	maxIdle      = 5 * time.Minute  // of a connection without calls; gRPC connects again when it is needed
 	serveTimeout = 10 * time.Second // for a unary call, its message included

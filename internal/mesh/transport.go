@@ -50,6 +50,7 @@ func (n *Mesh) Listen() (err error) {
 	opts := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.ConnectionTimeout(helloTimeout),
 		grpc.ForceServerCodecV2(limitedCodec{encoding.GetCodecV2(proto.Name)}),
 		grpc.InTapHandle(n.tap),

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -63,6 +64,11 @@ func TestStrangersAreRefusedUnread(t *testing.T) {
 			if err := conn.Invoke(t.Context(), clusterpb.Master_Register_FullMethodName, large, &clusterpb.RegisterResponse{}); status.Code(err) != codes.Unauthenticated {
 				t.Errorf("a large message is answered with %v", err)
 			}
+		}
+		headers := metadata.AppendToOutgoingContext(t.Context(), "nano-token", strings.Repeat("x", 1<<20)) // what is read all the same
+		err := conn.Invoke(headers, clusterpb.Master_Register_FullMethodName, &clusterpb.RegisterRequest{}, &clusterpb.RegisterResponse{})
+		if err == nil || !strings.Contains(err.Error(), "header list") {
+			t.Errorf("a large header is answered with %v", err)
 		}
 		s, err := clusterpb.NewLinkClient(conn).Carry(t.Context())
 		if err == nil {
