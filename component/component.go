@@ -1,25 +1,23 @@
 package component
 
-// Component is a part of an application: its handlers, and the four moments of
-// its life. The node calls Init and AfterInit when it starts and
-// BeforeShutdown and Shutdown when it stops, each for one component at a time:
-// the first two in the order of registration, the others in reverse. It calls
-// them on goroutines of its own, not on the scheduler: Init and AfterInit run
-// before the first handler, but handlers and timers may run beside the other two.
+// Component is a part of an application: its handlers, and four hooks. The node calls Init and
+// AfterInit when it starts, in the order of registration, and BeforeShutdown and Shutdown when it
+// stops, in reverse; each hook for one component at a time. Hooks do not run on the scheduler: Init
+// and AfterInit run before the first handler, but handlers and timers may run at the same time as
+// the other two.
 type Component interface {
 	// Init is called before the node serves anybody.
 	Init()
 	// AfterInit is called when Init of all components has returned.
 	AfterInit()
-	// BeforeShutdown is called when the node has begun to stop. The sessions
-	// are there still, and what is sent to them arrives.
+	// BeforeShutdown is called when the node begins to stop. The sessions still exist, and what is
+	// sent to them arrives.
 	BeforeShutdown()
 	// Shutdown is called when BeforeShutdown of all components has returned.
 	Shutdown()
 }
 
-// Base is a Component that does nothing. Embedding it leaves the methods to
-// write that are needed.
+// Base is a Component that does nothing. Embed it, and write only the hooks that you need.
 type Base struct{}
 
 // Init does nothing.
@@ -34,15 +32,15 @@ func (*Base) BeforeShutdown() {}
 // Shutdown does nothing.
 func (*Base) Shutdown() {}
 
-// CompWithOptions is a component and what it was registered with.
+// CompWithOptions is a component and its options.
 type CompWithOptions struct {
 	Comp Component
 	Opts []Option
 }
 
-// Components is what an application registers with a node: components, and
-// functions by [Handle] and its like. The zero value is empty and ready. It is
-// filled by one goroutine, before the node starts.
+// Components is what an application registers with a node: components, and functions by [Handle],
+// [HandleNotify] and [HandleRaw]. The zero value is empty and ready. One goroutine fills it, before
+// the node starts.
 type Components struct {
 	entries []entry
 }
@@ -55,14 +53,12 @@ type entry struct {
 	opts    []Option
 }
 
-// Register adds a component. What is wrong with it is reported when the node
-// starts.
+// Register adds a component. The start of the node reports what is wrong with it.
 func (cs *Components) Register(c Component, options ...Option) {
 	cs.entries = append(cs.entries, entry{comp: c, opts: options})
 }
 
-// List returns the components in the order in which they were registered;
-// functions are not among them.
+// List returns the components in the order of registration, without the functions.
 func (cs *Components) List() []CompWithOptions {
 	var list []CompWithOptions
 	for _, e := range cs.entries {

@@ -5,8 +5,7 @@ import (
 	"fmt"
 )
 
-// The codes that the framework itself uses in errors for clients. An
-// application may use others.
+// The codes of the framework's errors for clients. An application may use others.
 const (
 	CodeNotFound        = "not_found"          // no such route, or no such thing
 	CodeInvalid         = "invalid_argument"   // a payload that does not parse or makes no sense
@@ -14,14 +13,13 @@ const (
 	CodeInternal        = "internal"           // a handler's error without a code, or its panic
 	CodeUnavailable     = "unavailable"        // the node that serves the route is gone
 	CodeDeadline        = "deadline_exceeded"  // no answer in time
-	CodeExists          = "already_exists"     // what was to be made is there
-	CodeUnauthenticated = "unauthenticated"    // the session is nobody's yet
+	CodeExists          = "already_exists"     // what was to be made exists
+	CodeUnauthenticated = "unauthenticated"    // the session has no user yet
 	CodeExhausted       = "resource_exhausted" // a limit was reached
 )
 
-// Error is an error for the client: returned by a handler, it reaches clients
-// that accept errors as {"code": Code, "error": Message}. It is immutable once
-// returned.
+// Error is an error for the client. If a handler returns it, clients that accept errors get
+// {"code": Code, "error": Message}. It must not change afterwards.
 type Error struct {
 	Code    string
 	Message string
@@ -29,9 +27,8 @@ type Error struct {
 	cause error // for errors.Is and As on the node; never sent
 }
 
-// Errorf returns an [Error]. Format and arguments are those of fmt.Errorf: what
-// %w wraps is found by errors.Is and errors.As, and its text is part of the
-// message that the client gets.
+// Errorf returns an [Error]. Format and arguments are those of fmt.Errorf: errors.Is and errors.As
+// find what %w wraps, and its text is part of the message for the client.
 func Errorf(code, format string, a ...any) *Error {
 	made := fmt.Errorf(format, a...)
 	e := &Error{Code: code, Message: made.Error()}
@@ -55,7 +52,7 @@ func (e *Error) Error() string {
 	}
 }
 
-// Unwrap returns what [Errorf] has wrapped, nil if nothing.
+// Unwrap returns what [Errorf] has wrapped; nil if nothing.
 func (e *Error) Unwrap() error {
 	if e == nil {
 		return nil

@@ -11,15 +11,13 @@ import (
 // errArgument is returned by Handler.Call for what New has not made.
 var errArgument = errors.New("component: wrong argument for the handler")
 
-// Handle registers fn as the handler of route, "Service.Method": its request
-// is read from the payload by the node's serializer, and its reply answers the
-// request. A nil reply without an error is an answer, too: what the serializer
-// writes for nil, unless fn has answered already. A handler that answers after
-// it has returned is registered by [HandleNotify], and uses Session.ResponseMID.
+// Handle registers fn as the handler of route, "Service.Method". The node's serializer reads the
+// request from the payload, and the reply answers the request. A nil reply without an error is
+// answered as the serializer writes nil, unless fn has answered already. To answer later, register
+// the handler by [HandleNotify] and call Session.ResponseMID.
 //
-// Several functions may share a service, also with a component; options about
-// schedulers then hold for all of the service. Errors, such as two handlers of
-// one route, are reported when the node starts.
+// Functions and a component may share a service; a scheduler option of one of them holds for all.
+// The start of the node reports errors, for example two handlers of one route.
 func Handle[Req, Resp any](cs *Components, route string, fn func(ctx context.Context, s *session.Session, req *Req) (*Resp, error), opts ...Option) {
 	h := typedHandler[Req]()
 	h.HasReply, h.Reply = true, reflect.TypeFor[*Resp]()
@@ -39,9 +37,8 @@ func Handle[Req, Resp any](cs *Components, route string, fn func(ctx context.Con
 	cs.handle(route, h, opts)
 }
 
-// HandleNotify is [Handle] for a function that returns no reply: for notifies,
-// and for requests that fn answers itself, at once by Session.Response or
-// later by Session.ResponseMID.
+// HandleNotify is [Handle] for a function that returns no reply: for notifies, and for requests that
+// fn answers itself, at once by Session.Response or later by Session.ResponseMID.
 func HandleNotify[Req any](cs *Components, route string, fn func(ctx context.Context, s *session.Session, req *Req) error, opts ...Option) {
 	h := typedHandler[Req]()
 	if fn != nil {
@@ -56,8 +53,8 @@ func HandleNotify[Req any](cs *Components, route string, fn func(ctx context.Con
 	cs.handle(route, h, opts)
 }
 
-// HandleRaw is [HandleNotify] for a function that gets the payload as it came,
-// past the serializer.
+// HandleRaw is [HandleNotify] for a function that gets the payload as it came, without the
+// serializer.
 func HandleRaw(cs *Components, route string, fn func(ctx context.Context, s *session.Session, data []byte) error, opts ...Option) {
 	h := &Handler{
 		Type:         typeOfBytes,

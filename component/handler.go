@@ -9,31 +9,28 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// Handler is one route's function, ready to be called. It is immutable and
-// may be used by any number of goroutines at once.
+// Handler is the function of one route, ready to be called. It is immutable and may be used by any
+// number of goroutines at once.
 type Handler struct {
 	Receiver reflect.Value  // the component; the zero Value for a function
 	Method   reflect.Method // the zero Method for a function
 	Type     reflect.Type   // of the argument: a pointer type, or []byte
 	IsRawArg bool           // the argument is the payload as it came
 
-	// HasReply says that the function returns a reply, with which the node
-	// answers the request.
+	// HasReply says that the function returns a reply, which answers the request.
 	HasReply bool
-	// Reply is the type of the reply, nil without HasReply. A nil reply is answered as the serializer writes a nil of it.
+	// Reply is the type of the reply; nil without HasReply. A nil reply is answered as the serializer
+	// writes a nil of this type.
 	Reply reflect.Type
-	// NeedsContext says that the function takes a context. Call may be given a
-	// nil one otherwise.
+	// NeedsContext says that the function takes a context. Otherwise Call takes a nil one, too.
 	NeedsContext bool
-	// NodesOnly says that clients are refused, see [WithNodesOnly].
+	// NodesOnly says that the node refuses clients, see [WithNodesOnly].
 	NodesOnly bool
-	// New returns a new argument for the serializer to fill: a value of Type,
-	// or nil if IsRawArg.
+	// New returns a new argument for the serializer to fill: a value of Type, or nil if IsRawArg.
 	New func() any
-	// Call calls the function with raw if IsRawArg, else with arg, which New
-	// has made. The reply is nil without HasReply, with an error, and where the
-	// function returned a nil pointer or interface. A panic of the function
-	// goes through.
+	// Call calls the function with raw if IsRawArg, else with arg, which New has made. The reply is
+	// nil without HasReply, with an error, and if the function has returned a nil pointer or
+	// interface. Call does not recover from a panic of the function.
 	Call func(ctx context.Context, s *session.Session, arg any, raw []byte) (reply any, err error)
 }
 

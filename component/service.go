@@ -12,8 +12,8 @@ import (
 	"github.com/lonng/nano/scheduler"
 )
 
-// Service is the handlers that share the first part of their routes. It is
-// built by one goroutine and immutable after.
+// Service holds the handlers that share the first part of their routes. One goroutine builds it;
+// then it is immutable.
 type Service struct {
 	Name      string                   // the part of the routes before the last dot
 	Type      reflect.Type             // of the component; nil for a service of functions only
@@ -22,16 +22,16 @@ type Service struct {
 	SchedName string                   // see [WithSchedulerName]
 	Scheduler scheduler.LocalScheduler // see [WithScheduler]
 
-	// Misses says which exported methods take a session or a context, as handlers do, and are none, with the
-	// reasons. It is "" if there are none. A node logs it when it starts.
+	// Misses names the exported methods that take a session or a context but are no handlers, and
+	// says why. It is "" if there are none. A node logs it at its start.
 	Misses string
 
 	nameFunc  func(string) string
 	nodesOnly bool
 }
 
-// NewService returns the service of a component, without its handlers, which
-// ExtractHandler finds. What is wrong with comp is found there too.
+// NewService returns the service of a component. Its handlers, and errors of the component, are
+// found by [Service.ExtractHandler].
 func NewService(comp Component, opts []Option) *Service {
 	o := fold(opts)
 	s := &Service{
@@ -60,10 +60,9 @@ func typeName(t reflect.Type) string {
 	return t.Name()
 }
 
-// ExtractHandler fills Handlers with the methods that are handlers. It returns
-// an error, with all that is wrong, if the component is nil or its type has no
-// exported name, if no method is usable (each exported one is listed with what
-// is wrong with its signature), and if two methods get the same name.
+// ExtractHandler fills Handlers with the methods that are handlers. It returns an error, which names
+// all faults, if the component is nil, if its type has no exported name, if no method is a handler
+// (the error lists each exported method and why it is none), or if two handlers get the same name.
 func (s *Service) ExtractHandler() error {
 	if s.Type == nil || s.Type.Kind() == reflect.Pointer && s.Receiver.IsNil() {
 		return errors.New("component: the component is nil")
@@ -158,14 +157,12 @@ func checkRoute(service, method string) error {
 // maxRoute is how many bytes of a route fit into a message.
 const maxRoute = 255
 
-// Services builds the services of all that was registered, in the order of
-// registration; functions join the service that their route names. The same
-// Components may be asked again, as a node does that is started again: the
-// services are new each time.
+// Services builds the services of all that was registered, in the order of registration. Functions
+// join the service that their route names. Each call returns new services, so that a node can be
+// started again.
 //
-// The error, if any, joins all that is wrong: what ExtractHandler says about
-// each component, bad routes, two services of one name, two handlers of one
-// route, and contradicting options.
+// The error joins all faults: those that ExtractHandler finds in each component, bad routes, two
+// services of one name, two handlers of one route, and contradicting options.
 func (cs *Components) Services() ([]*Service, error) {
 	b := builder{byName: make(map[string]*Service)}
 	for _, e := range cs.entries {

@@ -8,8 +8,7 @@
 //	}
 //	got := entity.LastResponse()
 //
-// Values are recorded as they were sent, neither serialized nor copied. The
-// entity has no node behind it: an RPC is recorded and calls nobody, filters do
-// not run, and a Close does not run OnClosed handlers; a test that wants them
-// calls session.Lifetime.Close(s).
+// The entity records values as they were sent, without serializing them. It has no node: an RPC is
+// recorded and calls no handler, filters do not run, and Close does not run OnClosed handlers. A
+// test that wants them calls session.Lifetime.Close(s).
 package mock

@@ -10,10 +10,9 @@ import (
 )
 
 var (
-	// ErrClosed is returned for what is sent after the end.
+	// ErrClosed is returned by what sends after the session's end.
 	ErrClosed = fault.New(fault.Unavailable, "mock: the session is closed")
-	// ErrNotify is returned for a response to a message that wants none: its id
-	// is 0.
+	// ErrNotify is returned by a response to a notify: its id is 0.
 	ErrNotify = fault.New(fault.Invalid, "mock: a response to a notify")
 )
 
@@ -41,10 +40,9 @@ type Called struct {
 	Value any
 }
 
-// NetworkEntity is a session.NetworkEntity that records what is sent. Its
-// methods may be called from any goroutine. It copies bytes, as a node does;
-// other values, which a node would serialize, it keeps as they are. The zero value is ready, like what
-// [NewNetworkEntity] returns.
+// NetworkEntity is a session.NetworkEntity that records what is sent. Its methods may be called from
+// any goroutine. It copies bytes, as a node does, and keeps other values, which a node would
+// serialize, as they are. The zero value is ready: it is handling a request with the id 1.
 type NetworkEntity struct {
 	mu        sync.Mutex
 	mid       *uint64 // nil: 1
@@ -75,7 +73,7 @@ func (n *NetworkEntity) Push(route string, v any) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
-		return fmt.Errorf("push %s: %w", route, ErrClosed)
+		return fmt.Errorf("mock: push %s: %w", route, ErrClosed)
 	}
 	n.pushes = append(n.pushes, Pushed{Route: route, Value: own(v)})
 	return nil
@@ -86,14 +84,13 @@ func (n *NetworkEntity) RPC(route string, v any) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
-		return fmt.Errorf("rpc %s: %w", route, ErrClosed)
+		return fmt.Errorf("mock: call %s: %w", route, ErrClosed)
 	}
 	n.calls = append(n.calls, Called{Route: route, Value: own(v)})
 	return nil
 }
 
-// LastMid returns the id of the message that is handled, 1 unless SetLastMid
-// said another.
+// LastMid returns the id of the message whose handler runs: 1, or what SetLastMid has set.
 func (n *NetworkEntity) LastMid() uint64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -107,14 +104,14 @@ func (n *NetworkEntity) lastMidLocked() uint64 {
 	return *n.mid
 }
 
-// SetLastMid says which message is handled from now on; 0 is a notify.
+// SetLastMid sets the id of the message whose handler runs; 0 is a notify.
 func (n *NetworkEntity) SetLastMid(mid uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.mid = &mid
 }
 
-// Response records a response to the message that is handled.
+// Response records a response to the message whose handler runs.
 func (n *NetworkEntity) Response(v any) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -130,7 +127,7 @@ func (n *NetworkEntity) ResponseMid(mid uint64, v any) error {
 
 func (n *NetworkEntity) respondLocked(mid uint64, v any, found bool) error {
 	if n.closed {
-		return fmt.Errorf("response %d: %w", mid, ErrClosed)
+		return fmt.Errorf("mock: answer request %d: %w", mid, ErrClosed)
 	}
 	if mid == 0 {
 		return ErrNotify
@@ -146,12 +143,12 @@ func (n *NetworkEntity) respondLocked(mid uint64, v any, found bool) error {
 	return nil
 }
 
-// FailMid records an error that the message with the id mid is answered with.
+// FailMid records an error that answers the message with the id mid.
 func (n *NetworkEntity) FailMid(mid uint64, err error) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
-		return fmt.Errorf("failure of %d: %w", mid, ErrClosed)
+		return fmt.Errorf("mock: fail request %d: %w", mid, ErrClosed)
 	}
 	if mid == 0 {
 		return ErrNotify
@@ -168,12 +165,12 @@ func (n *NetworkEntity) Close() error {
 	return nil
 }
 
-// Kick ends the session and records the reason. After an end it is ErrClosed.
+// Kick ends the session and records the reason. For an ended session it returns [ErrClosed].
 func (n *NetworkEntity) Kick(reason string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
-		return fmt.Errorf("kick: %w", ErrClosed)
+		return fmt.Errorf("mock: kick: %w", ErrClosed)
 	}
 	n.kicked, n.reason = true, reason
 	n.closeLocked()
@@ -232,8 +229,8 @@ func (n *NetworkEntity) Responses() []Responded {
 	return slices.Clone(n.responses)
 }
 
-// Failures returns all responses so far that are errors, in order. What a
-// handler returns is not among them: a test has that itself.
+// Failures returns all errors of FailMid so far, in order. The error that a handler returns is not
+// among them: the test calls the handler and has it.
 func (n *NetworkEntity) Failures() []Failed {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -247,9 +244,8 @@ func (n *NetworkEntity) Calls() []Called {
 	return slices.Clone(n.calls)
 }
 
-// FindResponseByMID returns the latest response to the message with the id
-// mid, nil if there is none. As in v0.5, it does not find what Response has
-// answered, unless SetLastMid has said to which message: see LastResponse.
+// FindResponseByMID returns the latest response to the message with the id mid; nil if there is none.
+// As in v0.5, it finds answers by Response only after SetLastMid: see [NetworkEntity.LastResponse].
 func (n *NetworkEntity) FindResponseByMID(mid uint64) any {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -9,11 +9,10 @@
 //		return nil
 //	})
 //
-// Filters run in order and may change the message. The first error ends the
-// processing: an inbound message is refused, and the client that requested it
-// gets the error if it accepts errors; an outbound one is not sent, and
-// whoever sent it gets the error.
+// Filters run in order and may change the message. The first error ends the processing. It refuses an
+// inbound message: the client gets the error if it accepts errors. An outbound message is not sent,
+// and its sender gets the error.
 //
-// Outbound filters cost something: a broadcast has to be encoded for each
-// member, since each may see another message. Without any it is encoded once.
+// With outbound filters, a broadcast is encoded for each member, because each may get another
+// message. Without them it is encoded once.
 package pipeline

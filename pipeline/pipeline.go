@@ -14,23 +14,22 @@ import (
 // Message is what filters see.
 type Message = codec.Message
 
-// Func is a filter. It may change msg, which is its own until it returns; the
-// bytes of msg.Data are borrowed: a filter replaces them, it does not write
-// into them, and copies what it keeps. Filters run on several goroutines at
-// once, but for the inbound messages of one session one after the other.
+// Func is a filter. It may change msg until it returns. The bytes of msg.Data are borrowed: a filter
+// may replace the slice, but must not write into it, and must copy what it keeps. Filters run on
+// several goroutines at once; those for the inbound messages of one session run one after the
+// other.
 type Func func(s *session.Session, msg *Message) error
 
-// Channel is the filters of one direction. The implementation of this package
-// may be used by any number of goroutines at once, and offers beside these
-// methods what [Empty] asks.
+// Channel holds the filters of one direction. The channels of this package may be used by any number
+// of goroutines at once, and have the method Empty() bool, see [Empty].
 type Channel interface {
-	// PushFront adds a filter before all others. Messages that are processed
-	// just now do not see it. A nil filter is ignored.
+	// PushFront adds a filter before all others. It does not run for messages that are being
+	// processed. A nil filter is ignored.
 	PushFront(h Func)
 	// PushBack adds a filter after all others, in the same way.
 	PushBack(h Func)
-	// Process runs the filters in order and returns the first error; the
-	// filters after it do not run. A panic is an error, [PanicError].
+	// Process runs the filters in order up to the first error, and returns it. A panic is an error,
+	// a [PanicError].
 	Process(s *session.Session, msg *Message) error
 }
 
@@ -45,9 +44,8 @@ type Pipeline interface {
 // New returns a Pipeline without filters.
 func New() Pipeline { return new(pipeline) }
 
-// Empty reports whether c has no filters, so that there is no need to make a
-// [Message] for it. For a channel of another implementation, which does not
-// have a method Empty() bool, it reports false.
+// Empty reports whether c has no filters, so that nobody needs to make a [Message] for it. It reports
+// false for a channel without a method Empty() bool, as one of the application's own may be.
 func Empty(c Channel) bool {
 	if c == nil {
 		return true

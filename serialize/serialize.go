@@ -1,13 +1,12 @@
-// Package serialize says what a payload format must offer. The packages json
-// and protobuf below it are two of them; an application may bring its own:
+// Package serialize defines a payload format. The packages json and protobuf are two of them; an
+// application may have its own:
 //
 //	type Serializer struct{}
 //
 //	func (Serializer) Marshal(v any) ([]byte, error)      { return msgpack.Marshal(v) }
 //	func (Serializer) Unmarshal(data []byte, v any) error { return msgpack.Unmarshal(data, v) }
 //
-// A node has one serializer. It is not asked for payloads that are []byte:
-// those pass as they are.
+// A node has one serializer. It does not see payloads that are []byte: those pass as they are.
 package serialize
 
 // Marshaler makes the payload of a value.

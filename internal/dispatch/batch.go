@@ -38,15 +38,16 @@ func (t *Table) Begin() *Batch {
 	return b
 }
 
-// BeginMetered returns an empty batch that never waits for a scheduler that is full: what goes into it is bounded by who
-// sends it, who is told by meters.
+// BeginMetered returns an empty batch that never waits for a full scheduler: its senders bound what
+// they send, as meters tell them.
 func (t *Table) BeginMetered() *Batch {
 	b := t.Begin()
 	b.posts = true
 	return b
 }
 
-// AddMetered is Add for a message that was counted: m is told of its cost when it leaves the queue, which may be at once.
+// AddMetered is [Batch.Add] for a message that was counted. m is told its cost when it leaves the
+// queue, which may be at once.
 func (b *Batch) AddMetered(p Peer, v codec.View, m Meter, cost int) {
 	b.meter, b.cost = m, cost
 	defer func() { // also of code of the application's that panics
@@ -58,9 +59,9 @@ func (b *Batch) AddMetered(p Peer, v codec.View, m Meter, cost int) {
 	b.Add(p, v)
 }
 
-// Add prepares the call that message v asks for. v is borrowed; nothing of it is kept. A message that cannot be
-// served is answered at once. Messages of one session keep their order also where they go to two schedulers in
-// turn: each is handed over before the other begins.
+// Add prepares the call that message v asks for. v is borrowed; Add keeps nothing of it. A message
+// that no handler can serve is answered with an error. The messages of one session keep their
+// order across schedulers: Add hands the calls for one over before it adds any for another.
 func (b *Batch) Add(p Peer, v codec.View) {
 	t := b.table
 	switch v.Type {
@@ -71,7 +72,8 @@ func (b *Batch) Add(p Peer, v codec.View) {
 		v.ID = 0
 	default:
 		t.counters.Ignored.Add(1)
-		t.cfg.Log.Debug("message ignored: only a server sends this type", "type", v.Type, "session", p.Session().ID())
+		t.cfg.Log.Debug("message ignored: only a server sends this type",
+			"type", v.Type, "session", p.Session().ID())
 		return
 	}
 	b.from(p)
@@ -86,7 +88,8 @@ func (b *Batch) Add(p Peer, v codec.View) {
 		return
 	}
 	if t.cfg.Debug {
-		t.cfg.MessageLog.Info("message", "type", v.Type, "route", name, "mid", v.ID, "session", p.Session().ID(), "bytes", len(data))
+		t.cfg.MessageLog.Info("message",
+			"type", v.Type, "route", name, "mid", v.ID, "session", p.Session().ID(), "bytes", len(data))
 	}
 	if !pipeline.Empty(t.inbound) {
 		m := &codec.Message{Type: v.Type, ID: v.ID, Route: name, Data: slices.Clone(data)}
@@ -99,7 +102,8 @@ func (b *Batch) Add(p Peer, v codec.View) {
 		}
 	}
 	if r == nil {
-		if err := t.elsewhere(p, &codec.Message{Type: v.Type, ID: v.ID, Route: name, Data: slices.Clone(data)}); err != nil {
+		m := &codec.Message{Type: v.Type, ID: v.ID, Route: name, Data: slices.Clone(data)}
+		if err := t.elsewhere(p, m); err != nil {
 			b.refuse(p, nil, v.ID, name, err)
 		}
 		return
@@ -107,7 +111,7 @@ func (b *Batch) Add(p Peer, v codec.View) {
 	b.add(p, r, v.ID, data)
 }
 
-// Refuse ends a message with an error, as if a filter had.
+// Refuse ends a message with an error, as a filter does.
 func (b *Batch) Refuse(p Peer, v codec.View, err error) {
 	b.from(p)
 	r, name := b.table.find(v)
@@ -156,7 +160,7 @@ func (b *Batch) put(c *call, r *route) {
 		return
 	}
 	b.hand()
-	// The meter does not go along: an application's scheduler may drop what it is given, and nobody would hear of it.
+	// The meter stays here: an application's scheduler may drop the call without a word.
 	p, mid := c.peer, c.mid
 	if err := c.schedule(); err != nil {
 		b.table.refuse(p, mid, r.name, err)
@@ -177,8 +181,8 @@ func (b *Batch) putOn(s *scheduler.Scheduler, c *call) {
 	}
 }
 
-// refuse ends a message with an error. Its answer comes after those of the messages before it, so it takes their way. r may be
-// nil.
+// refuse ends a message with an error. Its answer comes after those of the messages before it, so
+// it takes their way. r may be nil.
 func (b *Batch) refuse(p Peer, r *route, mid uint64, name string, err error) {
 	if mid == 0 || b.lane == nil {
 		b.table.refuse(p, mid, name, err)
@@ -227,10 +231,10 @@ func (b *Batch) hand() {
 	b.jobs, b.lanes = b.jobs[:0], b.lanes[:0]
 }
 
-// Hand hands over the calls that were added so far: what is pushed to a scheduler after it comes after them.
+// Hand hands over the calls that were added so far: tasks that are pushed afterwards run after them.
 func (b *Batch) Hand() { b.hand() }
 
-// Submit hands the calls over, waits where a scheduler is full, and gives the batch back.
+// Submit hands the calls over, waits for room in full schedulers, and gives the batch back.
 func (b *Batch) Submit() {
 	b.hand()
 	b.table, b.sched, b.posts = nil, nil, false

@@ -14,6 +14,7 @@ import (
 )
 
 // call is one handler call on its way through a scheduler. Calls are pooled: nothing may keep one.
+// Its file holds all that happens to it: it is made, scheduled, run and answered.
 type call struct {
 	table *Table
 	route *route
@@ -24,13 +25,13 @@ type call struct {
 	sched *scheduler.Scheduler // runs the call; nil: one of the application's own does
 	meter Meter                // nil, or to be told that the call has left the queue
 	cost  int
-	err   error  // not nil: the message was refused, and this is its answer, in the order of the others
+	err   error  // not nil: the message was refused; this is its answer, in order with the others
 	name  string // of the route, where there is no route
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
 
-// Name is the route, for the scheduler's reports.
+// Name returns the route, for the scheduler's reports.
 func (c *call) Name() string {
 	if c.route == nil {
 		return "message refused"
@@ -38,7 +39,7 @@ func (c *call) Name() string {
 	return c.route.name
 }
 
-// Run calls the handler and answers. It is what a scheduler runs.
+// Run calls the handler and answers. A scheduler runs it.
 func (c *call) Run() {
 	defer c.end()
 	c.spend()
@@ -50,7 +51,8 @@ func (c *call) Run() {
 	s := c.peer.Session()
 	h := c.route.handler
 	if p, ok := c.peer.(Caller); ok && p.Over() {
-		c.table.fail(c.peer, c.mid, c.route.name, component.Errorf(component.CodeDeadline, "nobody waits for the answer any more"))
+		err := component.Errorf(component.CodeDeadline, "nobody waits for the answer any more")
+		c.table.fail(c.peer, c.mid, c.route.name, err)
 		return
 	}
 	c.peer.Enter(c.mid)
@@ -89,10 +91,11 @@ func (c *call) Run() {
 	}
 }
 
-// end recovers from a panic of the handler, which costs this call only, and gives the call back.
+// end recovers from a panic of the handler, which costs this call only, and frees the call.
 func (c *call) end() {
 	if v := recover(); v != nil {
-		c.table.cfg.Log.Error("handler panicked", "route", c.route.name, "panic", v, "stack", string(debug.Stack()))
+		c.table.cfg.Log.Error("handler panicked",
+			"route", c.route.name, "panic", v, "stack", string(debug.Stack()))
 		c.table.fail(c.peer, c.mid, c.route.name, component.Errorf(component.CodeInternal, "internal error"))
 	}
 	c.free()
@@ -109,7 +112,7 @@ func (c *call) spend() {
 // elsewhere serves a message that no local handler has.
 func (t *Table) elsewhere(p Peer, m *codec.Message) error {
 	_, sent := p.(Sent)
-	if t.cfg.Remote == nil || sent { // two nodes without the handler would send it to each other for good
+	if t.cfg.Remote == nil || sent { // or two nodes without the handler would send it to and fro
 		return component.Errorf(component.CodeNotFound, "no handler for route %q", m.Route)
 	}
 	return t.cfg.Remote(p, m)
@@ -146,10 +149,11 @@ func (r *route) local(p Peer) (scheduler.LocalScheduler, error) {
 	case scheduler.LocalScheduler:
 		return l, nil
 	case nil: // a client may send anything at any time: before it is in a room, say
-		return nil, fmt.Errorf("session value %q is not set, which WithSchedulerName asks for: %w", r.byName,
+		return nil, fmt.Errorf("dispatch: WithSchedulerName(%q): the session has no such value: %w", r.byName,
 			component.Errorf(component.CodeNotFound, "the session has no scheduler for %s", r.service()))
 	default:
-		return nil, fmt.Errorf("session value %q is a %T and no scheduler.LocalScheduler, which WithSchedulerName asks for", r.byName, l)
+		return nil, fmt.Errorf("dispatch: WithSchedulerName(%q): the session's value is a %T, not a scheduler.LocalScheduler",
+			r.byName, l)
 	}
 }
 
@@ -176,8 +180,8 @@ func (c *call) free() {
 	calls.Put(c)
 }
 
-// Notify calls the handler of a route on behalf of p's session, or has the message sent to where there is one.
-// It never blocks, so handlers may call it.
+// Notify calls the handler of a route in the name of p's session, on this node or another. It never
+// waits, so handlers may call it.
 func (t *Table) Notify(p Peer, name string, data []byte) error {
 	if t.Has(name) || t.cfg.Remote == nil {
 		return t.Schedule(p, codec.View{Type: codec.Notify, Route: []byte(name), Data: data})
@@ -185,7 +189,7 @@ func (t *Table) Notify(p Peer, name string, data []byte) error {
 	return t.cfg.Remote(p, &codec.Message{Type: codec.Notify, Route: name, Data: data})
 }
 
-// Schedule calls the local handler of a message, without filters, and without ever blocking.
+// Schedule calls the local handler of a message, without filters. It never waits.
 func (t *Table) Schedule(p Peer, v codec.View) error {
 	r := t.routes[string(v.Route)]
 	if r == nil {
@@ -204,10 +208,11 @@ func (t *Table) Schedule(p Peer, v codec.View) error {
 	return c.schedule()
 }
 
-// closed is the error for a call that its scheduler has not taken. A room's may end at any time.
+// closed returns the error for a call that its scheduler has not taken: a room's may end at any time.
 func (t *Table) closed(r *route, by *scheduler.Scheduler, err error) error {
 	if by == t.cfg.Scheduler {
 		return component.Errorf(component.CodeUnavailable, "the node is shutting down: %w", err)
 	}
-	return fmt.Errorf("%w: %w", component.Errorf(component.CodeUnavailable, "the scheduler of %s is closed", r.service()), err)
+	public := component.Errorf(component.CodeUnavailable, "the scheduler of %s is closed", r.service())
+	return fmt.Errorf("%w: %w", public, err)
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/lonng/nano/pipeline"
 )
 
-// refusal gives an error of a filter the code that says so, unless it has one. Its text is for the log: it was
-// not written for clients. A filter that panicked has not refused anything.
+// refusal gives the error of a filter a code, unless it has one. The text of the error is for the
+// log: it was not written for clients. A filter that panicked has refused nothing.
 func refusal(err error) error {
 	var p *pipeline.PanicError
 	if errors.As(err, &p) {
@@ -45,7 +45,7 @@ func (t *Table) find(v codec.View) (*route, string) {
 	return nil, string(v.Route)
 }
 
-// payload is the message's data, unpacked if need be. The result may alias what was read.
+// payload returns the message's data, unpacked if it is gzip. The result may alias what was read.
 func (t *Table) payload(v codec.View) ([]byte, error) {
 	if !v.Gzip {
 		return v.Data, nil
@@ -62,13 +62,14 @@ func (t *Table) payload(v codec.View) ([]byte, error) {
 		return nil, component.Errorf(component.CodeInvalid, "payload does not unpack: %w", err)
 	}
 	if len(data) > t.cfg.MaxPayload {
-		return nil, fmt.Errorf("%w: %w", errBomb, component.Errorf(component.CodeInvalid, "payload unpacks to more than %d bytes", t.cfg.MaxPayload))
+		public := component.Errorf(component.CodeInvalid, "payload unpacks to more than %d bytes", t.cfg.MaxPayload)
+		return nil, fmt.Errorf("%w: %w", errBomb, public)
 	}
 	return data, nil
 }
 
-// errBomb is the error of a payload that was packed to cost more than it may.
-var errBomb = errors.New("gzip bomb")
+// errBomb is the error of a payload that unpacks to more than it may.
+var errBomb = errors.New("dispatch: gzip bomb")
 
 // unpacker is a gzip reader, which is worth keeping: its tables are 40 KiB.
 type unpacker struct {
@@ -78,11 +79,12 @@ type unpacker struct {
 
 var unpackers = sync.Pool{New: func() any { return new(unpacker) }}
 
-// unmarshal makes the handler's argument; a panic of the application's serializer costs this message only.
+// unmarshal makes the handler's argument. A panic of the application's serializer costs this message
+// only.
 func (t *Table) unmarshal(r *route, data []byte) (arg any, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("serializer panicked on a payload for %s: %v", r.name, v)
+			err = fmt.Errorf("dispatch: serializer panicked on a payload for %s: %v", r.name, v)
 		}
 	}()
 	arg = r.handler.New()
@@ -95,13 +97,13 @@ func (t *Table) unmarshal(r *route, data []byte) (arg any, err error) {
 	return arg, nil
 }
 
-// unreadable is the error of a payload that does not become the argument of a handler. Types are for the log only.
+// unreadable returns the error of a payload that does not parse. Types are for the log only.
 func unreadable(r *route, err error) error {
 	why := fmt.Errorf("payload is not a %v: %w", r.handler.Type, err)
 	return &refused{why, &component.Error{Code: component.CodeInvalid, Message: "the payload does not parse" + detail(err)}}
 }
 
-// detail is what a client may know of why its payload does not parse.
+// detail returns what a client may know of why its payload does not parse.
 func detail(err error) string {
 	if e := (*stdjson.SyntaxError)(nil); errors.As(err, &e) {
 		return fmt.Sprintf(": %v at byte %d", e, e.Offset)

@@ -12,8 +12,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// Failure is what a client that accepts errors is sent when its request failed, unless the application shapes
-// it otherwise. The names are those of the protocol.
+// Failure is the payload of a failed request, for clients that accept errors, unless the application
+// shapes it otherwise. The names are those of the protocol.
 type Failure struct {
 	Code  string `json:"code"`
 	Error string `json:"error"`
@@ -22,11 +22,11 @@ type Failure struct {
 // Fail answers request mid of p with an error, as if its handler had returned it.
 func (t *Table) Fail(p Peer, mid uint64, route string, err error) { t.fail(p, mid, route, err) }
 
-// Refuse answers request mid of p with an error of the node's: no handler has seen the request, or none will answer it.
+// Refuse answers request mid of p with an error of the node: no handler answers the request.
 func (t *Table) Refuse(p Peer, mid uint64, route string, err error) { t.refuse(p, mid, route, err) }
 
-// fail ends a message with its handler's error: logged, counted, and answered where the client is to see it. What a
-// handler tells clients on purpose is no event for the log; that an error of the framework's came back may be news.
+// fail logs and counts the error of a handler, and answers with it. What a handler tells clients on
+// purpose is logged at level debug; an error of the framework that it returned is a warning.
 func (t *Table) fail(p Peer, mid uint64, route string, err error) {
 	level := slog.LevelError
 	if e := (*component.Error)(nil); errors.As(err, &e) && e.Code != component.CodeInternal {
@@ -51,7 +51,8 @@ func (t *Table) refuse(p Peer, mid uint64, route string, err error) {
 func (t *Table) log(level slog.Level, event string, p Peer, mid uint64, route string, err error) {
 	s := p.Session()
 	attrs := []slog.Attr{
-		slog.String("route", route), slog.String("code", public(err).Code), slog.Int64("session", s.ID()), slog.Int64("uid", s.UID()),
+		slog.String("route", route), slog.String("code", public(err).Code),
+		slog.Int64("session", s.ID()), slog.Int64("uid", s.UID()),
 		slog.Uint64("mid", mid), slog.Any("err", cause{t, route, err}),
 	}
 	if c := (*crash)(nil); errors.As(err, &c) {
@@ -60,7 +61,7 @@ func (t *Table) log(level slog.Level, event string, p Peer, mid uint64, route st
 	t.cfg.Log.LogAttrs(context.Background(), level, event, attrs...)
 }
 
-// answer counts a message that failed, and tells the client if it is to see that.
+// answer counts a message that failed, and sends the error to the peer.
 func (t *Table) answer(p Peer, mid uint64, route string, err error) {
 	t.counters.Failed.Add(1)
 	if mid == 0 {
@@ -78,7 +79,7 @@ func (t *Table) answer(p Peer, mid uint64, route string, err error) {
 func (t *Table) shape(s *session.Session, route string, err error) (payload any) {
 	defer func() {
 		if v := recover(); v != nil {
-			t.cfg.Log.Error("the error shape function panicked", "route", route, "panic", v)
+			t.cfg.Log.Error("error shape function panicked", "route", route, "panic", v)
 			payload = DefaultShape(err)
 		}
 	}()
@@ -88,14 +89,15 @@ func (t *Table) shape(s *session.Session, route string, err error) (payload any)
 	return DefaultShape(err)
 }
 
-// DefaultShape tells a client the code and message of a component.Error, or those of an error of the framework's, and of
-// any other error no more than that there was one: its text was not written for clients.
+// DefaultShape returns the [Failure] of an error: with the code and message of a component.Error or
+// of an error of the framework. The text of any other error was not written for clients: they get
+// the code "internal" only.
 func DefaultShape(err error) any {
 	e := public(err)
 	return &Failure{Code: e.Code, Error: e.Message}
 }
 
-// public is what clients may know of an error.
+// public returns what clients may know of an error.
 func public(err error) *component.Error {
 	if e := (*component.Error)(nil); errors.As(err, &e) {
 		return e
@@ -114,7 +116,7 @@ type refused struct {
 
 func (r *refused) Unwrap() []error { return []error{r.error, r.public} }
 
-// withCode lets an error of the framework's be found as a component.Error, by functions that shape errors.
+// withCode makes an error of the framework a component.Error, too, for functions that shape errors.
 func withCode(err error) error {
 	if e := (*component.Error)(nil); errors.As(err, &e) {
 		return err
@@ -125,7 +127,8 @@ func withCode(err error) error {
 	return err
 }
 
-// crash is a panic of the application's before its handler. It wraps nothing: what code panics with is not for clients.
+// crash is a panic of the application before its handler. It wraps nothing: the value of a panic is
+// not for clients.
 type crash struct {
 	what  string
 	value any

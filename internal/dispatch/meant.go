@@ -8,8 +8,8 @@ import (
 // maxMeant is the longest route for which a similar one is looked for.
 const maxMeant = 100
 
-// meant returns the route that is most like one which nobody has, "" if none is much like it. Of other nodes it knows the
-// services only.
+// meant returns the known route that is most similar to an unknown one; "" if none is similar. Of
+// other nodes it knows the services only.
 func (t *Table) meant(route string) string {
 	if len(route) > maxMeant {
 		return ""
@@ -39,8 +39,8 @@ func (t *Table) meant(route string) string {
 	return best
 }
 
-// distance is how many bytes have to be added, taken away or replaced to make b of a, or limit if it is that or more.
-// Upper and lower case are the same.
+// distance returns how many bytes have to be added, removed or replaced to make b of a; at most
+// limit. Upper and lower case are the same.
 func distance(a, b string, limit int) int {
 	if strings.EqualFold(a, b) {
 		return 0

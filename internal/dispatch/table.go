@@ -1,7 +1,8 @@
 // Package dispatch finds the handler of a message and runs it on a scheduler.
 //
-// A Table is made once, when a node starts, and never changes after. Readers of connections turn what they
-// read into a Batch and submit it: one lock of the scheduler for everything that one read brought.
+// A [Table] is made when a node starts, and never changes. The reader of a connection turns what one
+// read has brought into a [Batch], and submits it under one lock of the scheduler. Each message is
+// decoded (decode.go), becomes a call (call.go), and its handler gets a context (context.go).
 package dispatch
 
 import (
@@ -21,7 +22,7 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// Config is what a table is made of.
+// Config is what [New] needs.
 type Config struct {
 	Services   []*component.Service
 	Scheduler  *scheduler.Scheduler // runs the handlers of components without one of their own
@@ -30,17 +31,19 @@ type Config struct {
 	Dictionary *codec.Dictionary
 	MaxPayload int                                                   // bytes a gzip payload may unpack to
 	Shape      func(s *session.Session, route string, err error) any // nil: Failure
-	// AliasesInput says that Serializer may keep parts of what it is given, so that each payload needs a copy.
+	// AliasesInput says that Serializer may keep parts of its input, so that each payload is copied.
 	AliasesInput bool
 	Log          *slog.Logger
 	Debug        bool         // log every message
 	MessageLog   *slog.Logger // where Debug logs them; nil: Log
 	Owner        any          // whose table it is, for OwnerOf
-	// Unanswered is how long a request may have no answer after its handler has returned, before that is logged; 0: for good.
+	// Unanswered is how long after its handler has returned a request may be without an answer before
+	// that is logged; 0: it is never logged.
 	Unanswered time.Duration
 	// Elsewhere returns the services of other nodes, for hints in the log. It may be nil.
 	Elsewhere func() []string
-	// Remote is asked for routes that no local handler has. It may be nil. Message is its own copy.
+	// Remote sends messages for which there is no local handler to another node. It may be nil. The
+	// message is its own.
 	Remote func(p Peer, m *codec.Message) error
 }
 
@@ -85,7 +88,7 @@ func (r *route) service() string {
 	return service
 }
 
-// check refuses clients what is for nodes.
+// check refuses a client's message to a handler that is for nodes.
 func (r *route) check(p Peer) error {
 	if !r.handler.NodesOnly {
 		return nil
@@ -129,8 +132,8 @@ func New(cfg Config) (*Table, error) {
 	return t, errors.Join(errs...)
 }
 
-// Before has task run before the calls of a route that are added for p from now on, if they run elsewhere than on the
-// node's scheduler.
+// Before runs task before the calls of a route that are added for p from now on, if they do not run
+// on the node's scheduler.
 func (t *Table) Before(p Peer, route []byte, task scheduler.Task) {
 	r := t.routes[string(route)]
 	if r == nil || r.main != nil && r.main == t.cfg.Scheduler {
@@ -151,11 +154,11 @@ func (t *Table) Before(p Peer, route []byte, task scheduler.Task) {
 		err = r.place(local, task)
 	}
 	if err != nil {
-		t.cfg.Log.Debug("a task was not placed before a call", "route", r.name, "err", err) // nor will the call be
+		t.cfg.Log.Debug("task before a call dropped", "route", r.name, "err", err) // and so is the call
 	}
 }
 
-// Has tells whether a handler of this node serves the route.
+// Has reports whether a handler of this node serves the route.
 func (t *Table) Has(route string) bool { return t.routes[route] != nil }
 
 // Counters returns the live counters.

@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// maxUnanswered is how many requests are watched at a time. More are not: one of a route is enough.
+// maxUnanswered is how many requests are watched at a time; more are not: one per route is enough.
 const maxUnanswered = 1024
 
-// unanswered are the requests whose handlers have returned without an answer. Each route is told of once.
+// unanswered holds the requests whose handlers have returned without an answer. Each route is logged
+// once.
 type unanswered struct {
 	after time.Duration // 0: nothing is watched
 	count atomic.Int32  // len(all), for those who answer
@@ -56,7 +57,7 @@ func (t *Table) watch(p Peer, mid uint64, r *route) {
 	}
 }
 
-// Answered says that request mid of p has its answer. Who answers calls it each time.
+// Answered notes that request mid of p has its answer. It is called for each answer.
 func (t *Table) Answered(p Peer, mid uint64) {
 	u := &t.unanswered
 	if u.count.Load() == 0 {
@@ -68,7 +69,7 @@ func (t *Table) Answered(p Peer, mid uint64) {
 	u.mu.Unlock()
 }
 
-// overdue tells of the requests that nobody has answered in time.
+// overdue logs the requests that nobody has answered in time.
 func (t *Table) overdue() {
 	u := &t.unanswered
 	now, next := time.Now(), time.Duration(0)
@@ -85,7 +86,7 @@ func (t *Table) overdue() {
 		default:
 			delete(u.all, a)
 			if !w.route.silent.Swap(true) {
-				t.cfg.Log.Warn("request was not answered: its handler has returned, and nobody has called Response or ResponseMID since",
+				t.cfg.Log.Warn("request was not answered: its handler returned, and nobody called Response or ResponseMID since",
 					"route", w.route.name, "session", a.peer.Session().ID(), "mid", a.mid, "after", u.after)
 			}
 		}
