@@ -109,10 +109,11 @@ func (a *App) Run(ctx context.Context) error {
 }
 
 // Start starts the application and returns when it serves. A node of a cluster waits for its master
-// or keeper until ctx ends; once Start has returned, ctx has no effect. An application starts once.
-// On an error nothing is left open: a port in use, a certificate that cannot be read, a component
-// without handlers, options that are wrong or contradict each other, the cause of ctx. Shutdown and
-// Quit, from another goroutine, end a start that waits.
+// or keeper until ctx ends. Once Start has returned, ctx has no effect. An application starts once.
+// Shutdown and Quit, from another goroutine, end a start that waits.
+//
+// Start fails if options are wrong or contradict each other, a port is in use, a certificate cannot
+// be read, a component has no handlers, or ctx ends. Nothing is left open then.
 func (a *App) Start(ctx context.Context) error {
 	_, err := a.start(ctx)
 	if err != nil || ctx.Err() == nil {

@@ -21,12 +21,13 @@ type Handshake = session.Handshake
 // The policies of [WithSlowConsumer].
 const (
 	SlowKick = session.SlowKick // the session is kicked with the reason "slow consumer": the default
-	SlowDrop = session.SlowDrop // what does not fit is dropped and counted; Push returns cluster.ErrBufferExceed
+	SlowDrop = session.SlowDrop // the message is dropped and counted; Push returns cluster.ErrBufferExceed
 )
 
-// The policies of [WithMessageRate], [WithAcceptRate] and [WithConcurrentHandshakes].
+// The policies of [WithMessageRate], [WithAcceptRate] and [WithConcurrentHandshakes], for what is
+// over the limit.
 const (
-	// LimitWait lets what is over the limit wait: the client is not read, or connections are not accepted.
+	// LimitWait lets it wait: the client is not read, or connections are not accepted.
 	LimitWait = cluster.LimitWait
 	// LimitDrop drops it: a request is answered with resource_exhausted, a connection is closed.
 	LimitDrop = cluster.LimitDrop
@@ -113,7 +114,8 @@ func WithAllowedOrigins(origins ...string) Option {
 			if err != nil || u.Host == "" {
 				return false
 			}
-			own := &url.URL{Scheme: u.Scheme, Host: r.Host} // browsers leave the usual port out of it; proxies may add it
+			// Browsers leave the usual port out of Host; proxies may add it.
+			own := &url.URL{Scheme: u.Scheme, Host: r.Host}
 			return sameOrigin(u, own) || slices.ContainsFunc(allowed, func(a *url.URL) bool { return sameOrigin(u, a) })
 		}
 	}

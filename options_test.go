@@ -274,7 +274,7 @@ func TestOptionsAreDocumentedOnce(t *testing.T) {
 			return true
 		}
 		for _, f := range spec.Type.(*ast.StructType).Fields.List {
-			found := regexp.MustCompile(`\bWith\w+`).FindAllString(f.Comment.Text(), -1)
+			found := regexp.MustCompile(`\bWith\w+`).FindAllString(f.Doc.Text()+f.Comment.Text(), -1)
 			for _, option := range found {
 				named[option] = true
 				if _, ok := texts[option]; !ok {

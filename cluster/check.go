@@ -20,8 +20,8 @@ func (p *problems) add(option, format string, a ...any) {
 	*p = append(*p, fmt.Errorf(option+": "+format, a...))
 }
 
-// check returns everything that is wrong with the options, each as an error of its own. It is the only
-// place that judges them; nothing is opened or read for it.
+// check returns everything that is wrong with the options, each as an error of its own. It is the
+// only place that judges them; nothing is opened or read for it.
 func (o *Options) check() error {
 	var p problems
 	if o.Err != nil {

@@ -12,8 +12,9 @@ const (
 	LimitKick                    // the session is kicked with the reason "flood"
 )
 
-// Limits are what clients may ask for. Zero sets no limit. The options of package nano that set the fields
-// say more: WithMessageRate, WithConnectionsPerAddress, WithAcceptRate and WithConcurrentHandshakes.
+// Limits are what clients may ask for. Zero sets no limit. The options of package nano that set the
+// fields say more: WithMessageRate, WithConnectionsPerAddress, WithAcceptRate and
+// WithConcurrentHandshakes.
 type Limits struct {
 	Messages        float64     // requests and notifies of one session a second
 	MessageBurst    int         // how many at once, before Messages counts

@@ -24,8 +24,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// Node is one node. Fill in the two fields, call Startup, and Shutdown at the end; a node lives once. The
-// methods may be called from any goroutine.
+// Node is one node. Fill in the two fields, call Startup, and Shutdown at the end. A node starts
+// once. The methods may be called from any goroutine.
 type Node struct {
 	Options            // what it is made of
 	ServiceAddr string // host:port at which other nodes reach it; in a single node, only its name
@@ -56,14 +56,14 @@ type Node struct {
 	mesh  *mesh.Mesh
 }
 
-// stallAfter is how long a batch of handlers may run before what it has queued is flushed all the same.
+// stallAfter is how long a batch of handlers may run before its output is flushed all the same.
 const stallAfter = 2 * time.Millisecond
 
-// Startup checks the options, opens the addresses, initializes the components and begins to serve. On an error
-// nothing is left open. It returns when the node serves: a node that joins a cluster waits for its master.
+// Startup checks the options, opens the addresses, initializes the components and serves. A node
+// that joins a cluster waits for its master. On an error nothing is left open.
 func (n *Node) Startup() error { return n.Start(context.Background()) }
 
-// Start is Startup, given up when ctx ends.
+// Start is Startup that gives up when ctx ends.
 func (n *Node) Start(ctx context.Context) error {
 	n.mu.Lock()
 	if n.started != nil {
@@ -145,13 +145,15 @@ func (n *Node) begin(ctx context.Context) error {
 	return nil
 }
 
-// How many lines of one message its kinds have, before there is one a second for all of them: see log.Limiter.
+// How many lines a message has, with different attributes, before it has one a second; see
+// log.Limiter.
 const (
 	firstLines     = 20
 	firstPeerLines = 256 // of what happens to the nodes of a cluster
 )
 
-// openLogs makes the loggers. What anybody outside can cause is limited in both; only what WithDebugMode asks for is not.
+// openLogs makes the loggers. Both limit the lines that somebody outside can cause. Only what
+// WithDebugMode asks for has no limit.
 func (n *Node) openLogs(h slog.Handler) {
 	peers, front := log.NewLimiter(h, firstPeerLines), log.NewLimiter(h, firstLines)
 	n.logs = []*log.Limiter{peers, front}
@@ -168,7 +170,8 @@ func (n *Node) closeLogs() {
 	}
 }
 
-// Log returns what the node logs to. A running node limits how many lines can be caused from outside.
+// Log returns what the node logs to. A running node limits how many lines can be caused from
+// outside.
 func (n *Node) Log() *slog.Logger {
 	if n.ready.Load() {
 		return n.front
@@ -234,7 +237,8 @@ func (n *Node) prepare(set *settings) (names []string, err error) {
 	return names, nil
 }
 
-// aliases tells whether a serializer may keep parts of the payload in what it fills: those that are known do not.
+// aliases tells whether a serializer may keep parts of the payload in the value that it fills. The
+// known ones do not.
 func aliases(s any) bool {
 	switch s.(type) {
 	case *json.Serializer, *protobuf.Serializer:
@@ -262,9 +266,9 @@ func (n *Node) schedulerOptions(name string) []scheduler.Option {
 	}
 }
 
-// NewScheduler returns a scheduler for components or rooms of this node: output of what it runs is merged, and
-// slow calls and panics are reported as on the node's own. Start and Close are the caller's. It is for after
-// Startup has begun: from Init on.
+// NewScheduler returns a scheduler for components or rooms of this node. The caller starts and
+// closes it. Call it after Startup has begun, from Init on: then the output of what it runs is
+// merged, and slow calls and panics are logged, as on the node's own scheduler.
 func (n *Node) NewScheduler(name string, more ...scheduler.Option) *scheduler.Scheduler {
 	if !n.ready.Load() {
 		return scheduler.New(append([]scheduler.Option{scheduler.WithName(name)}, more...)...)
@@ -350,10 +354,10 @@ func (n *Node) Shutdown() {
 	}
 }
 
-// Stop ends the node: it accepts no more clients, runs the components' hooks, kicks the clients after what is
-// queued for them, runs OnClosed for each, ends the scheduler if it is the node's, and returns. What is not done
-// when ctx ends is cut short and told in the error. Calling it again, or from several goroutines, waits for the
-// first call and returns the same.
+// Stop ends the node: it accepts no more clients, runs the components' hooks, sends what is queued,
+// kicks every client, runs OnClosed for each session, and ends the scheduler if it is the node's.
+// What is not done when ctx ends is cut, and the error says so. A second call waits for the first
+// one and returns the same.
 func (n *Node) Stop(ctx context.Context) error {
 	n.mu.Lock()
 	started := n.started

@@ -36,9 +36,9 @@ const (
 	DefaultSendQueues       = 1 << 30 // bytes
 )
 
-// Logger is v0.5's logger, which programs pass to nano.WithLogger. Only Println is ever called, from
-// any goroutine: a library does not end its process. The two Fatal methods are there because v0.5's
-// programs have them.
+// Logger is v0.5's logger, which programs pass to nano.WithLogger. Only Println is ever called,
+// from any goroutine: a library does not end its process. The two Fatal methods are there because
+// v0.5's programs have them.
 type Logger interface {
 	Println(v ...any)
 	Fatal(v ...any)
@@ -51,50 +51,52 @@ type Endpoint struct {
 	Listener net.Listener // used instead of Addr; the node closes it
 
 	WebSocket bool   // else the protocol on plain TCP
-	Path      string // of the WebSocket; one that ends in "/" is a subtree; empty is "/", every path that is no page
+	Path      string // of the WebSocket; a trailing "/" is a subtree; "" is "/", every path that is no page
 
 	TLS               *tls.Config // not nil: TLS
 	CertFile, KeyFile string      // PEM files, another way to ask for TLS
 }
 
-// Options is what a node is made of. Package nano documents the options: the comment beside each field
-// names the function that sets it, and the function's comment says what it does, its unit, where it
-// applies, and the default, which the zero value stands for. Fields without such a function say it here.
+// Options is what a node is made of. Package nano documents the options: the comment beside each
+// field names the function that sets it, and the function's comment says what it does, its unit,
+// where it applies, and the default, which the zero value stands for. Fields without such a
+// function say it here.
 //
 // Startup checks the options and copies them; a change after that has no effect.
 type Options struct {
 	// Clients: where they connect, and what the node asks of them.
 
-	ClientAddr       string                                                // WithClientAddr
-	Endpoints        []Endpoint                                            // WithEndpoint
-	IsWebsocket      bool                                                  // WithIsWebsocket
-	WSPath           string                                                // WithWSPath
-	TLS              *tls.Config                                           // WithTLSConfig
-	TSLCertificate   string                                                // WithTSLConfig
-	TSLKey           string                                                // WithTSLConfig
-	Subprotocols     []string                                              // WithSubprotocols
-	CheckOrigin      func(*http.Request) bool                              // WithCheckOriginFunc, WithAllowedOrigins
-	Pages            http.Handler                                          // WithHTTPHandler
-	TrustedProxies   []string                                              // WithTrustedProxies
-	ProxyProtocol    bool                                                  // WithProxyProtocol
-	Handshake        func(*session.Session, *session.Handshake) error      // WithHandshake
-	Validate         func(*session.Session, []byte) error                  // WithHandshakeValidator
-	HandshakeTimeout time.Duration                                         // WithHandshakeTimeout
-	Heartbeat        time.Duration                                         // WithHeartbeatInterval
-	MissedHeartbeats int                                                   // WithMissedHeartbeats
-	MaxPacket        int                                                   // WithMaxPacket
-	MaxHeader        int                                                   // WithMaxHeader
-	MaxConnections   int                                                   // WithMaxConnections
-	Limits           Limits                                                // WithMessageRate, WithConnectionsPerAddress, WithAcceptRate, WithConcurrentHandshakes
-	WriteTimeout     time.Duration                                         // WithWriteTimeout
-	WriteDelay       time.Duration                                         // WithWriteDelay
-	FlushTimeout     time.Duration                                         // WithFlushTimeout
-	SendQueue        int                                                   // WithSendQueue
-	SendQueues       int                                                   // WithSendQueues
-	SlowConsumer     session.SlowPolicy                                    // WithSlowConsumer
-	GzipMin          int                                                   // WithGzip
-	ErrorsToAll      bool                                                  // WithErrorResponses
-	ErrorShape       func(s *session.Session, route string, err error) any // WithErrorShape
+	ClientAddr       string                                           // WithClientAddr
+	Endpoints        []Endpoint                                       // WithEndpoint
+	IsWebsocket      bool                                             // WithIsWebsocket
+	WSPath           string                                           // WithWSPath
+	TLS              *tls.Config                                      // WithTLSConfig
+	TSLCertificate   string                                           // WithTSLConfig
+	TSLKey           string                                           // WithTSLConfig
+	Subprotocols     []string                                         // WithSubprotocols
+	CheckOrigin      func(*http.Request) bool                         // WithCheckOriginFunc, WithAllowedOrigins
+	Pages            http.Handler                                     // WithHTTPHandler
+	TrustedProxies   []string                                         // WithTrustedProxies
+	ProxyProtocol    bool                                             // WithProxyProtocol
+	Handshake        func(*session.Session, *session.Handshake) error // WithHandshake
+	Validate         func(*session.Session, []byte) error             // WithHandshakeValidator
+	HandshakeTimeout time.Duration                                    // WithHandshakeTimeout
+	Heartbeat        time.Duration                                    // WithHeartbeatInterval
+	MissedHeartbeats int                                              // WithMissedHeartbeats
+	MaxPacket        int                                              // WithMaxPacket
+	MaxHeader        int                                              // WithMaxHeader
+	MaxConnections   int                                              // WithMaxConnections
+	// WithMessageRate, WithConnectionsPerAddress, WithAcceptRate, WithConcurrentHandshakes
+	Limits       Limits
+	WriteTimeout time.Duration                                         // WithWriteTimeout
+	WriteDelay   time.Duration                                         // WithWriteDelay
+	FlushTimeout time.Duration                                         // WithFlushTimeout
+	SendQueue    int                                                   // WithSendQueue
+	SendQueues   int                                                   // WithSendQueues
+	SlowConsumer session.SlowPolicy                                    // WithSlowConsumer
+	GzipMin      int                                                   // WithGzip
+	ErrorsToAll  bool                                                  // WithErrorResponses
+	ErrorShape   func(s *session.Session, route string, err error) any // WithErrorShape
 
 	// Application: what the node runs, and how.
 

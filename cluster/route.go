@@ -14,9 +14,9 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// Routing chooses the node that serves a session for a service, at the first message: the session stays with it.
-// candidates are the nodes that run the service and take sessions, by address, at least one. The result is an index. It
-// is called from any goroutine.
+// Routing chooses the node that serves a session for a service, at the first message: the session
+// stays with it. candidates are the nodes that run the service and take sessions, by address, at
+// least one. The result is an index. It is called from any goroutine.
 type Routing func(service string, s *session.Session, candidates []Candidate) int
 
 // Candidate is a node that could be chosen.
@@ -43,7 +43,8 @@ func RouteRoundRobin() Routing {
 	}
 }
 
-// RouteLeastSessions chooses the node to which this one has sent the fewest of the sessions that are there now.
+// RouteLeastSessions chooses the node to which this one has sent the fewest of the sessions that
+// are there now.
 func RouteLeastSessions() Routing {
 	return func(_ string, _ *session.Session, c []Candidate) int {
 		best := 0
@@ -56,8 +57,9 @@ func RouteLeastSessions() Routing {
 	}
 }
 
-// RouteHash sends sessions with the same key (a room's name, a user's id) to the same node, from every gate; when a
-// node comes or goes, only the keys that it takes or had move. nil: the session's uid.
+// RouteHash sends sessions with the same key (a room's name, a user's id) to the same node, from
+// every gate; when a node comes or goes, only the keys that it takes or had move. nil: the
+// session's uid.
 func RouteHash(key func(s *session.Session) string) Routing {
 	if key == nil {
 		key = func(s *session.Session) string { return strconv.FormatInt(s.UID(), 10) }
@@ -87,8 +89,8 @@ func mix(x uint64) uint64 {
 	return x ^ x>>33
 }
 
-// chooser is how the mesh asks for the node of a session: one of open, by address. sessions tells how many
-// sessions of this node the node at an address has.
+// chooser is how the mesh asks for the node of a session: one of open, by address. sessions tells
+// how many sessions of this node the node at an address has.
 type chooser = func(service string, s *session.Session, open []member.Peer, sessions func(addr string) int64) (string, error)
 
 // chooseByFunction asks v0.5's function of the application.

@@ -24,8 +24,9 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// settings is what a node works with: its Options, checked, copied, and with the defaults filled in. Start
-// makes it once, and nothing changes it. Nothing of a node that has started reads its Options.
+// settings is what a node works with: its Options, checked, copied, and with the defaults filled
+// in. Start makes it once, and nothing changes it. Nothing of a node that has started reads its
+// Options.
 type settings struct {
 	gate  gate.Config     // without the table, the log and the callbacks, which are the node's
 	mesh  mesh.Config     // without what the node makes, and the services

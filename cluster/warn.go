@@ -10,8 +10,8 @@ import (
 	"github.com/lonng/nano/serialize/protobuf"
 )
 
-// warn tells the programmer at the start what is allowed and most likely a mistake: nobody may notice it later. For who
-// debugs it lists the routes.
+// warn tells the programmer at the start what is allowed and most likely a mistake: nobody may
+// notice it later. For who debugs it lists the routes.
 func (s *settings) warn(name string, services []*component.Service) {
 	log := s.log // all of it comes from the program itself: nothing to limit
 	var unfit []string
