@@ -158,8 +158,11 @@ func TestKernelHoldsLittleForASlowReader(t *testing.T) {
 			c.Ready()
 			s := <-w.opened
 			conn := w.snapshot()[0]
+			w.BatchBegin() // so that a short queue is one write
 			for s.Push("onIt", make([]byte, 64<<10-100)) == nil && queuedBytes(conn) < row.queued {
 			}
+			w.BatchEnd()
+			w.Help(func() bool { return false })
 			if n := unsent(conn.raw); n > 1<<20 {
 				t.Errorf("the kernel holds %d bytes for a client that does not read", n)
 			}
