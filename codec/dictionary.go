@@ -16,10 +16,10 @@ type Dictionary struct {
 	routes map[uint16]string
 }
 
-// NewDictionary makes a dictionary of a copy of m, with blanks around routes cut
-// off. It refuses, with one [ErrDictionary] that names them all, routes that are
-// empty or longer than [MaxRoute] bytes, two routes with one code, and one route
-// with two codes (which cutting off blanks can lead to).
+// NewDictionary makes a dictionary of a copy of m, and trims blanks around routes. It returns
+// an [ErrDictionary], which names all faults, for routes that are empty or longer than
+// [MaxRoute] bytes, two routes with one code, and one route with two codes (which trimming
+// can lead to).
 func NewDictionary(m map[string]uint16) (*Dictionary, error) {
 	d := &Dictionary{
 		codes:  make(map[string]uint16, len(m)),

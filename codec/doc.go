@@ -7,13 +7,11 @@
 // place, [AppendData] writes one together with its packet, and a [Dictionary]
 // replaces routes by two-byte codes.
 //
-// Both ways are made for reuse of memory: reading hands out slices of the bytes
-// that were fed, and writing appends to a slice of the caller's. What is borrowed,
-// and for how long, stands at each function. Input from a peer never makes this
-// package panic, read out of bounds, or set aside much more memory than the peer
-// has really sent.
+// Both directions reuse memory: reading returns slices of the bytes that were fed, and
+// writing appends to a slice of the caller's. Each function says what is borrowed, and for
+// how long. No input makes this package panic, read out of bounds, or allocate much more
+// memory than the peer has sent.
 //
-// The package does no I/O, keeps no state outside of its values, neither
-// compresses nor serializes payloads, and does not know in which order packets are
-// allowed: that is the connection's matter.
+// The package does no I/O, keeps no state outside of its values, neither compresses nor
+// serializes payloads, and does not check the order of packets, which the connection does.
 package codec

@@ -2,8 +2,7 @@ package codec
 
 import "github.com/lonng/nano/internal/fault"
 
-// What this package refuses. Functions return these wrapped with what was seen,
-// so compare with [errors.Is].
+// Errors of this package. Functions wrap them with details, so compare with [errors.Is].
 var (
 	// ErrPacketType: a packet's type is 0 or above 5.
 	ErrPacketType = fault.New(fault.Invalid, "codec: no such packet type")
@@ -15,6 +14,6 @@ var (
 	ErrRouteTooLong = fault.New(fault.Invalid, "codec: route longer than 255 bytes")
 	// ErrRouteCode: a compressed route whose code the dictionary does not have.
 	ErrRouteCode = fault.New(fault.Invalid, "codec: route code not in the dictionary")
-	// ErrDictionary: a dictionary that could not be read back unambiguously.
+	// ErrDictionary: a dictionary that is ambiguous or has unusable routes.
 	ErrDictionary = fault.New(fault.Invalid, "codec: unusable dictionary")
 )

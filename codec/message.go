@@ -8,7 +8,7 @@ import (
 // Type says what a message is for, and with it which parts it has.
 type Type byte
 
-// The messages there are.
+// The types of messages.
 const (
 	Request  Type = 0 // client: id, route and payload; wants a response
 	Notify   Type = 1 // client: route and payload
@@ -16,15 +16,15 @@ const (
 	Push     Type = 3 // server: route and payload
 )
 
-// Flags are the marks on a message beside its type; or them together.
+// Flags are the marks on a message beside its type. They can be combined with |.
 type Flags byte
 
 const (
-	// FlagError marks a response whose payload is an error. Only responses bear
-	// it, and only clients that said so read it.
+	// FlagError marks a response whose payload is an error. Only responses have it, and only
+	// for clients that accept errors.
 	FlagError Flags = 1 << 5
-	// FlagGzip marks a payload that is gzip. This package carries the mark and
-	// leaves the payload alone.
+	// FlagGzip marks a gzip payload. This package sets and reads the mark, and does not unpack
+	// the payload.
 	FlagGzip Flags = 1 << 4
 )
 
@@ -37,7 +37,7 @@ const (
 	typeMask      = 7
 )
 
-// Message is one message that owns its parts: what pipelines see and may change.
+// Message is one message that owns its parts. Pipelines get it and may change it.
 // It is not safe for concurrent use.
 type Message struct {
 	Type  Type

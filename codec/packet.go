@@ -6,11 +6,11 @@ import (
 	"strconv"
 )
 
-// PacketType is the first byte of a packet. Zero and everything above [Kick] is
-// not a type; a connection that sends such a byte is ended.
+// PacketType is the first byte of a packet. Zero and everything above [Kick] is no type; a node
+// ends a connection that sends such a byte.
 type PacketType byte
 
-// The packets there are, with who sends them.
+// The types of packets, and who sends them.
 const (
 	Handshake    PacketType = 1 // client, then server: JSON
 	HandshakeAck PacketType = 2 // client: no body

@@ -16,30 +16,25 @@ type Connection interface {
 	Decrement()
 	// Count returns how many connections there are.
 	Count() int64
-	// Reset sets the count to 0. Ids of an instance without a node id start
-	// from 1 again, so it is for times when no session lives: between tests, or
-	// before a node starts. Ids that bear a node id go on.
+	// Reset sets the count to 0. Without a node id, ids start from 1 again, so call it only when
+	// there are no sessions: between tests, or before a node starts. Ids with a node id go on.
 	Reset()
 	// SessionID returns an id that was not returned before. It is positive.
 	SessionID() int64
 }
 
-// Connections is the default instance. It has no node id until [ResetNodeId]
-// sets one. It takes part only where nothing else was chosen: in
-// session.New, and in a node that was given no instance of its own.
+// Connections is the default instance. It has no node id until [ResetNodeId] sets one.
+// session.New uses it, and so does a node without an instance of its own.
 //
-// It may be replaced before the first node starts, not later.
+// It may be replaced before the first node starts, and not later.
 var Connections Connection = newCounter()
 
-// ResetNodeId makes [Connections] hand out ids of the node nodeId from now on,
-// as [New] describes them. 0 goes back to counting from where the ids without
-// a node id stood. It may be called while ids are taken, and going back and
+// ResetNodeId sets the node id of [Connections], whose ids are from now on as [New] describes
+// them. 0 goes on with the ids without a node id. It may be called at any time; to go back and
 // forth between node ids repeats no id.
 //
-// A nodeId above [MaxNodeID] changes nothing: there is no way to return an
-// error here, and ids that may belong to another node would be worse. A node
-// checks its id before it calls this. A [Connections] that the application
-// replaced is left alone.
+// A nodeId above [MaxNodeID] changes nothing, because there is no way to return an error here. A
+// node checks its id first. A [Connections] that the application has replaced does not change.
 func ResetNodeId(nodeId uint64) {
 	if c, ok := Connections.(*counter); ok {
 		_ = c.reset(nodeId, time.Now())
