@@ -29,7 +29,7 @@ func (n *Node) Call(ctx context.Context, route string, v, reply any) error {
 	if err := n.notStarted(); err != nil {
 		return err
 	}
-	return n.mesh.Call(ctx, route, v, reply)
+	return n.mesh.Calls.Call(ctx, route, v, reply)
 }
 
 // Notify has the handler of route called on this node or one that runs it, without a reply.
@@ -37,7 +37,7 @@ func (n *Node) Notify(route string, v any) error {
 	if err := n.notStarted(); err != nil {
 		return err
 	}
-	return n.mesh.Notify(route, v)
+	return n.mesh.Calls.Notify(route, v)
 }
 
 // NotifyAll has the handler of route called on every node that runs it, this one among them.
@@ -45,7 +45,7 @@ func (n *Node) NotifyAll(route string, v any) error {
 	if err := n.notStarted(); err != nil {
 		return err
 	}
-	return n.mesh.NotifyAll(route, v)
+	return n.mesh.Calls.NotifyAll(route, v)
 }
 
 // NotifyNode has the handler of route called on the node with that service address.
@@ -53,7 +53,7 @@ func (n *Node) NotifyNode(addr, route string, v any) error {
 	if err := n.notStarted(); err != nil {
 		return err
 	}
-	return n.mesh.NotifyNode(addr, route, v)
+	return n.mesh.Calls.NotifyNode(addr, route, v)
 }
 
 // WaitFor waits until each of the services can be reached: it runs on this node, or on one that has started and is connected to
@@ -63,7 +63,7 @@ func (n *Node) WaitFor(ctx context.Context, services ...string) error {
 	if err := n.notStarted(); err != nil {
 		return err
 	}
-	return n.mesh.WaitFor(ctx, services...)
+	return n.mesh.Routes.WaitFor(ctx, services...)
 }
 
 // ErrOffline is returned for a user who has no session anywhere.
@@ -71,14 +71,14 @@ var ErrOffline = mesh.ErrOffline
 
 // Online tells whether a user is connected to any gate of the cluster, as far as this node knows: news of other
 // gates take a moment.
-func (n *Node) Online(uid int64) bool { return n.ready.Load() && n.mesh.Online(uid) }
+func (n *Node) Online(uid int64) bool { return n.ready.Load() && n.mesh.Users.Online(uid) }
 
 // OnlineUIDs returns the users who are connected to any gate, in no order.
 func (n *Node) OnlineUIDs() []int64 {
 	if !n.ready.Load() {
 		return nil
 	}
-	return n.mesh.OnlineUIDs()
+	return n.mesh.Users.OnlineUIDs()
 }
 
 // PushTo pushes to all sessions of a user, whichever gates they are at. ErrOffline if there are none.
@@ -86,7 +86,7 @@ func (n *Node) PushTo(uid int64, route string, v any) error {
 	if !n.ready.Load() {
 		return ErrOffline
 	}
-	return n.mesh.PushTo(uid, route, v)
+	return n.mesh.Users.PushTo(uid, route, v)
 }
 
 // KickUser kicks all sessions of a user, whichever gates they are at. Every gate looks for them itself, so the kick finds each
@@ -97,7 +97,7 @@ func (n *Node) KickUser(uid int64, reason string) error {
 	if !n.ready.Load() {
 		return ErrOffline
 	}
-	return n.mesh.KickUser(uid, reason)
+	return n.mesh.Users.Kick(uid, reason)
 }
 
 // Session returns the live session with that id, or nil.

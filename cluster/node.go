@@ -126,9 +126,7 @@ func (n *Node) startup(ctx context.Context) (err error) {
 	if path := set.unusedPath; path != "" {
 		n.log.Warn("path of WebSockets ignored: the client address takes none without WithIsWebsocket(true)", "path", path)
 	}
-	if set.clustered {
-		n.mesh.Working()
-	}
+	n.mesh.Working()
 	n.log.Info("node started", "name", n.ServiceAddr, "clients", where, "services", services)
 	return nil
 }
@@ -215,16 +213,17 @@ func (n *Node) prepare(set *settings) (names []string, err error) {
 	tcfg, cfg := set.table, set.gate
 	tcfg.Services, tcfg.Log, tcfg.Owner = services, n.front, n
 	if set.clustered {
-		tcfg.Remote, tcfg.Elsewhere, cfg.Reaches = n.mesh.Forward, n.mesh.Services, n.mesh.Reaches
+		tcfg.Remote, tcfg.Elsewhere, cfg.Reaches = n.mesh.Routes.Forward, n.mesh.Services, n.mesh.Routes.Reaches
 	}
 	if n.table, err = dispatch.New(tcfg); err != nil {
 		return nil, err
 	}
 	cfg.Table, cfg.Log = n.table, n.front
-	cfg.NewLane, cfg.NewSession, cfg.Opened, cfg.Closed = n.mesh.NewLane, n.mesh.NewSession, n.mesh.SessionOpened, n.mesh.SessionClosed
-	cfg.Bind, cfg.Unbind = n.mesh.Bind, n.mesh.Unbind
+	sessions := n.mesh.Sessions
+	cfg.NewLane, cfg.NewSession, cfg.Opened, cfg.Closed = sessions.NewLane, sessions.New, sessions.Opened, sessions.Closed
+	cfg.Bind, cfg.Unbind = n.mesh.Users.Bind, n.mesh.Users.Unbind
 	if len(mcfg.Forwarded) > 0 {
-		cfg.ValueChanged = n.mesh.ValueChanged
+		cfg.ValueChanged = sessions.ValueChanged
 	}
 	if n.gate, err = gate.New(cfg); err != nil {
 		return nil, err
@@ -387,9 +386,7 @@ func (n *Node) Stop(ctx context.Context) error {
 		}
 	}
 	defer close(n.stopped)
-	if n.set.Load().clustered {
-		n.mesh.Draining()
-	}
+	n.mesh.Draining()
 	n.stopErr = errors.Join(
 		mesh.Within(ctx, "close the client addresses", n.gate.StopAccepting),
 		mesh.Within(ctx, "run the components' shutdown hooks", n.runHooks),

@@ -4,86 +4,38 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/link"
-	"github.com/lonng/nano/internal/member"
+	"github.com/lonng/nano/session"
 )
 
-// addCall adds a message to a batch of handler calls.
-type addCall = func(p dispatch.Peer, v codec.View, m dispatch.Meter, cost int)
-
-// maxWait is how long a call of another node is believed to wait.
-const maxWait = 30 * 24 * time.Hour
+// calls are what nodes ask of each other in their own name: Call waits for a reply, Notify does not. The methods may be
+// called concurrently.
+type calls struct {
+	*node
+	peers  *peers
+	router *router
+}
 
 // DefaultCallTimeout is the deadline of a call whose context has none.
 const DefaultCallTimeout = 5 * time.Second
 
-// pending is a call that waits for its reply.
-type pending struct {
-	once sync.Once
-	done chan struct{}
-	data []byte
-	err  error
-}
+// maxWait is how long a call of another node is believed to wait.
+const maxWait = 30 * 24 * time.Hour
 
-// end reports whether it was the end, and not too late.
-func (c *pending) end(data []byte, err error) (first bool) {
-	c.once.Do(func() {
-		c.data, c.err = data, err
-		first = true
-		close(c.done)
-	})
-	return first
-}
+// addCall adds a message to a batch of handler calls.
+type addCall = func(p dispatch.Peer, v codec.View, m dispatch.Meter, cost int)
 
-// failureOf makes the error that a call's error payload tells.
-func failureOf(data []byte) error {
-	var f dispatch.Failure
-	if err := json.Unmarshal(data, &f); err != nil || f.Code == "" {
-		return component.Errorf(component.CodeInternal, "the call failed: %s", data)
-	}
-	return &component.Error{Code: f.Code, Message: f.Error}
-}
-
-// takeReply ends the call that waits for it.
-func (p *peer) takeReply(f *link.Frame) {
-	p.mu.Lock()
-	c := p.calls[f.ID]
-	delete(p.calls, f.ID)
-	p.mu.Unlock()
-	switch {
-	case c == nil: // it has timed out
-	case f.Flags&flagError != 0:
-		c.end(nil, failureOf(f.Data))
-	default:
-		c.end(bytes.Clone(f.Data), nil)
-	}
-}
-
-// serviceOf returns the part of a route before its last dot.
-func serviceOf(route string) (string, error) {
-	if i := strings.LastIndexByte(route, '.'); i > 0 {
-		return route[:i], nil
-	}
-	return "", component.Errorf(component.CodeInvalid, "route %q is not Service.Method", route)
-}
-
-// Call calls the handler of route, on this node or one of those that run it, waits for its reply and unmarshals it
-// into reply (a *[]byte takes it as it is; nil throws it away). The handler's context ends when ctx does. Its errors: the
-// handler's as a *component.Error; "unavailable" when the node dies; "not_found" when nobody serves the route; ctx's own.
-// Without a deadline in ctx it is DefaultCallTimeout. A handler, a task or a timer may call it: its scheduler runs others
-// while it waits.
-func (n *Mesh) Call(ctx context.Context, route string, v, reply any) error {
-	data, err := n.serialize(v)
+// Call calls the handler of route, here or on a node that runs it, and unmarshals its reply into reply. The deadline is
+// that of ctx; it travels with the call, and callSession keeps it where the handler runs.
+func (c *calls) Call(ctx context.Context, route string, v, reply any) error {
+	data, err := c.serialize(v)
 	if err != nil {
 		return err
 	}
@@ -92,194 +44,220 @@ func (n *Mesh) Call(ctx context.Context, route string, v, reply any) error {
 		ctx, cancel = context.WithTimeout(ctx, DefaultCallTimeout)
 		defer cancel()
 	}
-	c := &pending{done: make(chan struct{})}
-	var p *peer
-	var id uint64
-	var local *caller
-	if n.table.Has(route) {
-		local = n.newCaller(nil, 1, c)
-		local.deadline, _ = ctx.Deadline()
-		if err := n.table.Schedule(local, codec.View{Type: codec.Request, ID: 1, Route: []byte(route), Data: data}); err != nil {
-			return err
-		}
-	} else {
-		service, err := serviceOf(route)
-		if err != nil {
-			return err
-		}
-		if p, err = n.anyOf(service); err != nil && n.others.Load().Coming(service) {
-			dispatch.Await(ctx, func() { n.awaitComing(ctx, service) })
-			p, err = n.anyOf(service)
-		}
-		if err != nil {
-			return err
-		}
-		if id, err = p.start(ctx, c, route, data); err != nil {
-			return err
-		}
+	call := newPendingCall()
+	giveUp, err := c.begin(ctx, call, route, data)
+	if err != nil {
+		return err
 	}
 	dispatch.Await(ctx, func() {
 		select {
-		case <-c.done:
+		case <-call.done:
 		case <-ctx.Done():
 		}
 	})
-	if p != nil {
-		p.mu.Lock()
-		delete(p.calls, id)
-		p.mu.Unlock()
-	}
-	if c.end(nil, fmt.Errorf("call %s: %w", route, context.Cause(ctx))) && errors.Is(ctx.Err(), context.Canceled) {
-		// Who was called knows the deadline, but not this.
-		if local != nil {
-			local.giveUp()
-		} else {
-			_ = p.send(&link.Frame{Kind: link.Call, Flags: flagOff, ID: id}) // a node that cannot be reached does without
-		}
-	}
-	if c.err != nil {
-		return c.err
+	late := call.end(nil, fmt.Errorf("call %s: %w", route, context.Cause(ctx)))
+	giveUp(late && errors.Is(ctx.Err(), context.Canceled)) // who was called knows the deadline, but not this
+	if call.err != nil {
+		return call.err
 	}
 	switch to := reply.(type) {
 	case nil:
 		return nil
 	case *[]byte:
-		*to = c.data
+		*to = call.data
 		return nil
 	}
-	if err := n.serializer.Unmarshal(c.data, reply); err != nil {
+	if err := c.cfg.Serializer.Unmarshal(call.data, reply); err != nil {
 		return fmt.Errorf("call %s: the reply is not a %T: %w", route, reply, err)
 	}
 	return nil
 }
 
-// start sends a call.
-func (p *peer) start(ctx context.Context, c *pending, route string, data []byte) (id uint64, err error) {
+// begin has the handler called, here or at another node. over is to be called when nobody waits any more: with tell set
+// the handler is told.
+func (c *calls) begin(ctx context.Context, call *pendingCall, route string, data []byte) (over func(tell bool), err error) {
+	if c.table.Has(route) {
+		local := c.newSession(nil, 1, call)
+		local.deadline, _ = ctx.Deadline()
+		err := c.table.Schedule(local, codec.View{Type: codec.Request, ID: 1, Route: []byte(route), Data: data})
+		return func(tell bool) {
+			if tell {
+				local.giveUp()
+			}
+		}, err
+	}
+	service, err := dispatch.ServiceOf(route)
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.router.anyOf(service)
+	if err != nil && c.router.coming(service) {
+		dispatch.Await(ctx, func() { c.router.awaitComing(ctx, service) })
+		p, err = c.router.anyOf(service)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := c.send(ctx, p, call, route, data); err != nil {
+		return nil, err
+	}
+	return func(tell bool) {
+		p.calls.remove(call.id)
+		if tell {
+			_ = p.send(&link.Frame{Kind: link.Call, Flags: flagOff, ID: call.id}) // a node that cannot be reached does without
+		}
+	}, nil
+}
+
+// send sends a call to p.
+func (c *calls) send(ctx context.Context, p *peer, call *pendingCall, route string, data []byte) error {
 	if p.link == nil {
-		return 0, component.Errorf(component.CodeUnavailable, "node %s is of the 0.5 series, which takes no calls", p.addr)
+		return component.Errorf(component.CodeUnavailable, "node %s is of the 0.5 series, which takes no calls", p.addr)
 	}
-	id = p.ids.Add(1)
-	p.mu.Lock()
-	if p.gone {
-		p.mu.Unlock()
-		return 0, unavailable(p.addr)
+	if !p.calls.begin(call) {
+		return unavailable(p.addr)
 	}
-	p.calls[id] = c
-	p.mu.Unlock()
 	deadline, _ := ctx.Deadline()
-	f := link.Frame{Kind: link.Call, ID: id, Route: []byte(route), Data: data}
+	f := link.Frame{Kind: link.Call, ID: call.id, Route: []byte(route), Data: data}
 	if left := max(time.Until(deadline), time.Microsecond); p.version >= answersFrom {
 		f.Left = left
-	} else {
+	} else { // nodes with an earlier link tell how long they wait in the first eight bytes of the data
 		f.Data = append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(data)), uint64(left)), data...)
 	}
-	err = p.post(&f, p.sendNow)
+	err := p.post(&f, p.sendNow)
 	if err == nil && p.lost.Load() { // since it was chosen: its calls were failed before this one was noted, or with it
 		p.withdraw()
 		err = unavailable(p.addr)
 	}
 	if err != nil {
-		p.mu.Lock()
-		delete(p.calls, id)
-		p.mu.Unlock()
+		p.calls.remove(call.id)
 	}
-	return id, err
+	return err
 }
 
-// anyOf chooses a node that runs a service.
-func (n *Mesh) anyOf(service string) (*peer, error) {
-	open := n.others.Load().Open(service)
-	open = linked(open)
-	if len(open) == 0 {
-		if len(n.others.Load().Running(service)) > 0 {
-			return nil, component.Errorf(component.CodeUnavailable, "no node that runs service %q can be called now", service)
-		}
-		return nil, component.Errorf(component.CodeNotFound, "no node runs service %q", service)
+// Notify has the handler of route called here or on one node that runs it, without a reply.
+func (c *calls) Notify(route string, v any) error {
+	data, err := c.serialize(v)
+	if err != nil {
+		return err
 	}
-	// In turn, beginning anywhere.
-	p := n.peer(open[int(n.turn.Add(1)%uint64(len(open)))].Addr)
-	if p == nil {
-		return nil, component.Errorf(component.CodeUnavailable, "no node that runs service %q can be called now", service)
+	if c.table.Has(route) {
+		return c.notifyHere(route, data)
 	}
-	return p, nil
-}
-
-// linked leaves out nodes of the 0.5 series: what is not from a session cannot be said to them.
-func linked(all []member.Peer) []member.Peer {
-	some := make([]member.Peer, 0, len(all))
-	for _, p := range all {
-		if p.Link > 0 {
-			some = append(some, p)
-		}
+	service, err := dispatch.ServiceOf(route)
+	if err != nil {
+		return err
 	}
-	return some
-}
-
-// Notify has the handler of route called on this node or one that runs it, without a reply.
-func (n *Mesh) Notify(route string, v any) error {
-	return n.notify(route, v, func(service string) ([]*peer, error) {
-		p, err := n.anyOf(service)
-		return []*peer{p}, err
-	}, true)
+	p, err := c.router.anyOf(service)
+	if err != nil {
+		return err
+	}
+	return c.notify(p, route, data)
 }
 
 // NotifyAll has the handler of route called on every node that runs it, this one among them.
-func (n *Mesh) NotifyAll(route string, v any) error {
-	local := n.table.Has(route)
-	var errs []error
-	if local {
-		errs = append(errs, n.Notify(route, v))
+func (c *calls) NotifyAll(route string, v any) error {
+	data, err := c.serialize(v)
+	if err != nil {
+		return err
 	}
-	errs = append(errs, n.notify(route, v, func(service string) ([]*peer, error) {
-		var all []*peer
-		for _, m := range linked(n.others.Load().Running(service)) {
-			if p := n.peer(m.Addr); p != nil {
-				all = append(all, p)
-			}
-		}
-		if len(all) == 0 && !local {
-			return nil, component.Errorf(component.CodeNotFound, "no node runs service %q", service)
-		}
-		return all, nil
-	}, false))
+	var errs []error
+	here := c.table.Has(route)
+	if here {
+		errs = append(errs, c.notifyHere(route, data))
+	}
+	service, err := dispatch.ServiceOf(route)
+	if err != nil {
+		return err
+	}
+	all := c.router.allOf(service)
+	if len(all) == 0 && !here {
+		return component.Errorf(component.CodeNotFound, "no node runs service %q", service)
+	}
+	for _, p := range all {
+		errs = append(errs, c.notify(p, route, data))
+	}
 	return errors.Join(errs...)
 }
 
 // NotifyNode has the handler of route called on the node with that service address.
-func (n *Mesh) NotifyNode(addr, route string, v any) error {
-	if addr == n.addr {
-		return n.notify(route, v, func(string) ([]*peer, error) {
-			return nil, component.Errorf(component.CodeNotFound, "no handler for route %q", route)
-		}, true)
+func (c *calls) NotifyNode(addr, route string, v any) error {
+	data, err := c.serialize(v)
+	if err != nil {
+		return err
 	}
-	return n.notify(route, v, func(string) ([]*peer, error) {
-		p := n.peer(addr)
-		if p == nil || p.link == nil {
-			return nil, unavailable(addr)
-		}
-		return []*peer{p}, nil
-	}, false)
+	if addr == c.addr && c.table.Has(route) {
+		return c.notifyHere(route, data)
+	}
+	if _, err := dispatch.ServiceOf(route); err != nil {
+		return err
+	}
+	if addr == c.addr {
+		return component.Errorf(component.CodeNotFound, "no handler for route %q", route)
+	}
+	p := c.peers.at(addr)
+	if p == nil || p.link == nil {
+		return unavailable(addr)
+	}
+	return c.notify(p, route, data)
 }
 
-func (n *Mesh) notify(route string, v any, to func(service string) ([]*peer, error), here bool) error {
-	data, err := n.serialize(v)
-	if err != nil {
-		return err
+func (c *calls) notifyHere(route string, data []byte) error {
+	return c.table.Schedule(c.newSession(nil, 0, nil), codec.View{Type: codec.Notify, Route: []byte(route), Data: data})
+}
+
+func (c *calls) notify(p *peer, route string, data []byte) error {
+	return p.post(&link.Frame{Kind: link.Cast, Route: []byte(route), Data: data}, p.send)
+}
+
+// newSession makes the session of a call from another node, or, with from nil, of a call of this one.
+func (c *calls) newSession(from *sender, mid uint64, call *pendingCall) *callSession {
+	s := &callSession{calls: c, mid: mid, call: call}
+	if from != nil {
+		s.from, s.way = from.addr, from.way
 	}
-	if here && n.table.Has(route) {
-		return n.table.Schedule(n.newCaller(nil, 0, nil), codec.View{Type: codec.Notify, Route: []byte(route), Data: data})
+	s.sess = session.NewWithID(s, 0)
+	s.sess.SetLifetime(session.NewLifetime()) // nobody is told of it
+	return s
+}
+
+// handleCall takes a call of another node, or that it does not wait any more.
+func (c *calls) handleCall(from *sender, f *link.Frame, add addCall) {
+	if f.Kind == link.Call && f.Flags&flagOff != 0 {
+		if call := from.way.served.end(f.ID); call != nil {
+			call.giveUp()
+		}
+		return
 	}
-	service, err := serviceOf(route)
-	if err != nil {
-		return err
+	s := c.newSession(from, f.ID, nil)
+	v := codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}
+	if f.Kind == link.Call {
+		v.Type, v.ID = codec.Request, f.ID
+		left := f.Left
+		if left == 0 { // see send
+			if len(f.Data) < 8 {
+				s.Fail(f.ID, dispatch.DefaultShape(component.Errorf(component.CodeInvalid, "the call has no deadline")))
+				from.Spent(costOf(f))
+				return
+			}
+			v.Data = f.Data[8:]
+			left = time.Duration(min(binary.BigEndian.Uint64(f.Data), uint64(maxWait)))
+		}
+		now := time.Now()
+		s.deadline = now.Add(min(left, maxWait))
+		from.way.served.begin(s, now)
 	}
-	peers, err := to(service)
-	if err != nil {
-		return err
+	add(s, v, from, costOf(f))
+}
+
+// handleReply ends the call that waits for it.
+func (c *calls) handleReply(p *peer, f *link.Frame) {
+	call := p.calls.remove(f.ID)
+	switch {
+	case call == nil: // it has timed out
+	case f.Flags&flagError != 0:
+		call.end(nil, failureOf(f.Data))
+	default:
+		call.end(bytes.Clone(f.Data), nil)
 	}
-	var errs []error
-	for _, p := range peers {
-		errs = append(errs, p.post(&link.Frame{Kind: link.Cast, Route: []byte(route), Data: data}, p.send))
-	}
-	return errors.Join(errs...)
 }

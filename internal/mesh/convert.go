@@ -5,9 +5,6 @@ import (
 	"github.com/lonng/nano/internal/member"
 )
 
-// linkVersion is the version of the Link service that this node offers.
-const linkVersion = 3
-
 // ToInfo returns a member as other nodes and the application read it.
 func ToInfo(m member.Member) *clusterpb.MemberInfo {
 	return &clusterpb.MemberInfo{

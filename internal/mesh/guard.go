@@ -39,9 +39,9 @@ var errStranger = status.Error(codes.Unauthenticated, "nano: the cluster's token
 
 // tap is asked for each call before anything is kept for it, and before a byte of its message is read. It runs on the
 // connection's own goroutine.
-func (n *Mesh) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
-	if !n.admits(info.Header) {
-		n.log.Warn("stranger turned away at the service address", "method", info.FullMethodName)
+func (s *server) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
+	if !s.admits(info.Header) {
+		s.log.Warn("stranger turned away at the service address", "method", info.FullMethodName)
 		return nil, errStranger
 	}
 	if info.FullMethodName == clusterpb.Link_Carry_FullMethodName {
@@ -53,32 +53,32 @@ func (n *Mesh) tap(ctx context.Context, info *tap.Info) (context.Context, error)
 }
 
 // admits tells whether a call's headers hold the token, if there is one.
-func (n *Mesh) admits(md metadata.MD) bool {
-	if n.cfg.Token == "" {
+func (s *server) admits(md metadata.MD) bool {
+	if s.cfg.Token == "" {
 		return true
 	}
 	for _, t := range md.Get(tokenHeader) {
-		if subtle.ConstantTimeCompare([]byte(t), []byte(n.cfg.Token)) == 1 {
+		if subtle.ConstantTimeCompare([]byte(t), []byte(s.cfg.Token)) == 1 {
 			return true
 		}
 	}
 	return false
 }
 
-func (n *Mesh) guardUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
-	defer n.survive(info.FullMethod, &err)
+func (s *server) guardUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+	defer s.survive(info.FullMethod, &err)
 	return handler(ctx, req)
 }
 
-func (n *Mesh) guardStream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-	defer n.survive(info.FullMethod, &err)
-	return handler(srv, s)
+func (s *server) guardStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	defer s.survive(info.FullMethod, &err)
+	return handler(srv, stream)
 }
 
 // survive makes an error of a panic in what another node has asked for.
-func (n *Mesh) survive(method string, err *error) {
+func (s *server) survive(method string, err *error) {
 	if v := recover(); v != nil {
-		n.log.Error("call of another node panicked", "method", method, "panic", v)
+		s.log.Error("call of another node panicked", "method", method, "panic", v)
 		*err = status.Error(codes.Internal, "nano: internal error")
 	}
 }
@@ -111,29 +111,29 @@ func (t token) GetRequestMetadata(context.Context, ...string) (map[string]string
 func (token) RequireTransportSecurity() bool { return false }
 
 // warnOfAddress tells of a service address that anybody can use, or that only this machine can.
-func (n *Mesh) warnOfAddress() {
-	if !n.authenticates() && !isLoopback(n.addr) {
-		n.log.Warn("whoever reaches the service address can act as a node: set WithClusterToken, or WithClusterTLS that requires client certificates",
-			"address", n.addr)
+func (s *server) warnOfAddress() {
+	if !s.authenticates() && !isLoopback(s.addr) {
+		s.log.Warn("whoever reaches the service address can act as a node: set WithClusterToken, or WithClusterTLS that requires client certificates",
+			"address", s.addr)
 	}
 	switch {
-	case namesNoHost(n.addr):
-		n.log.Warn("other machines cannot dial the service address, as it names no host: "+
+	case namesNoHost(s.addr):
+		s.log.Warn("other machines cannot dial the service address, as it names no host: "+
 			"write host:port of this machine as the others reach it, such as 10.0.0.5:3250; WithServiceListener listens elsewhere",
-			"address", n.addr)
-	case isLoopback(n.addr) && n.cfg.Master != "" && !isLoopback(n.cfg.Master) && !namesNoHost(n.cfg.Master):
-		n.log.Warn("other machines cannot dial the service address, as it is loopback, and the master is not on this machine: "+
+			"address", s.addr)
+	case isLoopback(s.addr) && s.cfg.Master != "" && !isLoopback(s.cfg.Master) && !namesNoHost(s.cfg.Master):
+		s.log.Warn("other machines cannot dial the service address, as it is loopback, and the master is not on this machine: "+
 			"write host:port of this machine as the others reach it, such as 10.0.0.5:3250",
-			"address", n.addr, "master", n.cfg.Master)
+			"address", s.addr, "master", s.cfg.Master)
 	}
 }
 
 // authenticates tells whether a stranger is turned away: TLS does not, unless it asks for a certificate.
-func (n *Mesh) authenticates() bool {
-	if n.cfg.Token != "" {
+func (s *server) authenticates() bool {
+	if s.cfg.Token != "" {
 		return true
 	}
-	c := n.cfg.TLS
+	c := s.cfg.TLS
 	return c != nil && (c.GetConfigForClient != nil || c.ClientAuth == tls.RequireAndVerifyClientCert ||
 		c.ClientAuth == tls.RequireAnyClientCert && (c.VerifyPeerCertificate != nil || c.VerifyConnection != nil))
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/lonng/nano/internal/member"
 )
 
-// masterService is the service of the node that keeps the list.
+// masterService is the gRPC service of the node that keeps the list: each call is an event of its roster.
 type masterService struct {
 	clusterpb.UnimplementedMasterServer
-	mesh *Mesh
+	roster *roster
 }
 
 // statusOf gives an error of the member table its gRPC code.
@@ -33,20 +33,20 @@ func statusOf(err error) error {
 
 // Register takes in a node that has started.
 func (m *masterService) Register(ctx context.Context, req *clusterpb.RegisterRequest) (*clusterpb.RegisterResponse, error) {
-	n := m.mesh
 	info := fromInfo(req.GetMemberInfo())
-	if err := n.checkClaim(ctx, info); err != nil {
-		n.log.Warn("node refused", "peer", info.Addr, "err", err)
+	if err := m.roster.checkClaim(ctx, info); err != nil {
+		m.roster.log.Warn("node refused", "peer", info.Addr, "err", err)
 		return nil, err
 	}
-	n.members.mu.Lock()
-	defer n.members.mu.Unlock()
-	a, effects, err := n.members.master.Register(info, time.Now())
+	var a member.Admission
+	err := m.roster.atMaster(func(l *member.Master) (effects member.Effects, err error) {
+		a, effects, err = l.Register(info, time.Now())
+		return effects, err
+	})
 	if err != nil {
-		n.log.Warn("a node was refused", "peer", req.GetMemberInfo().GetServiceAddr(), "err", err)
+		m.roster.log.Warn("a node was refused", "peer", info.Addr, "err", err)
 		return nil, statusOf(err)
 	}
-	n.masterEffects(effects)
 	resp := &clusterpb.RegisterResponse{Members: toInfos(a.Members), NodeId: uint32(a.NodeID)}
 	if req.GetMemberInfo().GetEpoch() != 0 {
 		resp.View = toView(a.View)
@@ -56,30 +56,32 @@ func (m *masterService) Register(ctx context.Context, req *clusterpb.RegisterReq
 
 // Unregister removes a node that leaves.
 func (m *masterService) Unregister(_ context.Context, req *clusterpb.UnregisterRequest) (*clusterpb.UnregisterResponse, error) {
-	n := m.mesh
-	n.members.mu.Lock()
-	defer n.members.mu.Unlock()
-	effects, err := n.members.master.Unregister(req.GetServiceAddr(), req.GetEpoch(), time.Now())
+	err := m.roster.atMaster(func(l *member.Master) (member.Effects, error) {
+		return l.Unregister(req.GetServiceAddr(), req.GetEpoch(), time.Now())
+	})
 	if err != nil {
 		return nil, statusOf(err)
 	}
-	n.masterEffects(effects)
 	return &clusterpb.UnregisterResponse{}, nil
 }
 
 // Heartbeat is a node's sign of life.
 func (m *masterService) Heartbeat(_ context.Context, req *clusterpb.HeartbeatRequest) (*clusterpb.HeartbeatResponse, error) {
-	n := m.mesh
-	n.members.mu.Lock()
-	defer n.members.mu.Unlock()
-	a, effects, err := n.members.master.Heartbeat(fromInfo(req.GetMemberInfo()), fromVersion(req.GetVersion()), time.Now())
+	var a member.Answer
+	var view member.View
+	err := m.roster.atMaster(func(l *member.Master) (effects member.Effects, err error) {
+		a, effects, err = l.Heartbeat(fromInfo(req.GetMemberInfo()), fromVersion(req.GetVersion()), time.Now())
+		if a.Fetch {
+			view = l.View()
+		}
+		return effects, err
+	})
 	if err != nil {
 		return nil, statusOf(err)
 	}
-	n.masterEffects(effects)
 	resp := &clusterpb.HeartbeatResponse{NodeId: uint32(a.NodeID), Rejoined: a.Rejoined}
 	if a.Fetch && req.GetMemberInfo().GetEpoch() != 0 {
-		resp.View = toView(n.members.master.View())
+		resp.View = toView(view)
 	}
 	return resp, nil
 }

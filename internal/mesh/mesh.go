@@ -4,225 +4,188 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
 
+	"github.com/lonng/nano/cluster/clusterpb"
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/member"
-	"github.com/lonng/nano/internal/users"
-	"github.com/lonng/nano/scheduler"
-	"github.com/lonng/nano/serialize"
-	"github.com/lonng/nano/service"
-	"github.com/lonng/nano/session"
 )
 
-// Mesh is what a node has for the sake of other nodes. On a single node it is idle. Its methods may be called from
-// any goroutine.
+// Mesh is what a node has for the sake of other nodes: its parts, and their start and end. On a single node it knows
+// nobody, and its parts serve this node alone. The methods may be called concurrently, but New, Attach, Listen, Start and
+// Stop come once and one after the other.
 type Mesh struct {
-	cfg   Config
-	addr  string // at which other nodes reach this one
-	log   *slog.Logger
-	users *users.Register
-	sched *scheduler.Scheduler
-	life  *session.Lifetimes
-	conns service.Connection
-	table *dispatch.Table
-	gate  *gate.Gate
+	*node
+	Sessions *gateSessions // the clients of this gate: what the gate calls
+	Users    *logins       // the users of all gates
+	Calls    *calls        // calls between nodes
+	Routes   *router       // which node serves what
 
-	epoch      uint64
-	ctx        context.Context // ends with the node
-	cancel     context.CancelFunc
-	tasks      sync.WaitGroup // goroutines of the node's own
-	serializer serialize.Serializer
-	ids        atomic.Pointer[service.Connection] // makes session ids
-
-	service net.Listener
-	server  *grpc.Server
+	peers   *peers
+	roster  *roster
+	master  *masterClient
+	keeper  *keeperClient
+	remotes *remoteSessions
+	links   *inboundLinks
+	inbound *inbound
+	server  *server
 	running atomic.Bool // Working was called: what others have asked for is run before the end
-	master  masterWay
-
-	members   membership
-	others    atomic.Pointer[member.Table]     // what members knows, for readers
-	peers     atomic.Pointer[map[string]*peer] // ways to other nodes, by address
-	receivers receivers
-	remotes   remotes
-	directory directory
-	upstreams sync.Map // *session.Session of a client here: *upstream
-	turn      atomic.Uint64
-	ways      atomic.Uint64 // see peer.turn
-	refusals  Refusals
 }
 
-// Refusals count what was not run or sent on purpose.
-type Refusals struct {
-	Withdrawn atomic.Uint64 // not sent, as nobody waits for the answer any more
-	Late      atomic.Uint64 // of other nodes, and over its time when its turn came
-	Unknown   atomic.Uint64 // of sessions that nobody has introduced
-}
-
-// Refusals returns the counts, which go on.
-func (n *Mesh) Refusals() *Refusals { return &n.refusals }
+// errNoAddress is returned for a node of a cluster that nobody could reach.
+var errNoAddress = fmt.Errorf("a node of a cluster needs a service address, at which the others reach it")
 
 // New returns the mesh of a node, with nothing open and nobody known. [Mesh.Attach] completes it.
 func New(cfg Config) (*Mesh, error) {
 	if cfg.clustered() && cfg.Addr == "" {
 		return nil, errNoAddress
 	}
-	n := &Mesh{
-		cfg: cfg, addr: cfg.Addr, log: cfg.Log, users: cfg.Users, sched: cfg.Scheduler, life: cfg.Lifetimes,
-		conns: cfg.Connections, serializer: cfg.Serializer, epoch: newEpoch(),
+	n := newNode(cfg)
+	m := &Mesh{node: n, server: &server{node: n}, peers: newPeers(n), roster: newRoster(n)}
+	m.Sessions = newGateSessions(n, m.peers)
+	m.Users = &logins{node: n, peers: m.peers, sessions: m.Sessions, directory: newDirectory(cfg.BindPolicy)}
+	m.Routes = newRouter(n, m.peers, m.roster, m.Sessions)
+	m.Calls = &calls{node: n, peers: m.peers, router: m.Routes}
+	m.remotes = newRemoteSessions(n, m.peers, m.Routes, m.Users)
+	m.links = newInboundLinks(n, m.peers, m.roster, m.Users, m.remotes)
+	m.inbound = &inbound{
+		node: n, peers: m.peers, roster: m.roster, sessions: m.Sessions, remotes: m.remotes, logins: m.Users, calls: m.Calls,
 	}
-	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.peers.Store(&map[string]*peer{})
-	n.receivers.all = make(map[process]*inlet)
-	n.remotes.all = make(map[remoteKey]*remote)
-	n.directory.users = make(map[int64]map[remoteKey]uint64)
-	n.directory.binding = make(map[int64][]*awaitedBind)
-	n.turn.Store(rand.Uint64())
-	n.ids.Store(&n.conns)
-	n.others.Store(member.NewPeers(member.PeersConfig{}).Table())
-	return n, nil
+	m.master = &masterClient{node: n, peers: m.peers, roster: m.roster, logins: m.Users}
+	m.keeper = &keeperClient{node: n, roster: m.roster, logins: m.Users}
+	// Parts that are told of each other, both ways.
+	m.Sessions.logins = m.Users
+	m.peers.roster, m.peers.sessions = m.roster, m.Sessions
+	m.roster.peers, m.roster.links, m.roster.logins, m.roster.sessions = m.peers, m.links, m.Users, m.Sessions
+	return m, nil
 }
 
 // Attach gives the mesh the node's routes and its clients' connections, which are made with functions of the mesh. It
 // comes before everything else.
-func (n *Mesh) Attach(t *dispatch.Table, g *gate.Gate) { n.table, n.gate = t, g }
+func (m *Mesh) Attach(t *dispatch.Table, g *gate.Gate) { m.table, m.gate = t, g }
 
-// Start serves the service address, which [Mesh.Listen] has opened, and enters the list. ctx ends the attempt. On a single
-// node it does nothing.
-func (n *Mesh) Start(ctx context.Context) error {
-	if !n.cfg.clustered() {
+// Listen opens the address at which other nodes reach this one. On a single node it does nothing.
+func (m *Mesh) Listen() error {
+	if !m.cfg.clustered() {
 		return nil
 	}
-	return n.joinCluster(ctx)
-}
-
-// Working has the others send sessions here: the components are ready, and the scheduler runs.
-func (n *Mesh) Working() {
-	n.running.Store(true)
-	n.setState(member.Working)
-}
-
-// Draining has the others send no new sessions here.
-func (n *Mesh) Draining() { n.setState(member.Draining) }
-
-// Stop ends what Listen and Start have begun, and what New has.
-func (n *Mesh) Stop(ctx context.Context) error {
-	if !n.cfg.clustered() || n.service == nil {
-		n.cancel()
-		return nil
-	}
-	return n.leaveCluster(ctx, n.running.Load())
-}
-
-// leased takes the node id that the master has chosen for this node's session ids.
-func (n *Mesh) leased(id uint32) {
-	n.members.mu.Lock()
-	defer n.members.mu.Unlock()
-	self := &n.members.self
-	if id == 0 && self.NodeID == 0 { // a master of the 0.5 series: chance has to do
-		id = 1 + rand.Uint32N(service.MaxNodeID)
-	}
-	if self.Fixed || id == 0 || id == n.members.leased {
-		return
-	}
-	ids, err := service.New(uint64(id))
-	if err != nil {
-		n.log.Error("the node id of the master cannot be used", "id", id, "err", err)
-		return
-	}
-	self.NodeID, n.members.leased = uint64(id), id
-	n.ids.Store(&ids)
-}
-
-// joinCluster opens the service address and enters the list. ctx ends the attempt.
-func (n *Mesh) joinCluster(ctx context.Context) error {
-	n.serveService()
-	n.background(func() { n.keepTime(n.ctx) })
-	if n.cfg.IsMaster {
-		n.leased(uint32(n.members.self.NodeID))
-		return nil
-	}
-	if n.cfg.Keeper != nil {
-		return n.joinList(ctx)
-	}
-	if err := n.join(ctx); err != nil {
+	if err := m.server.listen(); err != nil {
 		return err
 	}
-	n.background(func() { n.beats(n.ctx) })
+	if err := m.roster.start(); err != nil {
+		_ = m.server.listener.Close()
+		m.server.listener = nil
+		return err
+	}
+	m.server.build(func(s *grpc.Server) {
+		if m.cfg.IsMaster {
+			clusterpb.RegisterMasterServer(s, &masterService{roster: m.roster})
+		}
+		clusterpb.RegisterMemberServer(s, &legacyServer{in: m.inbound})
+		clusterpb.RegisterLinkServer(s, &linkService{links: m.links, in: m.inbound})
+	})
 	return nil
 }
 
-// leaveCluster is the end of the node for others: what is queued for them is sent, as far as ctx allows. A node that was
+// Start serves the service address, which [Mesh.Listen] has opened, and enters the list. ctx ends the attempt. On a single
+// node it does nothing.
+func (m *Mesh) Start(ctx context.Context) error {
+	if !m.cfg.clustered() {
+		return nil
+	}
+	m.server.serve()
+	switch {
+	case m.cfg.IsMaster:
+		m.roster.takeID(uint32(m.cfg.NodeID))
+		return nil
+	case m.cfg.Keeper != nil:
+		return m.keeper.join(ctx)
+	}
+	if err := m.master.join(ctx); err != nil {
+		return err
+	}
+	m.background(func() { m.master.beats(m.ctx) })
+	return nil
+}
+
+// Working has the others send sessions here: the components are ready, and the scheduler runs.
+func (m *Mesh) Working() {
+	if m.cfg.clustered() {
+		m.running.Store(true)
+		m.roster.setState(member.Working)
+	}
+}
+
+// Draining has the others send no new sessions here.
+func (m *Mesh) Draining() {
+	if m.cfg.clustered() {
+		m.roster.setState(member.Draining)
+	}
+}
+
+// Stop ends what Listen and Start have begun. What is queued for other nodes is sent, as far as ctx allows; a node that was
 // running, and not only starting, answers first what it was asked.
-func (n *Mesh) leaveCluster(ctx context.Context, running bool) (err error) {
-	n.members.mu.Lock()
-	n.members.leaving = true
-	kept := n.members.kept
-	n.members.mu.Unlock()
-	if kept {
-		n.leaveList(ctx)
+func (m *Mesh) Stop(ctx context.Context) (err error) {
+	if m.server.listener == nil {
+		m.cancel()
+		return nil
 	}
-	if n.master.opened() {
-		n.leave(ctx)
+	m.roster.leave()
+	if m.keeper.kept.Load() {
+		m.keeper.leave(ctx)
 	}
-	if running {
-		err = Within(ctx, "run what other nodes have asked for", n.cfg.Drain)
+	if m.master.opened() {
+		m.master.leave(ctx)
 	}
-	n.closeGate("", 0, true)
+	if m.running.Load() {
+		err = Within(ctx, "run what other nodes have asked for", m.cfg.Drain)
+	}
+	m.remotes.closeAll()
 	var all sync.WaitGroup
-	for _, p := range *n.peers.Load() {
+	for _, p := range m.peers.all() {
 		all.Go(func() {
 			p.close(ctx)
-			p.abandon()
+			p.served.abandon()
 		})
 	}
 	all.Wait()
-	return errors.Join(err, n.closeMesh(ctx))
+	return errors.Join(err, m.free(ctx))
 }
 
-// closeMesh frees what is left.
-func (n *Mesh) closeMesh(ctx context.Context) error {
-	n.cancel()
-	var errs []error
-	n.receivers.mu.Lock()
-	n.receivers.closed = true
-	rs := n.receivers.all
-	n.receivers.all = nil
-	n.receivers.mu.Unlock()
-	if n.server != nil {
-		errs = append(errs, Within(ctx, "close the service address", n.server.Stop))
-	}
-	for _, in := range rs {
+// free ends what is left.
+func (m *Mesh) free(ctx context.Context) error {
+	m.cancel()
+	links := m.links.close()
+	errs := []error{Within(ctx, "close the service address", m.server.grpc.Stop)}
+	for _, in := range links {
 		errs = append(errs, in.receiver.Close(ctx))
 	}
-	n.master.close()
-	errs = append(errs, Within(ctx, "wait for what other nodes are told", n.tasks.Wait))
+	m.master.close()
+	errs = append(errs, Within(ctx, "wait for what other nodes are told", m.tasks.Wait))
 	return errors.Join(errs...)
 }
 
 // Addr returns the address at which other nodes reach this one, which is its identity. It is final after Listen.
-func (n *Mesh) Addr() string { return n.addr }
+func (m *Mesh) Addr() string { return m.addr }
 
 // ListenAddr returns the service address as it was opened; nil on a single node.
-func (n *Mesh) ListenAddr() net.Addr {
-	if n.service == nil {
+func (m *Mesh) ListenAddr() net.Addr {
+	if m.server.listener == nil {
 		return nil
 	}
-	return n.service.Addr()
+	return m.server.listener.Addr()
 }
 
 // Members returns all other nodes that this one knows.
-func (n *Mesh) Members() []member.Peer { return n.others.Load().All() }
+func (m *Mesh) Members() []member.Peer { return m.roster.table().All() }
 
 // Services returns the services that other nodes run.
-func (n *Mesh) Services() []string { return n.others.Load().Services() }
+func (m *Mesh) Services() []string { return m.roster.table().Services() }
 
-// errNoAddress is returned for a node of a cluster that nobody could reach.
-var errNoAddress = fmt.Errorf("a node of a cluster needs a service address, at which the others reach it")
+// Refusals returns the counts of what was not run or sent on purpose, which go on.
+func (m *Mesh) Refusals() *Refusals { return &m.refusals }

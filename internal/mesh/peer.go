@@ -4,203 +4,56 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
-	"github.com/lonng/nano/cluster/clusterpb"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/fault"
 	"github.com/lonng/nano/internal/link"
-	"github.com/lonng/nano/internal/member"
 	"github.com/lonng/nano/session"
 )
 
-// peer is the way to one process of another node: a link if it has that, unary calls else.
+// peer is the way to one process of another node: a link if it has that, the calls of the 0.5 series else. Its methods may
+// be called concurrently; none of them waits for the network but close and drain.
 type peer struct {
-	mesh    *Mesh
+	*node
+	peers   *peers
 	addr    string
 	epoch   uint64
 	version uint32 // of its link; 0: it has none
 	way     atomic.Pointer[grpc.ClientConn]
-	link    *link.Sender // nil: unary
-	unary   *unary       // nil: link
+	link    *link.Sender  // nil: legacy
+	legacy  *legacyClient // nil: link
 
 	// A way and the other node's way back make a pair, which begins and ends together: what the two nodes have told each
 	// other holds for one pair.
-	turn  uint64        // counts this node's ways to others: a later one to the same process knows nothing of the earlier
-	meets atomic.Uint64 // turn of the other node's way back; 0: it has not come yet; receivers.mu is held when it changes
-	taker atomic.Uint64 // which receiver of the other node has what was sent; 0: not known yet
-	mute  atomic.Bool   // the last stream was never answered, or fell silent
+	number     uint64        // counts this node's ways to others: a later one to the same process knows nothing of the earlier
+	pairedWith atomic.Uint64 // number of the other node's way back; 0: it has not come yet; inboundLinks.mu is held when it changes
+	receiver   atomic.Uint64 // which receiver of the other node has what was sent; 0: not known yet
+	mute       atomic.Bool   // the last stream was never answered, or fell silent
 
 	sessions atomic.Int64 // how many sessions it knows from here
 	lost     atomic.Bool  // it is gone or cannot be reached, and its requests were failed
-	listed   atomic.Bool  // the hub will call Flush
-	meters
+	queued   atomic.Bool  // the gate will call Flush
+	anew     atomic.Bool  // see startAnew
+	window   window       // what it was sent in this node's name, and has not taken
+	taken    taken        // what it has sent in its own name
+	calls    pendingCalls // of this node to it
+	served   servedCalls  // of it to this node
 
-	mu    sync.Mutex
-	gone  bool
-	hurry func()              // not nil: the link is being drained; ends that
-	calls map[uint64]*pending // calls in flight, by id
-	ids   atomic.Uint64
-
+	mu      sync.Mutex
+	hurry   func()    // not nil: the link is being drained; ends that
 	awaited time.Time // see awaitedUntil
-
-	serves // under mu, too
 }
 
 var errPeerGone = fault.New(fault.Unavailable, "the node is gone")
 
-var errForgotten = errors.New("the node has forgotten what it was told")
-
-// Frame flags.
-const (
-	flagError  = 1 << iota // of Response and Reply
-	flagOff                // of Bound: not any more; of Call: nobody waits for it any more
-	flagHold               // of SessionOpened, to a gate: the sender has the session, and is to be told of its end
-	flagVouch              // of SessionOpened: the sender is a backend, and Route is the session's gate
-	flagValues             // of SessionChanged: the values in Data have changed, and nothing else
-)
-
-// newPeer makes the way to m, for the pair with the way of that turn from there (0: with whichever comes next). It connects
-// by itself and goes on trying.
-func (n *Mesh) newPeer(m member.Member, meets uint64) (*peer, error) {
-	conn, err := n.dial(m.Addr, m.Link > 0)
-	if err != nil {
-		return nil, err
-	}
-	p := &peer{mesh: n, addr: m.Addr, epoch: m.Epoch, version: m.Link, turn: n.ways.Add(1), calls: make(map[uint64]*pending)}
-	p.way.Store(conn)
-	p.meets.Store(meets)
-	if m.Link == 0 {
-		p.unary = newUnary(p)
-		return p, nil
-	}
-	made := make(chan struct{}) // p.link is set: the link may be up or down before NewSender has returned
-	defer close(made)
-	cfg := link.SenderConfig{
-		Dial:        p.open,
-		Epoch:       n.epoch,
-		PeerEpoch:   m.Epoch,
-		MaxQueue:    n.cfg.LinkQueue,
-		MaxFrame:    maxMessage * 3 / 4,
-		Quick:       quickBytes,
-		DialTimeout: min(max(n.silence(), 2*time.Second), 5*time.Second),
-		Withdrawn:   &n.refusals.Withdrawn,
-		Log:         n.log.With("peer", m.Addr),
-		Up:          func(uint64, bool) { <-made; p.up() },
-		Down:        func(err error) { <-made; p.down(err) },
-	}
-	if m.Link >= answersFrom {
-		cfg.Silence = n.silence()
-	}
-	p.link, err = link.NewSender(cfg)
-	if err != nil {
-		_ = conn.Close()
-		return nil, fmt.Errorf("link to node %s: %w", m.Addr, err)
-	}
-	return p, nil
-}
-
-// quickBytes is how much may be on its way on a link before gRPC has a sender wait: it gives each stream 64 KiB that are not
-// written to the connection yet, and what is not acknowledged is at least that.
-const quickBytes = 48 << 10
-
-// answersFrom is the version of the link from which on nodes answer when they are asked for a sign of life, say when they
-// refuse a message, and tell by Left how long a call waits.
-const answersFrom = 3
-
-// silence is how long the node at the other end of a link may say nothing: less than three heartbeats, so that requests
-// have their error within these.
-func (n *Mesh) silence() time.Duration {
-	return max(n.cfg.Heartbeat*5/2, time.Second)
-}
-
-// Metadata of a link's stream: who sends.
-const (
-	headerAddr    = "nano-addr"
-	headerEpoch   = "nano-epoch"
-	headerTurn    = "nano-turn"
-	headerMeets   = "nano-meets"   // the turn of the receiver's own way that this one makes a pair with; 0: not known yet
-	headerSilence = "nano-silence" // milliseconds without an answer after which the sender gives the stream up
-)
-
-// open opens the stream of a link.
-func (p *peer) open(ctx context.Context) (link.Stream, error) {
-	conn := p.way.Load()
-	if p.mute.Swap(true) && conn.GetState() == connectivity.Ready {
-		// Nobody is heard on it, and gRPC may not notice for long. On a new one it shows at once when the node is back.
-		fresh, err := p.mesh.dial(p.addr, true)
-		if err != nil {
-			return nil, err
-		}
-		p.way.Store(fresh)
-		old := conn
-		p.mesh.background(func() { _ = old.Close() }) // may take seconds
-		if conn = fresh; ctx.Err() != nil {           // the way may be closed already
-			_ = fresh.Close()
-			return nil, context.Cause(ctx)
-		}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	ctx = metadata.AppendToOutgoingContext(ctx, headerAddr, p.mesh.addr, headerEpoch, strconv.FormatUint(p.mesh.epoch, 10),
-		headerTurn, strconv.FormatUint(p.turn, 10), headerMeets, strconv.FormatUint(p.meets.Load(), 10),
-		headerSilence, strconv.FormatInt(p.mesh.silence().Milliseconds(), 10))
-	s, err := clusterpb.NewLinkClient(conn).Carry(ctx)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	return &clientStream{peer: p, s: s, cancel: cancel}, nil
-}
-
-// clientStream is a gRPC stream as a link's sender needs it.
-type clientStream struct {
-	peer   *peer
-	s      grpc.BidiStreamingClient[clusterpb.Batch, clusterpb.Ack]
-	cancel context.CancelFunc
-}
-
-func (c *clientStream) Send(seq uint64, frames []byte) error {
-	return c.s.Send(&clusterpb.Batch{Seq: seq, Frames: frames})
-}
-
-func (c *clientStream) CloseSend() error { return c.s.CloseSend() }
-
-var errOtherProcess = fault.New(fault.Unavailable, "another process has the address now, of which the list does not say anything yet")
-
-// Recv takes the word only of the process that the list names: another one at its address knows none of the sessions, and
-// its own time comes when it is in the list. One that has forgotten what it was told gets nothing more on this way.
-func (c *clientStream) Recv() (link.Ack, error) {
-	a, err := c.s.Recv()
-	if code := status.Code(err); code != codes.Canceled && code != codes.DeadlineExceeded {
-		c.peer.mute.Store(false)
-	}
-	other := err == nil && a.GetEpoch() != 0 && a.GetEpoch() != c.peer.epoch
-	if other {
-		err = errOtherProcess
-	}
-	if other || status.Code(err) == codes.FailedPrecondition {
-		c.peer.mesh.beatNow() // the list here, or there, is not the newest, or the master has lost this node
-	}
-	if id := a.GetReceiver(); err == nil && id != 0 && !c.peer.taker.CompareAndSwap(0, id) && c.peer.taker.Load() != id {
-		err = errForgotten
-		c.peer.mesh.startAnew(c.peer)
-	}
-	return link.Ack{Seq: a.GetSeq(), Epoch: a.GetEpoch(), Receiver: a.GetReceiver()}, err
-}
-
-func (c *clientStream) Close() { c.cancel() }
-
 // up is told of the process that the list names, see clientStream.Recv.
-func (p *peer) up() { p.mesh.linkUp(p) }
+func (p *peer) up() { p.peers.roster.linkUp(p) }
 
 func (p *peer) down(err error) {
 	p.mu.Lock()
@@ -212,13 +65,13 @@ func (p *peer) down(err error) {
 	if errors.Is(err, link.ErrSilent) {
 		p.mute.Store(true)
 	}
-	p.mesh.linkDown(p, err)
+	p.peers.roster.linkDown(p, err)
 }
 
 // downSince is when a link that is down now was of use last.
 func (p *peer) downSince(now time.Time) time.Time {
 	if p.link != nil {
-		if heard := p.link.Stats().Heard; !heard.IsZero() && now.Sub(heard) > p.mesh.silence()/2 {
+		if heard := p.link.Stats().Heard; !heard.IsZero() && now.Sub(heard) > p.silence()/2 {
 			return heard
 		}
 	}
@@ -228,9 +81,9 @@ func (p *peer) downSince(now time.Time) time.Time {
 // oneWay tells whether the node cannot be connected to, and so gets no answer to what it may send here.
 func (p *peer) oneWay() bool { return p.lost.Load() && p.way.Load().GetState() != connectivity.Ready }
 
-// Flush sends what is queued. It is for the hub.
+// Flush sends what is queued. It is for the gate.
 func (p *peer) Flush() {
-	p.listed.Store(false)
+	p.queued.Store(false)
 	if p.link != nil {
 		p.link.Flush()
 	}
@@ -239,11 +92,11 @@ func (p *peer) Flush() {
 // send queues a frame. It never blocks.
 func (p *peer) send(f *link.Frame) error {
 	if p.link == nil {
-		return p.unary.send(f)
+		return p.legacy.send(f)
 	}
 	dirty, err := p.link.Queue(f)
-	if dirty && !p.listed.Swap(true) {
-		p.mesh.gate.Dirty(p)
+	if dirty && !p.queued.Swap(true) {
+		p.gate.Dirty(p)
 	}
 	return p.sent(f, err)
 }
@@ -254,7 +107,7 @@ func (p *peer) sent(f *link.Frame, err error) error {
 		return nil
 	}
 	if errors.Is(err, link.ErrFull) && !f.Kind.Bulk() {
-		p.mesh.startAnew(p)
+		p.startAnew()
 	}
 	return fmt.Errorf("send to node %s: %w", p.addr, err)
 }
@@ -262,7 +115,7 @@ func (p *peer) sent(f *link.Frame, err error) error {
 // sendNow queues a frame and sends it without waiting for more.
 func (p *peer) sendNow(f *link.Frame) error {
 	if p.link == nil {
-		return p.unary.send(f)
+		return p.legacy.send(f)
 	}
 	dirty, err := p.link.Queue(f)
 	if dirty {
@@ -273,7 +126,7 @@ func (p *peer) sendNow(f *link.Frame) error {
 
 // Multicast pushes v to sessions that are behind this gate, in one frame.
 func (p *peer) Multicast(route string, v any, to []*session.Session) error {
-	data, err := p.mesh.serialize(v)
+	data, err := p.serialize(v)
 	if err != nil {
 		return err
 	}
@@ -290,7 +143,7 @@ func (p *peer) Multicast(route string, v any, to []*session.Session) error {
 	return nil // with the gate its sessions end
 }
 
-// withdraw takes back what is queued and was answered with an error. A lane of unary calls asks before each of them.
+// withdraw takes back what is queued and was answered with an error. A lane of calls asks before each of them.
 func (p *peer) withdraw() {
 	if p.link != nil {
 		p.link.Withdraw()
@@ -316,11 +169,13 @@ func (p *peer) discard() {
 func (p *peer) drain(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
+	p.calls.close()
+	p.served.close()
 	p.mu.Lock()
-	p.gone, p.hurry = true, cancel
+	p.hurry = cancel
 	p.mu.Unlock()
 	if p.link == nil {
-		p.unary.close(ctx)
+		p.legacy.close(ctx)
 		return ctx.Err() == nil
 	}
 	if !p.link.Stats().Connected {
@@ -331,11 +186,59 @@ func (p *peer) drain(ctx context.Context) bool {
 
 // fail ends the calls in flight.
 func (p *peer) fail(err error) {
+	p.calls.fail(component.Errorf(component.CodeUnavailable, "node %s: %w", p.addr, err))
+}
+
+// awaitedUntil returns until when messages wait for the node's start. The first who asks says it.
+func (p *peer) awaitedUntil(at time.Time) time.Time {
 	p.mu.Lock()
-	calls := p.calls
-	p.calls = make(map[uint64]*pending)
-	p.mu.Unlock()
-	for _, c := range calls {
-		c.end(nil, component.Errorf(component.CodeUnavailable, "node %s: %w", p.addr, err))
+	defer p.mu.Unlock()
+	if p.awaited.IsZero() {
+		p.awaited = at
 	}
+	return p.awaited
+}
+
+// startAnew has a new way put in the place of this one soon: the node is told everything again.
+func (p *peer) startAnew() {
+	if !p.anew.Swap(true) {
+		p.peers.roster.look()
+	}
+}
+
+// givesCredit tells whether the node tells what has left its queue: what is sent to others is not counted.
+func (p *peer) givesCredit() bool { return p.version >= creditFrom }
+
+// post sends a frame in this node's own name, if the node keeps up with what it is sent.
+func (p *peer) post(f *link.Frame, send func(*link.Frame) error) error {
+	if !p.givesCredit() {
+		return send(f)
+	}
+	cost := costOf(f)
+	if !p.window.enter(cost) {
+		return fmt.Errorf("send to node %s: %w: it does not keep up with the calls of this node", p.addr, link.ErrFull)
+	}
+	err := send(f)
+	if err != nil {
+		p.window.leave(cost)
+	}
+	return err
+}
+
+// credit tells the node what of its calls has left the queue here.
+func (p *peer) credit(cost int) {
+	if !p.givesCredit() {
+		return
+	}
+	if n := p.taken.add(cost, nodeWindow/16); n > 0 {
+		_ = p.send(&link.Frame{Kind: link.Credit, ID: n})
+	}
+}
+
+// unanswered notes that the node says nothing more about what it was asked and sent so far: a link has ended in a way
+// by which answers and credit are lost.
+func (p *peer) unanswered() {
+	p.window.reset()
+	p.fail(errPeerGone)
+	p.peers.sessions.failAt(p, false)
 }

@@ -14,21 +14,16 @@ import (
 // whoTimeout is how long a process may take to say that it lives. Who registers waits for that, and not for tellTimeout.
 const whoTimeout = time.Second
 
-// Who says which process this is.
-func (l *linkService) Who(context.Context, *clusterpb.WhoRequest) (*clusterpb.WhoResponse, error) {
-	return &clusterpb.WhoResponse{Epoch: l.mesh.epoch}, nil
-}
-
 // who returns the epoch of the process that answers at an address: 0 of a node of the 0.5 series, which does not know the
 // question. The connection is a new one, as an old one may still lead to a process that is gone from there.
-func (n *Mesh) who(ctx context.Context, addr string) (epoch uint64, lives bool) {
+func (ps *peers) who(ctx context.Context, addr string) (epoch uint64, lives bool) {
 	ctx, cancel := context.WithTimeout(ctx, whoTimeout)
 	defer cancel()
-	conn, err := n.dial(addr, false)
+	conn, err := ps.dial(addr, false)
 	if err != nil {
 		return 0, false
 	}
-	defer n.background(func() { _ = conn.Close() }) // may take seconds, of one that hangs
+	defer ps.background(func() { _ = conn.Close() }) // may take seconds, of one that hangs
 	resp, err := clusterpb.NewLinkClient(conn).Who(ctx, &clusterpb.WhoRequest{})
 	if status.Code(err) == codes.Unimplemented {
 		return 0, true
@@ -38,14 +33,14 @@ func (n *Mesh) who(ctx context.Context, addr string) (epoch uint64, lives bool) 
 
 // checkClaim refuses a process that registers with the address of another which lives. One that was started again at its
 // address answers there itself. Of two processes of the 0.5 series nobody can tell which of them answers.
-func (n *Mesh) checkClaim(ctx context.Context, info member.Member) error {
-	n.members.mu.Lock()
-	old, listed := n.members.master.Member(info.Addr)
-	n.members.mu.Unlock()
+func (r *roster) checkClaim(ctx context.Context, info member.Member) error {
+	var old member.Member
+	var listed bool
+	r.do(func() { old, listed = r.master.Member(info.Addr) })
 	if !listed || old.Epoch == info.Epoch {
 		return nil
 	}
-	if epoch, lives := n.who(ctx, info.Addr); !lives || epoch != old.Epoch {
+	if epoch, lives := r.peers.who(ctx, info.Addr); !lives || epoch != old.Epoch {
 		return nil
 	}
 	return status.Errorf(codes.AlreadyExists, "nano: another node (label %q) has the service address %s, and answers there: "+

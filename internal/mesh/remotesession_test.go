@@ -11,18 +11,18 @@ import (
 
 // A session on a backend outlives many other backends that it was made known to. Each of them has up to the whole bound of
 // a link's queue in memory, which a long session would keep.
-func TestRemoteKeepsNoDeadPeers(t *testing.T) {
-	n := &Mesh{}
-	r := &remote{mesh: n, sess: session.NewWithID(mock.NewNetworkEntity(), 1)}
+func TestRemoteSessionKeepsNoDeadPeers(t *testing.T) {
+	ps := newPeers(&node{})
+	r := &remoteSession{node: ps.node, all: &remoteSessions{peers: ps}, sess: session.NewWithID(mock.NewNetworkEntity(), 1)}
 	live := func(peers ...*peer) {
 		all := make(map[string]*peer)
 		for _, p := range peers {
 			all[p.addr] = p
 		}
-		n.peers.Store(&all)
+		ps.byAddr.Store(&all)
 	}
 	meet := func(addr string) *peer {
-		p := &peer{mesh: n, addr: addr, turn: n.ways.Add(1)}
+		p := &peer{node: ps.node, peers: ps, addr: addr, number: ps.numbers.Add(1), legacy: &legacyClient{}}
 		live(p)
 		for range 2 {
 			r.introduce(p)

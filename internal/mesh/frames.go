@@ -1,0 +1,71 @@
+package mesh
+
+import (
+	"fmt"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/session"
+)
+
+// linkVersion is the version of the Link service that this node offers.
+const linkVersion = 3
+
+// answersFrom is the version of the link from which on nodes answer when they are asked for a sign of life, say when they
+// refuse a message, and tell by Left how long a call waits.
+const answersFrom = 3
+
+// Frame flags.
+const (
+	flagError  = 1 << iota // of Response and Reply
+	flagOff                // of Bound: not any more; of Call: nobody waits for it any more
+	flagHold               // of SessionOpened, to a gate: the sender has the session, and is to be told of its end
+	flagVouch              // of SessionOpened: the sender is a backend, and Route is the session's gate
+	flagValues             // of SessionChanged: the values in Data have changed, and nothing else
+)
+
+// messageFrame is the frame of a session's message.
+func messageFrame(s *session.Session, m *codec.Message) *link.Frame {
+	f := &link.Frame{Kind: link.Notify, Session: s.ID(), ID: m.ID, Route: []byte(m.Route), Data: m.Data}
+	if m.Type == codec.Request && m.ID != 0 {
+		f.Kind = link.Request
+	}
+	return f
+}
+
+// messageOf is the message in a frame, for a batch of handler calls.
+func messageOf(f *link.Frame) codec.View {
+	if f.Kind == link.Request {
+		return codec.View{Type: codec.Request, ID: f.ID, Route: f.Route, Data: f.Data}
+	}
+	return codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}
+}
+
+// closedFrame says that a session has ended, and why.
+func closedFrame(s *session.Session) *link.Frame {
+	why := s.CloseReason()
+	return &link.Frame{Kind: link.SessionClosed, Session: s.ID(), ID: uint64(why.Kind), Text: []byte(why.Reason)}
+}
+
+// checkPush tells whether a gate will be able to send this: the error belongs to who pushes.
+func checkPush(route string, data []byte) error {
+	if len(route) > codec.MaxRoute {
+		return fmt.Errorf("push %.40q...: %w", route, codec.ErrRouteTooLong)
+	}
+	if len(data) > maxMessage/2 {
+		return fmt.Errorf("a payload of %d bytes: %w", len(data), codec.ErrPacketTooLarge)
+	}
+	return nil
+}
+
+// nodeAddr is a node's address as a net.Addr.
+type nodeAddr string
+
+func (nodeAddr) Network() string  { return "tcp" }
+func (a nodeAddr) String() string { return string(a) }
+
+// unavailable is the error for who asked a node that is gone.
+func unavailable(addr string) *component.Error {
+	return component.Errorf(component.CodeUnavailable, "node %s is gone", addr)
+}

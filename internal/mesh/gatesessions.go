@@ -1,0 +1,214 @@
+package mesh
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/internal/gate"
+	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/scheduler"
+	"github.com/lonng/nano/service"
+	"github.com/lonng/nano/session"
+)
+
+// gateSessions are the clients of this gate. Its exported methods are what the gate calls; all of them may be called
+// concurrently.
+type gateSessions struct {
+	*node
+	peers  *peers
+	logins *logins
+	ids    atomic.Pointer[service.Connection] // makes session ids
+	known  sync.Map                           // *session.Session: its *gateSession, once another node is to know it
+}
+
+func newGateSessions(n *node, ps *peers) *gateSessions {
+	gs := &gateSessions{node: n, peers: ps}
+	gs.ids.Store(&n.cfg.Connections)
+	return gs
+}
+
+// New makes the session of a connection.
+func (gs *gateSessions) New(e session.NetworkEntity) *session.Session {
+	s := session.NewWithID(e, (*gs.ids.Load()).SessionID())
+	s.SetLifetime(gs.life)
+	gs.cfg.Connections.Increment()
+	gs.users.Add(s)
+	return s
+}
+
+// NewLane makes the order of a session's calls.
+func (gs *gateSessions) NewLane() *scheduler.Lane { return gs.newLane() }
+
+// Opened has the hooks run on the scheduler, before the session's first message.
+func (gs *gateSessions) Opened(s *session.Session) {
+	gs.sched.PushTaskTo(laneOf(s), func() { gs.life.Open(s) })
+}
+
+// Closed has the hooks run on the scheduler, after the messages that came before the end.
+func (gs *gateSessions) Closed(s *session.Session) {
+	if uid := gs.users.Remove(s); uid != 0 {
+		gs.logins.tell(s, uid, true)
+	}
+	gs.close(s)
+	gs.cfg.Connections.Decrement()
+	gs.sched.EndLane(laneOf(s), func() { gs.life.Close(s) })
+}
+
+// ValueChanged notes that a value of a session was set or removed. It is encoded here, on the goroutine that has set it: a
+// handler may go on working with what it has set. Who knows the session is told before its next message, or at the end of
+// the batch of handlers that runs: once, however often it was set until then.
+func (gs *gateSessions) ValueChanged(s *session.Session, key string) {
+	if slices.Contains(gs.cfg.Forwarded, key) {
+		gs.of(s).setValue(key)
+		gs.closeIfOver(s)
+	}
+}
+
+// laneOf returns the order of a session's calls.
+func laneOf(s *session.Session) *scheduler.Lane {
+	if e, ok := s.NetworkEntity().(dispatch.Laned); ok {
+		return e.Lane()
+	}
+	return nil
+}
+
+// of returns what other nodes know of a session, made if it is new. Who has it made calls closeIfOver when it has noted
+// there what it has to.
+func (gs *gateSessions) of(s *session.Session) *gateSession {
+	if g, ok := gs.known.Load(s); ok {
+		return g.(*gateSession)
+	}
+	g, _ := gs.known.LoadOrStore(s, &gateSession{node: gs.node, sess: s, known: make(map[*peer]struct{})})
+	return g.(*gateSession)
+}
+
+// find returns what other nodes know of a session, nil if that is nothing.
+func (gs *gateSessions) find(s *session.Session) *gateSession {
+	if s == nil {
+		return nil
+	}
+	g, _ := gs.known.Load(s)
+	found, _ := g.(*gateSession)
+	return found
+}
+
+// closeIfOver closes what was just made for a session that has ended: who told of its end may not have seen it yet.
+func (gs *gateSessions) closeIfOver(s *session.Session) (over bool) {
+	over = gs.users.Session(s.ID()) != s
+	if over {
+		gs.close(s)
+	}
+	return over
+}
+
+// close tells the nodes that know a session that it has ended.
+func (gs *gateSessions) close(s *session.Session) {
+	g, ok := gs.known.LoadAndDelete(s)
+	if !ok {
+		return
+	}
+	told := g.(*gateSession).close()
+	for _, p := range gs.peers.all() {
+		if _, ok := told[p]; !ok && p.link == nil { // may have it from another backend, and cannot ask to be told
+			_ = p.send(closedFrame(s))
+		}
+	}
+}
+
+// send sends a message of a client to the node that serves it.
+func (gs *gateSessions) send(from *gate.Conn, p *peer, f *link.Frame) error {
+	s := from.Session()
+	g := gs.of(s)
+	ok, old := g.enter(p, from, f)
+	for _, mid := range old {
+		gs.table.Refuse(from, mid, "", component.Errorf(component.CodeExhausted, "%d later requests have no answer either", maxInFlight*3/4))
+	}
+	if !ok || gs.closeIfOver(s) {
+		return session.ErrClosed
+	}
+	if p.lost.Load() { // since it was chosen: its requests were failed before this one was noted, or with it
+		g.credit(p, costOf(f))
+		if f.Kind == link.Request && !g.fail(f.ID) {
+			return nil
+		}
+		return unavailable(p.addr)
+	}
+	if err := p.sendNow(f); err != nil {
+		g.credit(p, costOf(f))
+		g.answer(f.ID)
+		return component.Errorf(component.CodeUnavailable, "node %s: %w", p.addr, err)
+	}
+	if f.Kind == link.Request && p.lost.Load() { // just now: it may have been failed before it was queued
+		p.withdraw()
+		if g.fail(f.ID) {
+			return unavailable(p.addr)
+		}
+	}
+	return nil
+}
+
+// failAt answers the requests that p will not answer any more with an error. With forget, p knows none of the sessions.
+func (gs *gateSessions) failAt(p *peer, forget bool) {
+	gs.known.Range(func(k, v any) bool {
+		mids := v.(*gateSession).lose(p, forget)
+		if c, ok := k.(*session.Session).NetworkEntity().(*gate.Conn); ok {
+			for _, mid := range mids {
+				gs.table.Refuse(c, mid, "", unavailable(p.addr))
+			}
+		}
+		return true
+	})
+}
+
+// awaits tells whether a request of a client of this gate has no answer yet.
+func (gs *gateSessions) awaits(id int64, mid uint64) bool {
+	g := gs.find(gs.users.Session(id))
+	return g != nil && g.awaits(mid)
+}
+
+// fail answers one request that could not be sent, or was refused, by the node at addr.
+func (gs *gateSessions) fail(id int64, mid uint64, addr string) {
+	c, s := gs.client(id)
+	if g := gs.find(s); g != nil && g.fail(mid) && c != nil {
+		gs.table.Refuse(c, mid, "", unavailable(addr))
+	}
+}
+
+// handleHold notes that the backend at p has a session of this gate's.
+func (gs *gateSessions) handleHold(p *peer, id int64) {
+	s := gs.users.Session(id)
+	if s == nil || !gs.of(s).hold(p) {
+		_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: id})
+		return
+	}
+	gs.closeIfOver(s)
+}
+
+// handleRefused takes p's word that it does not know a session: the session's next message introduces it.
+func (gs *gateSessions) handleRefused(p *peer, f *link.Frame) {
+	s := gs.users.Session(f.Session)
+	if s == nil {
+		return
+	}
+	if g := gs.find(s); g != nil {
+		g.forget(p)
+	}
+	if f.ID != 0 {
+		gs.fail(f.Session, f.ID, p.addr)
+	}
+}
+
+// handleResponse answers a client's request, unless it has its answer: that the node could not be reached.
+func (gs *gateSessions) handleResponse(c *gate.Conn, s *session.Session, f *link.Frame, data []byte) error {
+	if g := gs.find(s); g != nil && !g.answer(f.ID) {
+		return nil
+	}
+	if f.Flags&flagError != 0 {
+		c.Fail(f.ID, data)
+		return nil
+	}
+	return c.ResponseMid(f.ID, data)
+}

@@ -1,0 +1,240 @@
+package mesh
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/internal/link"
+)
+
+// inbound is the one router of what other nodes send: it hands each frame to its owner. Messages and calls go to this
+// node's handlers, output to this gate's clients, and what is said of sessions and users to those who keep it. The frames
+// come from links (linkservice.go) or are made of the calls of the 0.5 series (legacyserver.go). The methods may be called
+// concurrently, but frames of one sender come one after the other.
+type inbound struct {
+	*node
+	peers    *peers
+	roster   *roster
+	sessions *gateSessions
+	remotes  *remoteSessions
+	logins   *logins
+	calls    *calls
+}
+
+// helpRounds bounds how long a link's goroutine flushes to clients between two batches.
+const helpRounds = 64
+
+// handleBatch handles one batch of frames. What goes out to clients is written once after it, and calls of handlers are
+// handed over at its end.
+func (in *inbound) handleBatch(from *sender, frames *link.Reader) error {
+	calls := in.table.BeginMetered()
+	in.gate.BatchBegin()
+	var err error
+	for {
+		var ok bool
+		if ok, err = frames.Next(&from.frame); !ok {
+			break
+		}
+		in.handle(from, &from.frame, calls)
+	}
+	in.gate.BatchEnd()
+	rounds := 0
+	in.gate.Help(func() bool { rounds++; return rounds > helpRounds }) // others flush too: the next batch is not kept waiting
+	calls.Submit()
+	if err != nil {
+		return fmt.Errorf("frames of node %s: %w", from.addr, err)
+	}
+	return nil
+}
+
+// handle handles one frame. A panic, in code of the application's that it comes to, costs that frame.
+func (in *inbound) handle(from *sender, f *link.Frame, calls *dispatch.Batch) {
+	defer func() {
+		if v := recover(); v != nil {
+			in.log.Error("a frame of another node panicked", "peer", from.addr, "kind", f.Kind, "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	if from.unheard() {
+		return
+	}
+	key := sessionKey{from.addr, from.epoch, f.Session}
+	switch f.Kind {
+	case link.Request, link.Notify:
+		in.handleMessage(from, f, calls.AddMetered)
+	case link.Call, link.Cast:
+		in.calls.handleCall(from, f, calls.AddMetered)
+	case link.Reply:
+		if p := from.back(); p != nil {
+			in.calls.handleReply(p, f)
+		}
+	case link.Credit:
+		in.handleCredit(from, f)
+	case link.Refused:
+		if len(f.Text) > 0 { // this node has spoken in the name of another gate's session
+			in.remotes.handleRefused(from.way, f)
+		} else {
+			in.sessions.handleRefused(from.way, f)
+		}
+	case link.SessionOpened:
+		calls.Hand() // after the messages that came before
+		in.handleOpened(from, key, f)
+	case link.SessionChanged:
+		calls.Hand()
+		in.remotes.handleChanged(key, f)
+	case link.SessionClosed:
+		calls.Hand()
+		in.remotes.handleClosed(key, f)
+	case link.Bound:
+		in.logins.handleBound(key, f)
+	case link.Multicast:
+		in.handleMulticast(from, f)
+	case link.Kick:
+		if f.Session == 0 {
+			in.logins.handleKick(from.addr, from.back(), f)
+			return
+		}
+		in.handleForClient(from, f)
+	default:
+		in.handleForClient(from, f)
+	}
+}
+
+// handleOpened handles the introduction of a session by its gate, or what a backend says instead of it.
+func (in *inbound) handleOpened(from *sender, key sessionKey, f *link.Frame) {
+	switch {
+	case f.Flags&flagHold != 0: // a backend has a session of this gate's
+		if p := from.back(); p != nil {
+			in.sessions.handleHold(p, f.Session)
+		}
+	case f.Flags&flagVouch != 0: // a backend speaks for a gate
+		in.remotes.handleVouch(f)
+	default:
+		in.remotes.handleOpened(key, from.way, f)
+	}
+}
+
+// handleMessage handles a client's message that is for this node's handlers. A session that nobody has introduced has no
+// user and no values: what comes of it is refused. Only gates of the 0.5 series, and who calls as they do, introduce nobody.
+func (in *inbound) handleMessage(from *sender, f *link.Frame, add addCall) {
+	if string(f.Text) == in.addr { // a backend has called in the name of a session of this gate's
+		if c, _ := in.client(f.Session); c != nil {
+			add(c, codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}, from, costOf(f))
+		} else {
+			from.Spent(costOf(f))
+		}
+		return
+	}
+	key, way := in.keyOf(from, f)
+	r := in.remotes.get(key)
+	if r == nil && way != nil && way.link == nil {
+		r, _ = in.remotes.open(key, way)
+	}
+	if r == nil {
+		in.refuse(from, f)
+		return
+	}
+	r.settle(f.Route)
+	var m dispatch.Meter = r
+	if len(f.Text) > 0 { // a backend sends it, in the session's name
+		m = from
+	}
+	add(r, messageOf(f), m, costOf(f))
+}
+
+// keyOf names the session of a message, and the way to its gate: that is the sender, or the one that it names.
+func (in *inbound) keyOf(from *sender, f *link.Frame) (key sessionKey, way *peer) {
+	if len(f.Text) == 0 || string(f.Text) == from.addr {
+		return sessionKey{from.addr, from.epoch, f.Session}, from.way
+	}
+	if way = in.peers.at(string(f.Text)); way != nil {
+		key = sessionKey{way.addr, way.epoch, f.Session}
+	}
+	return key, way
+}
+
+// refuse tells the sender of a message that its session is not known here.
+func (in *inbound) refuse(from *sender, f *link.Frame) {
+	in.refusals.Unknown.Add(1)
+	in.log.Debug("a message of an unknown session was refused", "peer", from.addr, "gate", string(f.Text), "session", f.Session, "kind", f.Kind)
+	if len(f.Text) > 0 {
+		from.Spent(costOf(f))
+	}
+	if from.in == nil {
+		return // of a unary call, which has its own answer
+	}
+	no := link.Frame{Kind: link.Refused, Session: f.Session, Text: f.Text}
+	if f.Kind == link.Request {
+		no.ID = f.ID
+	}
+	if from.way.version < answersFrom {
+		if no.ID == 0 {
+			return
+		}
+		no.Kind, no.Flags = link.Response, flagError
+		no.Data, _ = json.Marshal(dispatch.DefaultShape(unavailable(in.addr))) // two strings can be encoded
+	}
+	_ = from.way.send(&no) // with the link gone, its requests fail
+}
+
+// handleCredit takes the word of a node that messages have left its queue.
+func (in *inbound) handleCredit(from *sender, f *link.Frame) {
+	p := from.back()
+	if p == nil {
+		return
+	}
+	cost := int(min(f.ID, 1<<40))
+	if f.Session == 0 {
+		p.window.leave(cost)
+	} else if g := in.sessions.find(in.users.Session(f.Session)); g != nil {
+		g.credit(p, cost)
+	}
+}
+
+// handleForClient handles a frame for one client of this gate.
+func (in *inbound) handleForClient(from *sender, f *link.Frame) {
+	c, s := in.client(f.Session)
+	if c == nil {
+		if p := in.peers.at(from.addr); p != nil && f.Kind != link.Close {
+			_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: f.Session})
+		}
+		return
+	}
+	var err error
+	switch f.Kind {
+	case link.Push:
+		err = c.Push(string(f.Route), in.own(f.Data))
+	case link.Response:
+		err = in.sessions.handleResponse(c, s, f, in.own(f.Data))
+	case link.Kick:
+		err = c.Kick(string(f.Text))
+	case link.Close:
+		err = c.Close()
+	case link.Bind:
+		in.logins.handleBind(s, f.UID)
+	default:
+		in.log.Debug("frame ignored", "peer", from.addr, "kind", f.Kind)
+	}
+	if err != nil {
+		in.log.Debug("output for a client was refused", "peer", from.addr, "session", f.Session, "kind", f.Kind, "err", err)
+	}
+}
+
+// handleMulticast pushes one payload to many of this gate's clients, encoded once.
+func (in *inbound) handleMulticast(from *sender, f *link.Frame) {
+	from.to = in.users.Sessions(f.Sessions, from.to[:0])
+	if err := in.gate.Multicast(string(f.Route), in.own(f.Data), from.to); err != nil {
+		in.log.Debug("a multicast did not reach everybody", "peer", from.addr, "err", err)
+	}
+	clear(from.to)
+}
+
+// own makes a copy of borrowed bytes if a filter might keep them.
+func (in *inbound) own(b []byte) []byte {
+	if in.cfg.Filters {
+		return append([]byte(nil), b...)
+	}
+	return b
+}

@@ -1,0 +1,144 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/lonng/nano/internal/fault"
+	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/scheduler"
+)
+
+// ErrOffline is returned for a user who has no session anywhere.
+var ErrOffline = fault.New(fault.NotFound, "cluster: the user is not online")
+
+// Online tells whether a user is at any gate of the cluster, as far as this node knows.
+func (l *logins) Online(uid int64) bool {
+	return len(l.users.Of(uid)) > 0 || l.directory.elsewhere(uid, sessionKey{})
+}
+
+// OnlineUIDs returns the users who are at any gate, in no order.
+func (l *logins) OnlineUIDs() []int64 {
+	set := make(map[int64]struct{})
+	for _, uid := range l.users.UIDs() {
+		set[uid] = struct{}{}
+	}
+	l.directory.add(set)
+	uids := make([]int64, 0, len(set))
+	for uid := range set {
+		uids = append(uids, uid)
+	}
+	return uids
+}
+
+// PushTo pushes to all sessions of a user. It finds their gates in the directory. ErrOffline if there are none.
+func (l *logins) PushTo(uid int64, route string, v any) error {
+	data, err := l.serialize(v)
+	if err != nil {
+		return err
+	}
+	local, away := l.users.Of(uid), l.directory.of(uid)
+	var errs []error
+	for _, s := range local {
+		errs = append(errs, s.Push(route, data))
+	}
+	for _, key := range away {
+		if p := l.peers.to(process{key.gate, key.epoch}); p != nil {
+			err := checkPush(route, data)
+			if err == nil {
+				err = p.send(&link.Frame{Kind: link.Push, Session: key.id, Route: []byte(route), Data: data})
+			}
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) == 0 {
+		return ErrOffline
+	}
+	return errors.Join(errs...)
+}
+
+// kickWait is how long Kick waits for gates that may have a user of whom this node has not heard.
+const kickWait = 250 * time.Millisecond
+
+// Kick kicks all sessions of a user. Every gate looks for them itself, so it finds each session whose Bind was answered
+// before. ErrOffline if there are none: where this node has heard of none, it waits for the gates to say so, but not when
+// it is called by a handler, a task or a timer.
+func (l *logins) Kick(uid int64, reason string) error {
+	if uid == 0 {
+		return ErrOffline
+	}
+	found, err := l.kickHere(uid, reason)
+	errs := []error{err}
+	at := make(map[process]bool)
+	for _, key := range l.directory.of(uid) {
+		at[process{key.gate, key.epoch}], found = true, true
+	}
+	wait := !found && scheduler.Current() == nil
+	var asked []question
+	for _, p := range l.peers.all() {
+		if p.link == nil {
+			continue
+		}
+		f := &link.Frame{Kind: link.Kick, UID: uid, Text: []byte(reason)}
+		if q := (question{p, newPendingCall()}); wait && !p.lost.Load() && p.calls.begin(q.call) {
+			asked, f.ID = append(asked, q), q.call.id
+		}
+		if err := p.sendNow(f); err != nil && at[process{p.addr, p.epoch}] {
+			errs = append(errs, err)
+		}
+	}
+	if anyYes(asked) {
+		found = true
+	}
+	if !found {
+		return ErrOffline
+	}
+	return errors.Join(errs...)
+}
+
+// kickHere kicks the sessions of a user that are at this gate, now or when the Binds by backends that came before it have run.
+func (l *logins) kickHere(uid int64, reason string) (found bool, err error) {
+	found = l.directory.kickAwaited(uid, reason) // first: one that runs now is found either way
+	for _, s := range l.users.Of(uid) {
+		err, found = errors.Join(err, s.Kick(reason)), true
+	}
+	return found, err
+}
+
+// handleKick kicks a user's sessions at this gate, and tells the node that asks, p, whether there are any.
+func (l *logins) handleKick(from string, p *peer, f *link.Frame) {
+	found, err := l.kickHere(f.UID, string(f.Text))
+	if err != nil {
+		l.log.Debug("a kick was refused", "peer", from, "uid", f.UID, "err", err)
+	}
+	if f.ID == 0 || p == nil {
+		return
+	}
+	answer := &link.Frame{Kind: link.Reply, ID: f.ID}
+	if found {
+		answer.Data = []byte{1}
+	}
+	_ = p.send(answer) // one that cannot be sent is not waited for long
+}
+
+// question is a frame to a node whose Reply says yes or no.
+type question struct {
+	peer *peer
+	call *pendingCall
+}
+
+// anyYes waits for answers, but not for long, and tells whether one of them is yes.
+func anyYes(asked []question) (yes bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), kickWait)
+	defer cancel()
+	for _, q := range asked {
+		select {
+		case <-q.call.done:
+			yes = yes || len(q.call.data) > 0
+		case <-ctx.Done():
+		}
+		q.peer.calls.remove(q.call.id)
+	}
+	return yes
+}

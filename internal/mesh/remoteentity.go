@@ -1,0 +1,209 @@
+package mesh
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+
+	"github.com/lonng/nano/internal/gate"
+	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/scheduler"
+	"github.com/lonng/nano/session"
+)
+
+// Session returns the session.
+func (r *remoteSession) Session() *session.Session { return r.sess }
+
+// Lane returns the order of the session's calls.
+func (r *remoteSession) Lane() *scheduler.Lane { return r.lane }
+
+// Ended is closed when the session ends.
+func (r *remoteSession) Ended() <-chan struct{} { return r.over }
+
+// toGate is the way to the client.
+func (r *remoteSession) toGate() (*peer, error) {
+	if r.sess.Closed() {
+		return nil, gate.ErrBrokenPipe
+	}
+	p := r.all.peers.at(r.key.gate)
+	if p == nil || p != r.way {
+		return nil, fmt.Errorf("%w: its gate %s is gone", gate.ErrBrokenPipe, r.key.gate)
+	}
+	return p, nil
+}
+
+func (r *remoteSession) send(f *link.Frame) error {
+	p, err := r.toGate()
+	if err != nil {
+		return err
+	}
+	f.Session = r.key.id
+	return p.send(f)
+}
+
+// Push sends v to the client by way of its gate.
+func (r *remoteSession) Push(route string, v any) error {
+	data, err := r.serialize(v)
+	if err != nil {
+		return err
+	}
+	if err := checkPush(route, data); err != nil {
+		return err
+	}
+	return r.send(&link.Frame{Kind: link.Push, Route: []byte(route), Data: data})
+}
+
+// RPC sends a notify of the session to whichever node serves the route.
+func (r *remoteSession) RPC(route string, v any) error {
+	data, err := r.serialize(v)
+	if err != nil {
+		return err
+	}
+	return r.table.Notify(r, route, data)
+}
+
+// Sent says that other nodes have sent the session's messages here.
+func (r *remoteSession) Sent() {}
+
+// Enter says which message the next handler works on.
+func (r *remoteSession) Enter(mid uint64) {
+	r.mid.Store(mid)
+	r.answered.Store(0)
+}
+
+// Answered returns the request that was answered while its handler runs, and Return goes back to a handler that has
+// let others run.
+func (r *remoteSession) Answered() uint64 { return r.answered.Load() }
+
+// Return undoes what Enter has done since Answered was asked.
+func (r *remoteSession) Return(mid, answered uint64) {
+	r.mid.Store(mid)
+	r.answered.Store(answered)
+}
+
+// LastMid returns the id of the request whose handler runs.
+func (r *remoteSession) LastMid() uint64 { return r.mid.Load() }
+
+// Response answers the request whose handler runs.
+func (r *remoteSession) Response(v any) error { return r.ResponseMid(r.mid.Load(), v) }
+
+// ResponseMid answers request mid.
+func (r *remoteSession) ResponseMid(mid uint64, v any) error {
+	if mid == 0 {
+		return gate.ErrSessionOnNotify
+	}
+	data, err := r.serialize(v)
+	if err != nil {
+		return err
+	}
+	if err := checkPush("", data); err != nil {
+		return err
+	}
+	if err := r.send(&link.Frame{Kind: link.Response, ID: mid, Data: data}); err != nil {
+		return err
+	}
+	if mid == r.mid.Load() {
+		r.answered.Store(mid)
+	}
+	r.table.Answered(r, mid)
+	return nil
+}
+
+// FailMid answers request mid as if its handler had returned err.
+func (r *remoteSession) FailMid(mid uint64, err error) error {
+	if mid == 0 {
+		return gate.ErrSessionOnNotify
+	}
+	if _, err := r.toGate(); err != nil {
+		return err
+	}
+	r.table.Fail(r, mid, "", err)
+	return nil
+}
+
+// Fail answers request mid with an error, which the gate gives to clients that accept it.
+func (r *remoteSession) Fail(mid uint64, payload any) {
+	if mid == 0 || r.answered.Load() == mid {
+		return
+	}
+	if mid == r.mid.Load() && r.answered.Swap(mid) == mid { // its handler may return an error just now, too
+		return
+	}
+	data, err := r.serialize(payload)
+	if err != nil {
+		data, err = json.Marshal(payload)
+	}
+	if err == nil {
+		err = r.send(&link.Frame{Kind: link.Response, Flags: flagError, ID: mid, Data: data})
+	}
+	if err != nil {
+		r.log.Debug("error response not sent", "session", r.key.id, "gate", r.key.gate, "mid", mid, "err", err)
+	}
+}
+
+// Close has the gate close the client's connection, after what was pushed before.
+func (r *remoteSession) Close() error { return r.send(&link.Frame{Kind: link.Close}) }
+
+// Kick has the gate kick the client.
+func (r *remoteSession) Kick(reason string) error {
+	return r.send(&link.Frame{Kind: link.Kick, Text: []byte(reason)})
+}
+
+// RemoteAddr returns the client's address as its gate told it; the gate's own where that is of the 0.5 series.
+func (r *remoteSession) RemoteAddr() net.Addr {
+	if a := r.addr.Load(); a != nil {
+		return *a
+	}
+	return nodeAddr(r.key.gate)
+}
+
+// Reaches tells which other nodes can serve the session.
+func (r *remoteSession) Reaches(service, addr string) bool {
+	return r.all.router.Reaches(service, addr)
+}
+
+// Outlet returns the link to the gate, which takes a push for many of its clients in one frame.
+func (r *remoteSession) Outlet() session.Outlet {
+	p, err := r.toGate()
+	if err != nil {
+		return nil
+	}
+	return p
+}
+
+// BindUID tells the gate, which keeps the register, unless that is where it comes from.
+func (r *remoteSession) BindUID(_ *session.Session, uid int64) error {
+	r.mu.Lock()
+	same := r.uid == uid
+	r.mu.Unlock()
+	if same {
+		return nil
+	}
+	if err := r.all.logins.admit(uid, r.key); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.send(&link.Frame{Kind: link.Bind, UID: uid}); err != nil {
+		return err
+	}
+	r.uid, r.asked = uid, true
+	return nil
+}
+
+// UnbindUID tells the gate that the session is nobody's.
+func (r *remoteSession) UnbindUID(_ *session.Session, uid int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.uid == uid {
+		_ = r.send(&link.Frame{Kind: link.Bind}) // with the gate gone there is nothing to unbind
+		r.uid, r.asked, r.values = 0, true, nil
+	}
+}
+
+// Spent tells the gate that messages of the session have left the queue.
+func (r *remoteSession) Spent(cost int) {
+	if n := r.taken.add(cost, sessionWindow/4); n > 0 {
+		_ = r.send(&link.Frame{Kind: link.Credit, ID: n}) // with its gate gone nobody waits
+	}
+}

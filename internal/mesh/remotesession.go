@@ -1,0 +1,234 @@
+package mesh
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/scheduler"
+	"github.com/lonng/nano/session"
+)
+
+// remoteSession is a client of another gate, here. This file holds what it is told and what it tells other backends;
+// remoteentity.go is the network side that handlers use. Its methods may be called concurrently.
+type remoteSession struct {
+	*node
+	all  *remoteSessions
+	key  sessionKey
+	way  *peer // to its gate; another one knows nothing of it
+	sess *session.Session
+	lane *scheduler.Lane
+	over chan struct{} // closed when the session has ended
+
+	mu      sync.Mutex
+	uid     int64               // as the gate knows it, or has been asked to
+	asked   bool                // the gate has not answered that
+	waiting int                 // changes that wait, see update
+	values  encodedValues       // as the gate has forwarded them
+	told    map[uint64]struct{} // ways (peer.number) to backends that were told of the session from here
+	ended   bool
+
+	change   atomic.Pointer[func()] // makes the changes that wait, nil if none does
+	addr     atomic.Pointer[net.Addr]
+	taken    taken // of the client's messages
+	mid      atomic.Uint64
+	answered atomic.Uint64
+}
+
+func newRemoteSession(rs *remoteSessions, key sessionKey, way *peer) *remoteSession {
+	r := &remoteSession{node: rs.node, all: rs, key: key, way: way, lane: rs.newLane(), over: make(chan struct{})}
+	r.sess = session.NewWithID(r, key.id)
+	r.sess.SetLifetime(rs.life)
+	return r
+}
+
+// end ends the session, after the messages that came before.
+func (r *remoteSession) end(why session.CloseReason) {
+	r.sess.SetCloseReason(why)
+	r.mu.Lock()
+	for _, p := range r.all.peers.all() {
+		if _, ok := r.told[p.number]; ok {
+			p.sessions.Add(-1)
+		}
+	}
+	r.told, r.ended = nil, true
+	r.mu.Unlock()
+	close(r.over)
+	r.sched.EndLane(r.lane, func() { r.life.Close(r.sess) })
+}
+
+// update takes over what the gate says of the session: at once, as the messages that follow know it, filters and components
+// with a scheduler of their own among them. Only another user, or none after one, waits for its place on the node's
+// scheduler, or on that of the first message after it: what the first user has sent before runs as theirs.
+func (r *remoteSession) update(f *link.Frame) {
+	r.setAddr(f.Text)
+	uid := f.UID
+	r.mu.Lock()
+	values := r.changesLocked(f)
+	// A gate that introduces the session has not seen yet what it was asked, and will answer that.
+	stale := r.asked && f.Kind != link.SessionChanged && uid != r.uid || f.Flags&flagValues != 0
+	if !stale {
+		r.uid, r.asked = uid, false
+	}
+	was, bound := r.sess.UID(), false
+	change := func() {
+		if !stale && uid == 0 {
+			r.sess.Adopt(0)
+		}
+		r.setValues(values)
+		bound = !stale && uid > 0 && r.sess.Adopt(uid)
+	}
+	tell := func() {
+		if bound && r.sess.UID() == uid {
+			r.life.Bound(r.sess)
+		}
+	}
+	if r.waiting == 0 && (stale || was == 0 || was == uid) {
+		r.mu.Unlock()
+		if change(); bound {
+			r.sched.PushTaskTo(r.lane, tell)
+		}
+		return
+	}
+	before := r.change.Load()
+	due := sync.OnceFunc(func() {
+		if before != nil {
+			(*before)()
+		}
+		r.mu.Lock()
+		stale = stale || r.asked // a handler has bound it meanwhile
+		r.mu.Unlock()
+		change()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.waiting--; r.waiting == 0 {
+			r.change.Store(nil)
+		}
+	})
+	r.waiting++
+	r.change.Store(&due)
+	r.mu.Unlock()
+	r.sched.PushTaskTo(r.lane, func() {
+		due()
+		tell()
+	})
+}
+
+// settle has the changes that wait made before the call of a message.
+func (r *remoteSession) settle(route []byte) {
+	if change := r.change.Load(); change != nil {
+		r.table.Before(r, route, *change)
+	}
+}
+
+func (r *remoteSession) setAddr(text []byte) {
+	if len(text) == 0 {
+		return
+	}
+	var a net.Addr = nodeAddr(text)
+	if ap, err := netip.ParseAddrPort(string(text)); err == nil {
+		a = net.TCPAddrFromAddrPort(ap)
+	}
+	r.addr.Store(&a)
+}
+
+// changesLocked takes over the values that a frame brings, and returns those that it changes here. What the gate did not
+// change stays as this node has set it.
+func (r *remoteSession) changesLocked(f *link.Frame) encodedValues {
+	only := f.Flags&flagValues != 0
+	if f.Kind == link.SessionChanged && !only && f.UID != 0 {
+		return nil // only the user has changed
+	}
+	values, err := decodeValues(f.Data)
+	if err != nil {
+		r.log.Warn("forwarded values cannot be read", "session", r.key.id, "gate", r.key.gate, "err", err)
+		return nil
+	}
+	changed := values
+	if !only { // these are all, and of nobody's session all values were dropped
+		changed = r.values.changes(values, f.Kind == link.SessionChanged)
+	}
+	for k, b := range changed {
+		r.values = r.values.with(k, b)
+	}
+	return changed
+}
+
+// setValues makes the changes. A value that cannot be read is none: what was there before is not true any more.
+func (r *remoteSession) setValues(values encodedValues) {
+	for k, b := range values {
+		if len(b) == 0 {
+			r.sess.Remove(k)
+			continue
+		}
+		v, err := decodeValue(b)
+		if err != nil {
+			r.log.Warn("a forwarded value cannot be read: register its type with encoding/gob here, too",
+				"session", r.key.id, "gate", r.key.gate, "key", k, "err", err)
+			r.sess.Remove(k)
+			continue
+		}
+		r.sess.Set(k, v)
+	}
+}
+
+// sendOn sends a message of the session to another node, in its name. It introduces the session there before: the gate
+// tells that node the same a moment later, and from then on what changes.
+func (r *remoteSession) sendOn(p *peer, f *link.Frame) error {
+	f.Text = []byte(r.key.gate)
+	f.UID = r.sess.UID()
+	if r.key.gate != p.addr {
+		r.introduce(p)
+	}
+	return p.post(f, p.send)
+}
+
+// introduce tells another backend what this one knows of the session, before the first message that goes there from here.
+func (r *remoteSession) introduce(p *peer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, known := r.told[p.number]; known {
+		return
+	}
+	f := &link.Frame{Kind: link.SessionOpened, Flags: flagVouch, Session: r.key.id, UID: r.sess.UID(), Route: []byte(r.key.gate), Data: r.values.encode()}
+	if a := r.addr.Load(); a != nil {
+		f.Text = []byte((*a).String())
+	}
+	if p.send(f) == nil && !r.ended { // else the node refuses the message, or does not get it
+		r.noteLocked(p)
+	}
+}
+
+// noteLocked counts p among those that were told, and forgets those that are gone.
+func (r *remoteSession) noteLocked(p *peer) {
+	told := make(map[uint64]struct{}, len(r.told)+1)
+	for _, q := range r.all.peers.all() {
+		if _, ok := r.told[q.number]; ok {
+			told[q.number] = struct{}{}
+		}
+	}
+	told[p.number] = struct{}{}
+	r.told = told
+	p.sessions.Add(1)
+}
+
+// untold notes that p does not know the session.
+func (r *remoteSession) untold(p *peer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.told[p.number]; ok {
+		delete(r.told, p.number)
+		p.sessions.Add(-1)
+	}
+}
+
+// GateOf returns the service address of the gate that a session's client is connected to: "" for one of this node, and for
+// a session without a client.
+func GateOf(s *session.Session) string {
+	if r, ok := s.NetworkEntity().(*remoteSession); ok {
+		return r.key.gate
+	}
+	return ""
+}

@@ -1,0 +1,96 @@
+package mesh
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// requests are the requests of one client that other nodes are to answer. Each has one outcome: its answer, or an
+// error when the node that has it is gone; an answer that comes after the error is not the client's any more. The
+// methods are not for concurrent use.
+type requests struct {
+	inFlight map[uint64]inFlight
+	begun    uint64              // counts requests
+	failed   map[uint64]struct{} // answered with an error although the answer may come yet: the latest
+	failed0  map[uint64]struct{} // and those before them
+}
+
+// inFlight is a request that has no answer yet.
+type inFlight struct {
+	at  *peer
+	seq uint64 // the older, the smaller
+}
+
+// maxInFlight is how many requests of one session may have no answer. Of more the oldest are failed, a quarter at a
+// time: handlers that sometimes do not answer must not use up what a long session has.
+const maxInFlight = 16384
+
+// begin notes a request that goes to p. Its id may have been that of an earlier one.
+func (r *requests) begin(mid uint64, p *peer) {
+	delete(r.failed, mid)
+	delete(r.failed0, mid)
+	if r.inFlight == nil {
+		r.inFlight = make(map[uint64]inFlight)
+	}
+	r.begun++
+	r.inFlight[mid] = inFlight{p, r.begun}
+}
+
+// overdue returns the oldest quarter where no more fit, and nothing else.
+func (r *requests) overdue() []uint64 {
+	if len(r.inFlight) < maxInFlight {
+		return nil
+	}
+	mids := slices.SortedFunc(maps.Keys(r.inFlight), func(a, b uint64) int {
+		return cmp.Compare(r.inFlight[a].seq, r.inFlight[b].seq)
+	})
+	return mids[:maxInFlight/4]
+}
+
+// awaits tells whether a request has no answer yet.
+func (r *requests) awaits(mid uint64) bool {
+	_, ok := r.inFlight[mid]
+	return ok
+}
+
+// drop forgets a request, whose answer is welcome at any time.
+func (r *requests) drop(mid uint64) { delete(r.inFlight, mid) }
+
+// answer notes the answer to a request. It is false for one that had an error for an answer before.
+func (r *requests) answer(mid uint64) bool {
+	delete(r.inFlight, mid)
+	late := r.hasFailed(mid)
+	delete(r.failed, mid)
+	delete(r.failed0, mid)
+	return !late
+}
+
+// fail notes that a request is answered with an error. It is false if it was before.
+func (r *requests) fail(mid uint64) bool {
+	delete(r.inFlight, mid)
+	if r.hasFailed(mid) {
+		return false
+	}
+	if r.failed == nil || len(r.failed) >= maxInFlight {
+		r.failed, r.failed0 = make(map[uint64]struct{}), r.failed
+	}
+	r.failed[mid] = struct{}{}
+	return true
+}
+
+// failAt notes that p answers nothing any more, and returns the requests that get an error now.
+func (r *requests) failAt(p *peer) (mids []uint64) {
+	for mid, f := range r.inFlight {
+		if f.at == p && r.fail(mid) {
+			mids = append(mids, mid)
+		}
+	}
+	return mids
+}
+
+func (r *requests) hasFailed(mid uint64) bool {
+	_, late := r.failed[mid]
+	_, later := r.failed0[mid]
+	return late || later
+}

@@ -1,0 +1,73 @@
+package mesh
+
+import (
+	"slices"
+	"testing"
+)
+
+// A request has one outcome: an answer that comes after the client was told of an error would be taken for the answer to a
+// later request with the same id.
+func TestRequestHasOneOutcome(t *testing.T) {
+	var r requests
+	p, q := new(peer), new(peer)
+	r.begin(1, p)
+	r.begin(2, q)
+	r.begin(3, p)
+	if !r.awaits(1) || r.awaits(4) {
+		t.Error("it does not know what is in flight")
+	}
+	if !r.answer(1) || r.awaits(1) {
+		t.Error("the answer to 1 was not taken")
+	}
+	if got := r.failAt(p); !slices.Equal(got, []uint64{3}) {
+		t.Errorf("with its node fail %v, want 3", got)
+	}
+	if r.fail(3) {
+		t.Error("3 failed twice")
+	}
+	if r.answer(3) {
+		t.Error("the answer to 3 was taken after its error")
+	}
+	if !r.answer(3) {
+		t.Error("3 was not forgotten with its late answer")
+	}
+	if !r.fail(2) || r.awaits(2) {
+		t.Error("2 did not fail")
+	}
+	r.begin(2, p) // the client uses the id again
+	if !r.answer(2) {
+		t.Error("the answer to the second 2 was not taken")
+	}
+}
+
+// A session whose handlers sometimes do not answer goes on for years: the oldest of its requests give way.
+func TestRequestsWithoutAnswers(t *testing.T) {
+	var r requests
+	p := new(peer)
+	var failed uint64
+	for mid := range uint64(5 * maxInFlight) {
+		for _, old := range r.overdue() {
+			if old != failed {
+				t.Fatalf("%d fails, want %d: the oldest first", old, failed)
+			}
+			failed++
+			if !r.fail(old) {
+				t.Fatalf("%d failed twice", old)
+			}
+		}
+		r.begin(mid, p)
+	}
+	if len(r.inFlight) > maxInFlight || failed < 4*maxInFlight {
+		t.Errorf("%d are in flight, %d have failed", len(r.inFlight), failed)
+	}
+	if kept := len(r.failed) + len(r.failed0); kept > 2*maxInFlight {
+		t.Errorf("%d failed ones are kept", kept)
+	}
+	if r.answer(failed - 1) {
+		t.Error("the late answer to one that has failed just now was taken")
+	}
+	r.drop(5*maxInFlight - 1)
+	if r.awaits(5*maxInFlight-1) || !r.answer(5*maxInFlight-1) {
+		t.Error("a request that was dropped is not like one that was answered")
+	}
+}
