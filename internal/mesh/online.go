@@ -10,6 +10,9 @@ import (
 	"github.com/lonng/nano/scheduler"
 )
 
+// What can be done for a user, whichever gates they are at. The directory says which these are: a push goes to each of
+// them, and a kick to all gates, each of which looks for the user itself.
+
 // ErrOffline is returned for a user who has no session anywhere.
 var ErrOffline = fault.New(fault.NotFound, "cluster: the user is not online")
 

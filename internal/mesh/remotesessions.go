@@ -28,7 +28,9 @@ type sessionKey struct {
 // of tells whether the client's gate is that process.
 func (k sessionKey) of(p process) bool { return k.gate == p.addr && k.epoch == p.epoch }
 
-// remoteSessions are the clients of other gates of which this node has heard. Its methods may be called concurrently.
+// remoteSessions are the clients of other gates of which this node has heard. A gate ends its sessions itself; when it
+// dies, or a link begins anew, the roster or inboundLinks call closeGate, which ends all sessions of that run of the gate.
+// Its methods may be called concurrently.
 type remoteSessions struct {
 	*node
 	peers  *peers

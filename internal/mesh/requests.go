@@ -7,7 +7,7 @@ import (
 )
 
 // requests are the requests of one client that other nodes are to answer. Each has one outcome: its answer, or an
-// error when the node that has it is gone; an answer that comes after the error is not the client's any more. The
+// error when the node that has it is gone (failAt); an answer that comes after the error is not the client's any more. The
 // methods are not for concurrent use.
 type requests struct {
 	inFlight map[uint64]inFlight

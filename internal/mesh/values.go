@@ -7,7 +7,8 @@ import (
 )
 
 // encodedValues are values of a session as they go from node to node, by key. Each is encoded by itself: one that the
-// other node cannot read costs only itself. An empty one is no value.
+// other node cannot read costs only itself. An empty one is no value. A backend gets all of them when a gateSession
+// introduces itself, and those that change before the next message; remoteSession sets them.
 type encodedValues map[string][]byte
 
 // What may be forwarded of one session: it goes in one frame.
