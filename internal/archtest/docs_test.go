@@ -47,6 +47,45 @@ func TestDocumentsNameWhatExists(t *testing.T) {
 	}
 }
 
+// Who greps the log finds the message that the page explains, and who sets an option finds it.
+func TestOperationsNameLogLinesAndOptions(t *testing.T) {
+	var code strings.Builder
+	walk(t, func(file string) {
+		if filepath.Ext(file) == ".go" && !strings.HasSuffix(file, "_test.go") {
+			content, err := os.ReadFile(filepath.Join(root, file))
+			if err != nil {
+				t.Error(err)
+			}
+			code.Write(content)
+		}
+	})
+	pages := documents(t)
+	_, table, _ := strings.Cut(pages["docs/operations.md"], "| message | what to do |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	lines := regexp.MustCompile("(?m)^\\| .*\\|$").FindAllString(table, -1)
+	if len(lines) < 10 {
+		t.Errorf("the page explains %d log lines, want 10 or more", len(lines))
+	}
+	for _, line := range lines {
+		first, _, _ := strings.Cut(strings.Trim(line, "| "), "|")
+		for _, m := range regexp.MustCompile("`([a-z][^`]+)`").FindAllStringSubmatch(first, -1) {
+			if !strings.Contains(code.String(), `"`+m[1]) {
+				t.Errorf("docs/operations.md explains %q, which nothing logs", m[1])
+			}
+		}
+	}
+	for file, text := range pages {
+		if file == "CHANGELOG.md" || strings.HasPrefix(file, "clients/") {
+			continue // tells of the past; has options of its own
+		}
+		for _, m := range regexp.MustCompile("`(With[A-Z][A-Za-z]+)").FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(code.String(), "func "+m[1]+"(") {
+				t.Errorf("%s names the option %s, which is not there", file, m[1])
+			}
+		}
+	}
+}
+
 // Who changes how nodes talk is led to the right file.
 func TestClusterInternalsNameFilesOfTheMesh(t *testing.T) {
 	text := documents(t)["docs/cluster-internals.md"]
