@@ -96,7 +96,7 @@ func (k *keeperClient) handleView(v keeper.View) (listed bool) {
 			k.log.Error("the node id of the list cannot be used", "id", m.NodeID)
 			continue
 		}
-		k.roster.takeID(uint32(m.NodeID))
+		k.roster.setNodeID(uint32(m.NodeID))
 	}
 	k.roster.change(func(p *member.Peers) []member.Effect { return p.View(v) })
 	return listed

@@ -123,7 +123,7 @@ func (m *masterClient) register(ctx context.Context) error {
 	if resp.GetView() != nil {
 		view = fromView(resp.GetView())
 	}
-	m.roster.takeID(resp.GetNodeId())
+	m.roster.setNodeID(resp.GetNodeId())
 	m.roster.change(func(p *member.Peers) []member.Effect { return p.View(view) })
 	return nil
 }
@@ -162,7 +162,7 @@ func (m *masterClient) beat(ctx context.Context) {
 		m.log.Warn("the master had taken this node for dead, and the others may have: they are told its users again")
 		m.logins.tellEverybody()
 	}
-	m.roster.takeID(resp.GetNodeId())
+	m.roster.setNodeID(resp.GetNodeId())
 	if v := resp.GetView(); v != nil {
 		m.roster.change(func(p *member.Peers) []member.Effect { return p.View(fromView(v)) })
 	}

@@ -101,7 +101,7 @@ func (m *Mesh) Start(ctx context.Context) error {
 	m.server.serve()
 	switch {
 	case m.cfg.IsMaster:
-		m.roster.takeID(uint32(m.cfg.NodeID))
+		m.roster.setNodeID(uint32(m.cfg.NodeID))
 		return nil
 	case m.cfg.Keeper != nil:
 		return m.keeper.join(ctx)

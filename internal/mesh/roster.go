@@ -232,8 +232,8 @@ func (r *roster) setState(s member.State) {
 // leave has no more ways to others made.
 func (r *roster) leave() { r.do(func() { r.leaving = true }) }
 
-// takeID takes the node id that the list has chosen for this node's session ids.
-func (r *roster) takeID(id uint32) {
+// setNodeID takes the node id that the list has chosen for this node's session ids.
+func (r *roster) setNodeID(id uint32) {
 	r.do(func() {
 		if id == 0 && r.self.NodeID == 0 { // a master of the 0.5 series: chance has to do
 			id = 1 + rand.Uint32N(service.MaxNodeID)

@@ -1,8 +1,12 @@
 package mesh
 
 import (
+	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // A node that is started again is the later one, however soon that is: else the list takes it for the one that is gone, and
@@ -16,6 +20,50 @@ func TestLaterRunsHaveLargerEpochs(t *testing.T) {
 				t.Fatalf("%d comes after %d", epoch, last)
 			}
 			last = epoch
+		}
+	})
+}
+
+// The list has one owner, which takes events one after the other. An event that panics is its sender's; the owner goes on,
+// and nobody waits for an owner that has ended, or a node would hang at its end.
+func TestRosterTakesEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(Config{Addr: "node:1", IsMaster: true, Heartbeat: time.Second, Log: slog.New(slog.DiscardHandler)})
+		r := newRoster(n)
+		r.peers, r.sessions = newPeers(n), &gateSessions{node: n}
+		if err := r.start(); err != nil {
+			t.Fatal(err)
+		}
+		var order []string
+		for i := range 100 {
+			r.post(func() { order = append(order, fmt.Sprint(i)) })
+		}
+		if !r.do(func() { order = append(order, "end") }) {
+			t.Fatal("the owner has ended")
+		}
+		if len(order) != 101 || order[0] != "0" || order[99] != "99" || order[100] != "end" {
+			t.Errorf("the events ran as %s", strings.Join(order, " "))
+		}
+		func() {
+			defer func() {
+				if v := recover(); v == nil || !strings.Contains(fmt.Sprint(v), "bad message") {
+					t.Errorf("the sender of an event that panics sees %v", v)
+				}
+			}()
+			r.do(func() { panic("bad message") })
+		}()
+		r.setNodeID(5)
+		time.Sleep(10 * time.Second) // the clock of the list goes on
+		if self, have, leaving := r.state(); self.NodeID == 0 || leaving || have.Master == 0 {
+			t.Errorf("after a panic the state is %+v, version %+v, leaving %v", self, have, leaving)
+		}
+		n.cancel()
+		n.tasks.Wait()
+		if r.do(func() { t.Error("an event ran after the end") }) {
+			t.Error("it says that an event ran after the end")
+		}
+		if _, _, leaving := r.state(); !leaving {
+			t.Error("a node that has ended is not leaving")
 		}
 	})
 }
