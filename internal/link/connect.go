@@ -76,7 +76,7 @@ func (s *Sender) connect() (established, progress bool, err error) {
 	if err != nil {
 		return false, false, s.failed(ctx, err)
 	}
-	fresh := s.begin(ack)
+	fresh, further := s.begin(ack)
 	s.cfg.Log.Debug("link came up", slog.Uint64("peer_epoch", ack.Epoch), slog.Uint64("last", ack.Seq), slog.Bool("fresh", fresh))
 	if s.cfg.Up != nil {
 		s.cfg.Up(ack.Epoch, fresh)
@@ -102,7 +102,7 @@ func (s *Sender) connect() (established, progress bool, err error) {
 	s.stats.Connected = false
 	progress = s.stats.Acks > acks
 	s.mu.Unlock()
-	return true, progress || time.Since(began) > s.cfg.BackoffMax, s.failed(ctx, err)
+	return true, progress || further || time.Since(began) > s.cfg.BackoffMax, s.failed(ctx, err)
 }
 
 // failed prefers our own reason, if we ended the attempt ourselves, to what the transport makes of
@@ -117,10 +117,13 @@ func (s *Sender) failed(ctx context.Context, err error) error {
 	return err
 }
 
-// begin makes the backlog fit what the peer says that it has.
-func (s *Sender) begin(ack Ack) (fresh bool) {
+// begin makes the backlog fit what the peer says that it has. further says that this is more than
+// the stream before had heard of: that one was good for something, though it broke before it was
+// told.
+func (s *Sender) begin(ack Ack) (fresh, further bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	before := s.log.first
 	epoch, last := ack.Epoch, ack.Seq
 	// A receiver that is new may have nothing to say by which that shows: if the one before it had
 	// acknowledged nothing.
@@ -144,7 +147,7 @@ func (s *Sender) begin(ack Ack) (fresh bool) {
 	s.stats.Connects++
 	s.stats.Connected = true
 	s.heard, s.ask = time.Now(), s.cfg.Silence > 0
-	return fresh
+	return fresh, s.log.first > before
 }
 
 // send hands batches to the stream until it is broken: all that is there, one behind the other, and
