@@ -318,7 +318,7 @@ func WithGzip(atLeast int) Option {
 	return func(o *cluster.Options) { o.GzipMin = atLeast }
 }
 
-// WithErrorResponses(true) sends error responses to all clients. Default: false, only to clients
+// WithErrorResponses sends error responses to all clients. Default: false, only to clients
 // whose handshake said that they understand them.
 func WithErrorResponses(all bool) Option {
 	return func(o *cluster.Options) { o.ErrorsToAll = all }

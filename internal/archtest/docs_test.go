@@ -62,7 +62,7 @@ func TestOperationsNameLogLinesAndOptions(t *testing.T) {
 	pages := documents(t)
 	_, table, _ := strings.Cut(pages["docs/operations.md"], "| message | what to do |")
 	table, _, _ = strings.Cut(table, "\n\n")
-	lines := regexp.MustCompile("(?m)^\\| .*\\|$").FindAllString(table, -1)
+	lines := regexp.MustCompile(`(?m)^\| .*\|$`).FindAllString(table, -1)
 	if len(lines) < 10 {
 		t.Errorf("the page explains %d log lines, want 10 or more", len(lines))
 	}

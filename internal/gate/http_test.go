@@ -103,7 +103,7 @@ func TestPathsOfWebSocketsAndPages(t *testing.T) {
 							t.Errorf("%s: got %v", path, m)
 						}
 					}
-					resp, body := request(t, dialPages(t, l), "GET "+path+" HTTP/1.1\r\nHost: game.example.com\r\n\r\n")
+					resp, body := request(t, dialPages(t, l), "GET "+path+" HTTP/1.1\r\nHost: game.example.com\r\n\r\n") //nolint:bodyclose // request has closed it
 					if resp.StatusCode != row.plain {
 						t.Errorf("GET %s has status %d, want %d", path, resp.StatusCode, row.plain)
 					}
@@ -315,7 +315,7 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 func TestOneCapForAllConnections(t *testing.T) {
 	keepAlive := func(t *testing.T, l *nanotest.Listener) net.Conn {
 		nc := dialPages(t, l)
-		request(t, nc, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		request(t, nc, "GET / HTTP/1.1\r\nHost: x\r\n\r\n") //nolint:bodyclose // request has closed it
 		return nc
 	}
 	for _, row := range []struct {

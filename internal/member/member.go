@@ -23,12 +23,16 @@ var (
 // limit.
 const MaxNodeID = 1<<16 - 1
 
-// Member and the others are the list's values, as programs know them.
+// The list's values, as programs know them.
 type (
-	Member  = keeper.Member
-	State   = keeper.State
+	// Member is one process of a node.
+	Member = keeper.Member
+	// State is how far a node is in its life.
+	State = keeper.State
+	// Version orders views.
 	Version = keeper.Version
-	View    = keeper.View
+	// View is the whole list at one version.
+	View = keeper.View
 )
 
 // The states of a node.

@@ -161,13 +161,12 @@ func (m *Mesh) Stop(ctx context.Context) (err error) {
 func (m *Mesh) free(ctx context.Context) error {
 	m.cancel()
 	links := m.links.close()
-	errs := []error{Within(ctx, "close the service address", m.server.grpc.Stop)}
+	err := Within(ctx, "close the service address", m.server.grpc.Stop)
 	for _, in := range links {
-		errs = append(errs, in.receiver.Close(ctx))
+		err = errors.Join(err, in.receiver.Close(ctx))
 	}
 	m.master.close()
-	errs = append(errs, Within(ctx, "wait for what other nodes are told", m.tasks.Wait))
-	return errors.Join(errs...)
+	return errors.Join(err, Within(ctx, "wait for what other nodes are told", m.tasks.Wait))
 }
 
 // Addr returns the address at which other nodes reach this one, which is its identity. It is final after Listen.

@@ -136,6 +136,7 @@ func (f *Fabric) Silence(from, to string) {
 	f.lossy[[2]string{from, to}] = true
 }
 
+// Heal ends every silence.
 func (f *Fabric) Heal() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -190,9 +191,11 @@ func (f *Fabric) Revive(addr string) {
 	delete(f.dead, addr)
 }
 
-// Freeze is what others see of a process that is stopped, and Thaw of one that goes on.
+// Freeze is what others see of a process that is stopped.
 func (f *Fabric) Freeze(addr string) { f.setFrozen(addr, true) }
-func (f *Fabric) Thaw(addr string)   { f.setFrozen(addr, false) }
+
+// Thaw is what they see when it goes on.
+func (f *Fabric) Thaw(addr string) { f.setFrozen(addr, false) }
 
 func (f *Fabric) setFrozen(addr string, frozen bool) {
 	f.mu.Lock()
@@ -209,6 +212,7 @@ func (f *Fabric) Block(from, to string) {
 	f.close(func(w *wire) bool { return w.from == from && w.to == to })
 }
 
+// Allow ends a block.
 func (f *Fabric) Allow(from, to string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

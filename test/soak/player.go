@@ -81,7 +81,7 @@ func (p *player) visit() error {
 	err = v.act(done)
 	_ = c.Close()
 	if err == nil {
-		_ = <-done // the end that was just asked for
+		<-done //nolint:errcheck // the end that was just asked for
 	}
 	return err
 }

@@ -51,10 +51,17 @@ func call(f func()) {
 	}
 }
 
-func (l *Life) Init()           { call(l.OnInit) }
-func (l *Life) AfterInit()      { call(l.OnAfterInit) }
+// Init calls OnInit.
+func (l *Life) Init() { call(l.OnInit) }
+
+// AfterInit calls OnAfterInit.
+func (l *Life) AfterInit() { call(l.OnAfterInit) }
+
+// BeforeShutdown calls OnBeforeShutdown.
 func (l *Life) BeforeShutdown() { call(l.OnBeforeShutdown) }
-func (l *Life) Shutdown()       { call(l.OnShutdown) }
+
+// Shutdown calls OnShutdown.
+func (l *Life) Shutdown() { call(l.OnShutdown) }
 
 // Nop is there because a component needs a handler.
 func (l *Life) Nop(*session.Session, []byte) error { return nil }
