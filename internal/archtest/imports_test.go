@@ -38,6 +38,7 @@ var table = []row{
 	{"mock", []string{"internal/fault"}},
 	{"internal/tools/...", []string{"internal/tools/..."}},
 	{"internal/wsframe", nil},
+	{"internal/transport", nil},
 	{"internal/link", []string{"internal/fault"}},
 	{"internal/fault", nil},
 	{"internal/log", nil},

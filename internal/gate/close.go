@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"crypto/tls"
 	"encoding/json"
 	"time"
 
@@ -161,8 +160,7 @@ func (c *Conn) endOutput() {
 		return
 	}
 	c.flushed = true
-	half, ok := c.nc.(interface{ CloseWrite() error })
-	if c.readDone || !ok {
+	if c.readDone {
 		c.mu.Unlock()
 		c.cut()
 		return
@@ -172,7 +170,7 @@ func (c *Conn) endOutput() {
 	}
 	c.timer = time.AfterFunc(min(linger, c.gate.cfg.FlushTimeout), c.lingered)
 	c.mu.Unlock()
-	if err := half.CloseWrite(); err != nil {
+	if err := c.sock.CloseWrite(); err != nil {
 		c.cut()
 	}
 }
@@ -211,14 +209,10 @@ func (c *Conn) cut() {
 		c.timer = nil
 	}
 	c.mu.Unlock()
-	nc := c.nc
 	if abort {
-		discard(nc)
+		c.sock.Discard()
 	}
-	if t, ok := nc.(*tls.Conn); ok { // its own Close may wait for a client that does not read
-		nc = t.NetConn()
-	}
-	_ = nc.Close()
+	_ = c.sock.Close()
 	if first {
 		c.gone()
 	}

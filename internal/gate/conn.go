@@ -6,11 +6,11 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/internal/transport"
 	"github.com/lonng/nano/internal/wsframe"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
@@ -68,8 +68,7 @@ type Conn struct {
 
 	sess    *session.Session
 	lane    *scheduler.Lane
-	nc      net.Conn
-	raw     syscall.RawConn // nil where there is no descriptor to read and write without blocking
+	sock    transport.Conn
 	remote  net.Addr
 	request *http.Request // the upgrade request, until the handshake is over
 
@@ -77,7 +76,6 @@ type Conn struct {
 	packets codec.Decoder
 	frames  wsframe.Parser
 	batch   *dispatch.Batch // of the read that is being worked on
-	steady  bool            // the handshake is over
 	deaf    bool            // what comes is dropped: it was malformed once
 
 	phase    atomic.Uint32
@@ -91,7 +89,7 @@ type Conn struct {
 // serve makes a connection of nc, which has its place from enter, and reads it until it ends. It
 // returns at once.
 func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket bool) {
-	c := &Conn{gate: g, nc: nc, request: req, remote: remote, websocket: websocket, held: true}
+	c := &Conn{gate: g, sock: transport.Portable(nc), request: req, remote: remote, websocket: websocket, held: true}
 	c.mu.Lock() // who finds it in the gate waits until it is whole
 	if err := g.add(c); err != nil {
 		c.mu.Unlock()
@@ -102,9 +100,6 @@ func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket 
 		return
 	}
 	g.counters.Accepted.Add(1)
-	if sc, ok := nc.(syscall.Conn); ok && rawIO {
-		c.raw, _ = sc.SyscallConn()
-	}
 	c.packets.Init(g.cfg.MaxPacket)
 	if websocket {
 		c.frames.Init(max(g.cfg.MaxPacket+codec.HeadLength, 1<<20))
@@ -113,7 +108,7 @@ func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket 
 	c.sess = g.cfg.NewSession(c)
 	c.timer = time.AfterFunc(g.cfg.HandshakeTimeout, c.late)
 	c.mu.Unlock()
-	go c.read()
+	c.sock.Start(c)
 }
 
 // late ends a connection that did not finish its handshake in time.

@@ -26,18 +26,10 @@ type outbuf struct {
 	pre    []byte // WebSocket frames before and after everything else
 	tail   []byte
 
-	// For raw.go: the unwritten rest and what the last attempt said.
-	next  int
-	err   error
-	stuck bool
-	try   func(fd uintptr)
+	next int // segs before it are written
 }
 
-var outbufs = sync.Pool{New: func() any {
-	o := new(outbuf)
-	o.try = o.write
-	return o
-}}
+var outbufs = sync.Pool{New: func() any { return new(outbuf) }}
 
 func getOutbuf(merge bool) *outbuf {
 	o := outbufs.Get().(*outbuf)
@@ -63,7 +55,7 @@ func (o *outbuf) release() {
 	}
 	o.cut, o.size, o.next = 0, 0, 0
 	o.pre, o.tail = nil, nil
-	o.shared, o.merge, o.stuck, o.err = false, false, false, nil
+	o.shared, o.merge = false, false
 	outbufs.Put(o)
 }
 

@@ -6,115 +6,18 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/wsframe"
 	"github.com/lonng/nano/session"
 )
 
-// readSize is the size of the buffers that reads share. A connection has one only while it reads.
-const readSize = 16 << 10
-
-var readBufs = sync.Pool{New: func() any { return new([readSize]byte) }}
-
 // errClosed ends the reading of a client that said goodbye.
 var errClosed = errors.New("closed by the client")
 
-// read is the connection's goroutine: it reads until the connection ends. The handshake has a
-// goroutine of its own, because what parses it grows the stack, and a connection that then says
-// nothing would keep that.
-func (c *Conn) read() {
-	if c.readOn() {
-		c.steady = true
-		go c.read()
-	}
-}
-
-// readOn reads and serves until the connection ends, or, true, until the handshake is over.
-func (c *Conn) readOn() bool {
-	var err error
-	if c.raw != nil {
-		err = c.readDescriptor()
-	} else {
-		err = c.readPlain()
-	}
-	if err == nil {
-		return true
-	}
-	c.end(err)
-	return false
-}
-
-// settled tells that the handshake's goroutine may hand over.
-func (c *Conn) settled() bool { return !c.steady && phase(c.phase.Load()) == working }
-
-// readDescriptor reads through the descriptor, so that a connection that waits holds no buffer.
-func (c *Conn) readDescriptor() error {
-	var r rawReader
-	try := r.read
-	for {
-		if err := c.raw.Read(try); err != nil {
-			return err
-		}
-		if r.err != nil {
-			return r.err
-		}
-		// Outside of raw.Read: closing the socket waits for that, and what is served here may have
-		// to wait for the one who closes.
-		err := c.consume(r.buf[:r.n])
-		readBufs.Put(r.buf)
-		r.buf = nil
-		if err != nil {
-			return err
-		}
-		if c.settled() {
-			return nil
-		}
-	}
-}
-
-// rawReader takes what there is to read into a buffer that it has only then.
-type rawReader struct {
-	buf *[readSize]byte
-	n   int
-	err error
-}
-
-// read is for syscall.RawConn: false has it wait until there is something to read.
-func (r *rawReader) read(fd uintptr) bool {
-	buf := readBufs.Get().(*[readSize]byte)
-	n, again, err := readRaw(fd, buf[:])
-	if again || err != nil {
-		readBufs.Put(buf)
-		r.err = err
-		return !again
-	}
-	r.buf, r.n = buf, n
-	return true
-}
-
-// readPlain reads a connection that has no descriptor of its own: TLS, a pipe.
-func (c *Conn) readPlain() error {
-	buf := make([]byte, 2<<10)
-	for {
-		n, err := c.nc.Read(buf)
-		if n > 0 {
-			if err := c.consume(buf[:n]); err != nil {
-				return err
-			}
-		}
-		if err != nil {
-			return err
-		}
-		if c.settled() {
-			return nil
-		}
-	}
-}
-
-// consume serves what one read brought.
-func (c *Conn) consume(data []byte) error {
+// Serve serves what one read brought. It is called by whoever reads the connection, as are Settle
+// and InputEnded: see [transport.Handler].
+func (c *Conn) Serve(data []byte) error {
 	c.gate.counters.BytesIn.Add(uint64(len(data)))
 	c.spoke.seen.Store(c.gate.wheel.now.Load())
 	if c.deaf {
@@ -126,16 +29,11 @@ func (c *Conn) consume(data []byte) error {
 	} else {
 		err = c.consumePackets(data)
 	}
-	if b := c.batch; b != nil {
-		c.batch = nil
-		c.busy.Store(true)
-		b.Submit()
-		if until := c.pause.Swap(nil); until != nil {
-			<-*until
-		}
-		c.busy.Store(false)
+	if err == nil {
+		return nil
 	}
-	if err != nil && isMalformed(err) {
+	c.Settle() // what came before comes first
+	if isMalformed(err) {
 		if what := foreign(data); what != "" && !c.websocket && phase(c.phase.Load()) == waiting {
 			err = fmt.Errorf("this looks like %s: %w", what, err)
 		}
@@ -143,6 +41,23 @@ func (c *Conn) consume(data []byte) error {
 		return nil
 	}
 	return err
+}
+
+// Settle hands the calls of what was read to their schedulers, and waits for room there, and for
+// another node if it has to.
+func (c *Conn) Settle() {
+	b := c.batch
+	if b == nil {
+		return
+	}
+	c.batch = nil
+	c.busy.Store(true)
+	b.Submit()
+	if until := c.pause.Swap(nil); until != nil {
+		c.sock.Waiting()
+		<-*until
+	}
+	c.busy.Store(false)
 }
 
 // Pause makes the reader wait until the channel is closed before it reads more. The caller, which
@@ -281,8 +196,8 @@ func (c *Conn) data(body []byte) error {
 	return nil
 }
 
-// end is called once, by the reader, when nothing more can be read.
-func (c *Conn) end(err error) {
+// InputEnded is called once, when nothing more can be read.
+func (c *Conn) InputEnded(err error) {
 	log := c.gate.cfg.Log
 	bye := errors.Is(err, io.EOF) || errors.Is(err, errClosed)
 	switch {

@@ -30,30 +30,13 @@ func boundKernel(nc net.Conn) {
 	}
 }
 
-// discard has the close of a connection drop what the kernel holds for it.
-func discard(nc net.Conn) {
-	for {
-		switch t := nc.(type) {
-		case interface{ SetLinger(int) error }:
-			_ = t.SetLinger(0)
-			return
-		case interface{ NetConn() net.Conn }: // TLS
-			nc = t.NetConn()
-		case interface{ Raw() net.Conn }: // with a PROXY header
-			nc = t.Raw()
-		default:
-			return
-		}
-	}
-}
-
 // lingered is called when a client has had its time to close after the last output. What the kernel
 // has not sent yet may have the rest of the flush timeout; then it is dropped.
 func (c *Conn) lingered() {
 	c.mu.Lock()
 	left := c.gate.cfg.FlushTimeout - time.Since(c.closedAt)
 	c.mu.Unlock()
-	if c.raw == nil || unsent(c.raw) == 0 {
+	if c.sock.Unsent() == 0 {
 		c.cut()
 		return
 	}

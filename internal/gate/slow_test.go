@@ -163,7 +163,7 @@ func TestKernelHoldsLittleForASlowReader(t *testing.T) {
 			}
 			w.BatchEnd()
 			w.Help(func() bool { return false })
-			if n := unsent(conn.raw); n > 1<<20 {
+			if n := conn.sock.Unsent(); n > 1<<20 {
 				t.Errorf("the kernel holds %d bytes for a client that does not read", n)
 			}
 			if row.kick {

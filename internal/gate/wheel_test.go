@@ -14,13 +14,14 @@ import (
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/nanotest"
+	"github.com/lonng/nano/internal/transport"
 )
 
 // bare makes connections of which only the wheel knows, with a gate of their own.
 func bare(w *world, n int) []*Conn {
 	all := make([]*Conn, n)
 	for i := range all {
-		all[i] = &Conn{gate: w.Gate, held: true, nc: nanotest.Nowhere{}}
+		all[i] = &Conn{gate: w.Gate, held: true, sock: transport.Portable(nanotest.Nowhere{})}
 		all[i].sess = w.cfg.NewSession(all[i])
 	}
 	return all

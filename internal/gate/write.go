@@ -258,7 +258,7 @@ func (c *Conn) Flush() {
 			c.mu.Unlock()
 			return
 		}
-		if !c.writableLocked() && (!c.closing || c.raw != nil) {
+		if !c.writableLocked() && (!c.closing || !c.sock.Blocks()) {
 			closing := c.closing
 			c.mu.Unlock()
 			if closing {
@@ -267,7 +267,7 @@ func (c *Conn) Flush() {
 			return
 		}
 		c.writing = true
-		if c.raw == nil { // also to say goodbye may block: TLS has to write for it
+		if c.sock.Blocks() { // also to say goodbye may block: TLS has to write for it
 			c.mu.Unlock()
 			go c.drain(nil)
 			return
@@ -275,11 +275,8 @@ func (c *Conn) Flush() {
 		o := c.takeLocked()
 		c.mu.Unlock()
 		size := o.size
-		err := c.raw.Control(o.try)
-		if err == nil {
-			err = o.err
-		}
-		if err == nil && o.stuck {
+		stuck, err := c.writeNow(o)
+		if stuck {
 			go c.drain(o)
 			return
 		}
@@ -317,6 +314,21 @@ func (c *Conn) takeLocked() *outbuf {
 	c.inFlight = o.size
 	o.finish()
 	return o
+}
+
+// writeNow writes as much as it can without waiting; stuck says that there is more.
+func (c *Conn) writeNow(o *outbuf) (stuck bool, err error) {
+	for !o.empty() {
+		n, err := c.sock.WriteSome(o.segs[o.next:])
+		if err != nil {
+			return false, err
+		}
+		if n == 0 {
+			return true, nil
+		}
+		o.skip(n)
+	}
+	return false, nil
 }
 
 // drain writes for a client that does not keep up, or whose connection has no descriptor: in a
@@ -358,14 +370,10 @@ func (c *Conn) drain(o *outbuf) {
 // time that what it takes may last at the floor rate, and is never later than the write timeout
 // from now.
 func (c *Conn) writeAll(o *outbuf, until *time.Time) error {
-	defer func() { _ = c.nc.SetWriteDeadline(time.Time{}) }() // a closed connection needs no deadline
 	for !o.empty() {
 		unit := o.segs[o.next]
 		unit = unit[:min(len(unit), writeUnit)]
-		if err := c.nc.SetWriteDeadline(*until); err != nil {
-			return err
-		}
-		n, err := c.nc.Write(unit)
+		n, err := c.sock.WriteUntil(unit, *until)
 		o.skip(n)
 		now := time.Now()
 		*until = until.Add(time.Duration(n) * time.Second / c.slowest())

@@ -1,6 +1,6 @@
 //go:build unix && !linux
 
-package gate
+package transport
 
 import "syscall"
 

@@ -1,0 +1,192 @@
+package transport
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Portable makes a Conn of nc. If nc is one already, it is returned.
+func Portable(nc net.Conn) Conn {
+	if c, ok := nc.(Conn); ok {
+		return c
+	}
+	p := &portable{nc: nc}
+	if sc, ok := nc.(syscall.Conn); ok && rawIO {
+		p.raw, _ = sc.SyscallConn()
+	}
+	return p
+}
+
+// portable is a connection with a goroutine that reads.
+type portable struct {
+	nc  net.Conn
+	raw syscall.RawConn // nil where there is no descriptor to read and write without blocking
+}
+
+func (p *portable) Start(h Handler) {
+	if p.raw != nil {
+		go p.read(h)
+	} else {
+		go p.readPlain(h, make([]byte, 2<<10))
+	}
+}
+
+// Waiting does nothing: nobody waits for the connection's own goroutine.
+func (p *portable) Waiting() {}
+
+var readBufs = sync.Pool{New: func() any { return new([readSize]byte) }}
+
+// read is the connection's goroutine. It reads through the descriptor, so that a connection that
+// waits holds no buffer, and serves outside of raw.Read: closing the socket waits for that, and
+// what is served may have to wait for the one who closes.
+//
+// What serves grows the stack, and a connection that then says nothing would keep that. So a
+// goroutine that has served waits no more: a fresh one does.
+func (p *portable) read(h Handler) {
+	r := rawReader{wait: true}
+	try := r.read
+	for {
+		err := p.raw.Read(try)
+		if err == nil {
+			err = r.err
+		}
+		if err == nil && r.buf == nil {
+			go p.read(h)
+			return
+		}
+		if err == nil {
+			err = h.Serve(r.buf[:r.n])
+			readBufs.Put(r.buf)
+			r.buf = nil
+			h.Settle()
+		}
+		if err != nil {
+			h.InputEnded(err)
+			return
+		}
+		r.wait = false
+	}
+}
+
+// rawReader takes what there is to read into a buffer that it has only then.
+type rawReader struct {
+	wait bool // until there is something
+	buf  *[readSize]byte
+	n    int
+	err  error
+}
+
+// read is for syscall.RawConn: false has it wait until there is something to read.
+func (r *rawReader) read(fd uintptr) bool {
+	buf := readBufs.Get().(*[readSize]byte)
+	n, again, err := readRaw(int(fd), buf[:])
+	if again || err != nil {
+		readBufs.Put(buf)
+		r.err = err
+		return !again || !r.wait
+	}
+	r.buf, r.n = buf, n
+	return true
+}
+
+// readPlain reads a connection that has no descriptor of its own, as read does.
+func (p *portable) readPlain(h Handler, buf []byte) {
+	n, err := p.nc.Read(buf)
+	if n > 0 {
+		serr := h.Serve(buf[:n])
+		h.Settle()
+		if serr != nil {
+			err = serr
+		}
+	}
+	if err != nil {
+		h.InputEnded(err)
+		return
+	}
+	go p.readPlain(h, buf)
+}
+
+func (p *portable) Blocks() bool { return p.raw == nil }
+
+// attempt is a write through a descriptor.
+type attempt struct {
+	segs [][]byte
+	n    int
+	err  error
+	try  func(fd uintptr) // write
+}
+
+var attempts = sync.Pool{New: func() any {
+	a := new(attempt)
+	a.try = a.write
+	return a
+}}
+
+func (a *attempt) write(fd uintptr) { a.n, a.err = writeRaw(int(fd), a.segs) }
+
+// WriteSome uses RawConn.Control, which only keeps the descriptor open meanwhile: RawConn.Write
+// would get ready to wait as well.
+func (p *portable) WriteSome(segs [][]byte) (int, error) {
+	a := attempts.Get().(*attempt)
+	a.segs, a.n, a.err = segs, 0, nil
+	err := p.raw.Control(a.try)
+	if err == nil {
+		err = a.err
+	}
+	n := a.n
+	a.segs = nil
+	attempts.Put(a)
+	return n, err
+}
+
+func (p *portable) WriteUntil(b []byte, until time.Time) (int, error) {
+	if err := p.nc.SetWriteDeadline(until); err != nil {
+		return 0, err
+	}
+	n, err := p.nc.Write(b)
+	_ = p.nc.SetWriteDeadline(time.Time{}) // a closed connection needs no deadline
+	return n, err
+}
+
+func (p *portable) Unsent() (n int) {
+	if p.raw != nil {
+		_ = p.raw.Control(func(fd uintptr) { n = unsent(int(fd)) }) // a closed one holds nothing
+	}
+	return n
+}
+
+func (p *portable) CloseWrite() error {
+	if half, ok := p.nc.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+func (p *portable) Discard() {
+	for nc := p.nc; ; {
+		switch t := nc.(type) {
+		case interface{ SetLinger(int) error }:
+			_ = t.SetLinger(0)
+			return
+		case interface{ NetConn() net.Conn }: // TLS
+			nc = t.NetConn()
+		case interface{ Raw() net.Conn }: // with a PROXY header
+			nc = t.Raw()
+		default:
+			return
+		}
+	}
+}
+
+func (p *portable) Close() error {
+	if t, ok := p.nc.(*tls.Conn); ok { // its own Close may wait for a client that does not read
+		return t.NetConn().Close()
+	}
+	return p.nc.Close()
+}
+
+func (p *portable) RemoteAddr() net.Addr { return p.nc.RemoteAddr() }
