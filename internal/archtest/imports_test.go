@@ -40,11 +40,12 @@ var table = []row{
 	{"internal/wsframe", nil},
 	{"internal/transport", nil},
 	{"internal/link", []string{"internal/fault"}},
+	{"internal/resume", []string{"codec"}},
 	{"internal/fault", nil},
 	{"internal/log", nil},
 	{"internal/...", below},                                    // never the root, never cluster
 	{"clients/nano-cli/internal/nodetest", []string{"public"}}, // a node for the tests beside it
-	{"clients/...", []string{"clients/...", "codec", "serialize/..."}},
+	{"clients/...", []string{"clients/...", "codec", "serialize/...", "internal/resume"}},
 	{"contrib/...", []string{"contrib/...", "public"}},
 	{"examples/...", []string{"examples/...", "public"}},
 	{"benchmark/...", []string{"benchmark/...", "internal/child", "public"}},
