@@ -220,7 +220,7 @@ func (n *Node) prepare(set *settings) (names []string, err error) {
 	}
 	cfg.Table, cfg.Log = n.table, n.front
 	sessions := n.mesh.Sessions
-	cfg.NewLane, cfg.NewSession, cfg.Opened, cfg.Closed = sessions.NewLane, sessions.New, sessions.Opened, sessions.Closed
+	cfg.InitLane, cfg.NewSession, cfg.Opened, cfg.Closed = sessions.InitLane, sessions.New, sessions.Opened, sessions.Closed
 	cfg.Bind, cfg.Unbind = n.mesh.Users.Bind, n.mesh.Users.Unbind
 	if len(mcfg.Forwarded) > 0 {
 		cfg.ValueChanged = sessions.ValueChanged

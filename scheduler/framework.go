@@ -17,24 +17,34 @@ type ContextKey struct{}
 // Lane keeps the jobs of one source in order: those of a session, for example. The scheduler
 // takes jobs of different lanes by turns, so that a thousand jobs of one session do not delay
 // the single job of another. A lane may be used with several schedulers, which know nothing of
-// each other. Make a lane with [Scheduler.NewLane]. All else is done by methods of [Scheduler].
+// each other. Make a lane with [Scheduler.NewLane], or [Scheduler.InitLane] for one that is part of
+// another struct. All else is done by methods of [Scheduler]. A lane in which nothing waits holds
+// nothing but itself.
 type Lane struct {
-	home    *Scheduler // finds the lane's queue without looking it up; constant
-	waiting int        // see NewLane; constant
-	ended   atomic.Bool
-	latest  atomic.Pointer[Scheduler]
+	home   *Scheduler // finds the lane's queue without looking it up; constant
+	latest atomic.Pointer[Scheduler]
+	queue  *laneQueue // at home; home.mu guards it. nil: nothing waits
 
-	queue *laneQueue // at home; home.mu guards it. nil: nothing waits
+	waiting int32 // see NewLane; constant
+	ended   atomic.Bool
 }
 
 // NewLane makes a lane for the jobs of one source, most of which are for s. On each scheduler,
 // at most waiting of its calls are in [Scheduler.Await] at a time: the next job of the lane runs
 // when one of them has come back. 0 or less means no bound.
 func (s *Scheduler) NewLane(waiting int) *Lane {
+	l := new(Lane)
+	s.InitLane(l, waiting)
+	return l
+}
+
+// InitLane makes l what [Scheduler.NewLane] returns. Call it once, before anybody else has l, and
+// do not copy l afterwards.
+func (s *Scheduler) InitLane(l *Lane, waiting int) {
 	if waiting <= 0 {
-		waiting = math.MaxInt
+		waiting = math.MaxInt32
 	}
-	return &Lane{home: s, waiting: waiting}
+	l.home, l.waiting = s, int32(min(waiting, math.MaxInt32))
 }
 
 // Latest returns the scheduler that was given jobs of the lane last; nil if none was.

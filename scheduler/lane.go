@@ -252,7 +252,7 @@ func (s *Scheduler) gatherLocked(oldest time.Duration) time.Duration {
 			taken += some
 			oldest = min(oldest, q.came)
 			s.takeLocked(q, some)
-		case q.waiting >= q.lane.waiting && !q.lane.ended.Load():
+		case q.waiting >= int(q.lane.waiting) && !q.lane.ended.Load():
 			s.lanes.full.push(q)
 			continue
 		case s.lanes.waiting >= s.cfg.awaits:
@@ -302,7 +302,7 @@ func (s *Scheduler) allowedLocked(q *laneQueue, turn, taken int) int {
 		return n
 	}
 	if !q.lane.ended.Load() {
-		n = min(n, q.lane.waiting-q.waiting)
+		n = min(n, int(q.lane.waiting)-q.waiting)
 	}
 	room := max(0, s.cfg.awaits-s.lanes.waiting-taken)
 	if room == 0 && q.waiting == 0 {

@@ -67,7 +67,7 @@ type Conn struct {
 	shaking atomic.Bool // counted among the handshakes that are under way
 
 	sess    *session.Session
-	lane    *scheduler.Lane
+	lane    scheduler.Lane // the order of the session's calls
 	sock    transport.Conn
 	remote  net.Addr
 	request *http.Request // the upgrade request, until the handshake is over
@@ -104,7 +104,7 @@ func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket 
 	if websocket {
 		c.frames.Init(max(g.cfg.MaxPacket+codec.HeadLength, 1<<20))
 	}
-	c.lane = g.cfg.NewLane()
+	g.cfg.InitLane(&c.lane)
 	c.sess = g.cfg.NewSession(c)
 	c.timer = time.AfterFunc(g.cfg.HandshakeTimeout, c.late)
 	c.mu.Unlock()
@@ -124,7 +124,7 @@ func (c *Conn) late() {
 func (c *Conn) Session() *session.Session { return c.sess }
 
 // Lane returns the order of the session's calls.
-func (c *Conn) Lane() *scheduler.Lane { return c.lane }
+func (c *Conn) Lane() *scheduler.Lane { return &c.lane }
 
 // Ended returns a channel that is closed when the session ends.
 func (c *Conn) Ended() <-chan struct{} {

@@ -68,7 +68,7 @@ type Config struct {
 	// used, Closed when it has ended. Bind and Unbind update the register of users. None of these
 	// may be nil.
 	NewSession func(e session.NetworkEntity) *session.Session
-	NewLane    func() *scheduler.Lane // of a session's calls
+	InitLane   func(l *scheduler.Lane) // makes the order of a session's calls
 	Opened     func(s *session.Session)
 	Closed     func(s *session.Session)
 	Bind       func(s *session.Session, uid int64) error

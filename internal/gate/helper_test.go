@@ -41,7 +41,7 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 	cfg := Config{
 		MaxPacket: 64 << 10, Heartbeat: time.Second, MissedBeats: 3, HandshakeTimeout: 3 * time.Second, WriteTimeout: 3 * time.Second,
 		FlushTimeout: 2 * time.Second, SendQueue: 4 << 20, Serializer: json.NewSerializer(), Log: logger,
-		NewLane:    func() *scheduler.Lane { return w.sched.NewLane(256) },
+		InitLane:   func(l *scheduler.Lane) { w.sched.InitLane(l, 256) },
 		NewSession: func(e session.NetworkEntity) *session.Session { return session.NewWithID(e, ids.Add(1)) },
 		Opened:     func(s *session.Session) { w.opened <- s },
 		Closed:     func(*session.Session) { w.closed.Add(1) },

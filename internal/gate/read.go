@@ -19,7 +19,7 @@ var errClosed = errors.New("closed by the client")
 // and InputEnded: see [transport.Handler].
 func (c *Conn) Serve(data []byte) error {
 	c.gate.counters.BytesIn.Add(uint64(len(data)))
-	c.spoke.seen.Store(c.gate.wheel.now.Load())
+	c.spoke.see(c.gate.wheel.now.Load())
 	if c.deaf {
 		return nil
 	}

@@ -35,10 +35,21 @@ type wheel struct {
 type spoke struct {
 	prev, next *Conn
 	slot       int8
+	phase      int8 // its heartbeats are at the ticks that leave this rest when divided by ticksPerBeat
 	on         bool
-	beat       int64 // tick of the next heartbeat
 
-	seen atomic.Int64 // tick of the last sign of life
+	seen atomic.Uint32 // low bits of the tick of the last sign of life
+}
+
+// see notes a sign of life at a tick.
+func (s *spoke) see(tick int64) { s.seen.Store(uint32(tick)) }
+
+// lastSeen returns the tick of the last sign of life.
+func (s *spoke) lastSeen(now int64) int64 { return now - int64(uint32(now)-s.seen.Load()) }
+
+// nextBeat returns the tick of the next heartbeat.
+func (s *spoke) nextBeat(now int64) int64 {
+	return now + ticksPerBeat - (now-int64(s.phase))%ticksPerBeat
 }
 
 // newWheel makes a wheel that sends heartbeats once an interval and allows missed of those
@@ -74,9 +85,9 @@ func (w *wheel) add(c *Conn) {
 	}
 	now := w.now.Load()
 	c.spoke.on = true
-	c.spoke.beat = now + ticksPerBeat
-	c.spoke.seen.Store(now)
-	w.linkLocked(c, c.spoke.beat)
+	c.spoke.phase = int8(now % ticksPerBeat)
+	c.spoke.see(now)
+	w.linkLocked(c, c.spoke.nextBeat(now))
 	w.count++
 }
 
@@ -167,9 +178,9 @@ func (w *wheel) tickLocked(beats, silent []*Conn) (b, s []*Conn) {
 	w.slots[now%slots] = nil
 	for c != nil {
 		next := c.spoke.next
-		gone := max(c.spoke.seen.Load()+w.allowed+1, w.spare)
+		gone := max(c.spoke.lastSeen(now)+w.allowed+1, w.spare)
 		if c.busy.Load() { // its reader waits for a scheduler: what the client sent may lie unread
-			c.spoke.seen.Store(now)
+			c.spoke.see(now)
 			gone = now + w.allowed + 1
 		}
 		if now >= gone {
@@ -180,11 +191,10 @@ func (w *wheel) tickLocked(beats, silent []*Conn) (b, s []*Conn) {
 			c = next
 			continue
 		}
-		if now >= c.spoke.beat {
-			c.spoke.beat += ticksPerBeat
+		if now%ticksPerBeat == int64(c.spoke.phase) {
 			beats = append(beats, c)
 		}
-		w.linkLocked(c, min(c.spoke.beat, gone))
+		w.linkLocked(c, min(c.spoke.nextBeat(now), gone))
 		c = next
 	}
 	return beats, silent

@@ -51,7 +51,7 @@ func TestWheelBeatsAndSilence(t *testing.T) {
 		for i := range 100 {
 			time.Sleep(100 * time.Millisecond)
 			synctest.Wait()
-			speaker.spoke.seen.Store(w.wheel.now.Load())
+			speaker.spoke.see(w.wheel.now.Load())
 			gone := silent.isCut()
 			if d := time.Since(added); gone && d < 3*time.Second || !gone && d > 3200*time.Millisecond {
 				t.Fatalf("after %v, the silent one is gone: %v", d, gone)
@@ -176,7 +176,7 @@ func TestWheelAfterAPause(t *testing.T) {
 		w.wheel.add(cs[0]) // its silence is what stops the wheel, after three intervals, for half a minute
 		w.wheel.add(cs[1])
 		time.Sleep(time.Second)
-		cs[1].spoke.seen.Store(w.wheel.now.Load()) // and then two intervals of silence, as many clients in use keep
+		cs[1].spoke.see(w.wheel.now.Load()) // and then two intervals of silence, as many clients in use keep
 		time.Sleep(33 * time.Second)
 		synctest.Wait()
 		if !cs[0].isCut() || cs[1].isCut() {

@@ -39,8 +39,8 @@ func (gs *gateSessions) New(e session.NetworkEntity) *session.Session {
 	return s
 }
 
-// NewLane makes the order of a session's calls.
-func (gs *gateSessions) NewLane() *scheduler.Lane { return gs.newLane() }
+// InitLane makes the order of a session's calls.
+func (gs *gateSessions) InitLane(l *scheduler.Lane) { gs.initLane(l) }
 
 // Opened has the hooks run on the scheduler, before the session's first message.
 func (gs *gateSessions) Opened(s *session.Session) {

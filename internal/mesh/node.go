@@ -64,8 +64,8 @@ func (n *node) silence() time.Duration {
 	return max(n.cfg.Heartbeat*5/2, time.Second)
 }
 
-// newLane makes the order of a session's calls.
-func (n *node) newLane() *scheduler.Lane { return n.sched.NewLane(n.cfg.SessionCalls) }
+// initLane makes the order of a session's calls.
+func (n *node) initLane(l *scheduler.Lane) { n.sched.InitLane(l, n.cfg.SessionCalls) }
 
 // client returns a session of this gate and its connection, nil if there is none with that id.
 func (n *node) client(id int64) (*gate.Conn, *session.Session) {

@@ -15,7 +15,7 @@ import (
 func (r *remoteSession) Session() *session.Session { return r.sess }
 
 // Lane returns the order of the session's calls.
-func (r *remoteSession) Lane() *scheduler.Lane { return r.lane }
+func (r *remoteSession) Lane() *scheduler.Lane { return &r.lane }
 
 // Ended is closed when the session ends.
 func (r *remoteSession) Ended() <-chan struct{} { return r.over }

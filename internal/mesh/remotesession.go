@@ -19,7 +19,7 @@ type remoteSession struct {
 	key  sessionKey
 	way  *peer // to its gate; another one knows nothing of it
 	sess *session.Session
-	lane *scheduler.Lane
+	lane scheduler.Lane
 	over chan struct{} // closed when the session has ended
 
 	mu      sync.Mutex
@@ -38,7 +38,8 @@ type remoteSession struct {
 }
 
 func newRemoteSession(rs *remoteSessions, key sessionKey, way *peer) *remoteSession {
-	r := &remoteSession{node: rs.node, all: rs, key: key, way: way, lane: rs.newLane(), over: make(chan struct{})}
+	r := &remoteSession{node: rs.node, all: rs, key: key, way: way, over: make(chan struct{})}
+	r.initLane(&r.lane)
 	r.sess = session.NewWithID(r, key.id)
 	r.sess.SetLifetime(rs.life)
 	return r
@@ -56,7 +57,7 @@ func (r *remoteSession) end(why session.CloseReason) {
 	r.told, r.ended = nil, true
 	r.mu.Unlock()
 	close(r.over)
-	r.sched.EndLane(r.lane, func() { r.life.Close(r.sess) })
+	r.sched.EndLane(&r.lane, func() { r.life.Close(r.sess) })
 }
 
 // update takes over what the gate says of the session: at once, as the messages that follow know it, filters and components
@@ -88,7 +89,7 @@ func (r *remoteSession) update(f *link.Frame) {
 	if r.waiting == 0 && (stale || was == 0 || was == uid) {
 		r.mu.Unlock()
 		if change(); bound {
-			r.sched.PushTaskTo(r.lane, tell)
+			r.sched.PushTaskTo(&r.lane, tell)
 		}
 		return
 	}
@@ -110,7 +111,7 @@ func (r *remoteSession) update(f *link.Frame) {
 	r.waiting++
 	r.change.Store(&due)
 	r.mu.Unlock()
-	r.sched.PushTaskTo(r.lane, func() {
+	r.sched.PushTaskTo(&r.lane, func() {
 		due()
 		tell()
 	})

@@ -66,7 +66,7 @@ func (rs *remoteSessions) open(key sessionKey, way *peer) (r *remoteSession, fre
 	}
 	r = newRemoteSession(rs, key, way)
 	rs.all[key] = r
-	rs.sched.PushTaskTo(r.lane, func() { rs.life.Open(r.sess) })
+	rs.sched.PushTaskTo(&r.lane, func() { rs.life.Open(r.sess) })
 	return r, true
 }
 
