@@ -19,8 +19,9 @@ func (s *Session) Bind(uid int64) error {
 }
 
 func (s *Session) bind(uid int64) (changed bool, err error) {
-	s.bindMu.Lock()
-	defer s.bindMu.Unlock()
+	x := s.more()
+	x.bindMu.Lock()
+	defer x.bindMu.Unlock()
 	if s.Closed() {
 		return false, ErrClosed
 	}
@@ -57,8 +58,9 @@ func (s *Session) storeUID(uid int64) bool {
 }
 
 func (s *Session) adopt(uid int64) (changed bool) {
-	s.bindMu.Lock()
-	defer s.bindMu.Unlock()
+	x := s.more()
+	x.bindMu.Lock()
+	defer x.bindMu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.phase.Load() >= phaseClosing || s.uid.Load() == uid {
@@ -66,7 +68,7 @@ func (s *Session) adopt(uid int64) (changed bool) {
 	}
 	s.uid.Store(uid)
 	if uid == 0 {
-		s.data = nil
+		s.replaceLocked(nil)
 	}
 	return true
 }
@@ -86,11 +88,11 @@ func (s *Session) Clear() {
 }
 
 func (s *Session) clear() (changed bool) {
-	s.bindMu.Lock()
-	defer s.bindMu.Unlock()
+	x := s.more()
+	x.bindMu.Lock()
+	defer x.bindMu.Unlock()
 	s.mu.Lock()
-	before := s.data
-	s.data = nil
+	before := s.replaceLocked(nil)
 	old := s.uid.Load()
 	s.uid.Store(0)
 	s.mu.Unlock()

@@ -62,7 +62,11 @@ func (r CloseReason) String() string {
 // CloseReason returns why the session ended. It is known when the OnClosed handlers run, on each
 // node that knew the session.
 func (s *Session) CloseReason() CloseReason {
-	if r := s.why.Load(); r != nil {
+	x := s.extra.Load()
+	if x == nil {
+		return CloseReason{}
+	}
+	if r := x.why.Load(); r != nil {
 		return *r
 	}
 	return CloseReason{}
@@ -71,7 +75,7 @@ func (s *Session) CloseReason() CloseReason {
 // SetCloseReason stores why the session ends; the first reason stays. It is for the owner of the
 // network entity, who calls it before [Lifetimes.Close].
 func (s *Session) SetCloseReason(r CloseReason) {
-	if s.why.Load() == nil {
-		s.why.CompareAndSwap(nil, &r)
+	if x := s.more(); x.why.Load() == nil {
+		x.why.CompareAndSwap(nil, &r)
 	}
 }

@@ -2,20 +2,6 @@ package session
 
 import "context"
 
-// extra is what only some sessions need.
-type extra struct {
-	ctx       context.Context
-	cancel    context.CancelCauseFunc
-	observers observers
-}
-
-func (s *Session) extraLocked() *extra {
-	if s.extra == nil {
-		s.extra = new(extra)
-	}
-	return s.extra
-}
-
 // Closed reports whether the session has ended. It is true before the OnClosed handlers run.
 func (s *Session) Closed() bool { return s.phase.Load() >= phaseClosing }
 
@@ -24,14 +10,15 @@ func (s *Session) Closed() bool { return s.phase.Load() >= phaseClosing }
 func (s *Session) Context() context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	x := s.extraLocked()
-	if x.ctx == nil {
-		x.ctx, x.cancel = context.WithCancelCause(context.Background())
+	x := s.more()
+	if x.context == nil {
+		ctx, end := context.WithCancelCause(context.Background())
+		x.context = &lifeContext{ctx, end}
 		if s.phase.Load() == phaseClosed {
-			x.cancel(ErrClosed)
+			end(ErrClosed)
 		}
 	}
-	return x.ctx
+	return x.context.Context
 }
 
 // advance enters a later phase; it reports false if the session is there or
@@ -51,15 +38,15 @@ func (s *Session) end(l *Lifetimes) {
 	s.mu.Lock()
 	s.phase.Store(phaseClosed)
 	var told []Observer
-	var cancel context.CancelCauseFunc
-	if s.extra != nil {
-		told, s.extra.observers = s.extra.observers.all(), observers{}
-		cancel = s.extra.cancel
+	var ending *lifeContext
+	if x := s.extra.Load(); x != nil {
+		told, x.observers = x.observers.all(), observers{}
+		ending = x.context
 	}
 	s.mu.Unlock()
 
-	if cancel != nil {
-		cancel(ErrClosed)
+	if ending != nil {
+		ending.end(ErrClosed)
 	}
 	for _, o := range told {
 		l.shield(s, o.SessionClosed)
@@ -70,8 +57,8 @@ func (s *Session) end(l *Lifetimes) {
 func (s *Session) tellBound() {
 	s.mu.Lock()
 	var told []Observer
-	if s.extra != nil {
-		told = s.extra.observers.all()
+	if x := s.extra.Load(); x != nil {
+		told = x.observers.all()
 	}
 	s.mu.Unlock()
 	for _, o := range told {

@@ -51,7 +51,7 @@ func (s *Session) Observe(o Observer) bool {
 	if s.phase.Load() >= phaseClosing {
 		return false
 	}
-	s.extraLocked().observers.add(o)
+	s.more().observers.add(o)
 	return true
 }
 
@@ -62,7 +62,7 @@ func (s *Session) Unobserve(o Observer) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.extra != nil {
-		s.extra.observers.remove(o)
+	if x := s.extra.Load(); x != nil {
+		x.observers.remove(o)
 	}
 }

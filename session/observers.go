@@ -11,7 +11,6 @@ const fewObservers = 16
 type observers struct {
 	list []Observer       // a removed one leaves nil behind where at is used
 	at   map[Observer]int // places in list; nil while there are few
-	left int              // how many of list are nil
 }
 
 // index returns the place of o, -1 if there is none.
@@ -47,7 +46,7 @@ func (l *observers) remove(o Observer) {
 	default:
 		delete(l.at, o)
 		l.list[i] = nil
-		if l.left++; l.left > len(l.list)/2 {
+		if len(l.at) < len(l.list)/2 {
 			l.pack()
 		}
 	}
@@ -56,7 +55,7 @@ func (l *observers) remove(o Observer) {
 // pack closes the gaps, and makes the map of the places if it is needed.
 func (l *observers) pack() {
 	l.list = slices.Clip(l.all())
-	l.at, l.left = nil, 0
+	l.at = nil
 	if len(l.list) <= fewObservers {
 		return
 	}
@@ -68,7 +67,11 @@ func (l *observers) pack() {
 
 // all returns a copy.
 func (l *observers) all() []Observer {
-	all := make([]Observer, 0, len(l.list)-l.left)
+	n := len(l.list)
+	if l.at != nil {
+		n = len(l.at)
+	}
+	all := make([]Observer, 0, n)
 	for _, o := range l.list {
 		if o != nil {
 			all = append(all, o)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -19,16 +20,39 @@ type Session struct {
 
 	uid   atomic.Int64 // stored under mu
 	phase atomic.Uint32
-	route atomic.Pointer[Router]      // made on demand
-	why   atomic.Pointer[CloseReason] // nil until the end begins
+	extra atomic.Pointer[extra] // nil until something of it is needed
+
+	mu sync.Mutex
+}
+
+// extra is what only some sessions need: a quiet one has none.
+type extra struct {
+	router atomic.Pointer[Router]
+	why    atomic.Pointer[CloseReason] // nil until the end begins
 
 	// bindMu makes Bind and Clear one at a time; it is held while the entity's
-	// register is asked. Order: bindMu before mu.
+	// register is asked. Order: bindMu before Session.mu.
 	bindMu sync.Mutex
 
-	mu    sync.Mutex
-	data  map[string]any // made on demand
-	extra *extra         // made on demand
+	// Session.mu guards the rest.
+	data      map[string]any
+	context   *lifeContext // made on demand
+	observers observers
+}
+
+// lifeContext is the session's context, and what ends it.
+type lifeContext struct {
+	context.Context
+	end context.CancelCauseFunc
+}
+
+// more returns the session's extra, made if there is none.
+func (s *Session) more() *extra {
+	if x := s.extra.Load(); x != nil {
+		return x
+	}
+	s.extra.CompareAndSwap(nil, new(extra))
+	return s.extra.Load()
 }
 
 // The phases of a session's life; stored under mu.
@@ -63,13 +87,14 @@ func (s *Session) UID() int64 { return s.uid.Load() }
 
 // Router returns which backends serve the session.
 func (s *Session) Router() *Router {
-	if r := s.route.Load(); r != nil {
+	x := s.more()
+	if r := x.router.Load(); r != nil {
 		return r
 	}
 	r := new(Router)
 	r.by, _ = s.entity.(Reacher)
-	s.route.CompareAndSwap(nil, r)
-	return s.route.Load()
+	x.router.CompareAndSwap(nil, r)
+	return x.router.Load()
 }
 
 // LastMid returns the id of the message whose handler runs; 0 for a notify. A handler that answers

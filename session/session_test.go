@@ -282,8 +282,8 @@ func TestRouterFindsWhatCanBeReached(t *testing.T) {
 
 // Sixty thousand idle players are sixty thousand of these.
 func TestSizeOfAnIdleSession(t *testing.T) {
-	if size := reflect.TypeFor[session.Session]().Size(); size > 96 {
-		t.Errorf("%d bytes, want at most 96", size)
+	if size := reflect.TypeFor[session.Session]().Size(); size > 64 {
+		t.Errorf("%d bytes, want at most 64", size)
 	}
 	e := mock.NewNetworkEntity()
 	if n := testing.AllocsPerRun(100, func() { kept = session.NewWithID(e, 1) }); n > 1 {

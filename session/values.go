@@ -4,11 +4,12 @@ import "maps"
 
 // Set stores value under key until the session ends.
 func (s *Session) Set(key string, value any) {
+	x := s.more()
 	s.mu.Lock()
-	if s.data == nil {
-		s.data = make(map[string]any)
+	if x.data == nil {
+		x.data = make(map[string]any)
 	}
-	s.data[key] = value
+	x.data[key] = value
 	s.mu.Unlock()
 	if w, ok := s.entity.(ValueWatcher); ok {
 		w.ValueChanged(s, key)
@@ -18,7 +19,7 @@ func (s *Session) Set(key string, value any) {
 // Remove deletes the value of key.
 func (s *Session) Remove(key string) {
 	s.mu.Lock()
-	delete(s.data, key)
+	delete(s.dataLocked(), key)
 	s.mu.Unlock()
 	if w, ok := s.entity.(ValueWatcher); ok {
 		w.ValueChanged(s, key)
@@ -29,7 +30,7 @@ func (s *Session) Remove(key string) {
 func (s *Session) HasKey(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.data[key]
+	_, ok := s.dataLocked()[key]
 	return ok
 }
 
@@ -39,25 +40,43 @@ func (s *Session) HasKey(key string) bool {
 func (s *Session) Value(key string) any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.data[key]
+	return s.dataLocked()[key]
 }
 
 // State returns a map of all values, never nil. The map is a copy; the values are shared.
 func (s *Session) State() map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.data == nil {
+	data := s.dataLocked()
+	if data == nil {
 		return make(map[string]any)
 	}
-	return maps.Clone(s.data)
+	return maps.Clone(data)
+}
+
+// dataLocked returns the values; nil if there are none.
+func (s *Session) dataLocked() map[string]any {
+	if x := s.extra.Load(); x != nil {
+		return x.data
+	}
+	return nil
+}
+
+// replaceLocked replaces all values and returns those from before.
+func (s *Session) replaceLocked(data map[string]any) (before map[string]any) {
+	if data == nil && s.extra.Load() == nil {
+		return nil
+	}
+	x := s.more()
+	before, x.data = x.data, data
+	return before
 }
 
 // Restore replaces all values by those of data, which it copies; nil leaves none.
 func (s *Session) Restore(data map[string]any) {
 	now := maps.Clone(data)
 	s.mu.Lock()
-	before := s.data
-	s.data = now
+	before := s.replaceLocked(now)
 	s.mu.Unlock()
 	s.valuesChanged(before, data)
 }

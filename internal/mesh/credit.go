@@ -62,16 +62,15 @@ func (t *taken) add(cost int, step int64) (tell uint64) {
 // sessionWindows count the bytes of one client's messages that have not left the queues of the nodes that serve it. The
 // methods are not for concurrent use.
 type sessionWindows struct {
-	sent map[*peer]int
+	sent few[*peer, int]
 	full chan struct{} // not nil: the client is not read until it is closed
 }
 
 // enter counts a message that goes to p. What it returns is not nil when the client is not to be read until it is closed.
 func (w *sessionWindows) enter(p *peer, cost int) (full <-chan struct{}) {
-	if w.sent == nil {
-		w.sent = make(map[*peer]int, 1)
-	}
-	if w.sent[p] += cost; w.sent[p] <= sessionWindow {
+	n, _ := w.sent.get(p)
+	n += cost
+	if w.sent.set(p, n); n <= sessionWindow {
 		return nil
 	}
 	if w.full == nil {
@@ -82,23 +81,24 @@ func (w *sessionWindows) enter(p *peer, cost int) (full <-chan struct{}) {
 
 // leave takes back what was counted.
 func (w *sessionWindows) leave(p *peer, cost int) {
-	if left := w.sent[p] - cost; left > 0 {
-		w.sent[p] = left
+	n, _ := w.sent.get(p)
+	if n > cost {
+		w.sent.set(p, n-cost)
 	} else {
-		delete(w.sent, p)
+		w.sent.remove(p)
 	}
 	w.relax()
 }
 
 // forget takes back all of p's: nothing of it will be told.
 func (w *sessionWindows) forget(p *peer) {
-	delete(w.sent, p)
+	w.sent.remove(p)
 	w.relax()
 }
 
 // close has the client be read again, whatever was counted.
 func (w *sessionWindows) close() {
-	w.sent = nil
+	w.sent = few[*peer, int]{}
 	w.relax()
 }
 
@@ -107,7 +107,7 @@ func (w *sessionWindows) relax() {
 	if w.full == nil {
 		return
 	}
-	for _, n := range w.sent {
+	for _, n := range w.sent.all() {
 		if n > sessionWindow/2 {
 			return
 		}

@@ -34,7 +34,7 @@ func TestSessionWindows(t *testing.T) {
 	if !open(full) {
 		t.Error("it is not read although half of each window is free")
 	}
-	if w.leave(p, 10*sessionWindow); len(w.sent) != 0 {
+	if w.leave(p, 10*sessionWindow); w.sent.len() != 0 {
 		t.Errorf("%v is counted after more was taken than was sent", w.sent)
 	}
 	full = w.enter(p, 2*sessionWindow)

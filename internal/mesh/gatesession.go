@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/lonng/nano/internal/gate"
@@ -17,12 +18,12 @@ type gateSession struct {
 
 	mu       sync.Mutex
 	closed   bool
-	known    map[*peer]struct{} // who knows it
+	queued   bool    // the gate will call Flush
+	known    []*peer // who knows it
 	requests requests
 	windows  sessionWindows
 	values   encodedValues       // those that are forwarded, as they are now
 	changed  map[string]struct{} // forwarded values that were set, and nobody was told yet
-	queued   bool                // the gate will call Flush
 }
 
 // enter notes a message that goes to p: it introduces the session to p if p does not know it, and notes a request. Where
@@ -58,10 +59,10 @@ func (g *gateSession) enter(p *peer, from *gate.Conn, f *link.Frame) (ok bool, o
 // introduceLocked tells p of the session, unless it knows it: nothing else of a session comes before that. If it cannot be
 // told, p refuses what comes next, or does not get it.
 func (g *gateSession) introduceLocked(p *peer) {
-	if _, known := g.known[p]; known || p.send(g.openedLocked()) != nil {
+	if slices.Contains(g.known, p) || p.send(g.openedLocked()) != nil {
 		return
 	}
-	g.known[p] = struct{}{}
+	g.known = append(g.known, p)
 	p.sessions.Add(1)
 	g.windows.forget(p)
 }
@@ -82,11 +83,19 @@ func (g *gateSession) openedLocked() *link.Frame {
 func (g *gateSession) forget(p *peer) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if _, known := g.known[p]; known {
-		delete(g.known, p)
+	if g.dropLocked(p) {
 		p.sessions.Add(-1)
 	}
 	g.windows.forget(p)
+}
+
+// dropLocked removes p from those that know the session.
+func (g *gateSession) dropLocked(p *peer) (known bool) {
+	i := slices.Index(g.known, p)
+	if i >= 0 {
+		g.known = slices.Delete(g.known, i, i+1)
+	}
+	return i >= 0
 }
 
 // hold notes that p has the session, and wants to be told of it. It is false for one that has ended.
@@ -96,7 +105,7 @@ func (g *gateSession) hold(p *peer) bool {
 	if g.closed {
 		return false
 	}
-	if _, known := g.known[p]; known {
+	if slices.Contains(g.known, p) {
 		_ = p.send(g.openedLocked()) // it asks, so it is told again
 	} else {
 		g.introduceLocked(p)
@@ -130,7 +139,7 @@ func (g *gateSession) lose(p *peer, forget bool) (mids []uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if forget {
-		delete(g.known, p)
+		g.dropLocked(p)
 	}
 	g.windows.forget(p)
 	return g.requests.failAt(p)
@@ -160,7 +169,7 @@ func (g *gateSession) tellUser(uid int64) {
 
 // tellLocked sends a frame about the session to all that know it.
 func (g *gateSession) tellLocked(f *link.Frame) {
-	for p := range g.known {
+	for _, p := range g.known {
 		_ = p.send(f) // a node that cannot be reached closes the session with its gate's link
 	}
 }
@@ -223,11 +232,11 @@ func (g *gateSession) sendChangesLocked() {
 }
 
 // close tells everybody who knows the session that it has ended, and returns them.
-func (g *gateSession) close() (told map[*peer]struct{}) {
+func (g *gateSession) close() (told []*peer) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.closed = true
-	for p := range g.known {
+	for _, p := range g.known {
 		p.sessions.Add(-1)
 		_ = p.send(closedFrame(g.sess))
 	}

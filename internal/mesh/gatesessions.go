@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/lonng/nano/component"
@@ -21,7 +20,7 @@ type gateSessions struct {
 	peers  *peers
 	logins *logins
 	ids    atomic.Pointer[service.Connection] // makes session ids
-	known  sync.Map                           // *session.Session: its *gateSession, once another node is to know it
+	known  sessionTable                       // those that another node is to know
 }
 
 func newGateSessions(n *node, ps *peers) *gateSessions {
@@ -78,11 +77,10 @@ func laneOf(s *session.Session) *scheduler.Lane {
 // of returns what other nodes know of a session, made if it is new. Who has it made calls closeIfOver when it has noted
 // there what it has to.
 func (gs *gateSessions) of(s *session.Session) *gateSession {
-	if g, ok := gs.known.Load(s); ok {
-		return g.(*gateSession)
+	if g := gs.known.get(s); g != nil {
+		return g
 	}
-	g, _ := gs.known.LoadOrStore(s, &gateSession{node: gs.node, sess: s, known: make(map[*peer]struct{})})
-	return g.(*gateSession)
+	return gs.known.add(s, &gateSession{node: gs.node, sess: s})
 }
 
 // find returns what other nodes know of a session, nil if that is nothing.
@@ -90,9 +88,7 @@ func (gs *gateSessions) find(s *session.Session) *gateSession {
 	if s == nil {
 		return nil
 	}
-	g, _ := gs.known.Load(s)
-	found, _ := g.(*gateSession)
-	return found
+	return gs.known.get(s)
 }
 
 // closeIfOver closes what was just made for a session that has ended: who told of its end may not have seen it yet.
@@ -106,13 +102,13 @@ func (gs *gateSessions) closeIfOver(s *session.Session) (over bool) {
 
 // close tells the nodes that know a session that it has ended.
 func (gs *gateSessions) close(s *session.Session) {
-	g, ok := gs.known.LoadAndDelete(s)
-	if !ok {
+	g := gs.known.take(s)
+	if g == nil {
 		return
 	}
-	told := g.(*gateSession).close()
+	told := g.close()
 	for _, p := range gs.peers.all() {
-		if _, ok := told[p]; !ok && p.link == nil { // may have it from another backend, and cannot ask to be told
+		if !slices.Contains(told, p) && p.link == nil { // may have it from another backend, and cannot ask to be told
 			_ = p.send(closedFrame(s))
 		}
 	}
@@ -152,14 +148,13 @@ func (gs *gateSessions) send(from *gate.Conn, p *peer, f *link.Frame) error {
 
 // failAt answers the requests that p will not answer any more with an error. With forget, p knows none of the sessions.
 func (gs *gateSessions) failAt(p *peer, forget bool) {
-	gs.known.Range(func(k, v any) bool {
-		mids := v.(*gateSession).lose(p, forget)
-		if c, ok := k.(*session.Session).NetworkEntity().(*gate.Conn); ok {
+	gs.known.each(func(g *gateSession) {
+		mids := g.lose(p, forget)
+		if c, ok := g.sess.NetworkEntity().(*gate.Conn); ok {
 			for _, mid := range mids {
 				gs.table.Refuse(c, mid, "", unavailable(p.addr))
 			}
 		}
-		return true
 	})
 }
 

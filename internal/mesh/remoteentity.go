@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/netip"
 
 	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
@@ -17,8 +18,18 @@ func (r *remoteSession) Session() *session.Session { return r.sess }
 // Lane returns the order of the session's calls.
 func (r *remoteSession) Lane() *scheduler.Lane { return &r.lane }
 
-// Ended is closed when the session ends.
-func (r *remoteSession) Ended() <-chan struct{} { return r.over }
+// Ended returns a channel that is closed when the session ends.
+func (r *remoteSession) Ended() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over == nil {
+		r.over = make(chan struct{})
+		if r.ended {
+			close(r.over)
+		}
+	}
+	return r.over
+}
 
 // toGate is the way to the client.
 func (r *remoteSession) toGate() (*peer, error) {
@@ -43,7 +54,7 @@ func (r *remoteSession) send(f *link.Frame) error {
 
 // Push sends v to the client by way of its gate.
 func (r *remoteSession) Push(route string, v any) error {
-	data, err := r.serialize(v)
+	data, err := r.all.serialize(v)
 	if err != nil {
 		return err
 	}
@@ -55,11 +66,11 @@ func (r *remoteSession) Push(route string, v any) error {
 
 // RPC sends a notify of the session to whichever node serves the route.
 func (r *remoteSession) RPC(route string, v any) error {
-	data, err := r.serialize(v)
+	data, err := r.all.serialize(v)
 	if err != nil {
 		return err
 	}
-	return r.table.Notify(r, route, data)
+	return r.all.table.Notify(r, route, data)
 }
 
 // Sent says that other nodes have sent the session's messages here.
@@ -92,7 +103,7 @@ func (r *remoteSession) ResponseMid(mid uint64, v any) error {
 	if mid == 0 {
 		return gate.ErrSessionOnNotify
 	}
-	data, err := r.serialize(v)
+	data, err := r.all.serialize(v)
 	if err != nil {
 		return err
 	}
@@ -105,7 +116,7 @@ func (r *remoteSession) ResponseMid(mid uint64, v any) error {
 	if mid == r.mid.Load() {
 		r.answered.Store(mid)
 	}
-	r.table.Answered(r, mid)
+	r.all.table.Answered(r, mid)
 	return nil
 }
 
@@ -117,7 +128,7 @@ func (r *remoteSession) FailMid(mid uint64, err error) error {
 	if _, err := r.toGate(); err != nil {
 		return err
 	}
-	r.table.Fail(r, mid, "", err)
+	r.all.table.Fail(r, mid, "", err)
 	return nil
 }
 
@@ -129,7 +140,7 @@ func (r *remoteSession) Fail(mid uint64, payload any) {
 	if mid == r.mid.Load() && r.answered.Swap(mid) == mid { // its handler may return an error just now, too
 		return
 	}
-	data, err := r.serialize(payload)
+	data, err := r.all.serialize(payload)
 	if err != nil {
 		data, err = json.Marshal(payload)
 	}
@@ -137,7 +148,7 @@ func (r *remoteSession) Fail(mid uint64, payload any) {
 		err = r.send(&link.Frame{Kind: link.Response, Flags: flagError, ID: mid, Data: data})
 	}
 	if err != nil {
-		r.log.Debug("error response not sent", "session", r.key.id, "gate", r.key.gate, "mid", mid, "err", err)
+		r.all.log.Debug("error response not sent", "session", r.key.id, "gate", r.key.gate, "mid", mid, "err", err)
 	}
 }
 
@@ -151,10 +162,14 @@ func (r *remoteSession) Kick(reason string) error {
 
 // RemoteAddr returns the client's address as its gate told it; the gate's own where that is of the 0.5 series.
 func (r *remoteSession) RemoteAddr() net.Addr {
-	if a := r.addr.Load(); a != nil {
-		return *a
+	a := r.addr.Load()
+	if a == nil {
+		return nodeAddr(r.key.gate)
 	}
-	return nodeAddr(r.key.gate)
+	if ap, err := netip.ParseAddrPort(*a); err == nil {
+		return net.TCPAddrFromAddrPort(ap)
+	}
+	return nodeAddr(*a)
 }
 
 // Reaches tells which other nodes can serve the session.

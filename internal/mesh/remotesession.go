@@ -1,8 +1,6 @@
 package mesh
 
 import (
-	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -14,32 +12,31 @@ import (
 // remoteSession is a client of another gate, here. This file holds what it is told and what it tells other backends;
 // remoteentity.go is the network side that handlers use. Its methods may be called concurrently.
 type remoteSession struct {
-	*node
 	all  *remoteSessions
 	key  sessionKey
 	way  *peer // to its gate; another one knows nothing of it
 	sess *session.Session
 	lane scheduler.Lane
-	over chan struct{} // closed when the session has ended
 
 	mu      sync.Mutex
-	uid     int64               // as the gate knows it, or has been asked to
-	asked   bool                // the gate has not answered that
-	waiting int                 // changes that wait, see update
+	uid     int64 // as the gate knows it, or has been asked to
+	asked   bool  // the gate has not answered that
+	ended   bool
+	waiting int32               // changes that wait, see update
 	values  encodedValues       // as the gate has forwarded them
 	told    map[uint64]struct{} // ways (peer.number) to backends that were told of the session from here
-	ended   bool
+	over    chan struct{}       // see Ended; made on demand
 
 	change   atomic.Pointer[func()] // makes the changes that wait, nil if none does
-	addr     atomic.Pointer[net.Addr]
-	taken    taken // of the client's messages
+	addr     atomic.Pointer[string] // of the client
+	taken    taken                  // of the client's messages
 	mid      atomic.Uint64
 	answered atomic.Uint64
 }
 
 func newRemoteSession(rs *remoteSessions, key sessionKey, way *peer) *remoteSession {
-	r := &remoteSession{node: rs.node, all: rs, key: key, way: way, over: make(chan struct{})}
-	r.initLane(&r.lane)
+	r := &remoteSession{all: rs, key: key, way: way}
+	rs.initLane(&r.lane)
 	r.sess = session.NewWithID(r, key.id)
 	r.sess.SetLifetime(rs.life)
 	return r
@@ -55,9 +52,11 @@ func (r *remoteSession) end(why session.CloseReason) {
 		}
 	}
 	r.told, r.ended = nil, true
+	if r.over != nil {
+		close(r.over)
+	}
 	r.mu.Unlock()
-	close(r.over)
-	r.sched.EndLane(&r.lane, func() { r.life.Close(r.sess) })
+	r.all.sched.EndLane(&r.lane, func() { r.all.life.Close(r.sess) })
 }
 
 // update takes over what the gate says of the session: at once, as the messages that follow know it, filters and components
@@ -83,13 +82,13 @@ func (r *remoteSession) update(f *link.Frame) {
 	}
 	tell := func() {
 		if bound && r.sess.UID() == uid {
-			r.life.Bound(r.sess)
+			r.all.life.Bound(r.sess)
 		}
 	}
 	if r.waiting == 0 && (stale || was == 0 || was == uid) {
 		r.mu.Unlock()
 		if change(); bound {
-			r.sched.PushTaskTo(&r.lane, tell)
+			r.all.sched.PushTaskTo(&r.lane, tell)
 		}
 		return
 	}
@@ -111,7 +110,7 @@ func (r *remoteSession) update(f *link.Frame) {
 	r.waiting++
 	r.change.Store(&due)
 	r.mu.Unlock()
-	r.sched.PushTaskTo(&r.lane, func() {
+	r.all.sched.PushTaskTo(&r.lane, func() {
 		due()
 		tell()
 	})
@@ -120,7 +119,7 @@ func (r *remoteSession) update(f *link.Frame) {
 // settle has the changes that wait made before the call of a message.
 func (r *remoteSession) settle(route []byte) {
 	if change := r.change.Load(); change != nil {
-		r.table.Before(r, route, *change)
+		r.all.table.Before(r, route, *change)
 	}
 }
 
@@ -128,11 +127,8 @@ func (r *remoteSession) setAddr(text []byte) {
 	if len(text) == 0 {
 		return
 	}
-	var a net.Addr = nodeAddr(text)
-	if ap, err := netip.ParseAddrPort(string(text)); err == nil {
-		a = net.TCPAddrFromAddrPort(ap)
-	}
-	r.addr.Store(&a)
+	addr := string(text)
+	r.addr.Store(&addr)
 }
 
 // changesLocked takes over the values that a frame brings, and returns those that it changes here. What the gate did not
@@ -144,7 +140,7 @@ func (r *remoteSession) changesLocked(f *link.Frame) encodedValues {
 	}
 	values, err := decodeValues(f.Data)
 	if err != nil {
-		r.log.Warn("forwarded values cannot be read", "session", r.key.id, "gate", r.key.gate, "err", err)
+		r.all.log.Warn("forwarded values cannot be read", "session", r.key.id, "gate", r.key.gate, "err", err)
 		return nil
 	}
 	changed := values
@@ -166,7 +162,7 @@ func (r *remoteSession) setValues(values encodedValues) {
 		}
 		v, err := decodeValue(b)
 		if err != nil {
-			r.log.Warn("a forwarded value cannot be read: register its type with encoding/gob here, too",
+			r.all.log.Warn("a forwarded value cannot be read: register its type with encoding/gob here, too",
 				"session", r.key.id, "gate", r.key.gate, "key", k, "err", err)
 			r.sess.Remove(k)
 			continue
@@ -195,7 +191,7 @@ func (r *remoteSession) introduce(p *peer) {
 	}
 	f := &link.Frame{Kind: link.SessionOpened, Flags: flagVouch, Session: r.key.id, UID: r.sess.UID(), Route: []byte(r.key.gate), Data: r.values.encode()}
 	if a := r.addr.Load(); a != nil {
-		f.Text = []byte((*a).String())
+		f.Text = []byte(*a)
 	}
 	if p.send(f) == nil && !r.ended { // else the node refuses the message, or does not get it
 		r.noteLocked(p)

@@ -13,7 +13,7 @@ import (
 // a link's queue in memory, which a long session would keep.
 func TestRemoteSessionKeepsNoDeadPeers(t *testing.T) {
 	ps := newPeers(&node{})
-	r := &remoteSession{node: ps.node, all: &remoteSessions{peers: ps}, sess: session.NewWithID(mock.NewNetworkEntity(), 1)}
+	r := &remoteSession{all: &remoteSessions{peers: ps}, sess: session.NewWithID(mock.NewNetworkEntity(), 1)}
 	live := func(peers ...*peer) {
 		all := make(map[string]*peer)
 		for _, p := range peers {

@@ -10,7 +10,7 @@ import (
 // error when the node that has it is gone (failAt); an answer that comes after the error is not the client's any more. The
 // methods are not for concurrent use.
 type requests struct {
-	inFlight map[uint64]inFlight
+	inFlight few[uint64, inFlight]
 	begun    uint64              // counts requests
 	failed   map[uint64]struct{} // answered with an error although the answer may come yet: the latest
 	failed0  map[uint64]struct{} // and those before them
@@ -30,36 +30,32 @@ const maxInFlight = 16384
 func (r *requests) begin(mid uint64, p *peer) {
 	delete(r.failed, mid)
 	delete(r.failed0, mid)
-	if r.inFlight == nil {
-		r.inFlight = make(map[uint64]inFlight)
-	}
 	r.begun++
-	r.inFlight[mid] = inFlight{p, r.begun}
+	r.inFlight.set(mid, inFlight{p, r.begun})
 }
 
 // overdue returns the oldest quarter where no more fit, and nothing else.
 func (r *requests) overdue() []uint64 {
-	if len(r.inFlight) < maxInFlight {
+	if r.inFlight.len() < maxInFlight {
 		return nil
 	}
-	mids := slices.SortedFunc(maps.Keys(r.inFlight), func(a, b uint64) int {
-		return cmp.Compare(r.inFlight[a].seq, r.inFlight[b].seq)
-	})
+	all := maps.Collect(r.inFlight.all())
+	mids := slices.SortedFunc(maps.Keys(all), func(a, b uint64) int { return cmp.Compare(all[a].seq, all[b].seq) })
 	return mids[:maxInFlight/4]
 }
 
 // awaits tells whether a request has no answer yet.
 func (r *requests) awaits(mid uint64) bool {
-	_, ok := r.inFlight[mid]
+	_, ok := r.inFlight.get(mid)
 	return ok
 }
 
 // drop forgets a request, whose answer is welcome at any time.
-func (r *requests) drop(mid uint64) { delete(r.inFlight, mid) }
+func (r *requests) drop(mid uint64) { r.inFlight.remove(mid) }
 
 // answer notes the answer to a request. It is false for one that had an error for an answer before.
 func (r *requests) answer(mid uint64) bool {
-	delete(r.inFlight, mid)
+	r.inFlight.remove(mid)
 	late := r.hasFailed(mid)
 	delete(r.failed, mid)
 	delete(r.failed0, mid)
@@ -68,7 +64,7 @@ func (r *requests) answer(mid uint64) bool {
 
 // fail notes that a request is answered with an error. It is false if it was before.
 func (r *requests) fail(mid uint64) bool {
-	delete(r.inFlight, mid)
+	r.inFlight.remove(mid)
 	if r.hasFailed(mid) {
 		return false
 	}
@@ -81,12 +77,12 @@ func (r *requests) fail(mid uint64) bool {
 
 // failAt notes that p answers nothing any more, and returns the requests that get an error now.
 func (r *requests) failAt(p *peer) (mids []uint64) {
-	for mid, f := range r.inFlight {
-		if f.at == p && r.fail(mid) {
+	for mid, f := range r.inFlight.all() {
+		if f.at == p {
 			mids = append(mids, mid)
 		}
 	}
-	return mids
+	return slices.DeleteFunc(mids, func(mid uint64) bool { return !r.fail(mid) })
 }
 
 func (r *requests) hasFailed(mid uint64) bool {

@@ -57,8 +57,8 @@ func TestRequestsWithoutAnswers(t *testing.T) {
 		}
 		r.begin(mid, p)
 	}
-	if len(r.inFlight) > maxInFlight || failed < 4*maxInFlight {
-		t.Errorf("%d are in flight, %d have failed", len(r.inFlight), failed)
+	if r.inFlight.len() > maxInFlight || failed < 4*maxInFlight {
+		t.Errorf("%d are in flight, %d have failed", r.inFlight.len(), failed)
 	}
 	if kept := len(r.failed) + len(r.failed0); kept > 2*maxInFlight {
 		t.Errorf("%d failed ones are kept", kept)

@@ -11,12 +11,11 @@ import (
 // KickReason is the reason that a session is kicked with when another one replaces it.
 const KickReason = "signed in elsewhere"
 
-// entry is a live session and the user that the register knows it as. The session itself says so a
+// binding is the user that the register knows a live session as. The session itself says so a
 // moment later, and may end in between.
-type entry struct {
-	session *session.Session
-	uid     int64
-	since   uint64 // when it was bound, by the clock of who binds
+type binding struct {
+	uid   int64
+	since uint64 // when it was bound, by the clock of who binds
 }
 
 // Register holds the live sessions. Its methods are safe for concurrent use. A session is only
@@ -25,19 +24,25 @@ type Register struct {
 	policy session.BindPolicy
 
 	mu    sync.RWMutex
-	byID  map[int64]entry
+	byID  map[int64]*session.Session
+	bound map[*session.Session]binding // those that are bound
 	byUID map[int64][]*session.Session
 }
 
 // New returns an empty register.
 func New(p session.BindPolicy) *Register {
-	return &Register{policy: p, byID: make(map[int64]entry), byUID: make(map[int64][]*session.Session)}
+	return &Register{
+		policy: p,
+		byID:   make(map[int64]*session.Session),
+		bound:  make(map[*session.Session]binding),
+		byUID:  make(map[int64][]*session.Session),
+	}
 }
 
 // Add enters a session that was opened.
 func (r *Register) Add(s *session.Session) {
 	r.mu.Lock()
-	r.byID[s.ID()] = entry{session: s}
+	r.byID[s.ID()] = s
 	r.mu.Unlock()
 }
 
@@ -46,11 +51,11 @@ func (r *Register) Add(s *session.Session) {
 func (r *Register) Bind(s *session.Session, uid int64, since uint64) (kick []*session.Session, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e := r.byID[s.ID()]
-	if e.session != s {
+	if r.byID[s.ID()] != s {
 		return nil, session.ErrClosed
 	}
-	if e.uid == uid {
+	was := r.bound[s].uid
+	if was == uid {
 		return nil, nil
 	}
 	others := r.byUID[uid]
@@ -61,12 +66,12 @@ func (r *Register) Bind(s *session.Session, uid int64, since uint64) (kick []*se
 		case session.BindKickOld:
 			kick, others = others, nil
 			for _, old := range kick {
-				r.byID[old.ID()] = entry{session: old}
+				delete(r.bound, old)
 			}
 		}
 	}
-	r.dropLocked(s, e.uid)
-	r.byID[s.ID()] = entry{session: s, uid: uid, since: since}
+	r.dropLocked(s, was)
+	r.bound[s] = binding{uid: uid, since: since}
 	r.byUID[uid] = append(slices.Clip(others), s)
 	return kick, nil
 }
@@ -75,8 +80,8 @@ func (r *Register) Bind(s *session.Session, uid int64, since uint64) (kick []*se
 func (r *Register) Unbind(s *session.Session, uid int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if e := r.byID[s.ID()]; e.session == s && e.uid == uid {
-		r.byID[s.ID()] = entry{session: s}
+	if b, ok := r.bound[s]; ok && b.uid == uid {
+		delete(r.bound, s)
 		r.dropLocked(s, uid)
 	}
 }
@@ -85,33 +90,27 @@ func (r *Register) Unbind(s *session.Session, uid int64) {
 func (r *Register) Remove(s *session.Session) (uid int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e := r.byID[s.ID()]
-	if e.session != s {
-		return 0
+	if r.byID[s.ID()] == s {
+		delete(r.byID, s.ID())
 	}
-	delete(r.byID, s.ID())
-	r.dropLocked(s, e.uid)
-	return e.uid
+	uid = r.bound[s].uid
+	delete(r.bound, s)
+	r.dropLocked(s, uid)
+	return uid
 }
 
 // Since returns when a session was bound, or 0 if it is not.
 func (r *Register) Since(s *session.Session) uint64 {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if e := r.byID[s.ID()]; e.session == s {
-		return e.since
-	}
-	return 0
+	return r.bound[s].since
 }
 
 // UID returns the user that a live session is bound to, or 0.
 func (r *Register) UID(s *session.Session) int64 {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if e := r.byID[s.ID()]; e.session == s {
-		return e.uid
-	}
-	return 0
+	return r.bound[s].uid
 }
 
 // Sessions appends the live sessions among ids to to.
@@ -119,7 +118,7 @@ func (r *Register) Sessions(ids []int64, to []*session.Session) []*session.Sessi
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for _, id := range ids {
-		if s := r.byID[id].session; s != nil {
+		if s := r.byID[id]; s != nil {
 			to = append(to, s)
 		}
 	}
@@ -142,7 +141,7 @@ func (r *Register) dropLocked(s *session.Session, uid int64) {
 func (r *Register) Session(id int64) *session.Session {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.byID[id].session
+	return r.byID[id]
 }
 
 // Of returns the sessions that user uid has now. The caller may keep the slice and must not change
