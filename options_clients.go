@@ -280,11 +280,20 @@ func WithWriteTimeout(d time.Duration) Option {
 	return func(o *cluster.Options) { o.WriteTimeout = d }
 }
 
-// WithWriteDelay lets output wait for up to d, so that more of it goes in one write. A few
-// milliseconds are sensible. WebSocket clients that accept "batch" then get several packets in one
-// message. Default: 0, output is written at once.
+// WithWriteDelay lets pushes and broadcasts wait for up to d, so that all that a session gets
+// within that time goes in one write. What many sessions get alike is put together once for all of
+// them. WebSocket clients that accept "batch" get the packets of a write in one message. Responses,
+// kicks and heartbeats do not wait, and neither do the routes of [WithNoDelay]; what is queued
+// before them goes with them, so the order stays. In a cluster, a gate's delay is the one that
+// counts. A few milliseconds are sensible. Default: 0, output is written at once.
 func WithWriteDelay(d time.Duration) Option {
 	return func(o *cluster.Options) { o.WriteDelay = d }
+}
+
+// WithNoDelay names routes whose pushes and broadcasts do not wait for [WithWriteDelay]. It may be
+// used more than once, and adds routes. In a cluster, set it on the gates. Default: all routes wait.
+func WithNoDelay(routes ...string) Option {
+	return func(o *cluster.Options) { o.NoDelay = append(slices.Clip(o.NoDelay), routes...) }
 }
 
 // WithFlushTimeout sets how long Close and Kick wait for the client to take what was queued before.

@@ -106,6 +106,7 @@ func TestOptionsSetTheirFields(t *testing.T) {
 		"Shutdown time":   {nano.WithShutdownTimeout(7), map[string]any{"ShutdownTimeout": time.Duration(7)}},
 		"SendQueue":       {nano.WithSendQueue(7), map[string]any{"SendQueue": 7}},
 		"SlowConsumer":    {nano.WithSlowConsumer(nano.SlowDrop), map[string]any{"SlowConsumer": session.SlowDrop}},
+		"NoDelay":         {nano.WithNoDelay("a", "b"), map[string]any{"NoDelay": []string{"a", "b"}}},
 		"WriteDelay":      {nano.WithWriteDelay(7), map[string]any{"WriteDelay": time.Duration(7)}},
 		"Gzip":            {nano.WithGzip(7), map[string]any{"GzipMin": 7}},
 		"SlowHandler":     {nano.WithSlowHandler(7), map[string]any{"SlowHandler": time.Duration(7)}},

@@ -90,6 +90,7 @@ type Options struct {
 	Limits       Limits
 	WriteTimeout time.Duration                                         // WithWriteTimeout
 	WriteDelay   time.Duration                                         // WithWriteDelay
+	NoDelay      []string                                              // WithNoDelay
 	FlushTimeout time.Duration                                         // WithFlushTimeout
 	SendQueue    int                                                   // WithSendQueue
 	SendQueues   int                                                   // WithSendQueues

@@ -119,6 +119,7 @@ func (o *Options) gateConfig() (gate.Config, error) {
 		WriteTimeout:     cmp.Or(o.WriteTimeout, DefaultWriteTimeout),
 		FlushTimeout:     cmp.Or(o.FlushTimeout, DefaultFlushTimeout),
 		WriteDelay:       o.WriteDelay,
+		NoDelay:          setOf(o.NoDelay),
 		SendQueue:        cmp.Or(o.SendQueue, DefaultSendQueue),
 		SendQueues:       cmp.Or(o.SendQueues, DefaultSendQueues),
 		DropSlow:         o.SlowConsumer == session.SlowDrop,
@@ -146,6 +147,15 @@ func (o *Options) gateConfig() (gate.Config, error) {
 		cfg.Handshake = func(s *session.Session, h *session.Handshake) error { return v(s, h.Payload) }
 	}
 	return cfg, nil
+}
+
+// setOf returns the set of the names.
+func setOf(names []string) map[string]struct{} {
+	set := make(map[string]struct{}, len(names))
+	for _, name := range names {
+		set[name] = struct{}{}
+	}
+	return set
 }
 
 // meshConfig returns the settings of the node's part of the cluster.

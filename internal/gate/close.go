@@ -64,7 +64,7 @@ func (c *Conn) shutLocked(last []byte) {
 		c.held = false
 	} else if last != nil {
 		if c.websocket {
-			f := newFrame(last)
+			f := newFrame(last, atFirst)
 			last = f.wire
 			if c.merges {
 				last = f.packet()
@@ -93,12 +93,12 @@ func (c *Conn) gone() {
 	if c.ended != nil {
 		close(c.ended)
 	}
-	list := !c.listed && !c.writing
-	c.listed = c.listed || list
-	c.mu.Unlock()
-	if list {
-		c.gate.hub.add(c)
+	list := never
+	if !c.writing && !c.first {
+		list, c.first = atFirst, true
 	}
+	c.mu.Unlock()
+	c.gate.hub.add(list, c)
 	c.removeIfDone()
 }
 
@@ -126,11 +126,9 @@ func (c *Conn) pong(payload []byte) {
 	default:
 		c.outLocked().addShared(f)
 	}
-	list, _ := c.listLocked(0)
+	list, _ := c.listLocked(atFirst, 0)
 	c.mu.Unlock()
-	if list {
-		c.gate.hub.add(c)
-	}
+	c.gate.hub.add(list, c)
 }
 
 // setTimerLocked makes d the time after which the connection is cut.
@@ -145,7 +143,7 @@ func (c *Conn) setTimerLocked(d time.Duration) {
 
 // dropLocked forgets what is queued.
 func (c *Conn) dropLocked() {
-	c.lone, c.ahead = nil, nil
+	c.chain, c.ahead = nil, nil
 	if c.out != nil {
 		c.out.release()
 		c.out = nil

@@ -38,11 +38,13 @@ type Conn struct {
 	gate *Gate
 
 	mu        sync.Mutex
-	lone      []byte  // a shared frame that is all there is; out is nil then
-	out       *outbuf // what is queued; nil when nothing is
+	chain     *chain  // shared frames that are all there is; out is nil then
+	out       *outbuf // what is queued; nil when nothing is, and when chain is not
 	ahead     []byte  // a pong that may go before the handshake's answer
 	inFlight  int     // bytes that a writer has taken and not written yet
+	round     uint32  // the delay of the hub in whose list it is, or was
 	listed    bool    // in the hub's list
+	first     bool    // in the hub's list of those that are flushed first
 	writing   bool    // somebody writes
 	held      bool    // before the handshake's answer: queue, do not write
 	closing   bool    // takes no more output
@@ -184,13 +186,12 @@ func (c *Conn) Reaches(service, addr string) bool {
 }
 
 // heartbeatFrame is the same for everybody.
-var heartbeatFrame = newFrame(codec.AppendPacket(nil, codec.Heartbeat, nil))
+var heartbeatFrame = newFrame(codec.AppendPacket(nil, codec.Heartbeat, nil), soon)
 
 // heartbeat is called by the wheel.
 func (c *Conn) heartbeat() {
-	if list, _ := c.pushFrame(heartbeatFrame); list {
-		c.gate.hub.add(c)
-	}
+	list, _ := c.pushFrame(heartbeatFrame, nil) // an error says that the connection ends
+	c.gate.hub.add(list, c)
 }
 
 // silent is called by the wheel when nothing came for as many heartbeats as are allowed.

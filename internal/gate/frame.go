@@ -21,17 +21,30 @@ type frame struct {
 	wire []byte // WebSocket header and packet
 	head int    // length of the header
 	gz   *frame // the same with its payload packed, for clients that accept it; nil if there is none
+	when urgency
+	only chain // the frame alone
 }
 
 // newFrame gives an encoded packet its WebSocket header. The packet is copied.
-func newFrame(packet []byte) *frame {
+func newFrame(packet []byte, when urgency) *frame {
 	b := wsframe.AppendHeader(make([]byte, 0, len(packet)+10), wsframe.OpBinary, len(packet))
-	head := len(b)
-	return &frame{wire: append(b, packet...), head: head}
+	f := &frame{wire: append(b, packet...), head: len(b), when: when}
+	f.only.frame = f
+	f.only.sizes = [forms]int{formPackets: len(packet), formMessage: len(f.wire), formBatch: len(packet)}
+	f.only.shared.Store(true)
+	return f
 }
 
 // packet is the frame as it goes to TCP, and into merged messages.
 func (f *frame) packet() []byte { return f.wire[f.head:] }
+
+// in is the frame as it stands in a form.
+func (f *frame) in(as form) []byte {
+	if as == formMessage {
+		return f.wire
+	}
+	return f.packet()
+}
 
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
@@ -47,10 +60,10 @@ func (g *Gate) encodePush(route string, v any) (*frame, error) {
 	if err != nil {
 		return nil, fmt.Errorf("push %q: %w", route, err)
 	}
-	f := newFrame(b)
+	f := newFrame(b, g.urgencyOf(codec.Push, route))
 	if packed, ok := g.pack(payload); ok {
 		if b, err = codec.AppendData(b[:0], codec.Push, 0, route, packed, codec.FlagGzip, g.cfg.Dictionary, maxOut); err == nil {
-			f.gz = newFrame(b)
+			f.gz = newFrame(b, f.when)
 		}
 	}
 	if cap(b) <= keepMax {
@@ -94,6 +107,7 @@ func (g *Gate) Multicast(route string, v any, to []*session.Session) error {
 		return err
 	}
 	var errs []error
+	var made extensions
 	var batch [64]Flusher
 	n := 0
 	for _, s := range to {
@@ -102,19 +116,23 @@ func (g *Gate) Multicast(route string, v any, to []*session.Session) error {
 			errs = append(errs, fmt.Errorf("session %d: no client of this node", s.ID()))
 			continue
 		}
-		list, err := c.pushFrame(f)
+		list, err := c.pushFrame(f, &made)
 		if err != nil && !ended(err) {
 			errs = append(errs, fmt.Errorf("session %d: %w", s.ID(), err))
 		}
-		if list {
+		switch list {
+		case never:
+		case f.when:
 			if batch[n], n = c, n+1; n == len(batch) {
-				g.hub.add(batch[:]...)
+				g.hub.add(f.when, batch[:]...)
 				n = 0
 			}
+		default: // its queue has become long
+			g.hub.add(list, c)
 		}
 	}
 	if n > 0 {
-		g.hub.add(batch[:n]...)
+		g.hub.add(f.when, batch[:n]...)
 	}
 	return errors.Join(errs...)
 }

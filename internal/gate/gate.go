@@ -40,20 +40,21 @@ var (
 // Config is what a gate is made from. The node fills in every field. A limit of zero means no
 // limit.
 type Config struct {
-	MaxPacket        int           // bytes of a packet's body that a client may send
-	MaxConns         int           // connections at one time, HTTP included
-	MaxHeader        int           // bytes of an HTTP request's header
-	Heartbeat        time.Duration // the interval of heartbeats
-	MissedBeats      int           // intervals, in the whole seconds that clients are told, that may pass without a sign of life
-	HandshakeTimeout time.Duration // from accept to the client's handshake ack
-	WriteTimeout     time.Duration // how long a client that does not keep up may stand still; see floorRate
-	FlushTimeout     time.Duration // for what was queued before a close
-	WriteDelay       time.Duration // how long output may wait for more to go with it
-	SendQueue        int           // bytes queued for one session
-	SendQueues       int           // bytes queued for all sessions, those with less than 64 KiB left out
-	DropSlow         bool          // what overflows the queue is dropped; else the session is kicked
-	ErrorsToAll      bool          // error responses also to clients that did not ask for them
-	GzipMin          int           // payloads of so many bytes are packed for clients that accept it; 0 never
+	MaxPacket        int                 // bytes of a packet's body that a client may send
+	MaxConns         int                 // connections at one time, HTTP included
+	MaxHeader        int                 // bytes of an HTTP request's header
+	Heartbeat        time.Duration       // the interval of heartbeats
+	MissedBeats      int                 // intervals, in the whole seconds that clients are told, that may pass without a sign of life
+	HandshakeTimeout time.Duration       // from accept to the client's handshake ack
+	WriteTimeout     time.Duration       // how long a client that does not keep up may stand still; see floorRate
+	FlushTimeout     time.Duration       // for what was queued before a close
+	WriteDelay       time.Duration       // how long pushes may wait for more to go with them
+	NoDelay          map[string]struct{} // routes whose pushes do not wait
+	SendQueue        int                 // bytes queued for one session
+	SendQueues       int                 // bytes queued for all sessions, those with less than 64 KiB left out
+	DropSlow         bool                // what overflows the queue is dropped; else the session is kicked
+	ErrorsToAll      bool                // error responses also to clients that did not ask for them
+	GzipMin          int                 // payloads of so many bytes are packed for clients that accept it; 0 never
 	Debug            bool
 	Limits           Limits
 
@@ -156,11 +157,12 @@ func (g *Gate) BatchEnd() { g.hub.end() }
 func (g *Gate) Help(more func() bool) { g.hub.help(more) }
 
 // Dirty flushes f as connections are flushed: at the end of the running batch of handlers, or now
-// if none runs. Do not pass f again before its Flush is called.
-func (g *Gate) Dirty(f Flusher) { g.hub.add(f) }
+// if none runs. Do not pass f again before its Flush is called. The write delay is for clients, and
+// does not hold f up.
+func (g *Gate) Dirty(f Flusher) { g.hub.add(atFirst, f) }
 
 // Stalled flushes while a batch is still running.
-func (g *Gate) Stalled() { g.hub.wakeOne() }
+func (g *Gate) Stalled() { g.hub.hurry() }
 
 // enter takes a place for a connection that was just accepted, or closes it if there is none.
 func (g *Gate) enter(nc net.Conn) bool {

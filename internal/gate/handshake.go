@@ -75,7 +75,7 @@ func (a *answer) make(h *session.Handshake, said greeting) (*frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := newFrame(p)
+	f := newFrame(p, atFirst)
 	if !special {
 		a.usual.Store(&usualAnswer{second: now, frame: f})
 	}
@@ -124,9 +124,8 @@ func (c *Conn) shakeHands(body []byte) error {
 		if err != nil {
 			return err
 		}
-		if list, _ := c.pushFrame(f); list {
-			c.gate.hub.add(c)
-		}
+		list, _ := c.pushFrame(f, nil) // an error says that the connection ends
+		c.gate.hub.add(list, c)
 		return nil
 	}
 	said := c.greeted(body)
@@ -208,7 +207,7 @@ func (c *Conn) refuse(err error) {
 		no.Code, no.Reason = r.Code, r.Reason
 	}
 	b, _ := json.Marshal(no)
-	f := newFrame(codec.AppendPacket(nil, codec.Handshake, b))
+	f := newFrame(codec.AppendPacket(nil, codec.Handshake, b), atFirst)
 	c.mu.Lock()
 	if c.closing {
 		c.mu.Unlock()
@@ -255,9 +254,9 @@ func (c *Conn) release(f *frame) {
 		early.appendTo(o)
 	}
 	c.out = o
-	c.listed = true
+	c.first = true
 	c.mu.Unlock()
-	c.gate.hub.add(c)
+	c.gate.hub.add(atFirst, c)
 }
 
 // acknowledged begins the working phase.

@@ -3,6 +3,7 @@ package gate
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,16 @@ const share = 8
 // other nodes need to know.
 type Flusher interface{ Flush() }
 
+// urgency says when a connection with output is flushed.
+type urgency uint8
+
+const (
+	never urgency = iota // it is in a list already, or somebody writes
+	delayed
+	soon    // at the end of the batch of handlers, and at once if none runs
+	atFirst // as soon, and before all that are only soon: somebody waits for an answer
+)
+
 // hub knows the connections that have output and sees that each is flushed once, by whoever is
 // free.
 //
@@ -27,16 +38,22 @@ type Flusher interface{ Flush() }
 // at once. Flushing never blocks: a client that does not keep up gets a goroutine of its own (see
 // Conn.drain).
 //
+// Answers have a list of their own, which is flushed first: the answer to one client does not wait
+// until a broadcast to thousands is written. With a delay, output that may wait gathers in a third
+// list, which joins the others when the delay is over.
+//
 // There are workers for half of the processors: the others are for whoever helps, for handlers and
 // for the kernel's part.
 //
 // Lock order: a connection's lock, then the hub's.
 type hub struct {
 	delay time.Duration
+	round atomic.Uint32 // counts the delays, from 1; see Conn.round
 
 	mu      sync.Mutex
-	dirty   []Flusher
-	first   int  // dirty[:first] were taken
+	first   line
+	rest    line
+	later   []Flusher
 	open    int  // batches now running: their ends will flush
 	active  int  // workers awake
 	armed   bool // the delay's timer runs
@@ -47,8 +64,37 @@ type hub struct {
 	limit   int
 }
 
+// line is a list from which is taken at the front.
+type line struct {
+	all   []Flusher
+	taken int // all[:taken] were taken
+}
+
+func (l *line) len() int { return len(l.all) - l.taken }
+
+// take moves as many as there is room for to the end of few.
+func (l *line) take(few []Flusher, room int) []Flusher {
+	n := min(room, l.len())
+	few = append(few, l.all[l.taken:l.taken+n]...)
+	clear(l.all[l.taken : l.taken+n])
+	l.taken += n
+	if l.taken == len(l.all) {
+		l.all, l.taken = emptied(l.all), 0
+	}
+	return few
+}
+
+// emptied returns the memory of a list to use again, unless one broadcast has made it large.
+func emptied(list []Flusher) []Flusher {
+	if cap(list) > 1<<16 {
+		return nil
+	}
+	return list[:0]
+}
+
 func newHub(delay time.Duration) *hub {
 	h := &hub{delay: delay, limit: (runtime.GOMAXPROCS(0) + 1) / 2}
+	h.round.Store(1)
 	h.wake = make(chan struct{}, h.limit)
 	for range h.limit {
 		h.workers.Add(1)
@@ -57,35 +103,62 @@ func newHub(delay time.Duration) *hub {
 	return h
 }
 
-// add takes connections that have output now and are not in the list.
-func (h *hub) add(cs ...Flusher) {
+// add takes connections that have output now, and were not in the list for that urgency.
+func (h *hub) add(u urgency, cs ...Flusher) {
+	if u == never {
+		return
+	}
 	h.mu.Lock()
-	h.dirty = append(h.dirty, cs...)
-	h.rouseLocked(false)
-	h.mu.Unlock()
+	defer h.mu.Unlock()
+	switch {
+	case u == delayed && h.delay > 0:
+		h.later = append(h.later, cs...)
+		h.armLocked()
+		return
+	case u == atFirst:
+		h.first.all = append(h.first.all, cs...)
+	default:
+		h.rest.all = append(h.rest.all, cs...)
+	}
+	if h.open == 0 {
+		h.rouseLocked()
+	}
 }
 
-// rouseLocked sees that somebody will flush what is in the list.
-func (h *hub) rouseLocked(now bool) {
-	if h.first == len(h.dirty) || h.stopped {
-		return
-	}
+// armLocked starts the delay, unless it runs.
+func (h *hub) armLocked() {
 	switch {
-	case now:
-	case h.delay > 0:
-		if !h.armed {
-			h.armed = true
-			if h.timer == nil {
-				h.timer = time.AfterFunc(h.delay, h.due)
-			} else {
-				h.timer.Reset(h.delay)
-			}
-		}
+	case h.armed || h.stopped:
 		return
-	case h.open > 0:
-		return
+	case h.timer == nil:
+		h.timer = time.AfterFunc(h.delay, h.due)
+	default:
+		h.timer.Reset(h.delay)
 	}
-	if h.active == 0 {
+	h.armed = true
+}
+
+// due ends a delay.
+func (h *hub) due() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.armed = false
+	h.round.Add(1) // before anybody is flushed: what is queued after that flush is in the next list
+	if h.rest.len() == 0 {
+		h.rest.all, h.later = h.later, emptied(h.rest.all)
+	} else {
+		h.rest.all = append(h.rest.all, h.later...)
+		clear(h.later)
+		h.later = emptied(h.later)
+	}
+	h.rouseLocked()
+}
+
+func (h *hub) lenLocked() int { return h.first.len() + h.rest.len() }
+
+// rouseLocked sees that somebody will flush what is in the lists.
+func (h *hub) rouseLocked() {
+	if h.active == 0 && h.lenLocked() > 0 && !h.stopped {
 		h.startLocked()
 	}
 }
@@ -96,27 +169,11 @@ func (h *hub) startLocked() {
 	h.wake <- struct{}{} // has room: active never exceeds its capacity
 }
 
-// due ends a delay.
-func (h *hub) due() {
-	h.mu.Lock()
-	h.armed = false
-	h.rouseLocked(true)
-	h.mu.Unlock()
-}
-
-// wakeOne starts flushing now, whatever runs.
-func (h *hub) wakeOne() {
-	h.mu.Lock()
-	if h.delay == 0 {
-		h.rouseLocked(true)
-	}
-	h.mu.Unlock()
-}
-
-// hurry flushes without waiting for a batch's end or the delay: some queue has become long.
+// hurry flushes without waiting for a batch's end: some queue has become long, or the batch takes
+// long.
 func (h *hub) hurry() {
 	h.mu.Lock()
-	h.rouseLocked(true)
+	h.rouseLocked()
 	h.mu.Unlock()
 }
 
@@ -126,41 +183,32 @@ func (h *hub) begin() {
 	h.mu.Unlock()
 }
 
-// end is called by a scheduler after a batch.
+// end is called by a scheduler after a batch. It flushes a few connections itself, answers before
+// others, and wakes workers if there are more.
 func (h *hub) end() {
+	var few [inline]Flusher
 	h.mu.Lock()
 	h.open--
-	n := len(h.dirty) - h.first
-	if n == 0 {
-		h.mu.Unlock()
-		return
+	mine := h.first.take(few[:0], inline)
+	if h.rest.len() <= inline-len(mine) && h.first.len() == 0 {
+		mine = h.rest.take(mine, inline-len(mine))
 	}
-	if h.delay > 0 || n > inline {
-		h.rouseLocked(false)
-		h.mu.Unlock()
-		return
-	}
-	var few [inline]Flusher
-	copy(few[:], h.dirty[h.first:])
-	h.resetLocked()
+	h.rouseLocked()
 	h.mu.Unlock()
-	flushAll(few[:n])
+	flushAll(mine)
 }
 
 // help flushes one connection after the other until more, or until there is nothing to do.
 func (h *hub) help(more func() bool) {
-	if h.delay > 0 {
-		return
-	}
 	var few [share]Flusher
 	for !more() {
 		h.mu.Lock()
-		n := h.nextLocked(&few)
+		mine := h.nextLocked(&few)
 		h.mu.Unlock()
-		if n == 0 {
+		if len(mine) == 0 {
 			return
 		}
-		flushAll(few[:n])
+		flushAll(mine)
 	}
 }
 
@@ -170,24 +218,10 @@ func flushAll(cs []Flusher) {
 	}
 }
 
-// nextLocked takes some connections from the list.
-func (h *hub) nextLocked(few *[share]Flusher) int {
-	n := copy(few[:], h.dirty[h.first:])
-	clear(h.dirty[h.first : h.first+n])
-	h.first += n
-	if h.first == len(h.dirty) {
-		h.resetLocked()
-	}
-	return n
-}
-
-// resetLocked empties the list, and keeps its memory unless one broadcast has made it large.
-func (h *hub) resetLocked() {
-	clear(h.dirty)
-	h.dirty, h.first = h.dirty[:0], 0
-	if cap(h.dirty) > 1<<16 {
-		h.dirty = nil
-	}
+// nextLocked takes some connections, answers before others.
+func (h *hub) nextLocked(few *[share]Flusher) []Flusher {
+	mine := h.first.take(few[:0], share)
+	return h.rest.take(mine, share-len(mine))
 }
 
 // work is a worker: parked, until there is something to flush.
@@ -197,17 +231,17 @@ func (h *hub) work() {
 	for range h.wake {
 		for {
 			h.mu.Lock()
-			n := h.nextLocked(&few)
-			if n == 0 {
+			mine := h.nextLocked(&few)
+			if len(mine) == 0 {
 				h.active--
 				h.mu.Unlock()
 				break
 			}
-			if len(h.dirty)-h.first > share && h.active < h.limit && !h.stopped {
+			if h.lenLocked() > share && h.active < h.limit && !h.stopped {
 				h.startLocked()
 			}
 			h.mu.Unlock()
-			flushAll(few[:n])
+			flushAll(mine)
 		}
 		clear(few[:])
 	}

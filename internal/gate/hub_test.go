@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -36,10 +37,10 @@ func TestHubFlushes(t *testing.T) {
 		n    int
 		do   func(t *testing.T, h *hub, fs []Flusher, flushed func() int)
 	}{
-		{"at once, outside of batches", 100, func(_ *testing.T, h *hub, fs []Flusher, _ func() int) { h.add(fs...) }},
+		{"at once, outside of batches", 100, func(_ *testing.T, h *hub, fs []Flusher, _ func() int) { h.add(soon, fs...) }},
 		{"at the end of the batch, few", inline, func(t *testing.T, h *hub, fs []Flusher, flushed func() int) {
 			h.begin()
-			h.add(fs...)
+			h.add(soon, fs...)
 			synctest.Wait()
 			if flushed() != 0 {
 				t.Error("flushed before the end")
@@ -51,7 +52,7 @@ func TestHubFlushes(t *testing.T) {
 		}},
 		{"at the end of the batch, many", 1000, func(t *testing.T, h *hub, fs []Flusher, flushed func() int) {
 			h.begin()
-			h.add(fs...)
+			h.add(soon, fs...)
 			synctest.Wait()
 			if flushed() != 0 {
 				t.Error("flushed before the end")
@@ -61,14 +62,14 @@ func TestHubFlushes(t *testing.T) {
 		{"at the end of the last batch of two schedulers", 1000, func(_ *testing.T, h *hub, fs []Flusher, _ func() int) {
 			h.begin()
 			h.begin()
-			h.add(fs...)
+			h.add(soon, fs...)
 			h.end()
 			h.end()
 		}},
 		{"when the batch takes long", 100, func(t *testing.T, h *hub, fs []Flusher, flushed func() int) {
 			h.begin()
-			h.add(fs...)
-			h.wakeOne()
+			h.add(soon, fs...)
+			h.hurry()
 			synctest.Wait()
 			if flushed() != len(fs) {
 				t.Error("not flushed before the end")
@@ -77,7 +78,7 @@ func TestHubFlushes(t *testing.T) {
 		}},
 		{"when a queue is long", 100, func(t *testing.T, h *hub, fs []Flusher, flushed func() int) {
 			h.begin()
-			h.add(fs...)
+			h.add(soon, fs...)
 			h.hurry()
 			synctest.Wait()
 			if flushed() != len(fs) {
@@ -87,7 +88,7 @@ func TestHubFlushes(t *testing.T) {
 		}},
 		{"by an idle scheduler", 100, func(t *testing.T, h *hub, fs []Flusher, flushed func() int) {
 			h.begin() // another scheduler's
-			h.add(fs...)
+			h.add(soon, fs...)
 			h.help(func() bool { return flushed() >= 10 })
 			if got := flushed(); got < 10 || got > 10+share {
 				t.Errorf("%d flushed until there was more to do, want 10 or a few more", got)
@@ -112,30 +113,41 @@ func TestHubFlushes(t *testing.T) {
 				}
 				h.stop()
 				h.stop()
-				h.add(fs...) // after the end: nothing happens
+				h.add(soon, fs...) // after the end: nothing happens
 			})
 		})
 	}
 }
 
-// With a write delay, output waits for it to merge, no longer, and not at all when a queue is long.
+// With a write delay, output that may wait does so to merge, and no longer. What may not wait goes at once.
 func TestHubDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const delay = 5 * time.Millisecond
 		h := newHub(delay)
 		defer h.stop()
-		for range 3 { // the timer is used again
+		for round := range 3 { // the timer is used again
 			all, fs := some(100)
 			h.begin()
-			h.add(fs[:50]...)
+			h.add(delayed, fs[:50]...)
 			h.end()
-			h.wakeOne()
+			h.hurry()
 			h.help(func() bool { return false })
 			time.Sleep(delay - time.Microsecond)
-			h.add(fs[50:]...) // goes with the rest
+			h.add(delayed, fs[50:]...) // goes with the rest
 			synctest.Wait()
 			if got := flushes(all); got != 0 {
 				t.Fatalf("%d were flushed before the delay was over", got)
+			}
+			hasty, hs := some(20)
+			h.add(soon, hs[:10]...)
+			h.add(atFirst, hs[10:]...)
+			synctest.Wait()
+			if got := flushes(hasty); got != 20 {
+				t.Fatalf("%d of 20 that may not wait were flushed at once", got)
+			}
+			if round == 2 {
+				h.begin() // while the delay ends, a batch runs and others have output
+				h.add(soon, hs...)
 			}
 			time.Sleep(time.Microsecond)
 			synctest.Wait()
@@ -143,13 +155,51 @@ func TestHubDelay(t *testing.T) {
 				t.Fatalf("%d were flushed after it", got)
 			}
 		}
-		all, fs := some(10)
-		h.add(fs...)
-		h.hurry()
-		synctest.Wait()
-		if got := flushes(all); got != 10 {
-			t.Errorf("%d of 10 were flushed in a hurry", got)
+		h.end()
+	})
+}
+
+// orderly is output that notes when it was flushed.
+type orderly struct {
+	name string
+	told *[]string
+}
+
+func (o orderly) Flush() { *o.told = append(*o.told, o.name) }
+
+// The answer to one client goes before a broadcast to many that was queued earlier: it would wait for as long as
+// thousands of writes take.
+func TestHubFlushesAnswersFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(0)
+		defer h.stop()
+		var told []string
+		h.begin() // another scheduler's
+		h.begin()
+		for range 1000 {
+			h.add(soon, orderly{"push", &told})
 		}
+		for range inline {
+			h.add(atFirst, orderly{"answer", &told})
+		}
+		h.mu.Lock()
+		h.active++ // no worker is free
+		h.mu.Unlock()
+		h.end()
+		if got := fmt.Sprint(told); got != "[answer answer answer answer]" {
+			t.Errorf("the end of the batch flushed %.100s...", got)
+		}
+		told = nil
+		h.add(atFirst, orderly{"late answer", &told})
+		h.help(func() bool { return len(told) > 0 })
+		if told[0] != "late answer" {
+			t.Errorf("a helper flushed %s first", told[0])
+		}
+		h.help(func() bool { return false })
+		h.mu.Lock()
+		h.active--
+		h.mu.Unlock()
+		h.end()
 	})
 }
 
@@ -168,16 +218,16 @@ func TestHubFromManyGoroutines(t *testing.T) {
 					switch i % 4 {
 					case 0:
 						h.begin()
-						h.add(f)
+						h.add(soon, f)
 						h.end()
 					case 1:
-						h.add(f)
+						h.add(soon, f)
 						h.help(func() bool { return i%8 == 1 })
 					case 2:
-						h.add(f)
-						h.wakeOne()
+						h.add(soon, f)
+						h.hurry()
 					default:
-						h.add(f)
+						h.add(soon, f)
 					}
 				}
 			})
@@ -189,8 +239,8 @@ func TestHubFromManyGoroutines(t *testing.T) {
 				t.Fatalf("%d was flushed %d times", i, got)
 			}
 		}
-		if h.active != 0 || h.open != 0 || len(h.dirty) != 0 {
-			t.Errorf("left over: %d active, %d open, %d in the list", h.active, h.open, len(h.dirty))
+		if h.active != 0 || h.open != 0 || h.lenLocked() != 0 {
+			t.Errorf("left over: %d active, %d open, %d in the list", h.active, h.open, h.lenLocked())
 		}
 	})
 }

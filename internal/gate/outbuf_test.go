@@ -148,7 +148,7 @@ func TestOutbufAppendTo(t *testing.T) {
 
 // A used buffer is as good as new, and a huge one is not kept for good.
 func TestOutbufRelease(t *testing.T) {
-	o := new(outbuf)
+	o := getOutbuf(false)
 	o.end(append(o.begin(), make([]byte, 2*keepMax)...))
 	o.addTail([]byte("t"))
 	o.finish()

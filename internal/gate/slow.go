@@ -56,11 +56,18 @@ func (c *Conn) lingered() {
 
 // queuedBytesLocked is how much is queued.
 func (c *Conn) queuedBytesLocked() int {
-	n := c.inFlight + len(c.lone)
-	if c.out != nil {
-		n += c.out.size
+	return c.inFlight + c.waitingLocked()
+}
+
+// waitingLocked is how much of that nobody has taken to write it.
+func (c *Conn) waitingLocked() int {
+	switch {
+	case c.chain != nil:
+		return c.chain.sizes[c.form()]
+	case c.out != nil:
+		return c.out.size
 	}
-	return n
+	return 0
 }
 
 // weighLocked counts n queued bytes for the cap of all queues. Small queues do not count, and small

@@ -30,11 +30,7 @@ func bare(w *world, n int) []*Conn {
 func queued(c *Conn) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := len(c.lone)
-	if c.out != nil {
-		n += c.out.size
-	}
-	return n / codec.HeadLength
+	return c.waitingLocked() / codec.HeadLength
 }
 
 // Each client gets a heartbeat once an interval, on its own phase. One that is silent for three intervals is gone, and

@@ -118,44 +118,54 @@ func (c *Conn) enqueue(t codec.Type, mid uint64, route string, payload []byte, f
 	before := o.size
 	b, err := c.appendMessage(o.begin(), t, mid, route, payload, flags)
 	o.end(b)
-	list, hurry := c.listLocked(before)
+	when := c.gate.urgencyOf(t, route)
+	list, hurry := c.listLocked(when, before)
 	c.mu.Unlock()
-	if list {
-		c.gate.hub.add(c)
-	}
+	c.gate.hub.add(list, c)
 	if hurry {
 		c.gate.hub.hurry()
 	}
 	return err
 }
 
-// pushFrame queues a shared frame. list says that the caller has to give the connection to the hub.
-func (c *Conn) pushFrame(f *frame) (list bool, err error) {
+// pushFrame queues a shared frame. The caller has to give the connection to the hub, with the
+// urgency that it returns. made are the chains of the multicast that the frame belongs to; nil if
+// there is none.
+func (c *Conn) pushFrame(f *frame, made *extensions) (list urgency, err error) {
 	c.mu.Lock()
 	if f.gz != nil && c.wantsGzip {
 		f = f.gz
 	}
-	b := f.packet()
-	if c.websocket && !c.merges {
-		b = f.wire
+	as := c.form()
+	if err := c.admitLocked(f.only.sizes[as]); err != nil {
+		return never, c.refuseUnlock(err)
 	}
-	if err := c.admitLocked(len(b)); err != nil {
-		return false, c.refuseUnlock(err)
+	before := c.waitingLocked()
+	switch {
+	case !c.queuedLocked():
+		c.chain = &f.only
+	case c.chain != nil && made != nil:
+		c.chain = made.extend(c.chain, f)
+	default:
+		c.outLocked().addShared(f.in(as))
 	}
-	before := 0
-	if !c.queuedLocked() && !c.merges {
-		c.lone = b
-	} else {
-		o := c.outLocked()
-		before = o.size
-		o.addShared(b)
-	}
-	list, hurry := c.listLocked(before)
+	list, hurry := c.listLocked(f.when, before)
 	c.mu.Unlock()
 	if hurry {
 		c.gate.hub.hurry()
 	}
 	return list, nil
+}
+
+// form is how the connection writes packets.
+func (c *Conn) form() form {
+	switch {
+	case !c.websocket:
+		return formPackets
+	case c.merges:
+		return formBatch
+	}
+	return formMessage
 }
 
 // appendMessage appends a data packet, in a WebSocket message of its own unless the client merges.
@@ -220,39 +230,50 @@ func (c *Conn) refuseUnlock(err error) error {
 }
 
 // queuedLocked tells whether there is output.
-func (c *Conn) queuedLocked() bool { return c.lone != nil || c.out != nil }
+func (c *Conn) queuedLocked() bool { return c.chain != nil || c.out != nil }
 
 // outLocked returns the queue to add to.
 func (c *Conn) outLocked() *outbuf {
 	if c.out == nil {
 		c.out = getOutbuf(c.merges)
-		if c.lone != nil {
-			c.out.addShared(c.lone)
-			c.lone = nil
+		if c.chain != nil {
+			for _, f := range c.chain.frames() {
+				c.out.addShared(f.in(c.form()))
+			}
+			c.chain = nil
 		}
 	}
 	return c.out
 }
 
-// listLocked notes that there is output, where there were before bytes of it. list: the caller
-// gives the connection to the hub; hurry: the queue has become long.
-func (c *Conn) listLocked(before int) (list, hurry bool) {
+// listLocked notes that there is output, where there were before bytes of it. The caller gives the
+// connection to the hub with the urgency list. hurry says that the queue has become long: then it
+// does not wait, and the hub must hurry.
+func (c *Conn) listLocked(when urgency, before int) (list urgency, hurry bool) {
 	if c.writing || c.held && c.ahead == nil {
-		return false, false
+		return never, false
 	}
-	list = !c.listed
-	c.listed = true
-	after := len(c.lone)
-	if c.out != nil {
-		after = c.out.size
+	hurry = before < hurryAt && c.waitingLocked() >= hurryAt
+	switch {
+	case when == atFirst:
+		if !c.first {
+			c.first, list = true, atFirst
+		}
+	case c.first || c.listed:
+	case when == delayed && c.gate.hub.delay > 0 && !hurry:
+		if now := c.gate.hub.round.Load(); c.round != now {
+			c.round, list = now, delayed
+		}
+	default:
+		c.listed, list = true, soon
 	}
-	return list, before < hurryAt && after >= hurryAt
+	return list, hurry
 }
 
 // Flush writes as much of the queue as it can without waiting. The hub calls it.
 func (c *Conn) Flush() {
 	c.mu.Lock()
-	c.listed = false
+	c.listed, c.first = false, false
 	for {
 		if c.writing || c.held && c.ahead == nil || c.flushed || c.wasCut {
 			c.mu.Unlock()
@@ -303,11 +324,16 @@ func (c *Conn) writableLocked() bool { return c.ahead != nil || !c.held && c.que
 // takeLocked takes what may go now to write it: the queue, or what goes ahead of it.
 func (c *Conn) takeLocked() *outbuf {
 	var o *outbuf
-	if c.ahead != nil {
+	switch as := c.form(); {
+	case c.ahead != nil:
 		o = getOutbuf(false)
 		o.addShared(c.ahead)
 		c.ahead = nil
-	} else {
+	case c.chain != nil && c.chain.shared.Load() && c.chain.sizes[as] <= chainMax:
+		o = getOutbuf(false) // the bytes are a whole message where the client takes one
+		o.addShared(c.chain.bytes(as))
+		c.chain = nil
+	default:
 		o = c.outLocked()
 		c.out = nil
 	}
@@ -422,4 +448,18 @@ func headerLen(n int) int {
 		return 4
 	}
 	return 10
+}
+
+// urgencyOf says when a message of a route is written.
+func (g *Gate) urgencyOf(t codec.Type, route string) urgency {
+	if t == codec.Response {
+		return atFirst
+	}
+	if g.hub.delay == 0 {
+		return soon
+	}
+	if _, now := g.cfg.NoDelay[route]; now {
+		return soon
+	}
+	return delayed
 }
