@@ -33,6 +33,7 @@ type roster struct {
 	master  *member.Master // nil: another node is it
 	leased  uint32         // the node id of session ids made from now on; 0: not of the master's choice
 	leaving bool           // no way to a node is made any more
+	stale   bool           // others is to be made anew after the events that are there
 
 	mu     sync.Mutex
 	queue  []func()      // events, the oldest first
@@ -170,6 +171,9 @@ func (r *roster) runEvents() {
 	for _, event := range events {
 		event()
 	}
+	if r.stale {
+		r.carryOut(nil)
+	}
 }
 
 // change runs an event of the list that this node has.
@@ -251,12 +255,16 @@ func (r *roster) setNodeID(id uint32) {
 	})
 }
 
-// linkUp and linkDown are told by the link to a node. A way that another has taken the place of does not count.
+// linkUp and linkDown are told by the link to a node. A way that another has taken the place of does not count. Many links
+// come and go at once when the network does: the list is shown to readers once after all of them.
 func (r *roster) linkUp(p *peer) {
 	r.post(func() {
 		if r.peers.at(p.addr) == p {
+			r.stale = true
 			r.news.tell()
-			r.carryOut(r.known.LinkUp(p.addr, p.epoch))
+			if effects := r.known.LinkUp(p.addr, p.epoch); len(effects) > 0 {
+				r.carryOut(effects)
+			}
 		}
 	})
 }
@@ -267,7 +275,7 @@ func (r *roster) linkDown(p *peer, err error) {
 	r.post(func() {
 		if r.peers.at(p.addr) == p {
 			r.known.LinkLost(p.addr, p.epoch, at)
-			r.carryOut(nil)
+			r.stale = true
 		}
 	})
 	r.look()

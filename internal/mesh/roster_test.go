@@ -3,10 +3,13 @@ package mesh
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lonng/nano/internal/member"
 )
 
 // A node that is started again is the later one, however soon that is: else the list takes it for the one that is gone, and
@@ -66,4 +69,49 @@ func TestRosterTakesEvents(t *testing.T) {
 			t.Error("a node that has ended is not leaving")
 		}
 	})
+}
+
+// When the network is gone, all links are lost at once. What that costs grows with their number, and not with its square: the
+// list of a node with many others must go on.
+func TestManyLinksAreLostAtOnce(t *testing.T) {
+	const nodes = 2000
+	n := newNode(Config{Addr: "node:1", IsMaster: true, Heartbeat: time.Minute, Log: slog.New(slog.DiscardHandler)})
+	r := newRoster(n)
+	r.peers, r.sessions = newPeers(n), &gateSessions{node: n}
+	if err := r.start(); err != nil {
+		t.Fatal(err)
+	}
+	all := make(map[string]*peer, nodes)
+	var members []member.Member
+	for i := range nodes {
+		m := member.Member{Addr: fmt.Sprintf("other%d:1", i), Epoch: 1, Link: 2, Services: []string{"Room"}}
+		members = append(members, m)
+		all[m.Addr] = &peer{node: n, peers: r.peers, addr: m.Addr, epoch: 1}
+	}
+	r.do(func() {
+		r.known.View(member.View{Version: member.Version{Master: 1, N: 1}, Settled: true, Members: members}) // its effects would dial
+		r.peers.byAddr.Store(&all)
+		r.carryOut(nil)
+	})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	hold := make(chan struct{})
+	r.post(func() { <-hold }) // while all of them come
+	for _, p := range all {
+		r.linkDown(p, errPeerGone)
+	}
+	close(hold)
+	r.do(func() {})
+	r.do(func() {}) // another round: the list is shown
+	runtime.ReadMemStats(&after)
+	for _, p := range r.table().All() {
+		if p.Reach == member.Up {
+			t.Fatalf("%s counts as reachable", p.Addr)
+		}
+	}
+	if used := (after.TotalAlloc - before.TotalAlloc) / nodes; used > 8<<10 {
+		t.Errorf("each lost link costs %d bytes", used)
+	}
+	n.cancel()
+	n.tasks.Wait()
 }

@@ -19,6 +19,7 @@ func (r *roster) carryOut(effects []member.Effect) {
 		r.carryOutOne(e)
 	}
 	r.others.Store(r.known.Table())
+	r.stale = false
 	if len(effects) > 0 {
 		r.news.tell()
 	}
