@@ -60,6 +60,18 @@ func (p *Process) Words(first string) ([]string, error) {
 	return w[1:], nil
 }
 
+// Count reads a line of the child that is a word and a number.
+func (p *Process) Count() (word string, n int, err error) {
+	line, err := p.lines.ReadString('\n')
+	if err != nil {
+		return "", 0, fmt.Errorf("%s ended: %w", p.Name, err)
+	}
+	if _, err := fmt.Sscan(line, &word, &n); err != nil {
+		return "", 0, fmt.Errorf("%s says %q, and a word and a number were expected", p.Name, line)
+	}
+	return word, n, nil
+}
+
 // Stop closes the child's input and waits for its end.
 func (p *Process) Stop() {
 	_ = p.Stdin.Close()
@@ -90,8 +102,17 @@ func (p *Process) CPU() time.Duration {
 
 // Memory returns the process' resident memory in KiB.
 func (p *Process) Memory() float64 {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	_, rest, _ := strings.Cut(string(b), "VmRSS:")
+	return p.kib("status", "VmRSS:")
+}
+
+// Proportional returns the process' memory in KiB with each page that it shares with others, as
+// that of its text, divided by their number.
+func (p *Process) Proportional() float64 { return p.kib("smaps_rollup", "Pss:") }
+
+// kib returns a figure of a file that the system has about the process.
+func (p *Process) kib(file, field string) float64 {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, file)) //nolint:gosec // a path of the system's
+	_, rest, _ := strings.Cut(string(b), field)
 	f := strings.Fields(rest)
 	if len(f) == 0 {
 		return 0
