@@ -1,0 +1,326 @@
+// Package accounts signs people in: by name (for development), by a JWT of the operator's own system, by OpenID Connect and
+// by GitHub. Whoever is signed in has a token of the messenger's own, in a cookie that pages cannot read, or in the hands of
+// a client that is no page.
+package accounts
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/lonng/nano/examples/im/protocol"
+	"github.com/lonng/nano/examples/im/store"
+	"github.com/lonng/nano/examples/rules"
+)
+
+// Cookie is the name of the cookie that holds a page's token.
+const Cookie = "im"
+
+// lifetime is how long a token of the messenger's own is good.
+const lifetime = 30 * 24 * time.Hour
+
+// audience says that a token is the messenger's own.
+const audience = "nano-im"
+
+// ErrSignedOut is the error for who is not signed in, or by a token that is no good.
+var ErrSignedOut = errors.New("accounts: not signed in")
+
+// Config says how people sign in.
+type Config struct {
+	// Secret signs the messenger's own tokens. All gates have the same.
+	Secret []byte
+	// Names lets people sign in by any name. It is for development.
+	Names bool
+	// Operator checks tokens of the operator's own system; nil: there are none.
+	Operator *Operator
+	// Providers are where people sign in with a browser, by name ("oidc", "github").
+	Providers map[string]Provider
+	// Enter stores a user who signs in.
+	Enter func(ctx context.Context, u store.User) error
+	// SignedOut is told of a user who has signed out, to end the user's connections on the web.
+	SignedOut func(u store.User)
+	// Platforms are those on which a user can be connected.
+	Platforms []string
+}
+
+// Accounts signs people in. Its methods may be called from any goroutine.
+type Accounts struct {
+	conf   Config
+	parser *jwt.Parser
+	mux    *http.ServeMux
+}
+
+// New returns accounts by a configuration.
+func New(conf Config) *Accounts {
+	a := &Accounts{conf: conf, mux: http.NewServeMux(), parser: jwt.NewParser(
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithAudience(audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt())}
+	a.mux.HandleFunc("GET /auth/ways", a.ways)
+	a.mux.HandleFunc("POST /auth/logout", a.logout)
+	a.mux.HandleFunc("POST /auth/name", a.byName)
+	a.mux.HandleFunc("POST /auth/token", a.byToken)
+	for name, p := range conf.Providers {
+		a.mux.HandleFunc("GET /auth/"+name, a.begin(name, p))
+		a.mux.HandleFunc("GET /auth/"+name+"/callback", a.finish(name, p))
+	}
+	return a
+}
+
+// Handler serves /auth/.
+func (a *Accounts) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if r.Method == http.MethodPost && !fromHere(r) {
+			Fail(w, http.StatusForbidden, "permission_denied", "another site's page may not do that")
+			return
+		}
+		a.mux.ServeHTTP(w, r)
+	})
+}
+
+// claims are what the messenger's own tokens say.
+type claims struct {
+	jwt.RegisteredClaims
+	Name string `json:"name"`
+}
+
+// Token returns a token of the messenger's own for a user.
+func (a *Accounts) Token(u store.User) (string, error) {
+	now := time.Now()
+	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Subject: u.ID, Audience: jwt.ClaimStrings{audience}, IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(lifetime)),
+		},
+		Name: u.Name,
+	}).SignedString(a.conf.Secret)
+}
+
+// ByToken returns the user of a token: one of the messenger's own, or of the operator's.
+func (a *Accounts) ByToken(ctx context.Context, token string) (store.User, error) {
+	var c claims
+	_, err := a.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return a.conf.Secret, nil })
+	if err == nil && c.Subject != "" {
+		return store.User{ID: c.Subject, Name: c.Name}, nil
+	}
+	if a.conf.Operator == nil {
+		return store.User{}, ErrSignedOut
+	}
+	u, err := a.conf.Operator.User(ctx, token)
+	if err != nil {
+		slog.Debug("token refused", "err", err)
+		return store.User{}, ErrSignedOut
+	}
+	return u, a.enter(ctx, u)
+}
+
+// enter stores a user who signs in.
+func (a *Accounts) enter(ctx context.Context, u store.User) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return a.conf.Enter(ctx, u)
+}
+
+// ByRequest returns the user who makes an HTTP request, by the Authorization header or the cookie. A request that another
+// site's page makes has no user.
+func (a *Accounts) ByRequest(r *http.Request) (store.User, error) {
+	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return a.ByToken(r.Context(), token)
+	}
+	c, err := r.Cookie(Cookie)
+	if err != nil || !fromHere(r) {
+		return store.User{}, ErrSignedOut
+	}
+	return a.ByToken(r.Context(), c.Value)
+}
+
+// fromHere reports whether a request comes from a page of this server, or from no page at all. Browsers say which.
+func fromHere(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+	default:
+		return false
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && u.Host == r.Host
+}
+
+// WaysReply is how people can sign in, and who is.
+type WaysReply struct {
+	Ways      []string    `json:"ways"`
+	Me        *store.User `json:"me,omitempty"`
+	Platforms []string    `json:"platforms"`
+}
+
+func (a *Accounts) ways(w http.ResponseWriter, r *http.Request) {
+	reply := WaysReply{Ways: []string{}, Platforms: a.conf.Platforms}
+	if a.conf.Names {
+		reply.Ways = append(reply.Ways, "name")
+	}
+	if a.conf.Operator != nil {
+		reply.Ways = append(reply.Ways, "token")
+	}
+	for _, name := range []string{"oidc", "github"} {
+		if a.conf.Providers[name] != nil {
+			reply.Ways = append(reply.Ways, name)
+		}
+	}
+	if u, err := a.ByRequest(r); err == nil {
+		reply.Me = &u
+	}
+	Answer(w, reply)
+}
+
+// signIn is the body of a request to sign in.
+type signIn struct {
+	Name  string `json:"name"`
+	Token string `json:"token"`
+	Want  string `json:"want"` // "token": in the answer, instead of a cookie
+}
+
+// signedIn is the answer.
+type signedIn struct {
+	User  store.User `json:"user"`
+	Token string     `json:"token,omitempty"`
+}
+
+func (a *Accounts) byName(w http.ResponseWriter, r *http.Request) {
+	var req signIn
+	if !Body(w, r, &req) {
+		return
+	}
+	if !a.conf.Names {
+		Fail(w, http.StatusForbidden, "permission_denied", "nobody signs in by name here")
+		return
+	}
+	name, err := rules.Name("the name", req.Name, protocol.MaxName)
+	if err != nil {
+		Fail(w, http.StatusBadRequest, "invalid_argument", message(err))
+		return
+	}
+	a.welcome(w, r, store.User{ID: rules.Fold(name), Name: name}, req.Want)
+}
+
+func (a *Accounts) byToken(w http.ResponseWriter, r *http.Request) {
+	var req signIn
+	if !Body(w, r, &req) {
+		return
+	}
+	if a.conf.Operator == nil {
+		Fail(w, http.StatusForbidden, "permission_denied", "nobody signs in by token here")
+		return
+	}
+	u, err := a.conf.Operator.User(r.Context(), req.Token)
+	if err != nil {
+		slog.Debug("token refused", "err", err)
+		Fail(w, http.StatusUnauthorized, "unauthenticated", "the token is no good here")
+		return
+	}
+	a.welcome(w, r, u, req.Want)
+}
+
+// welcome answers a user who has signed in.
+func (a *Accounts) welcome(w http.ResponseWriter, r *http.Request, u store.User, want string) {
+	token, err := a.admit(r.Context(), u)
+	if err != nil {
+		slog.Warn("sign in failed", "user", u.ID, "err", err)
+		Fail(w, http.StatusInternalServerError, "internal", "signing in does not work right now")
+		return
+	}
+	if want == "token" {
+		Answer(w, signedIn{User: u, Token: token})
+		return
+	}
+	a.setCookie(w, r, token, lifetime)
+	Answer(w, signedIn{User: u})
+}
+
+// admit stores a user, and returns a token for it.
+func (a *Accounts) admit(ctx context.Context, u store.User) (string, error) {
+	if err := a.enter(ctx, u); err != nil {
+		return "", err
+	}
+	return a.Token(u)
+}
+
+// setCookie sets the cookie with a page's token; a lifetime below 0 removes it.
+func (a *Accounts) setCookie(w http.ResponseWriter, r *http.Request, token string, lifetime time.Duration) {
+	http.SetCookie(w, &http.Cookie{
+		Name: Cookie, Value: token, Path: "/", MaxAge: int(lifetime / time.Second),
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure(r),
+	})
+}
+
+// secure reports whether a request came by TLS, to this server or to a proxy before it.
+func secure(r *http.Request) bool {
+	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
+}
+
+func (a *Accounts) logout(w http.ResponseWriter, r *http.Request) {
+	if !Body(w, r, &struct{}{}) {
+		return
+	}
+	if u, err := a.ByRequest(r); err == nil && a.conf.SignedOut != nil {
+		a.conf.SignedOut(u)
+	}
+	a.setCookie(w, r, "", -time.Second)
+	Answer(w, struct{}{})
+}
+
+// maxBody is how large a request to sign in may be.
+const maxBody = 16 << 10
+
+// Body reads a request's JSON body into v. If it cannot, it answers, and reports false.
+func Body(w http.ResponseWriter, r *http.Request, v any) bool {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		Fail(w, http.StatusUnsupportedMediaType, "invalid_argument", "the body must be application/json")
+		return false
+	}
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		Fail(w, http.StatusRequestEntityTooLarge, "invalid_argument", "the body is too large")
+		return false
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		Fail(w, http.StatusBadRequest, "invalid_argument", "the body is no JSON of this request")
+		return false
+	}
+	return true
+}
+
+// Answer answers a request with JSON.
+func Answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		slog.Debug("answer", "err", err) // the client is gone
+	}
+}
+
+// Fail answers a request with an error in the one form that errors have.
+func Fail(w http.ResponseWriter, status int, code, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	Answer(w, map[string]any{"error": map[string]string{"code": code, "message": message}})
+}
+
+// message returns what a client may read of an error.
+func message(err error) string {
+	_, text, found := strings.Cut(err.Error(), ": ")
+	if !found {
+		return err.Error()
+	}
+	return text
+}

@@ -1,0 +1,304 @@
+// Package gate is where clients of the messenger connect: it knows their sessions and which channels they are in, hands
+// their requests to the nodes that run channels, and pushes to them what those nodes tell.
+package gate
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lonng/nano"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/examples/im/channels"
+	"github.com/lonng/nano/examples/im/online"
+	"github.com/lonng/nano/examples/im/protocol"
+	"github.com/lonng/nano/examples/im/store"
+	"github.com/lonng/nano/examples/rules"
+	"github.com/lonng/nano/session"
+)
+
+// Backend runs channels, on this node or on others.
+type Backend interface {
+	// Call calls a function of the node that key belongs to, and waits.
+	Call(ctx context.Context, key, name string, req, resp any) error
+	// Send stores a message. Calls from one goroutine keep their order for each channel. done is called once, from any
+	// goroutine.
+	Send(ctx context.Context, req *protocol.SendRequest, done func(*store.Message, error))
+	// Typing tells that somebody is typing.
+	Typing(ctx context.Context, req *protocol.TypingRequest)
+}
+
+// Platforms are those on which a user can be connected, the default one first.
+var Platforms = []string{"web", "app", "desktop"} //nolint:gochecknoglobals // never changed
+
+// keySeat is the session's value that holds its seat.
+const keySeat = "seat"
+
+// seat is what a gate knows of a session.
+type seat struct {
+	user     store.User
+	platform string
+	session  *session.Session
+	since    int64 // when it came: the newer one of two stays
+
+	calls, talk, refused rules.Bucket // of the scheduler
+
+	// Under the gate's lock:
+	channels map[string]struct{} // whose pushes it gets; nil before im.start, and after the end
+	left     map[string]struct{} // channels that it has left while their list was on its way
+}
+
+// Gate serves the clients of one node. Its methods may be called from any goroutine.
+type Gate struct {
+	name    string
+	backend Backend
+	online  *online.Registry
+	app     *nano.App
+	hooks   Hooks
+
+	mu     sync.RWMutex
+	seats  map[string][]*seat     // by user id
+	groups map[string]*nano.Group // sessions here by channel
+	all    *nano.Group
+}
+
+// Hooks tell other nodes what happens here. They must not wait.
+type Hooks struct {
+	// Emit tells all gates, this one included.
+	Emit func(*protocol.Event)
+	// Came tells the other nodes of a connection, and Went of its end.
+	Came, Went func(u store.User, platform string, since int64)
+}
+
+// New returns a gate. Attach completes it.
+func New(name string, b Backend, r *online.Registry, h Hooks) *Gate {
+	return &Gate{
+		name: name, backend: b, online: r, hooks: h,
+		seats: make(map[string][]*seat), groups: make(map[string]*nano.Group), all: nano.NewGroup("everybody"),
+	}
+}
+
+// Attach gives the gate its application, before that starts.
+func (g *Gate) Attach(app *nano.App) {
+	g.app = app
+	app.Lifetime().OnOpened(g.opened)
+	app.Lifetime().OnClosed(g.closed)
+}
+
+// Welcome makes a session that of a user, and returns its platform: for the hook of handshakes.
+func (g *Gate) Welcome(s *session.Session, u store.User, platform string) (string, error) {
+	if platform == "" {
+		platform = Platforms[0]
+	}
+	if !slices.Contains(Platforms, platform) {
+		return "", nano.Refuse(protocol.RefuseCode, "the platform is none of those that there are")
+	}
+	s.Set(keySeat, &seat{user: u, platform: platform, session: s, since: time.Now().UnixMicro()})
+	return platform, s.Bind(u.UID())
+}
+
+func seatOf(s *session.Session) *seat {
+	st, _ := s.Value(keySeat).(*seat)
+	return st
+}
+
+// opened enters a session. An older one of the same user and platform has to go.
+func (g *Gate) opened(s *session.Session) {
+	st := seatOf(s)
+	if st == nil || g.all.Add(s) != nil {
+		return
+	}
+	g.mu.Lock()
+	g.seats[st.user.ID] = append(g.seats[st.user.ID], st)
+	g.mu.Unlock()
+	g.online.Set(g.name, st.user.ID, st.user.Name, st.platform, true)
+	g.Supersede(st.user.ID, st.platform, st.since)
+	g.hooks.Came(st.user, st.platform, st.since)
+}
+
+// Supersede kicks the sessions of a user on a platform that are older than one that has just come, here or elsewhere.
+func (g *Gate) Supersede(user, platform string, since int64) {
+	for _, old := range g.of(user) {
+		if old.platform == platform && old.since < since {
+			_ = old.session.Kick(protocol.KickElsewhere) // it has ended by itself
+		}
+	}
+}
+
+// SignedOut kicks the sessions on the web of a user who has signed out there.
+func (g *Gate) SignedOut(u store.User) {
+	for _, st := range g.of(u.ID) {
+		if st.platform == Platforms[0] {
+			_ = st.session.Kick(protocol.KickSignedOut) // it has ended by itself
+		}
+	}
+}
+
+// of returns the seats of a user at this gate.
+func (g *Gate) of(user string) []*seat {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return slices.Clone(g.seats[user])
+}
+
+// offlineAfter is how long somebody may be away before others are told: connections come back.
+const offlineAfter = 3 * time.Second
+
+// closed clears up after a session.
+func (g *Gate) closed(s *session.Session) {
+	st := seatOf(s)
+	if st == nil {
+		return
+	}
+	g.mu.Lock()
+	list := slices.DeleteFunc(g.seats[st.user.ID], func(other *seat) bool { return other == st })
+	last := !slices.ContainsFunc(list, func(other *seat) bool { return other.platform == st.platform })
+	if len(list) == 0 {
+		delete(g.seats, st.user.ID)
+	} else {
+		g.seats[st.user.ID] = list
+	}
+	in := st.channels
+	st.channels = nil
+	for id := range in {
+		g.leaveLocked(st, id)
+	}
+	g.mu.Unlock()
+	if !last {
+		return // a newer one has its place
+	}
+	g.online.Set(g.name, st.user.ID, st.user.Name, st.platform, false)
+	g.hooks.Went(st.user, st.platform, st.since)
+	g.app.Scheduler().NewAfterTimer(offlineAfter, func() {
+		if !g.online.Online(st.user.ID, nil) {
+			g.tellPresence(st.user, in)
+		}
+	})
+}
+
+// enterLocked has a session hear of a channel.
+func (g *Gate) enterLocked(st *seat, channel string) {
+	if st.channels == nil {
+		return
+	}
+	group := g.groups[channel]
+	if group == nil {
+		group = nano.NewGroup(channel)
+		g.groups[channel] = group
+	}
+	if _, ok := st.channels[channel]; !ok && group.Add(st.session) == nil {
+		st.channels[channel] = struct{}{}
+	}
+}
+
+// leaveLocked has a session hear no more of a channel.
+func (g *Gate) leaveLocked(st *seat, channel string) {
+	delete(st.channels, channel)
+	group := g.groups[channel]
+	if group == nil {
+		return
+	}
+	_ = group.Leave(st.session)
+	if group.Count() == 0 {
+		delete(g.groups, channel)
+		_ = group.Close()
+	}
+}
+
+// Deliver pushes an event to the sessions here that it concerns.
+func (g *Gate) Deliver(e *protocol.Event) {
+	if len(e.Enter) > 0 || len(e.Leave) > 0 {
+		g.move(e)
+	}
+	if e.Route == "" {
+		return
+	}
+	switch {
+	case e.Users != nil:
+		for _, user := range e.Users {
+			for _, st := range g.of(user) {
+				if reaches(e, st) {
+					report(e.Route, st.session.Push(e.Route, []byte(e.Data)))
+					if e.Kept != "" {
+						report(protocol.PushKept, st.session.Push(protocol.PushKept, protocol.Kept{ID: e.Kept}))
+					}
+				}
+			}
+		}
+	case e.Everybody:
+		g.tell(g.all, e)
+	default:
+		g.mu.RLock()
+		group := g.groups[e.Channel]
+		g.mu.RUnlock()
+		if group != nil {
+			g.tell(group, e)
+		}
+	}
+}
+
+// tell pushes an event to a group: once encoded for all of it.
+func (g *Gate) tell(group *nano.Group, e *protocol.Event) {
+	tell := group.Broadcast
+	if len(e.Platforms) > 0 {
+		tell = func(route string, v any) error {
+			return group.Multicast(route, v, func(s *session.Session) bool { return reaches(e, seatOf(s)) })
+		}
+	}
+	report(e.Route, tell(e.Route, []byte(e.Data)))
+	if e.Kept != "" {
+		report(protocol.PushKept, tell(protocol.PushKept, protocol.Kept{ID: e.Kept}))
+	}
+}
+
+func reaches(e *protocol.Event, st *seat) bool {
+	return st != nil && (len(e.Platforms) == 0 || slices.Contains(e.Platforms, st.platform))
+}
+
+// move enters users into a channel, or takes them out of it.
+func (g *Gate) move(e *protocol.Event) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, user := range e.Enter {
+		for _, st := range g.seats[user] {
+			delete(st.left, e.Channel)
+			g.enterLocked(st, e.Channel)
+		}
+	}
+	for _, user := range e.Leave {
+		for _, st := range g.seats[user] {
+			if st.left != nil {
+				st.left[e.Channel] = struct{}{}
+			}
+			if _, ok := st.channels[e.Channel]; ok {
+				g.leaveLocked(st, e.Channel)
+			}
+		}
+	}
+}
+
+// report logs what a push met. A connection that has just ended is the usual reason.
+func report(route string, err error) {
+	if err != nil {
+		slog.Debug("push", "route", route, "err", err)
+	}
+}
+
+// tellPresence tells those with whom a user shares channels whether the user is there.
+func (g *Gate) tellPresence(u store.User, in map[string]struct{}) {
+	platforms := g.online.Platforms(u.ID)
+	data, err := json.Marshal(protocol.Presence{User: u.ID, Online: len(platforms) > 0, Platforms: platforms})
+	if err != nil {
+		return // strings can be encoded
+	}
+	for id := range in {
+		if id != channels.GlobalID {
+			g.hooks.Emit(&protocol.Event{Channel: id, Route: protocol.PushPresence, Data: data})
+		}
+	}
+}
+
+var errSignedOut = nano.Errorf(component.CodeUnauthenticated, "sign in first")

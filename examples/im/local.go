@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/lonng/nano"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/examples/im/accounts"
+	"github.com/lonng/nano/examples/im/channels"
+	"github.com/lonng/nano/examples/im/gate"
+	"github.com/lonng/nano/examples/im/online"
+	"github.com/lonng/nano/examples/im/pictures"
+	"github.com/lonng/nano/examples/im/protocol"
+	"github.com/lonng/nano/examples/im/store"
+	"github.com/lonng/nano/examples/page"
+	serializer "github.com/lonng/nano/serialize/json"
+	"github.com/lonng/nano/session"
+)
+
+//go:embed page
+var files embed.FS
+
+// routeCodes spares the names of the routes that are sent most: two bytes each on the wire.
+var routeCodes = map[string]uint16{protocol.PushMessage: 1, protocol.PushReads: 2, protocol.PushTyping: 3, protocol.PushPresence: 4, "im.send": 5, "im.read": 6} //nolint:gochecknoglobals // never changed
+
+// local is everything in one process.
+type local struct {
+	app      *nano.App
+	listener net.Listener
+	store    store.Store
+}
+
+// newLocal opens the database and the address, and makes the node.
+func newLocal(ctx context.Context, conf config) (*local, error) {
+	l, err := net.Listen("tcp", conf.addr)
+	if err != nil {
+		return nil, err
+	}
+	s, err := store.OpenSQLite(ctx, conf.data)
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	n := &local{listener: l, store: s}
+	if err := n.build(ctx, conf); err != nil {
+		n.close()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *local) close() {
+	n.listener.Close()
+	n.store.Close()
+}
+
+// build puts the parts together.
+func (n *local) build(ctx context.Context, conf config) error {
+	err := n.store.CreateChannel(ctx, store.Channel{ID: channels.GlobalID, Kind: store.Global, Title: "Everybody"}, nil)
+	if err != nil && !errors.Is(err, store.ErrExists) {
+		return err
+	}
+	registry := online.New()
+	var g *gate.Gate
+	service := channels.New(n.store, func(e *protocol.Event) { g.Deliver(e) })
+	backend := &here{service: service, table: service.Table()}
+	g = gate.New("here", backend, registry, gate.Hooks{
+		Emit: func(e *protocol.Event) { g.Deliver(e) },
+		Came: func(store.User, string, int64) {}, Went: func(store.User, string, int64) {},
+	})
+	secret, err := n.store.Secret(ctx, "tokens")
+	if err != nil {
+		return err
+	}
+	people := accounts.New(accounts.Config{
+		Secret: secret, Names: conf.names, Platforms: gate.Platforms,
+		Enter: func(ctx context.Context, u store.User) error {
+			_, err := n.store.PutUser(ctx, u)
+			return err
+		},
+		SignedOut: g.SignedOut,
+	})
+	pages, err := page.Handler(files, "page")
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", pages)
+	mux.Handle("/auth/", people.Handler())
+	pictures.New(people, &albums{backend}, func() string { return channels.NewID("i-") }).Register(mux)
+
+	components := &component.Components{}
+	g.Register(components)
+	n.app = nano.New("",
+		nano.WithEndpoint(nano.Endpoint{Listener: n.listener, WebSocket: true, Path: "/nano"}),
+		nano.WithHTTPHandler(mux),
+		nano.WithSameOrigin(),
+		nano.WithHandshake(handshake(people, g)),
+		nano.WithComponents(components),
+		nano.WithSerializer(serializer.NewSerializer()),
+		nano.WithDictionary(routeCodes),
+		nano.WithHeartbeatInterval(15*time.Second),
+		nano.WithMaxPacket(64<<10),
+		nano.WithSignals(),
+	)
+	g.Attach(n.app)
+	return nil
+}
+
+// run serves until ctx ends or the process is told to stop.
+func (n *local) run(ctx context.Context, out io.Writer) error {
+	n.app.Scheduler().PushTask(func() { // runs when the node has started
+		fmt.Fprintf(out, "im: open http://%s\n", page.Address(n.listener.Addr()))
+		if near := page.Nearby(n.listener.Addr()); near != "" {
+			fmt.Fprintf(out, "    on a phone in the same network: http://%s\n", near)
+		}
+	})
+	return n.app.Run(ctx)
+}
+
+// handshake signs a session in: by the token in its payload, or by the cookie of the page that opens it.
+func handshake(people *accounts.Accounts, g *gate.Gate) func(*session.Session, *nano.Handshake) error {
+	return func(s *session.Session, h *nano.Handshake) error {
+		var hello struct {
+			User struct {
+				Platform string `json:"platform"`
+				Token    string `json:"token"`
+			} `json:"user"`
+		}
+		if err := json.Unmarshal(h.Payload, &hello); err != nil {
+			return nano.Refuse(protocol.RefuseCode, "the handshake is no JSON")
+		}
+		var u store.User
+		err := accounts.ErrSignedOut
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if hello.User.Token != "" {
+			u, err = people.ByToken(ctx, hello.User.Token)
+		} else if h.Request != nil {
+			u, err = people.ByRequest(h.Request)
+		}
+		if err != nil {
+			return nano.Refuse(protocol.RefuseCode, "sign in first")
+		}
+		platform, err := g.Welcome(s, u, hello.User.Platform)
+		h.User = map[string]string{"id": u.ID, "name": u.Name, "platform": platform}
+		return err
+	}
+}
+
+// here is a backend in this process.
+type here struct {
+	service *channels.Service
+	table   map[string]channels.Func
+}
+
+// Call calls a function.
+func (b *here) Call(ctx context.Context, _, name string, req, resp any) error {
+	f := b.table[name]
+	if f == nil {
+		return nano.Errorf(component.CodeNotFound, "there is no function %s", name)
+	}
+	return f.Call(ctx, req, resp)
+}
+
+// Send stores a message.
+func (b *here) Send(_ context.Context, req *protocol.SendRequest, done func(*store.Message, error)) {
+	b.service.Send(req, done)
+}
+
+// Typing tells that somebody is typing.
+func (b *here) Typing(_ context.Context, req *protocol.TypingRequest) { b.service.Typing(req) }
+
+// albums keep pictures where the backend does.
+type albums struct{ backend gate.Backend }
+
+// Put stores a picture.
+func (a *albums) Put(ctx context.Context, u store.User, channel string, p store.Picture, data, thumb []byte) error {
+	req := &protocol.PutPictureRequest{Channel: channel, Picture: p, Data: data, Thumb: thumb}
+	req.SetBy(u)
+	return inward(a.backend.Call(ctx, channel, "putpicture", req, &protocol.Empty{}))
+}
+
+// Get returns a picture.
+func (a *albums) Get(ctx context.Context, u store.User, id string, thumb bool) (store.Picture, []byte, error) {
+	req := &protocol.GetPictureRequest{ID: id, Thumb: thumb}
+	req.SetBy(u)
+	reply := &protocol.GetPictureReply{}
+	err := inward(a.backend.Call(ctx, u.ID, "getpicture", req, reply))
+	return reply.Picture, reply.Data, err
+}
+
+// inward returns the store's error for one that clients get.
+func inward(err error) error {
+	var told *nano.Error
+	if errors.As(err, &told) && told.Code == component.CodeNotFound {
+		return store.ErrNotFound
+	}
+	return err
+}

@@ -1,0 +1,164 @@
+// Package pictures takes pictures in and gives them out: to members of the channel that they belong to, and to nobody else.
+package pictures
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	_ "image/gif" // the format
+	"image/jpeg"
+	"image/png"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"golang.org/x/image/draw"
+	_ "golang.org/x/image/webp" // the format
+
+	"github.com/lonng/nano/examples/im/accounts"
+	"github.com/lonng/nano/examples/im/protocol"
+	"github.com/lonng/nano/examples/im/store"
+)
+
+// Bounds of a picture. What is small in bytes may be huge in pixels: the decoder is not even asked then.
+const (
+	maxPixels = 40_000_000
+	thumbSide = 320
+	decoders  = 2 // pictures that are decoded at a time: each may need 160 MB for a moment
+)
+
+// types are the content types of the formats that are taken. SVG is none of them: it may hold scripts.
+var types = map[string]string{"png": "image/png", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"} //nolint:gochecknoglobals // never changed
+
+// Store keeps pictures, here or on another node.
+type Store interface {
+	// Put stores a picture of a user who may post in the channel, and returns an error of nano's for clients otherwise.
+	Put(ctx context.Context, u store.User, channel string, p store.Picture, data, thumb []byte) error
+	// Get returns a picture of a channel that the user is in, and store.ErrNotFound otherwise.
+	Get(ctx context.Context, u store.User, id string, thumb bool) (store.Picture, []byte, error)
+}
+
+// Handler serves /pictures.
+type Handler struct {
+	accounts *accounts.Accounts
+	store    Store
+	newID    func() string
+	decoding chan struct{}
+}
+
+// New returns a handler.
+func New(a *accounts.Accounts, s Store, newID func() string) *Handler {
+	return &Handler{accounts: a, store: s, newID: newID, decoding: make(chan struct{}, decoders)}
+}
+
+// Register adds the routes.
+func (h *Handler) Register(mux *http.ServeMux) {
+	mux.HandleFunc("POST /pictures", h.upload)
+	mux.HandleFunc("GET /pictures/{id}", func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, false) })
+	mux.HandleFunc("GET /pictures/{id}/thumb", func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, true) })
+}
+
+func (h *Handler) upload(w http.ResponseWriter, r *http.Request) {
+	u, err := h.accounts.ByRequest(r)
+	if err != nil {
+		accounts.Fail(w, http.StatusUnauthorized, "unauthenticated", "sign in first")
+		return
+	}
+	if !strings.HasPrefix(r.Header.Get("Content-Type"), "image/") { // a form of another site's page cannot have that
+		accounts.Fail(w, http.StatusUnsupportedMediaType, "invalid_argument", "the body must be a picture")
+		return
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, protocol.MaxPicture))
+	if err != nil {
+		accounts.Fail(w, http.StatusRequestEntityTooLarge, "invalid_argument", fmt.Sprintf("a picture has at most %d bytes", protocol.MaxPicture))
+		return
+	}
+	p, thumb, err := h.look(r.Context(), data)
+	if err != nil {
+		accounts.Fail(w, http.StatusUnsupportedMediaType, "invalid_argument", "that is no PNG, JPEG, GIF or WebP, or it is too large to be shown")
+		return
+	}
+	if err := h.store.Put(r.Context(), u, r.URL.Query().Get("channel"), p, data, thumb); err != nil {
+		failed(w, err)
+		return
+	}
+	accounts.Answer(w, p)
+}
+
+// look decodes a picture, describes it, and makes its small version.
+func (h *Handler) look(ctx context.Context, data []byte) (store.Picture, []byte, error) {
+	about, format, err := image.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return store.Picture{}, nil, err
+	}
+	if types[format] == "" || about.Width <= 0 || about.Height <= 0 || about.Width > maxPixels/about.Height {
+		return store.Picture{}, nil, errors.New("pictures: too large, or of another format")
+	}
+	select {
+	case h.decoding <- struct{}{}:
+		defer func() { <-h.decoding }()
+	case <-ctx.Done():
+		return store.Picture{}, nil, ctx.Err()
+	}
+	full, _, err := image.Decode(bytes.NewReader(data))
+	if err != nil {
+		return store.Picture{}, nil, err
+	}
+	thumb, err := small(full)
+	return store.Picture{ID: h.newID(), Type: types[format], Width: about.Width, Height: about.Height, Size: len(data)}, thumb, err
+}
+
+// small returns a picture that fits into a square, as PNG if it is see-through, else as JPEG.
+func small(full image.Image) ([]byte, error) {
+	size := full.Bounds().Size()
+	scale := min(1, float64(thumbSide)/float64(max(size.X, size.Y)))
+	to := image.NewNRGBA(image.Rect(0, 0, max(1, int(float64(size.X)*scale)), max(1, int(float64(size.Y)*scale))))
+	draw.ApproxBiLinear.Scale(to, to.Bounds(), full, full.Bounds(), draw.Src, nil)
+	var b bytes.Buffer
+	if to.Opaque() {
+		err := jpeg.Encode(&b, to, &jpeg.Options{Quality: 80})
+		return b.Bytes(), err
+	}
+	err := png.Encode(&b, to)
+	return b.Bytes(), err
+}
+
+// serve gives a picture out, in a way that has a browser take it for a picture and nothing else.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, thumb bool) {
+	u, err := h.accounts.ByRequest(r)
+	if err != nil {
+		accounts.Fail(w, http.StatusUnauthorized, "unauthenticated", "sign in first")
+		return
+	}
+	p, data, err := h.store.Get(r.Context(), u, r.PathValue("id"), thumb)
+	if err != nil {
+		failed(w, err)
+		return
+	}
+	kind := p.Type
+	if thumb {
+		kind = http.DetectContentType(data)
+	}
+	header := w.Header()
+	header.Set("Content-Type", kind)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("Cache-Control", "private, max-age=31536000, immutable")
+	if _, err := w.Write(data); err != nil {
+		slog.Debug("picture not sent", "err", err) // the client is gone
+	}
+}
+
+// failed answers with what went wrong, and does not tell what is there from what is not.
+func failed(w http.ResponseWriter, err error) {
+	if errors.Is(err, store.ErrNotFound) {
+		accounts.Fail(w, http.StatusNotFound, "not_found", "there is no such thing here, or it is not yours to see")
+		return
+	}
+	slog.Warn("picture failed", "err", err)
+	accounts.Fail(w, http.StatusServiceUnavailable, "unavailable", "pictures do not work right now; try again")
+}

@@ -1,0 +1,160 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+)
+
+// Secret returns the random bytes that are kept under a name.
+func (d *chores) Secret(ctx context.Context, name string) (value []byte, err error) {
+	err = d.write(ctx, func(ctx context.Context, q queries) error {
+		fresh := make([]byte, 32)
+		_, _ = rand.Read(fresh) // it never fails
+		if _, err := q.ExecContext(ctx, "INSERT INTO secrets VALUES (?,?) ON CONFLICT DO NOTHING", name, fresh); err != nil {
+			return err
+		}
+		return one(ctx, q, []any{&value}, "SELECT value FROM secrets WHERE name = ?", name)
+	})
+	return value, failed("read a secret", err)
+}
+
+// Remember stores the answer to a request with an idempotency key.
+func (d *chores) Remember(ctx context.Context, key string, a Answer, expires int64) error {
+	return failed("remember an answer", d.write(ctx, func(ctx context.Context, q queries) error {
+		_, err := q.ExecContext(ctx, `INSERT INTO answers (key, sum, status, body, expires) VALUES (?,?,?,?,?)
+			ON CONFLICT (key) DO UPDATE SET sum = excluded.sum, status = excluded.status, body = excluded.body, expires = excluded.expires`,
+			key, a.Sum[:], a.Status, a.Body, expires)
+		return err
+	}))
+}
+
+// Recall returns the answer to an earlier request.
+func (d *chores) Recall(ctx context.Context, key string, now int64) (Answer, error) {
+	var a Answer
+	var sum []byte
+	err := one(ctx, d.reader(), []any{&sum, &a.Status, &a.Body}, "SELECT sum, status, body FROM answers WHERE key = ? AND expires > ?", key, now)
+	copy(a.Sum[:], sum)
+	return a, failed("recall an answer", err)
+}
+
+// Sizes returns how many users, channels and messages there are. Messages are counted by their numbers.
+func (d *chores) Sizes(ctx context.Context) (users, channels, messages int64, err error) {
+	err = one(ctx, d.reader(), []any{&users, &channels, &messages},
+		"SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM channels), (SELECT coalesce(max(id), 0) FROM messages)")
+	return users, channels, messages, failed("count", err)
+}
+
+// Bounds of what a sweep does in one transaction, so that messages do not wait for it.
+const (
+	sweepStep   = 1000
+	unusedAfter = 24 * time.Hour // a picture that no message has
+)
+
+// Sweep removes what is over its time.
+func (d *chores) Sweep(ctx context.Context, now time.Time, r Retention) (removed int64, err error) {
+	const kept = "DELETE FROM push_refs WHERE seq NOT IN (SELECT seq FROM pushes)"
+	for _, s := range []struct {
+		query string
+		args  []any
+	}{
+		// The newest push stays: users who come later begin behind it.
+		{"DELETE FROM pushes WHERE expires <= ? AND seq < (SELECT max(seq) FROM pushes)", []any{now.UnixMilli()}},
+		{kept, nil},
+		{"DELETE FROM answers WHERE expires <= ?", []any{now.UnixMilli()}},
+		{"DELETE FROM pictures WHERE used = 0 AND created < ?", []any{now.Add(-unusedAfter).UnixMilli()}},
+	} {
+		if err := d.write(ctx, func(ctx context.Context, q queries) error {
+			_, err := q.ExecContext(ctx, s.query, s.args...)
+			return err
+		}); err != nil {
+			return 0, failed("sweep", err)
+		}
+	}
+	if r == (Retention{}) {
+		return 0, nil
+	}
+	for after := ""; ; {
+		list, err := d.rooms.Channels(ctx, "", after, listed)
+		if err != nil || len(list) == 0 {
+			return removed, err
+		}
+		for _, c := range list {
+			n, err := d.sweepChannel(ctx, c, now, r)
+			removed += n
+			if err != nil {
+				return removed, failed("sweep "+c.ID, err)
+			}
+		}
+		after = list[len(list)-1].ID
+	}
+}
+
+// sweepChannel removes the oldest messages of a channel, in small steps.
+func (d *chores) sweepChannel(ctx context.Context, c Channel, now time.Time, r Retention) (removed int64, err error) {
+	key, err := d.key(ctx, d.reader(), c.ID)
+	if err != nil {
+		return 0, err
+	}
+	upTo := int64(0) // the last number to go
+	if r.Count > 0 {
+		upTo = c.N - r.Count
+	}
+	if r.Age > 0 {
+		var n int64 // numbers and times go the same way
+		if err := one(ctx, d.reader(), []any{&n}, "SELECT coalesce(max(n), 0) FROM messages WHERE chan = ? AND at < ?", key, now.Add(-r.Age).UnixMilli()); err != nil {
+			return 0, err
+		}
+		upTo = max(upTo, n)
+	}
+	for first := c.First; first <= upTo; {
+		to := min(upTo, first+sweepStep-1)
+		err := d.write(ctx, func(ctx context.Context, q queries) error {
+			if !d.isPostgres {
+				if _, err := q.ExecContext(ctx, "DELETE FROM found WHERE rowid IN (SELECT id FROM messages WHERE chan = ? AND n <= ?)", key, to); err != nil {
+					return err
+				}
+			}
+			var rev int64
+			if err := one(ctx, q, []any{&rev}, "SELECT coalesce(max(rev), 0) FROM messages WHERE chan = ? AND n <= ?", key, to); err != nil {
+				return err
+			}
+			if err := d.dropPictures(ctx, q, key, to); err != nil {
+				return err
+			}
+			done, err := q.ExecContext(ctx, "DELETE FROM messages WHERE chan = ? AND n <= ?", key, to)
+			if err != nil {
+				return err
+			}
+			n, err := done.RowsAffected()
+			if err != nil {
+				return err
+			}
+			removed += n
+			if _, err := q.ExecContext(ctx, "DELETE FROM mentions WHERE chan = ? AND n <= ?", key, to); err != nil {
+				return err
+			}
+			_, err = q.ExecContext(ctx, "UPDATE channels SET first = ?, floor_rev = CASE WHEN floor_rev > ? THEN floor_rev ELSE ? END WHERE key = ?", to+1, rev, rev, key)
+			return err
+		})
+		if err != nil {
+			return removed, err
+		}
+		first = to + 1
+	}
+	return removed, nil
+}
+
+// dropPictures removes the pictures of messages that go.
+func (d *chores) dropPictures(ctx context.Context, q queries, key, to int64) error {
+	var list []Message
+	if err := each(ctx, q, collect(&list), selectMessage+"WHERE m.chan = ? AND m.n <= ? AND m.picture <> ''", key, to); err != nil {
+		return err
+	}
+	for _, m := range list {
+		if _, err := q.ExecContext(ctx, "DELETE FROM pictures WHERE id = ?", m.Picture.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package store
+
+import (
+	"sync"
+)
+
+// Bounds of the writer's queue.
+const (
+	maxWaiting = 50_000 // changes that wait; more are refused with ErrBusy
+	maxBatch   = 2_000  // changes of one transaction
+)
+
+// job is one thing to write: a change, or a function in a transaction.
+type job struct {
+	change *Change
+	run    func()
+}
+
+// result is what has become of a change: Done is called with it after the commit.
+type result struct {
+	change *Change
+	stored Message
+	again  bool
+	err    error
+}
+
+// writer gathers what is to be written, so that many messages share one commit. One goroutine writes; another one calls
+// Done, so that the next commit does not wait for what callers do with the last.
+type writer struct {
+	apply func(batch []job) []result
+
+	mu     sync.Mutex
+	queue  []job
+	closed bool
+	wake   chan struct{}
+
+	done   chan []result
+	ended  sync.WaitGroup
+	onStop func()
+}
+
+func newWriter(apply func([]job) []result, onStop func()) *writer {
+	w := &writer{apply: apply, wake: make(chan struct{}, 1), done: make(chan []result, 2), onStop: onStop}
+	w.ended.Add(2)
+	go w.write()
+	go w.tell()
+	return w
+}
+
+// put queues a job.
+func (w *writer) put(j job) error {
+	w.mu.Lock()
+	switch {
+	case w.closed:
+		w.mu.Unlock()
+		return ErrClosed
+	case len(w.queue) >= maxWaiting:
+		w.mu.Unlock()
+		return ErrBusy
+	}
+	w.queue = append(w.queue, j)
+	w.mu.Unlock()
+	w.signal()
+	return nil
+}
+
+func (w *writer) signal() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *writer) waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queue)
+}
+
+// close takes no more, and returns when what was queued is written.
+func (w *writer) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.signal()
+	w.ended.Wait()
+}
+
+func (w *writer) write() {
+	defer w.ended.Done()
+	defer close(w.done)
+	defer w.onStop()
+	for {
+		w.mu.Lock()
+		n := min(len(w.queue), maxBatch)
+		batch := w.queue[:n:n]
+		w.queue = w.queue[n:]
+		if len(w.queue) == 0 {
+			w.queue = nil
+		}
+		closed := w.closed
+		w.mu.Unlock()
+		if n > 0 {
+			if results := w.apply(batch); len(results) > 0 {
+				w.done <- results
+			}
+			continue
+		}
+		if closed {
+			return
+		}
+		<-w.wake
+	}
+}
+
+func (w *writer) tell() {
+	defer w.ended.Done()
+	for results := range w.done {
+		for _, r := range results {
+			r.change.Done(r.stored, r.again, r.err)
+		}
+	}
+}
