@@ -2,7 +2,7 @@
 // whatever waits for their bytes.
 //
 // [Portable] gives each connection a goroutine that reads it. It takes any net.Conn: TLS, a pipe,
-// what a proxy's header precedes.
+// what a proxy's header precedes. A [Loop], on Linux, waits for all its connections together.
 //
 // The package knows nothing of packets, sessions or WebSockets.
 package transport
@@ -49,6 +49,16 @@ type Conn interface {
 	// Close closes the connection and does not wait. It may be called again.
 	Close() error
 	RemoteAddr() net.Addr
+}
+
+// EventConn is a connection of a [Loop]. It is a net.Conn, too, so that it passes where one is
+// wanted; Read is not possible, Write takes only what there is room for, and deadlines are ignored.
+type EventConn interface {
+	Conn
+	net.Conn
+	// Detach takes the connection out of the loop and returns it as one of Go's net package. Only the
+	// handler may call it, from Serve, which is to return an error then.
+	Detach() (net.Conn, error)
 }
 
 // readSize is the size of the buffers that reads share. A connection has one only while it reads.

@@ -1,0 +1,351 @@
+package transport
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Socket is a TCP connection of a [Loop]: an [EventConn].
+type Socket struct {
+	poller *poller
+	h      Handler // whoever serves sets it, and Start before anybody can
+	fd     int
+	users  atomic.Uint32 // of the descriptor; closedBit: it is to be closed when there are none
+	state  atomic.Uint32
+	writer atomic.Pointer[writer] // not nil: somebody waits for room
+	remote netip.AddrPort
+}
+
+const closedBit = 1 << 31
+
+// The states of a socket.
+const (
+	socketNew     = iota // not started
+	socketIdle           // the kernel says when there is something to read
+	socketServed         // somebody reads and serves
+	socketAgain          // the same, and there may be more by now
+	socketEnded          // the handler was told that nothing more is read
+	socketStarted        // Start begins it
+)
+
+// errDetached ends the reading of a socket that is somebody else's now.
+var errDetached = errors.New("detached")
+
+// writer is somebody who waits for room.
+type writer struct{ room chan struct{} }
+
+func (w *writer) wake() {
+	select {
+	case w.room <- struct{}{}:
+	default:
+	}
+}
+
+// Start has h serve what comes. A handler may call it from Serve, to have another one serve what
+// comes after that.
+func (s *Socket) Start(h Handler) {
+	if !s.state.CompareAndSwap(socketNew, socketStarted) {
+		s.h = h
+		return
+	}
+	s.h = h
+	s.state.Store(socketIdle)
+	if !s.acquire() { // closed meanwhile
+		s.wakeUp()
+		return
+	}
+	err := s.poller.add(s)
+	s.release()
+	if err != nil && s.state.CompareAndSwap(socketIdle, socketEnded) {
+		h.InputEnded(err)
+	}
+}
+
+// Waiting lets others be served while the handler waits.
+func (s *Socket) Waiting() { s.poller.waiting(s) }
+
+// acquire keeps the descriptor open until release; false: it is closed.
+func (s *Socket) acquire() bool {
+	for {
+		n := s.users.Load()
+		if n&closedBit != 0 {
+			return false
+		}
+		if s.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (s *Socket) release() {
+	if s.users.Add(^uint32(0)) == closedBit {
+		s.free()
+	}
+}
+
+func (s *Socket) free() {
+	s.poller.sockets.clear(s.fd, s)
+	_ = unix.Close(s.fd)
+}
+
+// Close closes the socket and does not wait.
+func (s *Socket) Close() error {
+	n := s.users.Or(closedBit)
+	if n&closedBit != 0 {
+		return net.ErrClosed
+	}
+	if n == 0 {
+		s.free()
+	}
+	if w := s.writer.Load(); w != nil {
+		w.wake()
+	}
+	s.wakeUp()
+	return nil
+}
+
+// wakeUp sees that the handler of a closed socket is told.
+func (s *Socket) wakeUp() {
+	for {
+		switch st := s.state.Load(); st {
+		case socketIdle:
+			if s.state.CompareAndSwap(st, socketEnded) {
+				s.h.InputEnded(net.ErrClosed)
+				return
+			}
+		case socketServed:
+			if s.state.CompareAndSwap(st, socketAgain) {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// ready takes note of an event; true has the caller serve the socket.
+func (s *Socket) ready(events uint32) bool {
+	if events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		if w := s.writer.Load(); w != nil {
+			w.wake()
+		}
+	}
+	if events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) == 0 {
+		return false
+	}
+	for {
+		switch st := s.state.Load(); st {
+		case socketIdle:
+			if s.state.CompareAndSwap(st, socketServed) {
+				return true
+			}
+		case socketServed:
+			if s.state.CompareAndSwap(st, socketAgain) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+}
+
+// serve reads and serves until there is nothing to read, or others are to have their turn. all says
+// that a read that does not fill the buffer is not yet the last.
+func (s *Socket) serve(w *worker, all bool) {
+	for {
+		more, err := s.readSome(all)
+		if err != nil {
+			s.state.Store(socketEnded)
+			s.h.InputEnded(err)
+			return
+		}
+		if more {
+			if s.poller.later(w, s) {
+				return
+			}
+			continue
+		}
+		if s.state.CompareAndSwap(socketServed, socketIdle) {
+			return
+		}
+		s.state.Store(socketServed)
+		all = true
+	}
+}
+
+// readSome serves a turn of reads; more says that there may be more to read. The kernel tells of
+// what comes after a read that did not fill the buffer.
+func (s *Socket) readSome(all bool) (more bool, err error) {
+	for range turnReads {
+		if !s.acquire() {
+			return false, net.ErrClosed
+		}
+		buf := readBufs.Get().(*[readSize]byte)
+		n, again, err := readRaw(s.fd, buf[:])
+		s.release()
+		if again || err != nil {
+			readBufs.Put(buf)
+			return false, err
+		}
+		err = s.h.Serve(buf[:n])
+		readBufs.Put(buf)
+		s.h.Settle()
+		if err != nil {
+			return false, err
+		}
+		if n < readSize && !all {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// Detach takes the socket out of the loop and returns it as a connection of Go's net package. Only
+// the handler may call it, from Serve, and it ends the handler.
+func (s *Socket) Detach() (net.Conn, error) {
+	if !s.users.CompareAndSwap(0, closedBit) {
+		return nil, net.ErrClosed
+	}
+	s.poller.sockets.clear(s.fd, s)
+	err := unix.EpollCtl(s.poller.epoll, unix.EPOLL_CTL_DEL, s.fd, nil)
+	file := os.NewFile(uintptr(s.fd), "tcp")
+	defer file.Close()
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_ctl", err)
+	}
+	return net.FileConn(file)
+}
+
+// Blocks returns false.
+func (s *Socket) Blocks() bool { return false }
+
+// WriteSome writes without waiting.
+func (s *Socket) WriteSome(segs [][]byte) (int, error) {
+	if !s.acquire() {
+		return 0, net.ErrClosed
+	}
+	n, err := writeRaw(s.fd, segs)
+	s.release()
+	return n, err
+}
+
+// WriteUntil waits for room as long as there is time.
+func (s *Socket) WriteUntil(b []byte, until time.Time) (n int, err error) {
+	var w *writer
+	var late *time.Timer
+	for n < len(b) {
+		k, err := s.WriteSome([][]byte{b[n:]})
+		n += k
+		switch {
+		case err != nil:
+			return n, err
+		case k > 0:
+			continue
+		case w == nil: // the kernel tells of room only whoever waits already
+			w = &writer{room: make(chan struct{}, 1)}
+			s.writer.Store(w)
+			defer s.writer.Store(nil)
+			late = time.NewTimer(time.Until(until))
+			defer late.Stop()
+			continue
+		}
+		select {
+		case <-w.room:
+		case <-late.C:
+			return n, os.ErrDeadlineExceeded
+		}
+	}
+	return n, nil
+}
+
+// Unsent is how many bytes the client has not acknowledged.
+func (s *Socket) Unsent() (n int) {
+	s.with(func() error { n = unsent(s.fd); return nil })
+	return n
+}
+
+// CloseWrite sends the end of the stream.
+func (s *Socket) CloseWrite() error {
+	return s.with(func() error { return os.NewSyscallError("shutdown", unix.Shutdown(s.fd, unix.SHUT_WR)) })
+}
+
+// Discard has Close drop what the kernel holds.
+func (s *Socket) Discard() {
+	_ = s.with(func() error {
+		return unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	})
+}
+
+// SetWriteBuffer bounds what the kernel holds for the client.
+func (s *Socket) SetWriteBuffer(bytes int) error {
+	return s.with(func() error { return unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, bytes) })
+}
+
+// with calls f while the descriptor is open.
+func (s *Socket) with(f func() error) error {
+	if !s.acquire() {
+		return net.ErrClosed
+	}
+	defer s.release()
+	return f()
+}
+
+// RemoteAddr returns the client's address, a *net.TCPAddr.
+func (s *Socket) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(s.remote) }
+
+// LocalAddr returns the node's address, nil if the socket is closed.
+func (s *Socket) LocalAddr() (a net.Addr) {
+	_ = s.with(func() error {
+		at, err := unix.Getsockname(s.fd)
+		if err == nil {
+			a = net.TCPAddrFromAddrPort(addrPort(at))
+		}
+		return err
+	})
+	return a
+}
+
+// Write writes b if there is room for all of it.
+func (s *Socket) Write(b []byte) (int, error) {
+	n, err := s.WriteSome([][]byte{b})
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	return n, err
+}
+
+// Read is not possible: a handler is given what comes.
+func (s *Socket) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
+
+// SetDeadline does nothing, because nothing here waits.
+func (s *Socket) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline does nothing.
+func (s *Socket) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing.
+func (s *Socket) SetWriteDeadline(time.Time) error { return nil }
+
+// addrPort reads an address as the kernel gives it.
+func addrPort(sa unix.Sockaddr) netip.AddrPort {
+	switch a := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
+	case *unix.SockaddrInet6:
+		ip := netip.AddrFrom16(a.Addr).Unmap()
+		if a.ZoneId != 0 && ip.Is6() {
+			if i, err := net.InterfaceByIndex(int(a.ZoneId)); err == nil {
+				ip = ip.WithZone(i.Name)
+			}
+		}
+		return netip.AddrPortFrom(ip, uint16(a.Port))
+	}
+	return netip.AddrPort{}
+}
