@@ -107,6 +107,9 @@ func (o *Options) checkPolicies(p *problems) {
 	if o.BindPolicy < session.BindKeepBoth || o.BindPolicy > session.BindRefuseNew {
 		p.add("WithBindPolicy", "%d is no policy: use BindKeepBoth, BindKickOld or BindRefuseNew", o.BindPolicy)
 	}
+	if o.Transport > Portable {
+		p.add("WithTransport", "%d is no transport: use EventLoop or Portable", o.Transport)
+	}
 	if o.SlowConsumer < session.SlowKick || o.SlowConsumer > session.SlowDrop {
 		p.add("WithSlowConsumer", "%d is no policy: use SlowKick or SlowDrop", o.SlowConsumer)
 	}

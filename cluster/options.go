@@ -76,6 +76,7 @@ type Options struct {
 	Subprotocols     []string                                         // WithSubprotocols
 	CheckOrigin      func(*http.Request) bool                         // WithCheckOriginFunc, WithAllowedOrigins
 	Pages            http.Handler                                     // WithHTTPHandler
+	Transport        Transport                                        // WithTransport
 	TrustedProxies   []string                                         // WithTrustedProxies
 	ProxyProtocol    bool                                             // WithProxyProtocol
 	Handshake        func(*session.Session, *session.Handshake) error // WithHandshake

@@ -126,6 +126,7 @@ func (o *Options) gateConfig() (gate.Config, error) {
 		ErrorsToAll:      o.ErrorsToAll,
 		GzipMin:          o.GzipMin,
 		Debug:            o.Debug,
+		Portable:         o.Transport == Portable,
 		Dictionary:       dict,
 		Serializer:       o.Serializer,
 		Pipeline:         o.Pipeline,

@@ -27,7 +27,7 @@ type Batch struct {
 
 var batches = sync.Pool{New: func() any {
 	b := new(Batch)
-	b.stop = func() <-chan struct{} { return b.laned.Ended() }
+	b.stop = func() <-chan struct{} { return b.laned.Waiting() }
 	return b
 }}
 

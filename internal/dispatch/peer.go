@@ -26,8 +26,9 @@ type Peer interface {
 type Laned interface {
 	// Lane returns the order of the peer's messages.
 	Lane() *scheduler.Lane
-	// Ended is closed when the session has ended: nobody waits for room for its messages then.
-	Ended() <-chan struct{}
+	// Waiting is called by whoever is about to wait for room for the peer's messages. The channel is
+	// closed when the session has ended: nobody waits then.
+	Waiting() <-chan struct{}
 }
 
 // Answerer is a Peer that knows whether its handler has answered.

@@ -62,7 +62,7 @@ type Conn struct {
 	closedAt  time.Time     // when closing was set
 	closeCode uint16        // of the WebSocket close frame
 	timer     *time.Timer   // the handshake's deadline, later the flush's; nil between
-	ended     chan struct{} // see Ended
+	ended     chan struct{} // see Waiting
 
 	bucket  bucket      // the reader's: messages that it may take
 	counted netip.Addr  // under which the gate counts it; invalid: under none
@@ -71,7 +71,7 @@ type Conn struct {
 	sess    *session.Session
 	lane    scheduler.Lane // the order of the session's calls
 	sock    transport.Conn
-	remote  net.Addr
+	remote  net.Addr      // nil: sock's
 	request *http.Request // the upgrade request, until the handshake is over
 
 	// Owned by the goroutine that reads.
@@ -96,7 +96,7 @@ func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket 
 	if err := g.add(c); err != nil {
 		c.mu.Unlock()
 		g.counters.Refused.Add(1)
-		g.cfg.Log.Warn("connection refused", "remote", remote, "err", err)
+		g.cfg.Log.Warn("connection refused", "remote", c.RemoteAddr(), "err", err)
 		_ = nc.Close()
 		g.leave()
 		return
@@ -116,7 +116,7 @@ func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket 
 // late ends a connection that did not finish its handshake in time.
 func (c *Conn) late() {
 	if phase(c.phase.Load()) != working {
-		c.gate.cfg.Log.Info("connection ended: no handshake in time", "remote", c.remote, "after", c.gate.cfg.HandshakeTimeout)
+		c.gate.cfg.Log.Info("connection ended: no handshake in time", "remote", c.RemoteAddr(), "after", c.gate.cfg.HandshakeTimeout)
 		c.because(session.CloseHandshake, "not finished in time")
 		c.cut()
 	}
@@ -128,8 +128,10 @@ func (c *Conn) Session() *session.Session { return c.sess }
 // Lane returns the order of the session's calls.
 func (c *Conn) Lane() *scheduler.Lane { return &c.lane }
 
-// Ended returns a channel that is closed when the session ends.
-func (c *Conn) Ended() <-chan struct{} {
+// Waiting tells that the reader is about to wait, so that others do not wait for it. It returns a
+// channel that is closed when the session ends.
+func (c *Conn) Waiting() <-chan struct{} {
+	c.sock.Waiting()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended == nil {
@@ -146,7 +148,12 @@ func (c *Conn) Outlet() session.Outlet { return c.gate }
 
 // RemoteAddr returns the client's address. Behind a trusted proxy it is the one that the proxy
 // tells.
-func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+func (c *Conn) RemoteAddr() net.Addr {
+	if c.remote != nil {
+		return c.remote
+	}
+	return c.sock.RemoteAddr()
+}
 
 // Enter sets what LastMid returns.
 func (c *Conn) Enter(mid uint64) {
@@ -197,7 +204,7 @@ func (c *Conn) heartbeat() {
 // silent is called by the wheel when nothing came for as many heartbeats as are allowed.
 func (c *Conn) silent() {
 	c.gate.counters.Silent.Add(1)
-	c.gate.cfg.Log.Debug("connection ended: no sign of life", "heartbeats", c.gate.cfg.MissedBeats, "session", c.sess.ID(), "remote", c.remote)
+	c.gate.cfg.Log.Debug("connection ended: no sign of life", "heartbeats", c.gate.cfg.MissedBeats, "session", c.sess.ID(), "remote", c.RemoteAddr())
 	c.because(session.CloseSilent, "")
 	c.cut()
 }

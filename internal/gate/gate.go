@@ -22,6 +22,7 @@ import (
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/fault"
+	"github.com/lonng/nano/internal/transport"
 	"github.com/lonng/nano/internal/wsframe"
 	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/scheduler"
@@ -56,6 +57,7 @@ type Config struct {
 	ErrorsToAll      bool                // error responses also to clients that did not ask for them
 	GzipMin          int                 // payloads of so many bytes are packed for clients that accept it; 0 never
 	Debug            bool
+	Portable         bool // a goroutine per connection everywhere, no event loop
 	Limits           Limits
 
 	Dictionary *codec.Dictionary
@@ -117,7 +119,8 @@ type Gate struct {
 
 	mu        sync.Mutex
 	conns     map[*Conn]struct{}
-	places    int // connections of all kinds that were accepted and are not over
+	loop      *transport.Loop // nil until an endpoint needs it
+	places    int             // connections of all kinds that were accepted and are not over
 	listeners []*listener
 	draining  bool
 }
@@ -272,5 +275,12 @@ func (g *Gate) Shutdown(ctx context.Context) error {
 	}
 	g.wheel.stop()
 	g.hub.stop()
+	g.mu.Lock()
+	loop := g.loop
+	g.loop = nil
+	g.mu.Unlock()
+	if loop != nil {
+		loop.Close()
+	}
 	return err
 }

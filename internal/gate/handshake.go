@@ -197,7 +197,7 @@ func (c *Conn) validate(h *session.Handshake) (err error) {
 // refuse answers with the reason and closes.
 func (c *Conn) refuse(err error) {
 	c.gate.counters.Refused.Add(1)
-	c.gate.cfg.Log.Info("handshake refused", "session", c.sess.ID(), "remote", c.remote, "err", err)
+	c.gate.cfg.Log.Info("handshake refused", "session", c.sess.ID(), "remote", c.RemoteAddr(), "err", err)
 	no := struct {
 		Code   int    `json:"code"`
 		Reason string `json:"reason,omitempty"`

@@ -23,6 +23,7 @@ type world struct {
 	tcp, ws *nanotest.Listener
 	opened  chan *session.Session
 	closed  atomic.Int32
+	slow    *Slow
 }
 
 // Echoes is what the gate serves as T.
@@ -30,6 +31,30 @@ type Echoes struct{ component.Base }
 
 // Echo answers with what it got.
 func (*Echoes) Echo(s *session.Session, data []byte) error { return s.Response(data) }
+
+// Typed answers with what it got.
+func (*Echoes) Typed(s *session.Session, text *string) error { return s.Response(text) }
+
+// Slow is what the gate serves as W, on a scheduler of its own.
+type Slow struct {
+	component.Base
+	sched         *scheduler.Scheduler
+	waits, goesOn chan struct{}
+	served        atomic.Int32
+}
+
+// Wait holds the scheduler up until it may go on.
+func (w *Slow) Wait(*session.Session, []byte) error {
+	w.waits <- struct{}{}
+	<-w.goesOn
+	return nil
+}
+
+// Count counts.
+func (w *Slow) Count(*session.Session, []byte) error {
+	w.served.Add(1)
+	return nil
+}
 
 // newWorld makes a gate with an endpoint of each kind in memory, until the test ends.
 func newWorld(t *testing.T, change ...func(*Config)) *world {
@@ -53,6 +78,8 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 	}
 	cs := &component.Components{}
 	cs.Register(&Echoes{}, component.WithName("T"))
+	w.slow = &Slow{sched: scheduler.New(), waits: make(chan struct{}), goesOn: make(chan struct{})}
+	cs.Register(w.slow, component.WithName("W"), component.WithScheduler(w.slow.sched))
 	services, err := cs.Services()
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +98,7 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 		t.Fatal(err)
 	}
 	w.sched.Start()
+	w.slow.sched.Start()
 	w.ServeTCP(w.tcp, nil)
 	w.ServeWebSocket(w.ws, "/", nil)
 	t.Cleanup(func() {
@@ -80,6 +108,10 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 		defer cancel()
 		if err := w.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
+		}
+		w.slow.sched.Close()
+		if err := w.slow.sched.Wait(ctx); err != nil {
+			t.Error(err)
 		}
 		w.sched.Close()
 		if err := w.sched.Wait(ctx); err != nil {

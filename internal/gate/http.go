@@ -29,6 +29,7 @@ const maxFields = 128
 // application's pages beside them, until StopAccepting. A path that ends in "/" is a subtree. It
 // returns at once.
 func (g *Gate) ServeWebSocket(l net.Listener, path string, conf *tls.Config) {
+	l, looped := g.onLoop(l, conf)
 	in := g.newListener(l)
 	var protocols http.Protocols
 	protocols.SetHTTP1(true) // a WebSocket needs it, and the deadlines of HTTP/2's streams are not those of the connection
@@ -59,7 +60,15 @@ func (g *Gate) ServeWebSocket(l net.Listener, path string, conf *tls.Config) {
 		return
 	}
 	var serve net.Listener = webListener{in, g}
-	if g.cfg.ProxyProtocol {
+	if looped {
+		h := newHanded(l)
+		serve = h
+		g.endpoints.Add(1)
+		go func() {
+			defer g.endpoints.Done()
+			(&webEndpoint{gate: g, in: in, path: cleanPath(path), up: g.upgrader(), http: h}).accept()
+		}()
+	} else if g.cfg.ProxyProtocol {
 		serve = &proxyproto.Listener{
 			Listener:          serve,
 			ReadHeaderTimeout: g.cfg.HandshakeTimeout,
@@ -83,14 +92,8 @@ func (g *Gate) ServeWebSocket(l net.Listener, path string, conf *tls.Config) {
 
 // handler upgrades requests for the WebSocket's path and gives all others to the pages.
 func (g *Gate) handler(path string) http.Handler {
-	path = "/" + strings.TrimPrefix(path, "/")
-	up := &websocket.Upgrader{
-		HandshakeTimeout: g.cfg.HandshakeTimeout,
-		ReadBufferSize:   256, // both are thrown away: connections are read and written without the library
-		WriteBufferSize:  256,
-		CheckOrigin:      g.checkOrigin,
-		Subprotocols:     slices.Clone(g.cfg.Subprotocols),
-	}
+	path = cleanPath(path)
+	up := g.upgrader()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.limitBody(w, r)
 		wants := websocket.IsWebSocketUpgrade(r)
@@ -110,6 +113,20 @@ func (g *Gate) handler(path string) http.Handler {
 		}
 	})
 }
+
+// upgrader answers upgrades.
+func (g *Gate) upgrader() *websocket.Upgrader {
+	return &websocket.Upgrader{
+		HandshakeTimeout: g.cfg.HandshakeTimeout,
+		ReadBufferSize:   256, // both are thrown away: connections are read and written without the library
+		WriteBufferSize:  256,
+		CheckOrigin:      g.checkOrigin,
+		Subprotocols:     slices.Clone(g.cfg.Subprotocols),
+	}
+}
+
+// cleanPath is the path of a WebSocket as requests have it.
+func cleanPath(path string) string { return "/" + strings.TrimPrefix(path, "/") }
 
 // under tells whether a request's path is the WebSocket's: the same, or below it if that ends in
 // "/".
@@ -142,8 +159,8 @@ func (g *Gate) isPage(path string, r *http.Request, upgrade bool) bool {
 	return len(page) >= len(path)
 }
 
-// upgrade makes a client's connection of a request, or refuses it.
-func (g *Gate) upgrade(up *websocket.Upgrader, w http.ResponseWriter, r *http.Request) {
+// upgrade makes a client's connection of a request, or refuses it: false.
+func (g *Gate) upgrade(up *websocket.Upgrader, w http.ResponseWriter, r *http.Request) bool {
 	var err error
 	switch {
 	case !r.ProtoAtLeast(1, 1):
@@ -160,11 +177,12 @@ func (g *Gate) upgrade(up *websocket.Upgrader, w http.ResponseWriter, r *http.Re
 		var ws *websocket.Conn
 		if ws, err = up.Upgrade(w, r, nil); err == nil { // else it is answered already
 			g.serveWS(ws.NetConn(), r)
-			return
+			return true
 		}
 	}
 	g.counters.Refused.Add(1)
 	g.cfg.Log.Info("upgrade refused", "remote", r.RemoteAddr, "origin", r.Header.Get("Origin"), "err", err)
+	return false
 }
 
 func fields(h http.Header) (n int) {

@@ -82,7 +82,7 @@ func (c *Conn) limited(v codec.View) (serve bool) {
 		t := time.NewTimer(wait)
 		select {
 		case <-t.C:
-		case <-c.Ended():
+		case <-c.Waiting():
 			t.Stop()
 			return false
 		}
@@ -164,8 +164,8 @@ func (g *Gate) admit(c *Conn) error {
 		g.counters.Limited.Handshakes.Add(1)
 		return errHandshakes
 	}
-	if l.PerAddress > 0 && c.remote != nil {
-		if ip, ok := addrOf(c.remote.String()); ok {
+	if l.PerAddress > 0 {
+		if ip, ok := addrOf(c.RemoteAddr().String()); ok {
 			if ip.Is6() { // whoever has one address has the others of its network
 				if net64, err := ip.WithZone("").Prefix(64); err == nil {
 					ip = net64.Addr()

@@ -5,13 +5,18 @@ import (
 	"errors"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/pires/go-proxyproto"
+
+	"github.com/lonng/nano/internal/transport"
 )
 
 // listener accepts for one endpoint. Out of descriptors, it waits and tries again instead of giving
@@ -110,10 +115,11 @@ func (l *listener) stop() {
 		close(l.quit)
 		_ = l.Listener.Close()
 		l.mu.Lock()
-		for nc := range l.early {
+		early := slices.Collect(maps.Keys(l.early))
+		l.mu.Unlock()
+		for _, nc := range early { // without the lock: who is told of the end lets go
 			_ = nc.Close()
 		}
-		l.mu.Unlock()
 		if l.onStop != nil {
 			l.onStop()
 		}
@@ -136,6 +142,7 @@ func (g *Gate) begin(l *listener) bool {
 // ServeTCP accepts clients on l, with TLS if conf is not nil, until StopAccepting. It returns at
 // once.
 func (g *Gate) ServeTCP(l net.Listener, conf *tls.Config) {
+	l, _ = g.onLoop(l, conf)
 	in := g.newListener(l)
 	if !g.begin(in) {
 		return
@@ -155,6 +162,10 @@ func (g *Gate) ServeTCP(l net.Listener, conf *tls.Config) {
 func (g *Gate) serveTCP(in *listener, nc net.Conn, conf *tls.Config) {
 	if t, ok := nc.(*net.TCPConn); ok {
 		_ = t.SetKeepAlive(false) // heartbeats do that
+	}
+	if sock, ok := nc.(transport.EventConn); ok {
+		g.serve(sock, nil, nil, false)
+		return
 	}
 	if !g.cfg.ProxyProtocol || !g.trusted(nc.RemoteAddr()) {
 		remote := nc.RemoteAddr()
@@ -183,6 +194,36 @@ func (g *Gate) serveTCP(in *listener, nc net.Conn, conf *tls.Config) {
 		}
 		g.serve(c, nil, remote, false)
 	}()
+}
+
+// onLoop has the event loop accept the connections of l, if it can serve them: without TLS, without
+// a header before everything else, and on Linux. Else it returns l.
+func (g *Gate) onLoop(l net.Listener, conf *tls.Config) (net.Listener, bool) {
+	if g.cfg.Portable || conf != nil || g.cfg.ProxyProtocol {
+		return l, false
+	}
+	if _, ok := l.(*net.TCPListener); !ok {
+		return l, false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.draining {
+		return l, false
+	}
+	if g.loop == nil {
+		loop, err := transport.NewLoop((runtime.GOMAXPROCS(0) + 1) / 2)
+		if err != nil {
+			if !errors.Is(err, errors.ErrUnsupported) {
+				g.cfg.Log.Warn("no event loop; each connection gets a goroutine", "err", err)
+			}
+			return l, false
+		}
+		g.loop = loop
+	}
+	if on, ok := g.loop.Listen(l); ok {
+		return on, true
+	}
+	return l, false
 }
 
 // trusted tells whether the word of a proxy at this address is taken.

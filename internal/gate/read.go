@@ -73,7 +73,7 @@ func (c *Conn) malformed(err error) {
 		return
 	}
 	c.gate.counters.Malformed.Add(1)
-	c.gate.cfg.Log.Warn("connection ended: malformed input", "session", c.sess.ID(), "remote", c.remote, "err", err)
+	c.gate.cfg.Log.Warn("connection ended: malformed input", "session", c.sess.ID(), "remote", c.RemoteAddr(), "err", err)
 	var ws *wsframe.Error
 	switch {
 	case errors.As(err, &ws):
@@ -202,9 +202,9 @@ func (c *Conn) InputEnded(err error) {
 	bye := errors.Is(err, io.EOF) || errors.Is(err, errClosed)
 	switch {
 	case bye, errors.Is(err, net.ErrClosed), phase(c.phase.Load()) == leaving:
-		log.Debug("connection ended", "session", c.sess.ID(), "remote", c.remote, "err", err)
+		log.Debug("connection ended", "session", c.sess.ID(), "remote", c.RemoteAddr(), "err", err)
 	default:
-		log.Info("connection ended", "session", c.sess.ID(), "remote", c.remote, "err", err)
+		log.Info("connection ended", "session", c.sess.ID(), "remote", c.RemoteAddr(), "err", err)
 	}
 	if !bye {
 		c.because(session.CloseNetwork, err.Error())

@@ -115,7 +115,7 @@ func (g *Gate) relieve() {
 			}
 			g.counters.SlowKicked.Add(1)
 			g.cfg.Log.Warn("session cut: all send queues together are full, and its queue is the largest", "session", h.c.sess.ID(),
-				"uid", h.c.sess.UID(), "remote", h.c.remote, "bytes", h.weight)
+				"uid", h.c.sess.UID(), "remote", h.c.RemoteAddr(), "bytes", h.weight)
 			h.c.because(session.CloseSlow, "all send queues together were full, and its queue was the largest")
 			h.c.cut()
 		}

@@ -120,9 +120,12 @@ func (u *upgrading) request(head, rest []byte) error {
 	u.head, u.gone = nil, true
 	e.in.letGo(u.sock)
 	w := &upgradeWriter{sock: u.sock, rest: rest}
-	e.gate.upgrade(e.up, w, r)
-	if w.hijacked {
+	switch ok := e.gate.upgrade(e.up, w, r); {
+	case ok:
 		return nil // what comes is the Conn's
+	case w.hijacked: // and closed
+		u.gone = false
+		return nil
 	}
 	u.gone, u.done = false, true
 	e.in.hold(u.sock)

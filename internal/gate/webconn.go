@@ -90,10 +90,13 @@ func handOver(nc net.Conn) net.Conn {
 			at = c.Raw()
 		case *webConn:
 			c.upgraded.Store(true)
-			if at == nc {
-				return c.Conn
+			if at != nc {
+				return nc
 			}
-			return nc
+			if r, ok := c.Conn.(*replayConn); ok && len(r.first) == 0 {
+				return r.Conn
+			}
+			return c.Conn
 		default:
 			return nc
 		}

@@ -224,7 +224,7 @@ func (c *Conn) refuseUnlock(err error) error {
 	c.shutLocked(kickPacket("slow consumer"))
 	c.mu.Unlock()
 	c.gate.counters.SlowKicked.Add(1)
-	c.gate.cfg.Log.Warn("session kicked: its send queue is full", "session", c.sess.ID(), "uid", c.sess.UID(), "remote", c.remote, "bytes", c.gate.cfg.SendQueue)
+	c.gate.cfg.Log.Warn("session kicked: its send queue is full", "session", c.sess.ID(), "uid", c.sess.UID(), "remote", c.RemoteAddr(), "bytes", c.gate.cfg.SendQueue)
 	c.gone()
 	return err
 }
@@ -426,7 +426,7 @@ func (c *Conn) slowest() time.Duration {
 
 // writeFailed ends a connection that cannot be written to.
 func (c *Conn) writeFailed(err error) {
-	c.gate.cfg.Log.Debug("connection ended: write failed", "session", c.sess.ID(), "remote", c.remote, "err", err)
+	c.gate.cfg.Log.Debug("connection ended: write failed", "session", c.sess.ID(), "remote", c.RemoteAddr(), "err", err)
 	c.mu.Lock()
 	c.writing, c.inFlight, c.abort = false, 0, true // the kernel is not to go on with the rest
 	c.mu.Unlock()

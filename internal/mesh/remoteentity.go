@@ -18,8 +18,8 @@ func (r *remoteSession) Session() *session.Session { return r.sess }
 // Lane returns the order of the session's calls.
 func (r *remoteSession) Lane() *scheduler.Lane { return &r.lane }
 
-// Ended returns a channel that is closed when the session ends.
-func (r *remoteSession) Ended() <-chan struct{} {
+// Waiting returns a channel that is closed when the session ends.
+func (r *remoteSession) Waiting() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.over == nil {

@@ -25,7 +25,7 @@ type remoteSession struct {
 	waiting int32               // changes that wait, see update
 	values  encodedValues       // as the gate has forwarded them
 	told    map[uint64]struct{} // ways (peer.number) to backends that were told of the session from here
-	over    chan struct{}       // see Ended; made on demand
+	over    chan struct{}       // see Waiting; made on demand
 
 	change   atomic.Pointer[func()] // makes the changes that wait, nil if none does
 	addr     atomic.Pointer[string] // of the client

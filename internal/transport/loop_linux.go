@@ -79,6 +79,7 @@ type poller struct {
 	armed   bool      // the watch's timer runs
 	watch   *time.Timer
 	closing bool
+	over    bool // no leader is left
 }
 
 // worker is a goroutine that leads, or has led and still serves one socket.
@@ -134,6 +135,7 @@ func (p *poller) nextReady(w *worker) (s *Socket, hangup bool) {
 			return s, true
 		}
 		if p.closing {
+			p.over = true
 			close(p.ended)
 			return nil, false
 		}
@@ -205,7 +207,7 @@ func (p *poller) takeEvents(uintptr) bool {
 func (p *poller) look() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.polling || p.closing {
+	if p.polling || p.over {
 		p.armed = false
 		return
 	}
