@@ -80,12 +80,11 @@ type Conn struct {
 	batch   *dispatch.Batch // of the read that is being worked on
 	deaf    bool            // what comes is dropped: it was malformed once
 
-	phase    atomic.Uint32
-	busy     atomic.Bool                     // the reader waits for a scheduler
-	pause    atomic.Pointer[<-chan struct{}] // not nil: the reader is to wait until it is closed
-	mid      atomic.Uint64
-	answered atomic.Uint64 // mid, if its request was answered while its handler ran
-	spoke    spoke
+	phase atomic.Uint32
+	busy  atomic.Bool                     // the reader waits for a scheduler
+	pause atomic.Pointer[<-chan struct{}] // not nil: the reader is to wait until it is closed
+	spoke spoke
+	dispatch.Answers
 }
 
 // serve makes a connection of nc, which has its place from enter, and reads it until it ends. It
@@ -154,25 +153,6 @@ func (c *Conn) RemoteAddr() net.Addr {
 	}
 	return c.sock.RemoteAddr()
 }
-
-// Enter sets what LastMid returns.
-func (c *Conn) Enter(mid uint64) {
-	c.mid.Store(mid)
-	c.answered.Store(0) // clients may use an id again
-}
-
-// Answered returns the id of the request that was answered while its handler runs. Return restores
-// it for a handler that has let others run.
-func (c *Conn) Answered() uint64 { return c.answered.Load() }
-
-// Return undoes what Enter has done since Answered was asked.
-func (c *Conn) Return(mid, answered uint64) {
-	c.mid.Store(mid)
-	c.answered.Store(answered)
-}
-
-// LastMid returns the id of the request whose handler runs, or 0 for a notify.
-func (c *Conn) LastMid() uint64 { return c.mid.Load() }
 
 // BindUID enters a session's user into the node's register.
 func (c *Conn) BindUID(s *session.Session, uid int64) error { return c.gate.cfg.Bind(s, uid) }

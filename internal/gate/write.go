@@ -25,7 +25,7 @@ func (c *Conn) Push(route string, v any) error {
 }
 
 // Response answers the request whose handler runs; see LastMid.
-func (c *Conn) Response(v any) error { return c.ResponseMid(c.mid.Load(), v) }
+func (c *Conn) Response(v any) error { return c.ResponseMid(c.LastMid(), v) }
 
 // ResponseMid answers request mid.
 func (c *Conn) ResponseMid(mid uint64, v any) error {
@@ -33,10 +33,8 @@ func (c *Conn) ResponseMid(mid uint64, v any) error {
 		return ErrSessionOnNotify
 	}
 	err := c.send(codec.Response, mid, "", v)
-	if err == nil && mid == c.mid.Load() { // only of the request whose handler runs it has to be known: see Fail
-		c.answered.Store(mid)
-	}
 	if err == nil {
+		c.NoteAnswer(mid)
 		c.gate.cfg.Table.Answered(c, mid)
 	}
 	return err
@@ -56,10 +54,7 @@ func (c *Conn) FailMid(mid uint64, err error) error {
 
 // Fail answers request mid with an error, unless it was answered or the client does not see errors.
 func (c *Conn) Fail(mid uint64, payload any) {
-	if mid == 0 || !c.SeesErrors() || c.answered.Load() == mid {
-		return
-	}
-	if mid == c.mid.Load() && c.answered.Swap(mid) == mid { // its handler may return an error just now, too
+	if !c.SeesErrors() || !c.TakeAnswer(mid) {
 		return
 	}
 	b, err := c.gate.serializeFailure(payload)

@@ -29,7 +29,7 @@ func TestWhatAQuietSessionHolds(t *testing.T) {
 		{scheduler.Lane{}, "home 8, latest 8, queue 8, waiting 4, ended 4, all 32"}, // a part of gate.Conn and remoteSession
 		{gateSession{}, "node 8, sess 8, mu 8, closed 1, queued 1, known 24, requests 56, windows 40, values 8, changed 8, all 168"},
 		{remoteSession{}, "all 8, key 32, way 8, sess 8, lane 32, mu 8, uid 8, asked 1, ended 1, waiting 4, values 8, told 8, " +
-			"over 8, change 8, addr 8, taken 8, mid 8, answered 8, all 176"},
+			"over 8, change 8, addr 8, taken 8, Answers 16, all 176"},
 	} {
 		typ := reflect.TypeOf(c.of)
 		got := strings.Join(strings.Split(strings.TrimSpace(nanotest.Layout(typ)), "\n"), ", ")

@@ -76,27 +76,8 @@ func (r *remoteSession) RPC(route string, v any) error {
 // Sent says that other nodes have sent the session's messages here.
 func (r *remoteSession) Sent() {}
 
-// Enter says which message the next handler works on.
-func (r *remoteSession) Enter(mid uint64) {
-	r.mid.Store(mid)
-	r.answered.Store(0)
-}
-
-// Answered returns the request that was answered while its handler runs, and Return goes back to a handler that has
-// let others run.
-func (r *remoteSession) Answered() uint64 { return r.answered.Load() }
-
-// Return undoes what Enter has done since Answered was asked.
-func (r *remoteSession) Return(mid, answered uint64) {
-	r.mid.Store(mid)
-	r.answered.Store(answered)
-}
-
-// LastMid returns the id of the request whose handler runs.
-func (r *remoteSession) LastMid() uint64 { return r.mid.Load() }
-
 // Response answers the request whose handler runs.
-func (r *remoteSession) Response(v any) error { return r.ResponseMid(r.mid.Load(), v) }
+func (r *remoteSession) Response(v any) error { return r.ResponseMid(r.LastMid(), v) }
 
 // ResponseMid answers request mid.
 func (r *remoteSession) ResponseMid(mid uint64, v any) error {
@@ -113,9 +94,7 @@ func (r *remoteSession) ResponseMid(mid uint64, v any) error {
 	if err := r.send(&link.Frame{Kind: link.Response, ID: mid, Data: data}); err != nil {
 		return err
 	}
-	if mid == r.mid.Load() {
-		r.answered.Store(mid)
-	}
+	r.NoteAnswer(mid)
 	r.all.table.Answered(r, mid)
 	return nil
 }
@@ -134,10 +113,7 @@ func (r *remoteSession) FailMid(mid uint64, err error) error {
 
 // Fail answers request mid with an error, which the gate gives to clients that accept it.
 func (r *remoteSession) Fail(mid uint64, payload any) {
-	if mid == 0 || r.answered.Load() == mid {
-		return
-	}
-	if mid == r.mid.Load() && r.answered.Swap(mid) == mid { // its handler may return an error just now, too
+	if !r.TakeAnswer(mid) {
 		return
 	}
 	data, err := r.all.serialize(payload)

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
@@ -27,11 +28,10 @@ type remoteSession struct {
 	told    map[uint64]struct{} // ways (peer.number) to backends that were told of the session from here
 	over    chan struct{}       // see Waiting; made on demand
 
-	change   atomic.Pointer[func()] // makes the changes that wait, nil if none does
-	addr     atomic.Pointer[string] // of the client
-	taken    taken                  // of the client's messages
-	mid      atomic.Uint64
-	answered atomic.Uint64
+	change atomic.Pointer[func()] // makes the changes that wait, nil if none does
+	addr   atomic.Pointer[string] // of the client
+	taken  taken                  // of the client's messages
+	dispatch.Answers
 }
 
 func newRemoteSession(rs *remoteSessions, key sessionKey, way *peer) *remoteSession {
