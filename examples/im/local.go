@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/lonng/nano/examples/im/online"
 	"github.com/lonng/nano/examples/im/pictures"
 	"github.com/lonng/nano/examples/im/protocol"
+	"github.com/lonng/nano/examples/im/pushapi"
 	"github.com/lonng/nano/examples/im/store"
 	"github.com/lonng/nano/examples/page"
 	serializer "github.com/lonng/nano/serialize/json"
@@ -34,8 +36,10 @@ var routeCodes = map[string]uint16{protocol.PushMessage: 1, protocol.PushReads: 
 // local is everything in one process.
 type local struct {
 	app      *nano.App
-	listener net.Listener
+	listener *split
 	store    store.Store
+	api      *http.Server // of what speaks HTTP/2; HTTP/1.1 shares the port with the page
+	started  time.Time
 }
 
 // newLocal opens the database and the address, and makes the node.
@@ -49,7 +53,7 @@ func newLocal(ctx context.Context, conf config) (*local, error) {
 		l.Close()
 		return nil, err
 	}
-	n := &local{listener: l, store: s}
+	n := &local{listener: newSplit(l), store: s, started: time.Now()}
 	if err := n.build(ctx, conf); err != nil {
 		n.close()
 		return nil, err
@@ -59,7 +63,23 @@ func newLocal(ctx context.Context, conf config) (*local, error) {
 
 func (n *local) close() {
 	n.listener.Close()
+	n.listener.ended.Wait()
 	n.store.Close()
+}
+
+// newHTTP2 serves HTTP/2 without TLS.
+func newHTTP2(h http.Handler) *http.Server {
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler: h, Protocols: &protocols, ReadHeaderTimeout: unknownTime, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
+	}
+}
+
+// figures are what this node says of itself.
+func (n *local) figures(context.Context) any {
+	return map[string]any{"role": "all", "uptime": int64(time.Since(n.started).Seconds()), "nano": n.app.Stats()}
 }
 
 // build puts the parts together.
@@ -92,15 +112,23 @@ func (n *local) build(ctx context.Context, conf config) error {
 	if err != nil {
 		return err
 	}
+	api := pushapi.New(pushapi.Config{
+		Keys: conf.apiKeys, Backend: backend, Online: registry, Emit: g.Deliver, Node: n.figures, Ready: n.store.Ping,
+		Viewers: func(string) int { return 0 },
+	})
+	n.api = newHTTP2(api)
 	mux := http.NewServeMux()
 	mux.Handle("/", pages)
+	for _, path := range []string{"/api/", "/healthz", "/readyz"} {
+		mux.Handle(path, api)
+	}
 	mux.Handle("/auth/", people.Handler())
 	pictures.New(people, &albums{backend}, func() string { return channels.NewID("i-") }).Register(mux)
 
 	components := &component.Components{}
 	g.Register(components)
 	n.app = nano.New("",
-		nano.WithEndpoint(nano.Endpoint{Listener: n.listener, WebSocket: true, Path: "/nano"}),
+		nano.WithEndpoint(nano.Endpoint{Listener: n.listener.rest, WebSocket: true, Path: "/nano"}),
 		nano.WithHTTPHandler(mux),
 		nano.WithSameOrigin(),
 		nano.WithHandshake(handshake(people, g)),
@@ -123,7 +151,15 @@ func (n *local) run(ctx context.Context, out io.Writer) error {
 			fmt.Fprintf(out, "    on a phone in the same network: http://%s\n", near)
 		}
 	})
-	return n.app.Run(ctx)
+	go func() {
+		if err := n.api.Serve(n.listener.h2); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			slog.Error("HTTP/2 ended", "err", err)
+		}
+	}()
+	err := n.app.Run(ctx)
+	quick, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return errors.Join(err, n.api.Shutdown(quick))
 }
 
 // handshake signs a session in: by the token in its payload, or by the cookie of the page that opens it.

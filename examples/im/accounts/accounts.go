@@ -210,7 +210,12 @@ func (a *Accounts) byName(w http.ResponseWriter, r *http.Request) {
 		Fail(w, http.StatusBadRequest, "invalid_argument", message(err))
 		return
 	}
-	a.welcome(w, r, store.User{ID: rules.Fold(name), Name: name}, req.Want)
+	u, err := userOf(rules.Fold(name), name)
+	if err != nil {
+		Fail(w, http.StatusBadRequest, "invalid_argument", "the name cannot be used")
+		return
+	}
+	a.welcome(w, r, u, req.Want)
 }
 
 func (a *Accounts) byToken(w http.ResponseWriter, r *http.Request) {

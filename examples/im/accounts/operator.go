@@ -83,8 +83,8 @@ func (o *Operator) User(ctx context.Context, token string) (store.User, error) {
 
 // userOf makes a user of what a token says.
 func userOf(id string, names ...string) (store.User, error) {
-	if id == "" || len(id) > protocol.MaxID || !utf8.ValidString(id) {
-		return store.User{}, fmt.Errorf("accounts: the subject must have 1 to %d bytes", protocol.MaxID)
+	if id == "" || len(id) > protocol.MaxID || !utf8.ValidString(id) || id[0] == protocol.OperatorID[0] {
+		return store.User{}, fmt.Errorf("accounts: the subject must have 1 to %d bytes, and not begin with @", protocol.MaxID)
 	}
 	for _, name := range append(names, id) {
 		if runes := []rune(name); len(runes) > protocol.MaxName {

@@ -29,12 +29,13 @@ type Service struct {
 	posting
 	membership
 	reading
+	operating
 }
 
 // New returns a service that tells gates by emit, which must not wait.
 func New(s store.Store, emit func(*protocol.Event)) *Service {
 	r := &registry{store: s, emit: emit, owned: make(map[string]*channel)}
-	return &Service{r, posting{r}, membership{r}, reading{r}}
+	return &Service{r, posting{r}, membership{r}, reading{r}, operating{r, membership{r}, posting{r}}}
 }
 
 // registry holds the channels that this node owns, and tells gates what happens in channels.
@@ -51,6 +52,11 @@ type (
 	posting    struct{ *registry } // messages come and change: send.go
 	membership struct{ *registry } // who is in a channel: members.go
 	reading    struct{ *registry } // what is asked of the store: read.go, pictures.go
+	operating  struct {            // what operators' systems ask: operator.go
+		*registry
+		members membership
+		posts   posting
+	}
 )
 
 // channel is a channel that this node owns, or is about to claim.

@@ -73,6 +73,18 @@ func (s *Service) Table() map[string]Func {
 		"putpicture": function[protocol.PutPictureRequest, protocol.Empty](s.PutPicture),
 		"getpicture": function[protocol.GetPictureRequest, protocol.GetPictureReply](s.GetPicture),
 		"enter":      function[protocol.EnterRequest, protocol.Empty](s.Enter),
+		"keep":       function[protocol.KeepRequest, protocol.Empty](s.Keep),
+		"audience":   function[protocol.AudienceRequest, protocol.AudienceReply](s.Audience),
+		"make":       function[protocol.MakeRequest, protocol.OperatorChannel](s.MakeChannel),
+		"channel":    function[protocol.ChannelRequest, protocol.OperatorChannel](s.ChannelInfo),
+		"channels":   function[protocol.ListRequest, protocol.ChannelsReply](s.ListChannels),
+		"roster":     function[protocol.ListRequest, protocol.OperatorMembers](s.ListMembers),
+		"admit":      function[protocol.AdmitRequest, protocol.OperatorChannel](s.AdmitUsers),
+		"expel":      function[protocol.AdmitRequest, protocol.OperatorChannel](s.ExpelUsers),
+		"post":       function[protocol.PostRequest, store.Message](s.PostMessage),
+		"page":       function[protocol.HistoryRequest, protocol.HistoryReply](s.Page),
+		"answer":     function[protocol.AnswerRequest, protocol.AnswerRequest](s.Answer),
+		"sizes":      function[protocol.Empty, protocol.SizesReply](s.Sizes),
 		"secret":     function[protocol.SecretRequest, protocol.SecretReply](s.Secret),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -31,8 +32,14 @@ type Backend interface {
 	Typing(ctx context.Context, req *protocol.TypingRequest)
 }
 
-// Platforms are those on which a user can be connected, the default one first.
+// Platforms are those that are usual, the default one first. A client may name another one.
 var Platforms = []string{"web", "app", "desktop"} //nolint:gochecknoglobals // never changed
+
+// Platform reports whether a name can be that of a platform.
+var Platform = regexp.MustCompile(`^[a-z][a-z0-9-]{0,15}$`).MatchString //nolint:gochecknoglobals // never changed
+
+// maxPlatforms is on how many platforms a user can be connected at a time, at one gate.
+const maxPlatforms = 8
 
 // keySeat is the session's value that holds its seat.
 const keySeat = "seat"
@@ -93,8 +100,11 @@ func (g *Gate) Welcome(s *session.Session, u store.User, platform string) (strin
 	if platform == "" {
 		platform = Platforms[0]
 	}
-	if !slices.Contains(Platforms, platform) {
-		return "", nano.Refuse(protocol.RefuseCode, "the platform is none of those that there are")
+	if !Platform(platform) {
+		return "", nano.Refuse(protocol.RefuseCode, "the platform must have 1 to 16 letters, digits and hyphens")
+	}
+	if others := slices.DeleteFunc(g.of(u.ID), func(st *seat) bool { return st.platform == platform }); len(others) >= maxPlatforms {
+		return "", nano.Refuse(protocol.RefuseCode, "you are connected on too many platforms")
 	}
 	s.Set(keySeat, &seat{user: u, platform: platform, session: s, since: time.Now().UnixMicro()})
 	return platform, s.Bind(u.UID())
@@ -213,6 +223,9 @@ func (g *Gate) Deliver(e *protocol.Event) {
 	if len(e.Enter) > 0 || len(e.Leave) > 0 {
 		g.move(e)
 	}
+	if e.Kick != "" {
+		g.kick(e)
+	}
 	if e.Route == "" {
 		return
 	}
@@ -236,6 +249,17 @@ func (g *Gate) Deliver(e *protocol.Event) {
 		g.mu.RUnlock()
 		if group != nil {
 			g.tell(group, e)
+		}
+	}
+}
+
+// kick ends the sessions of users.
+func (g *Gate) kick(e *protocol.Event) {
+	for _, user := range e.Users {
+		for _, st := range g.of(user) {
+			if reaches(e, st) {
+				_ = st.session.Kick(e.Kick) // it has ended by itself
+			}
 		}
 	}
 }

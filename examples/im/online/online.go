@@ -166,6 +166,34 @@ func (r *Registry) Reached(ids, platforms []string) (n int) {
 	return n
 }
 
+// Here returns those of the users who are connected on one of the platforms.
+func (r *Registry) Here(ids, platforms []string) []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var list []string
+	for _, id := range ids {
+		if r.onlineLocked(id, platforms) {
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
+// CountOn returns how many users are connected on one of the platforms.
+func (r *Registry) CountOn(platforms []string) (n int) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if len(platforms) == 1 {
+		return r.counts[platforms[0]]
+	}
+	for id := range r.people {
+		if r.onlineLocked(id, platforms) {
+			n++
+		}
+	}
+	return n
+}
+
 // Platforms returns on which platforms a user is connected.
 func (r *Registry) Platforms(id string) []string {
 	r.mu.RLock()

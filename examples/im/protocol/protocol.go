@@ -360,6 +360,7 @@ type Event struct {
 	Kept      string          `json:"kept,omitempty"`  // the id of a kept push
 	Enter     []string        `json:"enter,omitempty"` // users who are members of Channel from now on
 	Leave     []string        `json:"leave,omitempty"` // users who are not any more
+	Kick      string          `json:"kick,omitempty"`  // the reason with which Users are kicked, on Platforms
 }
 
 // SetPlatform says from which platform an inbox is asked for.
