@@ -107,6 +107,7 @@ func TestOptionsSetTheirFields(t *testing.T) {
 		"SendQueue":       {nano.WithSendQueue(7), map[string]any{"SendQueue": 7}},
 		"Transport":       {nano.WithTransport(nano.Portable), map[string]any{"Transport": cluster.Portable}},
 		"SlowConsumer":    {nano.WithSlowConsumer(nano.SlowDrop), map[string]any{"SlowConsumer": session.SlowDrop}},
+		"Delivery":        {nano.WithDelivery(nano.DropWhenBusy(), "a", "b"), map[string]any{"Deliveries": map[string]session.Delivery{"a": nano.DropWhenBusy(), "b": nano.DropWhenBusy()}}},
 		"NoDelay":         {nano.WithNoDelay("a", "b"), map[string]any{"NoDelay": []string{"a", "b"}}},
 		"WriteDelay":      {nano.WithWriteDelay(7), map[string]any{"WriteDelay": time.Duration(7)}},
 		"Gzip":            {nano.WithGzip(7), map[string]any{"GzipMin": 7}},
@@ -249,7 +250,7 @@ func TestWrongOptionsFailAtTheStart(t *testing.T) {
 // of a field what its option does not say.
 func TestOptionsAreDocumentedOnce(t *testing.T) {
 	texts := map[string]string{} // of the options, by name
-	for _, file := range []string{"options_clients.go", "options_app.go", "options_cluster.go"} {
+	for _, file := range []string{"options_clients.go", "options_app.go", "options_delivery.go", "options_cluster.go"} {
 		for _, d := range parse(t, file).Decls {
 			f, ok := d.(*ast.FuncDecl)
 			if ok && f.Type.Results != nil && types.ExprString(f.Type.Results.List[0].Type) == "Option" {

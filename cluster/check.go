@@ -113,6 +113,14 @@ func (o *Options) checkPolicies(p *problems) {
 	if o.SlowConsumer < session.SlowKick || o.SlowConsumer > session.SlowDrop {
 		p.add("WithSlowConsumer", "%d is no policy: use SlowKick or SlowDrop", o.SlowConsumer)
 	}
+	for route, d := range o.Deliveries {
+		if d.Class > session.DeliverUnlessBusy {
+			p.add("WithDelivery", "%d, of route %q, is no class: use Latest, LatestBy or DropWhenBusy", d.Class, route)
+		}
+		if d.Key != nil && d.Class != session.DeliverLatest {
+			p.add("WithDelivery", "the key of route %q means nothing: only DeliverLatest has one", route)
+		}
+	}
 	if o.Limits.MessagePolicy > LimitKick {
 		p.add("WithMessageRate", "%d is no policy: use LimitWait, LimitDrop or LimitKick", o.Limits.MessagePolicy)
 	}

@@ -92,6 +92,7 @@ type Options struct {
 	WriteTimeout time.Duration                                         // WithWriteTimeout
 	WriteDelay   time.Duration                                         // WithWriteDelay
 	NoDelay      []string                                              // WithNoDelay
+	Deliveries   map[string]session.Delivery                           // WithDelivery
 	FlushTimeout time.Duration                                         // WithFlushTimeout
 	SendQueue    int                                                   // WithSendQueue
 	SendQueues   int                                                   // WithSendQueues

@@ -327,7 +327,8 @@ func TestOptionsReachTheSettings(t *testing.T) {
 		HandshakeTimeout: 1, Heartbeat: 2, MissedHeartbeats: 3, MaxPacket: 4, MaxHeader: 5, MaxConnections: 6,
 		Limits: Limits{Messages: 7, MessageBurst: 8, MessagePolicy: LimitKick, PerAddress: 9, Accepts: 10, AcceptBurst: 11, Handshakes: 12,
 			AcceptPolicy: LimitDrop, HandshakePolicy: LimitDrop},
-		WriteTimeout: 13, WriteDelay: 14, NoDelay: []string{"n"}, FlushTimeout: 15, SendQueue: 16, SendQueues: 17, SlowConsumer: session.SlowDrop, Transport: Portable, GzipMin: 18, ErrorsToAll: true,
+		WriteTimeout: 13, WriteDelay: 14, NoDelay: []string{"n"}, FlushTimeout: 15, SendQueue: 16, SendQueues: 17, SlowConsumer: session.SlowDrop,
+		Deliveries: map[string]session.Delivery{"d": {Class: session.DeliverLatest}}, Transport: Portable, GzipMin: 18, ErrorsToAll: true,
 		Components: comps, Scheduler: sched, Lifetime: life, BindPolicy: session.BindKickOld, SessionCalls: 19, WaitingCalls: 20,
 		SlowHandler: -1, Unanswered: 21, TimerPrecision: time.Second, ShutdownTimeout: 22, Debug: true, OwnScheduler: true,
 		IsMaster: true, AdvertiseAddr: "m", RetryInterval: 23, NodeID: 24, Label: "l", ServiceListener: listener, ClusterToken: "t",
@@ -350,8 +351,9 @@ func TestOptionsReachTheSettings(t *testing.T) {
 		"calls":        {[]int{m.SessionCalls, s.waitingCalls, m.LinkQueue, s.table.MaxPayload}, []int{19, 20, 25, 4}},
 		"cluster":      {[]string{m.Master, m.Label, m.Token, m.Forwarded[0]}, []string{"m", "l", "t", "f"}},
 		"more cluster": {[]any{m.IsMaster, m.NodeID, s.nodeID, m.Listener, m.MaxLoss, m.BindPolicy}, []any{true, uint64(24), uint64(24), net.Listener(listener), 0.5, session.BindKickOld}},
-		"routes":       {g.NoDelay, map[string]struct{}{"n": {}}},
-		"functions":    {[]bool{m.Choose != nil, m.Left != nil, s.connections == nil}, []bool{true, true, true}},
+		"routes": {[]any{g.NoDelay, g.Deliveries, m.Deliveries}, []any{map[string]struct{}{"n": {}},
+			map[string]session.Delivery{"d": {Class: session.DeliverLatest}}, map[string]session.Delivery{"d": {Class: session.DeliverLatest}}}},
+		"functions": {[]bool{m.Choose != nil, m.Left != nil, s.connections == nil}, []bool{true, true, true}},
 	} {
 		if !reflect.DeepEqual(c.got, c.want) {
 			t.Errorf("%s: %v, want %v", name, c.got, c.want)

@@ -120,6 +120,7 @@ func (o *Options) gateConfig() (gate.Config, error) {
 		FlushTimeout:     cmp.Or(o.FlushTimeout, DefaultFlushTimeout),
 		WriteDelay:       o.WriteDelay,
 		NoDelay:          setOf(o.NoDelay),
+		Deliveries:       maps.Clone(o.Deliveries),
 		SendQueue:        cmp.Or(o.SendQueue, DefaultSendQueue),
 		SendQueues:       cmp.Or(o.SendQueues, DefaultSendQueues),
 		DropSlow:         o.SlowConsumer == session.SlowDrop,
@@ -168,6 +169,7 @@ func (o *Options) meshConfig() mesh.Config {
 		RetryInterval: cmp.Or(o.RetryInterval, DefaultRetryInterval),
 		TLS:           o.ClusterTLS, Token: o.ClusterToken, GrpcOptions: slices.Clone(o.GrpcOptions), LinkQueue: o.LinkQueue,
 		Forwarded: slices.Clone(o.Forwarded), BindPolicy: o.BindPolicy,
+		Deliveries:   maps.Clone(o.Deliveries),
 		Filters:      o.Pipeline != nil && !pipeline.Empty(o.Pipeline.Outbound()),
 		SessionCalls: cmp.Or(o.SessionCalls, DefaultSessionCalls),
 	}

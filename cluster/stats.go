@@ -11,6 +11,7 @@ type Stats struct {
 	Opened, Closed     uint64 // sessions
 	Kicked, SlowKicked uint64 // sessions kicked by the application; because they did not read
 	Dropped            uint64 // messages dropped for sessions that did not read (SlowDrop)
+	Skipped, Replaced  uint64 // pushes left out as WithDelivery says: their session did not keep up; a newer one came
 	Silent, Malformed  uint64 // connections ended by the heartbeat; by what they sent
 	Requests, Notifies uint64 // messages from clients
 	Failed, Ignored    uint64 // of those: ended in an error; of a type that only servers send
@@ -37,6 +38,7 @@ func (n *Node) Stats() Stats {
 		Accepted: c.Accepted.Load(), Refused: c.Refused.Load(),
 		Opened: c.Opened.Load(), Closed: c.Closed.Load(),
 		Kicked: c.Kicked.Load(), SlowKicked: c.SlowKicked.Load(), Dropped: c.Dropped.Load(),
+		Skipped: c.Skipped.Load(), Replaced: c.Replaced.Load(),
 		Silent: c.Silent.Load(), Malformed: c.Malformed.Load(),
 		Requests: t.Requests.Load(), Notifies: t.Notifies.Load(), Failed: t.Failed.Load(), Ignored: t.Ignored.Load(),
 		Withdrawn: refused.Withdrawn.Load(), Late: refused.Late.Load(), Unknown: refused.Unknown.Load(),

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/lonng/nano/internal/wsframe"
+	"github.com/lonng/nano/session"
 )
 
 // form is how packets stand in what a connection writes.
@@ -29,6 +30,7 @@ type chain struct {
 	before *chain // nil: frame is the only one
 	frame  *frame
 	sizes  [forms]int  // bytes; of formBatch, without the header
+	latest int         // how many of the frames may be replaced
 	shared atomic.Bool // more than one connection has it
 
 	mu     sync.Mutex
@@ -37,11 +39,40 @@ type chain struct {
 
 // newChain returns a chain with f behind q.
 func newChain(q *chain, f *frame) *chain {
-	n := &chain{before: q, frame: f, sizes: f.only.sizes}
+	n := &chain{before: q, frame: f, sizes: f.only.sizes, latest: q.latest + f.only.latest}
 	for i, size := range q.sizes {
 		n.sizes[i] += size
 	}
 	return n
+}
+
+// without returns the chain without the frame that one of manner m replaces: nil if it is the only
+// one.
+func (q *chain) without(m *manner) *chain {
+	if q.latest == 0 || m.class != session.DeliverLatest {
+		return q
+	}
+	var after []*frame
+	at := q
+	for ; at != nil && !m.replaces(&at.frame.manner); at = at.before {
+		after = append(after, at.frame)
+	}
+	if at == nil {
+		return q
+	}
+	q = at.before
+	for i := len(after) - 1; i >= 0; i-- {
+		q = q.with(after[i])
+	}
+	return q
+}
+
+// with returns the chain with f behind it.
+func (q *chain) with(f *frame) *chain {
+	if q == nil {
+		return &f.only
+	}
+	return newChain(q, f)
 }
 
 // bytes returns all packets of the chain as they are written. They are made once.
@@ -95,22 +126,26 @@ func (q *chain) frames() []*frame {
 // extensions are the chains that one multicast has made longer by its frame. Most of its
 // connections have one of very few chains, so that a few places find nearly all of them.
 type extensions struct {
-	last [4]*chain
+	last [4]extension
 	next int
 }
 
-// extend returns the chain with f behind q: one for all connections that have q.
+// extension is a chain, and what it became by a frame.
+type extension struct{ from, to *chain }
+
+// extend returns the chain with f behind q: one for all connections that have q. What f replaces is
+// left out.
 func (e *extensions) extend(q *chain, f *frame) *chain {
-	for _, n := range e.last {
-		if n != nil && n.before == q && n.frame == f {
-			if !n.shared.Load() {
-				n.shared.Store(true)
+	for _, x := range e.last {
+		if x.from == q && x.to.frame == f {
+			if !x.to.shared.Load() {
+				x.to.shared.Store(true)
 			}
-			return n
+			return x.to
 		}
 	}
-	n := newChain(q, f)
-	e.last[e.next] = n
+	to := q.without(&f.manner).with(f)
+	e.last[e.next] = extension{q, to}
 	e.next = (e.next + 1) % len(e.last)
-	return n
+	return to
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func testFrame(data string) *frame {
-	return newFrame(codec.AppendPacket(nil, codec.Data, []byte(data)), delayed)
+	return newFrame(codec.AppendPacket(nil, codec.Data, []byte(data)), manner{when: delayed})
 }
 
 // What a chain writes is what its frames would write one after the other, in each form; and it is made once, whoever

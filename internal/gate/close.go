@@ -64,13 +64,17 @@ func (c *Conn) shutLocked(last []byte) {
 		c.held = false
 	} else if last != nil {
 		if c.websocket {
-			f := newFrame(last, atFirst)
+			f := newFrame(last, manner{when: atFirst})
 			last = f.wire
 			if c.merges {
 				last = f.packet()
 			}
 		}
-		c.outLocked().addShared(last)
+		o := c.outLocked()
+		if c.busyLocked() { // the kick is not to wait for what may be dropped
+			c.skippedLocked(o.dropClass(session.DeliverLatest) + o.dropClass(session.DeliverUnlessBusy))
+		}
+		o.addShared(last)
 	}
 	if c.websocket {
 		code := c.closeCode
@@ -114,7 +118,7 @@ func (c *Conn) closeWith(code int) {
 func (c *Conn) pong(payload []byte) {
 	f := wsframe.AppendFrame(nil, wsframe.OpPong, payload)
 	c.mu.Lock()
-	if c.admitLocked(len(f)) != nil {
+	if c.admitLocked(len(f), &manner{when: atFirst}) != nil {
 		c.mu.Unlock()
 		return
 	}

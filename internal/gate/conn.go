@@ -46,6 +46,7 @@ type Conn struct {
 	listed    bool    // in the hub's list
 	first     bool    // in the hub's list of those that are flushed first
 	writing   bool    // somebody writes
+	stuck     bool    // and the kernel took no more
 	held      bool    // before the handshake's answer: queue, do not write
 	closing   bool    // takes no more output
 	wasCut    bool    // the socket is closed
@@ -173,7 +174,7 @@ func (c *Conn) Reaches(service, addr string) bool {
 }
 
 // heartbeatFrame is the same for everybody.
-var heartbeatFrame = newFrame(codec.AppendPacket(nil, codec.Heartbeat, nil), soon)
+var heartbeatFrame = newFrame(codec.AppendPacket(nil, codec.Heartbeat, nil), manner{when: soon})
 
 // heartbeat is called by the wheel.
 func (c *Conn) heartbeat() {

@@ -21,15 +21,18 @@ type frame struct {
 	wire []byte // WebSocket header and packet
 	head int    // length of the header
 	gz   *frame // the same with its payload packed, for clients that accept it; nil if there is none
-	when urgency
+	manner
 	only chain // the frame alone
 }
 
 // newFrame gives an encoded packet its WebSocket header. The packet is copied.
-func newFrame(packet []byte, when urgency) *frame {
+func newFrame(packet []byte, m manner) *frame {
 	b := wsframe.AppendHeader(make([]byte, 0, len(packet)+10), wsframe.OpBinary, len(packet))
-	f := &frame{wire: append(b, packet...), head: len(b), when: when}
+	f := &frame{wire: append(b, packet...), head: len(b), manner: m}
 	f.only.frame = f
+	if m.class == session.DeliverLatest {
+		f.only.latest = 1
+	}
 	f.only.sizes = [forms]int{formPackets: len(packet), formMessage: len(f.wire), formBatch: len(packet)}
 	f.only.shared.Store(true)
 	return f
@@ -49,7 +52,7 @@ func (f *frame) in(as form) []byte {
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
 // encodePush makes the frame of a push.
-func (g *Gate) encodePush(route string, v any) (*frame, error) {
+func (g *Gate) encodePush(route string, v any, m manner) (*frame, error) {
 	payload, err := g.serialize(v)
 	if err != nil {
 		return nil, err
@@ -60,10 +63,10 @@ func (g *Gate) encodePush(route string, v any) (*frame, error) {
 	if err != nil {
 		return nil, fmt.Errorf("push %q: %w", route, err)
 	}
-	f := newFrame(b, g.urgencyOf(codec.Push, route))
+	f := newFrame(b, m)
 	if packed, ok := g.pack(payload); ok {
 		if b, err = codec.AppendData(b[:0], codec.Push, 0, route, packed, codec.FlagGzip, g.cfg.Dictionary, maxOut); err == nil {
-			f.gz = newFrame(b, f.when)
+			f.gz = newFrame(b, m)
 		}
 	}
 	if cap(b) <= keepMax {
@@ -99,10 +102,19 @@ func (g *Gate) serializeFailure(v any) ([]byte, error) {
 // delivers to every session that it can reach and joins the errors of the others. A session that
 // has just ended is no error.
 func (g *Gate) Multicast(route string, v any, to []*session.Session) error {
+	return g.multicast(route, v, g.mannerOf(route, v), to)
+}
+
+// MulticastAs is Multicast of a push whose class of delivery another node has found.
+func (g *Gate) MulticastAs(route string, v any, class session.DeliveryClass, key string, to []*session.Session) error {
+	return g.multicast(route, v, g.manner(route, class, key), to)
+}
+
+func (g *Gate) multicast(route string, v any, m manner, to []*session.Session) error {
 	if !pipeline.Empty(g.outbound) {
-		return g.multicastFiltered(route, v, to)
+		return g.multicastFiltered(route, v, m, to)
 	}
-	f, err := g.encodePush(route, v)
+	f, err := g.encodePush(route, v, m)
 	if err != nil {
 		return err
 	}
@@ -141,14 +153,19 @@ func (g *Gate) Multicast(route string, v any, to []*session.Session) error {
 func ended(err error) bool { return errors.Is(err, ErrBrokenPipe) || errors.Is(err, session.ErrClosed) }
 
 // multicastFiltered serializes once and pushes through each session's filters.
-func (g *Gate) multicastFiltered(route string, v any, to []*session.Session) error {
+func (g *Gate) multicastFiltered(route string, v any, m manner, to []*session.Session) error {
 	payload, err := g.serialize(v)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, s := range to {
-		if err := s.Push(route, payload); err != nil && !ended(err) {
+		if c, ok := s.NetworkEntity().(*Conn); ok {
+			err = c.send(codec.Push, 0, route, payload, m)
+		} else {
+			err = s.Push(route, payload)
+		}
+		if err != nil && !ended(err) {
 			errs = append(errs, fmt.Errorf("session %d: %w", s.ID(), err))
 		}
 	}

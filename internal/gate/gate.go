@@ -41,21 +41,22 @@ var (
 // Config is what a gate is made from. The node fills in every field. A limit of zero means no
 // limit.
 type Config struct {
-	MaxPacket        int                 // bytes of a packet's body that a client may send
-	MaxConns         int                 // connections at one time, HTTP included
-	MaxHeader        int                 // bytes of an HTTP request's header
-	Heartbeat        time.Duration       // the interval of heartbeats
-	MissedBeats      int                 // intervals, in the whole seconds that clients are told, that may pass without a sign of life
-	HandshakeTimeout time.Duration       // from accept to the client's handshake ack
-	WriteTimeout     time.Duration       // how long a client that does not keep up may stand still; see floorRate
-	FlushTimeout     time.Duration       // for what was queued before a close
-	WriteDelay       time.Duration       // how long pushes may wait for more to go with them
-	NoDelay          map[string]struct{} // routes whose pushes do not wait
-	SendQueue        int                 // bytes queued for one session
-	SendQueues       int                 // bytes queued for all sessions, those with less than 64 KiB left out
-	DropSlow         bool                // what overflows the queue is dropped; else the session is kicked
-	ErrorsToAll      bool                // error responses also to clients that did not ask for them
-	GzipMin          int                 // payloads of so many bytes are packed for clients that accept it; 0 never
+	MaxPacket        int                         // bytes of a packet's body that a client may send
+	MaxConns         int                         // connections at one time, HTTP included
+	MaxHeader        int                         // bytes of an HTTP request's header
+	Heartbeat        time.Duration               // the interval of heartbeats
+	MissedBeats      int                         // intervals, in the whole seconds that clients are told, that may pass without a sign of life
+	HandshakeTimeout time.Duration               // from accept to the client's handshake ack
+	WriteTimeout     time.Duration               // how long a client that does not keep up may stand still; see floorRate
+	FlushTimeout     time.Duration               // for what was queued before a close
+	WriteDelay       time.Duration               // how long pushes may wait for more to go with them
+	NoDelay          map[string]struct{}         // routes whose pushes do not wait
+	Deliveries       map[string]session.Delivery // by route; others are delivered in the default way
+	SendQueue        int                         // bytes queued for one session
+	SendQueues       int                         // bytes queued for all sessions, those with less than 64 KiB left out
+	DropSlow         bool                        // what overflows the queue is dropped; else the session is kicked
+	ErrorsToAll      bool                        // error responses also to clients that did not ask for them
+	GzipMin          int                         // payloads of so many bytes are packed for clients that accept it; 0 never
 	Debug            bool
 	Portable         bool // a goroutine per connection everywhere, no event loop
 	Limits           Limits
@@ -95,6 +96,7 @@ type Counters struct {
 	Kicked            atomic.Uint64
 	SlowKicked        atomic.Uint64 // sessions kicked because their queue was full
 	Dropped           atomic.Uint64 // pushes and responses dropped for slow sessions
+	Skipped, Replaced atomic.Uint64 // pushes left out as their class says: the client did not keep up; a newer one came
 	Silent            atomic.Uint64 // connections ended by the heartbeat
 	Malformed         atomic.Uint64 // connections ended by what they sent
 	BytesIn, BytesOut atomic.Uint64

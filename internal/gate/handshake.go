@@ -75,7 +75,7 @@ func (a *answer) make(h *session.Handshake, said greeting) (*frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := newFrame(p, atFirst)
+	f := newFrame(p, manner{when: atFirst})
 	if !special {
 		a.usual.Store(&usualAnswer{second: now, frame: f})
 	}
@@ -207,7 +207,7 @@ func (c *Conn) refuse(err error) {
 		no.Code, no.Reason = r.Code, r.Reason
 	}
 	b, _ := json.Marshal(no)
-	f := newFrame(codec.AppendPacket(nil, codec.Handshake, b), atFirst)
+	f := newFrame(codec.AppendPacket(nil, codec.Handshake, b), manner{when: atFirst})
 	c.mu.Lock()
 	if c.closing {
 		c.mu.Unlock()

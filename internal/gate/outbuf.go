@@ -20,7 +20,9 @@ type outbuf struct {
 	segs   [][]byte // in order; what lies in own beyond cut comes after them
 	own    []byte   // packets encoded or copied for this connection
 	cut    int
-	size   int    // bytes queued
+	size   int // bytes queued
+	fixed  int // of these, in segs and own: messages that may not be dropped
+	loose  looseList
 	shared bool   // segs is one small shared frame and own is empty
 	merge  bool   // all packets become one WebSocket message
 	pre    []byte // WebSocket frames before and after everything else
@@ -53,7 +55,8 @@ func (o *outbuf) release() {
 	if cap(o.own) > keepMax {
 		o.own = nil
 	}
-	o.cut, o.size, o.next = 0, 0, 0
+	o.cut, o.size, o.fixed, o.next = 0, 0, 0, 0
+	o.loose.clear()
 	o.pre, o.tail = nil, nil
 	o.shared, o.merge = false, false
 	outbufs.Put(o)
@@ -62,6 +65,7 @@ func (o *outbuf) release() {
 // addShared queues an immutable frame.
 func (o *outbuf) addShared(f []byte) {
 	o.size += len(f)
+	o.fixed += len(f)
 	if o.merge {
 		o.own = append(o.own, f...)
 		return
@@ -99,6 +103,7 @@ func (o *outbuf) begin() []byte {
 
 func (o *outbuf) end(b []byte) {
 	o.size += len(b) - len(o.own)
+	o.fixed += len(b) - len(o.own)
 	o.own = b
 }
 
@@ -123,6 +128,7 @@ func (o *outbuf) addTail(f []byte) {
 
 // finish makes the queue ready to be written: nothing is added after it.
 func (o *outbuf) finish() {
+	o.weave()
 	if o.merge {
 		if o.pre != nil {
 			o.segs = append(o.segs, o.pre)
@@ -141,6 +147,7 @@ func (o *outbuf) finish() {
 
 // appendTo moves what is queued behind what o holds; both are of one kind.
 func (o *outbuf) appendTo(to *outbuf) {
+	o.weave()
 	if o.merge {
 		to.end(append(to.begin(), o.own[batchHead:]...))
 	} else {

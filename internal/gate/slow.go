@@ -121,3 +121,61 @@ func (g *Gate) relieve() {
 		}
 	}()
 }
+
+const (
+	// busyAt is how many bytes are not written yet while a write that may block is under way, when
+	// the client counts as one that does not keep up.
+	busyAt = 64 << 10
+	// answerShare is the part of a queue's size that answers have beyond it.
+	answerShare = 8
+)
+
+// busyLocked tells whether the client does not keep up: the kernel takes no more for it. Where that
+// cannot be known, as with TLS, a write is under way and much is not written.
+func (c *Conn) busyLocked() bool {
+	return c.stuck || c.writing && c.sock.Blocks() && c.queuedBytesLocked() >= busyAt
+}
+
+// skipsLocked tells whether a message of n bytes is left out: its class says so for a client that
+// does not keep up.
+func (c *Conn) skipsLocked(n int, m *manner) bool {
+	if m.class != session.DeliverUnlessBusy || c.closing {
+		return false
+	}
+	queued, limit := c.queuedBytesLocked(), c.gate.cfg.SendQueue
+	if !c.busyLocked() && (limit == 0 || queued == 0 || queued+n <= limit) {
+		return false
+	}
+	c.skippedLocked(1)
+	return true
+}
+
+// makeRoomLocked drops what may be dropped for a message that does not fit, and returns how many
+// bytes that were.
+func (c *Conn) makeRoomLocked(m *manner) int {
+	if c.chain == nil && (c.out == nil || len(c.out.loose.all) == 0) {
+		return 0
+	}
+	before := c.waitingLocked()
+	o := c.outLocked()
+	c.skippedLocked(o.dropClass(session.DeliverUnlessBusy))
+	if i, there := o.loose.slots[m.slot]; there && m.class == session.DeliverLatest {
+		o.dropLoose(i)
+		c.replacedLocked(true)
+	}
+	return before - o.size
+}
+
+// skippedLocked counts messages that were left out.
+func (c *Conn) skippedLocked(n int) {
+	if n > 0 {
+		c.gate.counters.Skipped.Add(uint64(n))
+	}
+}
+
+// replacedLocked counts a message that a newer one has replaced, if it has.
+func (c *Conn) replacedLocked(it bool) {
+	if it {
+		c.gate.counters.Replaced.Add(1)
+	}
+}

@@ -21,7 +21,12 @@ const (
 // Push queues a push and never blocks. It returns ErrBrokenPipe if the connection is closed,
 // ErrBufferExceed if the queue is full, and another error if v or the route cannot be encoded.
 func (c *Conn) Push(route string, v any) error {
-	return c.send(codec.Push, 0, route, v)
+	return c.send(codec.Push, 0, route, v, c.gate.mannerOf(route, v))
+}
+
+// PushAs is Push of a message whose class of delivery another node has found.
+func (c *Conn) PushAs(route string, v any, class session.DeliveryClass, key string) error {
+	return c.send(codec.Push, 0, route, v, c.gate.manner(route, class, key))
 }
 
 // Response answers the request whose handler runs; see LastMid.
@@ -32,7 +37,7 @@ func (c *Conn) ResponseMid(mid uint64, v any) error {
 	if mid == 0 {
 		return ErrSessionOnNotify
 	}
-	err := c.send(codec.Response, mid, "", v)
+	err := c.send(codec.Response, mid, "", v, manner{when: atFirst})
 	if err == nil {
 		c.NoteAnswer(mid)
 		c.gate.cfg.Table.Answered(c, mid)
@@ -59,7 +64,7 @@ func (c *Conn) Fail(mid uint64, payload any) {
 	}
 	b, err := c.gate.serializeFailure(payload)
 	if err == nil {
-		err = c.enqueue(codec.Response, mid, "", b, codec.FlagError)
+		err = c.enqueue(codec.Response, mid, "", b, codec.FlagError, manner{when: atFirst})
 	}
 	if err != nil {
 		c.gate.cfg.Log.Debug("error response not sent", "session", c.sess.ID(), "mid", mid, "err", err)
@@ -80,23 +85,24 @@ func (c *Conn) RPC(route string, v any) error {
 }
 
 // send serializes, filters and queues.
-func (c *Conn) send(t codec.Type, mid uint64, route string, v any) error {
+func (c *Conn) send(t codec.Type, mid uint64, route string, v any, m manner) error {
 	payload, err := c.gate.serialize(v)
 	if err != nil {
 		return err
 	}
 	if out := c.gate.outbound; !pipeline.Empty(out) {
-		m := &codec.Message{Type: t, ID: mid, Route: route, Data: payload}
-		if err := dispatch.Filter(out, c.sess, m); err != nil {
+		msg := &codec.Message{Type: t, ID: mid, Route: route, Data: payload}
+		if err := dispatch.Filter(out, c.sess, msg); err != nil {
 			return fmt.Errorf("outbound filter: %w", err)
 		}
-		route, payload = m.Route, m.Data
+		route, payload = msg.Route, msg.Data
 	}
-	return c.enqueue(t, mid, route, payload, 0)
+	return c.enqueue(t, mid, route, payload, 0, m)
 }
 
-// enqueue encodes a message behind what is queued.
-func (c *Conn) enqueue(t codec.Type, mid uint64, route string, payload []byte, flags codec.Flags) error {
+// enqueue encodes a message behind what is queued. It is nil for one that is left out because the
+// client does not keep up, as its class says.
+func (c *Conn) enqueue(t codec.Type, mid uint64, route string, payload []byte, flags codec.Flags, m manner) error {
 	if c.wantsGzip && flags == 0 {
 		if packed, ok := c.gate.pack(payload); ok {
 			payload, flags = packed, codec.FlagGzip
@@ -106,15 +112,31 @@ func (c *Conn) enqueue(t codec.Type, mid uint64, route string, payload []byte, f
 		return fmt.Errorf("%w: a payload of %d bytes", codec.ErrPacketTooLarge, len(payload))
 	}
 	c.mu.Lock()
-	if err := c.admitLocked(len(payload)); err != nil {
+	if c.skipsLocked(len(payload), &m) {
+		c.mu.Unlock()
+		return nil
+	}
+	if err := c.admitLocked(len(payload), &m); err != nil {
 		return c.refuseUnlock(err)
 	}
+	before := c.waitingLocked()
 	o := c.outLocked()
-	before := o.size
-	b, err := c.appendMessage(o.begin(), t, mid, route, payload, flags)
-	o.end(b)
-	when := c.gate.urgencyOf(t, route)
-	list, hurry := c.listLocked(when, before)
+	var err error
+	if m.droppable() {
+		var b []byte
+		if b, err = c.appendMessage(nil, t, mid, route, payload, flags); err == nil {
+			c.replacedLocked(o.addLoose(b, &m))
+		}
+	} else {
+		var b []byte
+		b, err = c.appendMessage(o.begin(), t, mid, route, payload, flags)
+		n := len(b) - len(o.own)
+		o.end(b)
+		if t == codec.Response && c.busyLocked() {
+			o.overtake(n)
+		}
+	}
+	list, hurry := c.listLocked(m.when, before)
 	c.mu.Unlock()
 	c.gate.hub.add(list, c)
 	if hurry {
@@ -132,7 +154,12 @@ func (c *Conn) pushFrame(f *frame, made *extensions) (list urgency, err error) {
 		f = f.gz
 	}
 	as := c.form()
-	if err := c.admitLocked(f.only.sizes[as]); err != nil {
+	size := f.only.sizes[as]
+	if c.skipsLocked(size, &f.manner) {
+		c.mu.Unlock()
+		return never, nil
+	}
+	if err := c.admitLocked(size, &f.manner); err != nil {
 		return never, c.refuseUnlock(err)
 	}
 	before := c.waitingLocked()
@@ -141,6 +168,9 @@ func (c *Conn) pushFrame(f *frame, made *extensions) (list urgency, err error) {
 		c.chain = &f.only
 	case c.chain != nil && made != nil:
 		c.chain = made.extend(c.chain, f)
+		c.replacedLocked(c.chain.sizes[as] < before+size)
+	case f.droppable():
+		c.replacedLocked(c.outLocked().addLoose(f.in(as), &f.manner))
 	default:
 		c.outLocked().addShared(f.in(as))
 	}
@@ -189,14 +219,22 @@ func (c *Conn) appendMessage(b []byte, t codec.Type, mid uint64, route string, p
 	return b, nil
 }
 
-// admitLocked tells whether n more bytes may be queued.
-func (c *Conn) admitLocked(n int) error {
+// admitLocked tells whether n more bytes may be queued, and makes room for them where it can.
+// Answers find room behind a queue that is full of pushes.
+func (c *Conn) admitLocked(n int, m *manner) error {
 	if c.closing {
 		return ErrBrokenPipe
 	}
 	queued := c.queuedBytesLocked()
-	if limit := c.gate.cfg.SendQueue; limit > 0 && queued > 0 && queued+n > limit {
-		return ErrBufferExceed
+	limit := c.gate.cfg.SendQueue
+	if m.when == atFirst {
+		limit += limit / answerShare
+	}
+	if limit > 0 && queued > 0 && queued+n > limit {
+		queued -= c.makeRoomLocked(m)
+		if queued > 0 && queued+n > limit {
+			return ErrBufferExceed
+		}
 	}
 	if queued+n >= weighFrom {
 		c.weighLocked(queued + n)
@@ -233,7 +271,11 @@ func (c *Conn) outLocked() *outbuf {
 		c.out = getOutbuf(c.merges)
 		if c.chain != nil {
 			for _, f := range c.chain.frames() {
-				c.out.addShared(f.in(c.form()))
+				if f.droppable() {
+					c.out.addLoose(f.in(c.form()), &f.manner)
+				} else {
+					c.out.addShared(f.in(c.form()))
+				}
 			}
 			c.chain = nil
 		}
@@ -293,6 +335,9 @@ func (c *Conn) Flush() {
 		size := o.size
 		stuck, err := c.writeNow(o)
 		if stuck {
+			c.mu.Lock()
+			c.stuck = true
+			c.mu.Unlock()
 			go c.drain(o)
 			return
 		}
@@ -363,7 +408,7 @@ func (c *Conn) drain(o *outbuf) {
 			c.inFlight = 0
 			c.weighLocked(c.queuedBytesLocked())
 			if !c.writableLocked() || c.wasCut {
-				c.writing, c.inFlight = false, 0
+				c.writing, c.stuck, c.inFlight = false, false, 0
 				closing := c.closing
 				c.mu.Unlock()
 				if closing {
@@ -443,18 +488,4 @@ func headerLen(n int) int {
 		return 4
 	}
 	return 10
-}
-
-// urgencyOf says when a message of a route is written.
-func (g *Gate) urgencyOf(t codec.Type, route string) urgency {
-	if t == codec.Response {
-		return atFirst
-	}
-	if g.hub.delay == 0 {
-		return soon
-	}
-	if _, now := g.cfg.NoDelay[route]; now {
-		return soon
-	}
-	return delayed
 }

@@ -41,8 +41,9 @@ type Config struct {
 
 	Forwarded    []string // keys of session values that backends see
 	BindPolicy   session.BindPolicy
-	Filters      bool // outbound filters see what goes to clients, and may keep it
-	SessionCalls int  // handlers of one session that wait in a Call at a time
+	Filters      bool                        // outbound filters see what goes to clients, and may keep it
+	Deliveries   map[string]session.Delivery // of pushes, by route
+	SessionCalls int                         // handlers of one session that wait in a Call at a time
 
 	Users       *users.Register
 	Scheduler   *scheduler.Scheduler

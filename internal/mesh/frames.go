@@ -18,11 +18,13 @@ const answersFrom = 3
 
 // Frame flags.
 const (
-	flagError  = 1 << iota // of Response and Reply
-	flagOff                // of Bound: not any more; of Call: nobody waits for it any more
-	flagHold               // of SessionOpened, to a gate: the sender has the session, and is to be told of its end
-	flagVouch              // of SessionOpened: the sender is a backend, and Route is the session's gate
-	flagValues             // of SessionChanged: the values in Data have changed, and nothing else
+	flagError      = 1 << iota // of Response and Reply
+	flagOff                    // of Bound: not any more; of Call: nobody waits for it any more
+	flagHold                   // of SessionOpened, to a gate: the sender has the session, and is to be told of its end
+	flagVouch                  // of SessionOpened: the sender is a backend, and Route is the session's gate
+	flagValues                 // of SessionChanged: the values in Data have changed, and nothing else
+	flagLatest                 // of Push and Multicast: session.DeliverLatest, and Text is the key
+	flagUnlessBusy             // of Push and Multicast: session.DeliverUnlessBusy
 )
 
 // messageFrame is the frame of a session's message.
@@ -40,6 +42,40 @@ func messageOf(f *link.Frame) codec.View {
 		return codec.View{Type: codec.Request, ID: f.ID, Route: f.Route, Data: f.Data}
 	}
 	return codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}
+}
+
+// pushFrame is the frame of a push of v under route, whose payload is data, with its class of delivery. A gate that
+// does not know the class delivers every message.
+func (n *node) pushFrame(kind link.Kind, route string, v any, data []byte) (*link.Frame, error) {
+	f := &link.Frame{Kind: kind, Route: []byte(route), Data: data}
+	class, key := n.cfg.Deliveries[route].Of(v)
+	switch class {
+	case session.DeliverLatest:
+		f.Flags, f.Text = flagLatest, []byte(key)
+	case session.DeliverUnlessBusy:
+		f.Flags = flagUnlessBusy
+	}
+	if err := checkPush(route, data); err != nil {
+		return nil, err
+	}
+	if len(key) > maxKey {
+		return nil, fmt.Errorf("push %q: the key %.40q... of its delivery has %d bytes, more than %d", route, key, len(key), maxKey)
+	}
+	return f, nil
+}
+
+// maxKey is how long the key of session.DeliverLatest may be between nodes.
+const maxKey = 1 << 10
+
+// classOf returns the class of delivery that came with a push, and the key.
+func classOf(f *link.Frame) (class session.DeliveryClass, key string) {
+	switch {
+	case f.Flags&flagLatest != 0:
+		return session.DeliverLatest, string(f.Text)
+	case f.Flags&flagUnlessBusy != 0:
+		return session.DeliverUnlessBusy, ""
+	}
+	return session.DeliverAll, ""
 }
 
 // closedFrame says that a session has ended, and why.

@@ -7,7 +7,9 @@ import (
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/session"
 )
 
 // inbound is the one router of what other nodes send: it hands each frame to its owner. Messages and calls go to this
@@ -205,7 +207,7 @@ func (in *inbound) handleForClient(from *sender, f *link.Frame) {
 	var err error
 	switch f.Kind {
 	case link.Push:
-		err = c.Push(string(f.Route), in.own(f.Data))
+		err = in.push(c, f)
 	case link.Response:
 		err = in.sessions.handleResponse(c, s, f, in.own(f.Data))
 	case link.Kick:
@@ -222,10 +224,24 @@ func (in *inbound) handleForClient(from *sender, f *link.Frame) {
 	}
 }
 
+// push pushes what another node sends to a client. Without a class of delivery, the gate has its own.
+func (in *inbound) push(c *gate.Conn, f *link.Frame) error {
+	if class, key := classOf(f); class != session.DeliverAll {
+		return c.PushAs(string(f.Route), in.own(f.Data), class, key)
+	}
+	return c.Push(string(f.Route), in.own(f.Data))
+}
+
 // handleMulticast pushes one payload to many of this gate's clients, encoded once.
 func (in *inbound) handleMulticast(from *sender, f *link.Frame) {
 	from.to = in.users.Sessions(f.Sessions, from.to[:0])
-	if err := in.gate.Multicast(string(f.Route), in.own(f.Data), from.to); err != nil {
+	var err error
+	if class, key := classOf(f); class != session.DeliverAll {
+		err = in.gate.MulticastAs(string(f.Route), in.own(f.Data), class, key, from.to)
+	} else {
+		err = in.gate.Multicast(string(f.Route), in.own(f.Data), from.to)
+	}
+	if err != nil {
 		in.log.Debug("a multicast did not reach everybody", "peer", from.addr, "err", err)
 	}
 	clear(from.to)

@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/lonng/nano/internal/fault"
+	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/scheduler"
+	"github.com/lonng/nano/session"
 )
 
 // What can be done for a user, whichever gates they are at. The directory says which these are: a push goes to each of
@@ -44,13 +46,14 @@ func (l *logins) PushTo(uid int64, route string, v any) error {
 	local, away := l.users.Of(uid), l.directory.of(uid)
 	var errs []error
 	for _, s := range local {
-		errs = append(errs, s.Push(route, data))
+		errs = append(errs, l.pushHere(s, route, v, data))
 	}
 	for _, key := range away {
 		if p := l.peers.to(process{key.gate, key.epoch}); p != nil {
-			err := checkPush(route, data)
+			f, err := l.pushFrame(link.Push, route, v, data)
 			if err == nil {
-				err = p.send(&link.Frame{Kind: link.Push, Session: key.id, Route: []byte(route), Data: data})
+				f.Session = key.id
+				err = p.send(f)
 			}
 			errs = append(errs, err)
 		}
@@ -59,6 +62,15 @@ func (l *logins) PushTo(uid int64, route string, v any) error {
 		return ErrOffline
 	}
 	return errors.Join(errs...)
+}
+
+// pushHere pushes data, the payload of v, to a client of this gate.
+func (l *logins) pushHere(s *session.Session, route string, v any, data []byte) error {
+	class, key := l.cfg.Deliveries[route].Of(v)
+	if c, ok := s.NetworkEntity().(*gate.Conn); ok && class != session.DeliverAll {
+		return c.PushAs(route, data, class, key)
+	}
+	return s.Push(route, data)
 }
 
 // kickWait is how long Kick waits for gates that may have a user of whom this node has not heard.

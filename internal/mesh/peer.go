@@ -130,14 +130,15 @@ func (p *peer) Multicast(route string, v any, to []*session.Session) error {
 	if err != nil {
 		return err
 	}
-	if err := checkPush(route, data); err != nil {
+	f, err := p.pushFrame(link.Multicast, route, v, data)
+	if err != nil {
 		return err
 	}
-	f := link.Frame{Kind: link.Multicast, Route: []byte(route), Data: data, Sessions: make([]int64, len(to))}
+	f.Sessions = make([]int64, len(to))
 	for i, s := range to {
 		f.Sessions[i] = s.ID()
 	}
-	if err := p.send(&f); err != nil && !errors.Is(err, link.ErrClosed) && !errors.Is(err, errPeerGone) {
+	if err := p.send(f); err != nil && !errors.Is(err, link.ErrClosed) && !errors.Is(err, errPeerGone) {
 		return err
 	}
 	return nil // with the gate its sessions end

@@ -58,10 +58,11 @@ func (r *remoteSession) Push(route string, v any) error {
 	if err != nil {
 		return err
 	}
-	if err := checkPush(route, data); err != nil {
+	f, err := r.all.pushFrame(link.Push, route, v, data)
+	if err != nil {
 		return err
 	}
-	return r.send(&link.Frame{Kind: link.Push, Route: []byte(route), Data: data})
+	return r.send(f)
 }
 
 // RPC sends a notify of the session to whichever node serves the route.
