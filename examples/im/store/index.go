@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -17,6 +18,7 @@ type indexer struct {
 	db    *base
 	woken chan struct{}
 	stop  chan struct{}
+	once  sync.Once
 	ended chan struct{}
 }
 
@@ -36,7 +38,7 @@ func (x *indexer) wake() {
 }
 
 func (x *indexer) close() {
-	close(x.stop)
+	x.once.Do(func() { close(x.stop) })
 	<-x.ended
 }
 
