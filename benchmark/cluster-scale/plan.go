@@ -57,8 +57,15 @@ func descriptors() int {
 	return int(min(l.Max, 1<<20))
 }
 
-// source is the address that the clients of a gate come from: each address has all ports.
-func source(gate int) string { return fmt.Sprintf("127.0.%d.2", gate) }
+// sources are the addresses that the clients of a gate come from. Each has all ports, but the system
+// looks longer and longer for a free one once a quarter of them is in use.
+func sources(gate int) []string {
+	all := make([]string, 8)
+	for i := range all {
+		all[i] = fmt.Sprintf("127.0.%d.%d", gate, i+2)
+	}
+	return all
+}
 
 // listenAt is the address that a gate listens at.
 func listenAt(gate int) string { return fmt.Sprintf("127.0.%d.1:0", gate) }

@@ -28,7 +28,12 @@ func Start(name, role string, args ...string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{Name: name, cmd: exec.Command(self, append([]string{"-role", role}, args...)...)} //nolint:gosec,noctx // this program; it ends with its input
+	return StartProgram(name, self, append([]string{"-role", role}, args...)...)
+}
+
+// StartProgram starts another program, which ends when its input is closed.
+func StartProgram(name, program string, args ...string) (*Process, error) {
+	p := &Process{Name: name, cmd: exec.Command(program, args...)} //nolint:gosec,noctx // what the caller has built; it ends with its input
 	p.cmd.Stderr = os.Stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 // Config says whom a crowd plays.
 type Config struct {
 	Addrs     []string // of the server; clients take them by turns
-	Source    string   // IP address that the clients connect from; "" for any
+	Sources   []string // IP addresses that clients connect from, by turns; none for any
 	Clients   int
 	WebSocket bool
 	Path      string // of the WebSocket
@@ -33,15 +33,15 @@ type Config struct {
 
 // Crowd is clients that are connected. Its methods may be called from any goroutine.
 type Crowd struct {
-	cfg    Config
-	epoll  int
-	wake   int // an eventfd
-	conns  []conn
-	byFD   []int32 // by descriptor: index in conns, -1 for none
-	dests  []unix.Sockaddr
-	source unix.Sockaddr
-	buf    []byte
-	out    []byte
+	cfg     Config
+	epoll   int
+	wake    int // an eventfd
+	conns   []conn
+	byFD    []int32 // by descriptor: index in conns, -1 for none
+	dests   []unix.Sockaddr
+	sources []unix.Sockaddr
+	buf     []byte
+	out     []byte
 
 	next, coming int // the next client to connect; how many are on their way
 
@@ -78,12 +78,12 @@ func Start(cfg Config) (*Crowd, error) {
 	if len(c.dests) == 0 {
 		return nil, errors.New("crowd: no address to connect to")
 	}
-	if cfg.Source != "" {
-		sa, err := sockaddr(cfg.Source + ":0")
+	for _, a := range cfg.Sources {
+		sa, err := sockaddr(a + ":0")
 		if err != nil {
 			return nil, err
 		}
-		c.source = sa
+		c.sources = append(c.sources, sa)
 	}
 	if err := c.openLoop(); err != nil {
 		return nil, err

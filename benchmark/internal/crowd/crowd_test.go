@@ -54,7 +54,7 @@ func TestCrowd(t *testing.T) {
 	for _, ws := range []bool{false, true} {
 		addr, room := start(t, ws, nano.WithHeartbeatInterval(time.Second))
 		c, err := crowd.Start(crowd.Config{
-			Addrs: []string{addr}, Source: "127.0.7.1", Clients: clients, WebSocket: ws, Path: "/nano",
+			Addrs: []string{addr}, Sources: []string{"127.0.7.1", "127.0.7.2"}, Clients: clients, WebSocket: ws, Path: "/nano",
 			Request: func(int) (string, []byte) { return "Room.Join", []byte("x") },
 		})
 		if err != nil {

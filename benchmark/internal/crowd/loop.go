@@ -101,12 +101,12 @@ func (c *Crowd) connect(i int32) error {
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		return err
 	}
-	if c.source != nil {
+	if len(c.sources) > 0 {
 		// The port is chosen when it is known where to: each address of a server has all ports.
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 			return err
 		}
-		if err := unix.Bind(fd, c.source); err != nil {
+		if err := unix.Bind(fd, c.sources[int(i)%len(c.sources)]); err != nil {
 			return err
 		}
 	}

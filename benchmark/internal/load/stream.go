@@ -1,4 +1,6 @@
-package main
+//go:build linux
+
+package load
 
 import (
 	"net"
@@ -11,6 +13,7 @@ import (
 type stream interface {
 	read() ([]byte, error)
 	write(b []byte) error
+	Close() error
 }
 
 type tcpStream struct {
