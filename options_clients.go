@@ -306,6 +306,25 @@ func WithWriteDelay(d time.Duration) Option {
 	return func(o *cluster.Options) { o.WriteDelay = d }
 }
 
+// Resume says for how long, and for how much, sessions outlive their connections.
+type Resume = cluster.Resume
+
+// WithResume lets sessions outlive their connections. A client that has lost its connection comes
+// back on a new one, and goes on with the same session: no message is lost, doubled or out of
+// order, in either direction. Meanwhile the session is one like any other: its handlers run, groups
+// hold it, and what is sent to it is kept. The OnSuspended and OnResumed handlers of [WithLifetime]
+// tell; OnClosed runs when the session has really ended.
+//
+// A session ends when its client does not come back in time, when more is sent to it than is kept,
+// and at once by Close, by Kick, and when the client says goodbye: by a WebSocket close frame with
+// the code 1000 or 1001, or by a kick packet. The end of a TCP stream is no goodbye.
+//
+// The client has to ask for it. The clients of this project do; for others, and for those of v0.5,
+// nothing changes. Default: sessions end with their connections.
+func WithResume(r Resume) Option {
+	return func(o *cluster.Options) { o.Resume = &r }
+}
+
 // WithNoDelay names routes whose pushes and broadcasts do not wait for [WithWriteDelay]. It may be
 // used more than once, and adds routes. In a cluster, set it on the gates. Default: all routes wait.
 func WithNoDelay(routes ...string) Option {

@@ -48,6 +48,7 @@ func (o *Options) checkNumbers(p *problems) {
 		{"WithShutdownTimeout", "ShutdownTimeout", o.ShutdownTimeout},
 		{"WithWriteDelay", "WriteDelay", o.WriteDelay},
 		{"WithAdvertiseAddr", "RetryInterval", o.RetryInterval},
+		{"WithResume", "Window", o.resume().Window},
 		{"WithTimerPrecision", "TimerPrecision", o.TimerPrecision},
 	} {
 		if d.value < 0 {
@@ -68,6 +69,8 @@ func (o *Options) checkNumbers(p *problems) {
 		{"WithSessionCalls", "SessionCalls", o.SessionCalls},
 		{"WithWaitingCalls", "WaitingCalls", o.WaitingCalls},
 		{"WithLinkQueue", "LinkQueue", o.LinkQueue},
+		{"WithResume", "Buffer", o.resume().Buffer},
+		{"WithResume", "Total", o.resume().Total},
 		{"WithMessageRate", "MessageBurst", o.Limits.MessageBurst},
 		{"WithConnectionsPerAddress", "PerAddress", o.Limits.PerAddress},
 		{"WithAcceptRate", "AcceptBurst", o.Limits.AcceptBurst},
@@ -100,6 +103,14 @@ func (o *Options) checkNumbers(p *problems) {
 	if o.NodeID > service.MaxNodeID {
 		p.add("WithNodeId", "the node id is %d, and the largest is %d: %w", o.NodeID, service.MaxNodeID, service.ErrNodeID)
 	}
+}
+
+// resume returns what WithResume was given; the zero value if it was not used.
+func (o *Options) resume() Resume {
+	if o.Resume == nil {
+		return Resume{}
+	}
+	return *o.Resume
 }
 
 // checkPolicies looks for values that are none of their type's.

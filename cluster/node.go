@@ -222,6 +222,8 @@ func (n *Node) prepare(set *settings) (names []string, err error) {
 	sessions := n.mesh.Sessions
 	cfg.InitLane, cfg.NewSession, cfg.Opened, cfg.Closed = sessions.InitLane, sessions.New, sessions.Opened, sessions.Closed
 	cfg.Bind, cfg.Unbind = n.mesh.Users.Bind, n.mesh.Users.Unbind
+	cfg.Name, cfg.Find = n.ServiceAddr, n.users.Session
+	cfg.Suspended, cfg.Resumed, cfg.Discard = sessions.Suspended, sessions.Resumed, sessions.Discard
 	if len(mcfg.Forwarded) > 0 {
 		cfg.ValueChanged = sessions.ValueChanged
 	}

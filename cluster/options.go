@@ -99,6 +99,7 @@ type Options struct {
 	SlowConsumer session.SlowPolicy                                    // WithSlowConsumer
 	GzipMin      int                                                   // WithGzip
 	ErrorsToAll  bool                                                  // WithErrorResponses
+	Resume       *Resume                                               // WithResume; nil: sessions end with their connections
 	ErrorShape   func(s *session.Session, route string, err error) any // WithErrorShape
 
 	// Application: what the node runs, and how.

@@ -121,6 +121,7 @@ func (o *Options) gateConfig() (gate.Config, error) {
 		WriteDelay:       o.WriteDelay,
 		NoDelay:          setOf(o.NoDelay),
 		Deliveries:       maps.Clone(o.Deliveries),
+		Resume:           o.Resume.gate(),
 		SendQueue:        cmp.Or(o.SendQueue, DefaultSendQueue),
 		SendQueues:       cmp.Or(o.SendQueues, DefaultSendQueues),
 		DropSlow:         o.SlowConsumer == session.SlowDrop,

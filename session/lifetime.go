@@ -16,14 +16,15 @@ type LifetimeHandler func(*Session)
 // have no instance of their own.
 var Lifetime = NewLifetime()
 
-// Lifetimes holds the handlers for the moments of a session's life: opened, bound, closed. Its
+// Lifetimes holds the handlers for the moments of a session's life: opened, bound, suspended, resumed,
+// closed. Its
 // methods may be called from any goroutine. A handler that is added while handlers run is called
 // from the next time on. A panic of a handler costs that handler only. The zero value is ready.
 type Lifetimes struct {
 	mu sync.RWMutex
 	// Only ever appended to, so that a reader may keep the slice it saw.
-	opened, bound, closed []LifetimeHandler
-	panicked              func(s *Session, v any, stack []byte)
+	opened, bound, suspended, resumed, closed []LifetimeHandler
+	panicked                                  func(s *Session, v any, stack []byte)
 
 	logOnce sync.Once
 	log     *slog.Logger // limited in its rate; made for the first panic
@@ -39,6 +40,16 @@ func (l *Lifetimes) OnOpened(h LifetimeHandler) { l.add(&l.opened, h) }
 // OnBound adds a handler for sessions that were bound to another uid than before. It runs on the
 // goroutine that called Bind.
 func (l *Lifetimes) OnBound(h LifetimeHandler) { l.add(&l.bound, h) }
+
+// OnSuspended adds a handler for sessions that have lost their connection, and wait for their client
+// to come back: see nano.WithResume. Such a session is open as before: what is pushed to it is kept.
+// A node runs the handler on its scheduler, as OnClosed handlers.
+func (l *Lifetimes) OnSuspended(h LifetimeHandler) { l.add(&l.suspended, h) }
+
+// OnResumed adds a handler for sessions whose client has come back on a new connection. A node runs
+// it on its scheduler, before the calls of the messages that the client sends then. It also runs
+// for a client whose former connection was not known to be lost, so that there was no OnSuspended.
+func (l *Lifetimes) OnResumed(h LifetimeHandler) { l.add(&l.resumed, h) }
 
 // OnClosed adds a handler for the end of sessions. When it runs, the session still has its uid, its
 // values and its groups, and its context has not ended; but it cannot be bound or join a group any
@@ -84,6 +95,22 @@ func (l *Lifetimes) Open(s *Session) {
 func (l *Lifetimes) Bound(s *Session) {
 	if s != nil {
 		l.run(&l.bound, s)
+	}
+}
+
+// Suspend runs the OnSuspended handlers, unless the session has ended. The network entity's owner
+// calls it.
+func (l *Lifetimes) Suspend(s *Session) {
+	if s != nil && !s.Closed() {
+		l.run(&l.suspended, s)
+	}
+}
+
+// Resume runs the OnResumed handlers, unless the session has ended. The network entity's owner calls
+// it.
+func (l *Lifetimes) Resume(s *Session) {
+	if s != nil && !s.Closed() {
+		l.run(&l.resumed, s)
 	}
 }
 

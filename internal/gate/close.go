@@ -38,11 +38,18 @@ func kickPacket(reason string) []byte {
 
 // because notes why the session ends, if that has no reason yet.
 func (c *Conn) because(kind session.CloseKind, reason string) {
+	if c.outlives() { // it goes on without this connection
+		return
+	}
 	c.sess.SetCloseReason(session.CloseReason{Kind: kind, Reason: reason})
 }
 
 // shut begins the end, once, unless it has begun for another reason.
 func (c *Conn) shut(last []byte, why session.CloseReason) error {
+	if f := c.owner(); f.res.Load() != nil {
+		f.mu.Lock()
+		return f.shutKept(f.res.Load(), last, why)
+	}
 	c.mu.Lock()
 	if c.closing {
 		c.mu.Unlock()
@@ -88,15 +95,33 @@ func (c *Conn) shutLocked(last []byte) {
 
 // gone tells everybody that the session has ended, and sees that its output is flushed.
 func (c *Conn) gone() {
+	c.leave()
+	c.owner().tellEnd()
+	c.part()
+}
+
+// leave ends the service of what comes.
+func (c *Conn) leave() {
 	c.phase.Store(uint32(leaving))
 	c.gate.wheel.remove(c)
+}
+
+// tellEnd tells everybody that the session has ended.
+func (c *Conn) tellEnd() {
 	c.gate.counters.Closed.Add(1)
 	c.gate.cfg.Closed(c.sess)
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.told = true
 	if c.ended != nil {
 		close(c.ended)
 	}
+}
+
+// part sees that what is queued is flushed, for a connection that no session needs any more.
+func (c *Conn) part() {
+	c.mu.Lock()
+	c.parted = true
 	list := never
 	if !c.writing && !c.first {
 		list, c.first = atFirst, true
@@ -215,17 +240,22 @@ func (c *Conn) cut() {
 		c.sock.Discard()
 	}
 	_ = c.sock.Close()
-	if first {
+	switch {
+	case !first:
+	case c.lost():
+		c.leave()
+		c.part()
+	default:
 		c.gone()
 	}
 	c.removeIfDone()
 }
 
 // removeIfDone forgets the connection when its reader has stopped, nobody writes, its socket is
-// closed and everybody was told.
+// closed and no session needs it.
 func (c *Conn) removeIfDone() {
 	c.mu.Lock()
-	done := c.readDone && c.wasCut && c.told && !c.writing && !c.removed
+	done := c.readDone && c.wasCut && c.parted && !c.writing && !c.removed
 	if done {
 		c.removed = true
 	}

@@ -57,6 +57,7 @@ type Conn struct {
 	flushed   bool          // all output is written and the sending side closed
 	readDone  bool          // the reader has ended
 	told      bool          // the end of the session was told
+	parted    bool          // nothing of the session waits for the connection any more
 	removed   bool          // the gate has forgotten the connection
 	abort     bool          // the kernel is to drop what it holds
 	weight    int           // queued bytes that count for the cap of all queues
@@ -80,12 +81,17 @@ type Conn struct {
 	frames  wsframe.Parser
 	batch   *dispatch.Batch // of the read that is being worked on
 	deaf    bool            // what comes is dropped: it was malformed once
+	entered bool            // it holds resumable.serving
 
 	phase atomic.Uint32
 	busy  atomic.Bool                     // the reader waits for a scheduler
 	pause atomic.Pointer[<-chan struct{}] // not nil: the reader is to wait until it is closed
 	spoke spoke
 	dispatch.Answers
+
+	res     atomic.Pointer[resumable] // of the session, if it can be resumed; set before the handshake is answered
+	front   atomic.Pointer[Conn]      // whose session the connection carries; nil: its own
+	retired atomic.Bool               // another connection carries the session
 }
 
 // serve makes a connection of nc, which has its place from enter, and reads it until it ends. It
@@ -116,7 +122,7 @@ func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket 
 // late ends a connection that did not finish its handshake in time.
 func (c *Conn) late() {
 	if phase(c.phase.Load()) != working {
-		c.gate.cfg.Log.Info("connection ended: no handshake in time", "remote", c.RemoteAddr(), "after", c.gate.cfg.HandshakeTimeout)
+		c.gate.cfg.Log.Info("connection ended: no handshake in time", "remote", c.peer(), "after", c.gate.cfg.HandshakeTimeout)
 		c.because(session.CloseHandshake, "not finished in time")
 		c.cut()
 	}
@@ -131,7 +137,7 @@ func (c *Conn) Lane() *scheduler.Lane { return &c.lane }
 // Waiting tells that the reader is about to wait, so that others do not wait for it. It returns a
 // channel that is closed when the session ends.
 func (c *Conn) Waiting() <-chan struct{} {
-	c.sock.Waiting()
+	c.reader().sock.Waiting()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended == nil {
@@ -149,6 +155,18 @@ func (c *Conn) Outlet() session.Outlet { return c.gate }
 // RemoteAddr returns the client's address. Behind a trusted proxy it is the one that the proxy
 // tells.
 func (c *Conn) RemoteAddr() net.Addr {
+	if r := c.res.Load(); r != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if r.remote != nil {
+			return r.remote
+		}
+	}
+	return c.peer()
+}
+
+// peer returns the address of this connection's client.
+func (c *Conn) peer() net.Addr {
 	if c.remote != nil {
 		return c.remote
 	}
@@ -178,6 +196,10 @@ var heartbeatFrame = newFrame(codec.AppendPacket(nil, codec.Heartbeat, nil), man
 
 // heartbeat is called by the wheel.
 func (c *Conn) heartbeat() {
+	if r := c.owner().res.Load(); r != nil {
+		c.beat(r)
+		return
+	}
 	list, _ := c.pushFrame(heartbeatFrame, nil) // an error says that the connection ends
 	c.gate.hub.add(list, c)
 }
@@ -185,7 +207,7 @@ func (c *Conn) heartbeat() {
 // silent is called by the wheel when nothing came for as many heartbeats as are allowed.
 func (c *Conn) silent() {
 	c.gate.counters.Silent.Add(1)
-	c.gate.cfg.Log.Debug("connection ended: no sign of life", "heartbeats", c.gate.cfg.MissedBeats, "session", c.sess.ID(), "remote", c.RemoteAddr())
+	c.gate.cfg.Log.Debug("connection ended: no sign of life", "heartbeats", c.gate.cfg.MissedBeats, "session", c.owner().sess.ID(), "remote", c.peer())
 	c.because(session.CloseSilent, "")
 	c.cut()
 }

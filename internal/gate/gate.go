@@ -22,6 +22,7 @@ import (
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/fault"
+	"github.com/lonng/nano/internal/resume"
 	"github.com/lonng/nano/internal/transport"
 	"github.com/lonng/nano/internal/wsframe"
 	"github.com/lonng/nano/pipeline"
@@ -60,6 +61,8 @@ type Config struct {
 	Debug            bool
 	Portable         bool // a goroutine per connection everywhere, no event loop
 	Limits           Limits
+	Resume           ResumeConfig
+	Name             string // of the gate, in the tokens of its clients
 
 	Dictionary *codec.Dictionary
 	Serializer serialize.Serializer
@@ -75,9 +78,13 @@ type Config struct {
 	InitLane   func(l *scheduler.Lane) // makes the order of a session's calls
 	Opened     func(s *session.Session)
 	Closed     func(s *session.Session)
-	Bind       func(s *session.Session, uid int64) error
-	Unbind     func(s *session.Session, uid int64)
-	Reaches    func(service, addr string) bool // nil: there are no other nodes
+	// These are only called if Resume has a window. Discard forgets a session that was never opened,
+	// because its connection carries another one. Find returns a session of the node; nil: none.
+	Suspended, Resumed, Discard func(s *session.Session)
+	Find                        func(id int64) *session.Session
+	Bind                        func(s *session.Session, uid int64) error
+	Unbind                      func(s *session.Session, uid int64)
+	Reaches                     func(service, addr string) bool // nil: there are no other nodes
 	// ValueChanged is called for each value of a session that was set or removed. It may be nil.
 	ValueChanged func(s *session.Session, key string)
 
@@ -93,6 +100,8 @@ type Config struct {
 type Counters struct {
 	Accepted, Refused atomic.Uint64 // connections; refused ones were over the cap, of a wrong origin, or failed their handshake
 	Opened, Closed    atomic.Uint64 // sessions
+	Suspended         atomic.Uint64 // connections that were lost while their sessions go on
+	Resumed           atomic.Uint64 // connections that carry a session on
 	Kicked            atomic.Uint64
 	SlowKicked        atomic.Uint64 // sessions kicked because their queue was full
 	Dropped           atomic.Uint64 // pushes and responses dropped for slow sessions
@@ -113,6 +122,7 @@ type Gate struct {
 	counters Counters
 
 	admission admission
+	resumer   resumer
 	queued    atomic.Int64 // bytes in large queues, see weighLocked
 	relieving atomic.Bool
 
@@ -135,6 +145,7 @@ func New(cfg Config) (*Gate, error) {
 	}
 	g.hub = newHub(cfg.WriteDelay)
 	g.wheel = newWheel(cfg.Heartbeat, cfg.MissedBeats)
+	g.resumer.signer = resume.NewSigner(nil)
 	if err := g.shake.init(&g.cfg); err != nil {
 		return nil, err
 	}
@@ -246,6 +257,9 @@ func (g *Gate) KickAll(reason string) {
 		c.closeWith(wsframe.CloseGoingAway)
 		_ = c.kick(session.CloseShutdown, reason)
 	}
+	for _, f := range g.waitingFor() {
+		_ = f.kick(session.CloseShutdown, reason)
+	}
 }
 
 // Shutdown waits until the connections are gone, and cuts those that are left when ctx ends. Call
@@ -263,8 +277,14 @@ func (g *Gate) Shutdown(ctx context.Context) error {
 	select {
 	case <-done:
 	case <-ctx.Done():
+		for _, f := range g.waitingFor() {
+			_ = f.shut(nil, session.CloseReason{Kind: session.CloseShutdown})
+		}
 		left := g.snapshot()
 		for _, c := range left {
+			if c.outlives() {
+				_ = c.shut(nil, session.CloseReason{Kind: session.CloseShutdown})
+			}
 			c.because(session.CloseShutdown, "")
 			c.cut()
 		}

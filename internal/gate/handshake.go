@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/resume"
 	"github.com/lonng/nano/session"
 )
 
@@ -21,6 +22,8 @@ const (
 	acceptError = "error"
 	acceptGzip  = "gzip"
 	acceptBatch = "batch"
+	// acceptResume is the word of clients that can resume a session.
+	acceptResume = "resume"
 )
 
 // Codes of the handshake's answer.
@@ -44,6 +47,9 @@ type greeting struct {
 	newer       bool     // it has sent sys.accept: it can be told more than v0.5 told
 	accepted    []string // what will be used of that
 	dictVersion string   // of the dictionary that it has kept; empty if none
+	resumes     bool     // it can resume a session
+	offer       *resume.Offer
+	resume      *resume.Answer // nil: not agreed
 }
 
 // usualAnswer is what every client gets that asks for nothing, in one second.
@@ -105,6 +111,9 @@ func (a *answer) packet(h *session.Handshake, said greeting) ([]byte, error) {
 	if len(said.accepted) > 0 {
 		sys["accepted"] = said.accepted
 	}
+	if said.resume != nil {
+		sys["resume"] = said.resume
+	}
 	all := map[string]any{"code": handshakeOK, "sys": sys}
 	if h.User != nil {
 		all["user"] = h.User
@@ -129,6 +138,16 @@ func (c *Conn) shakeHands(body []byte) error {
 		return nil
 	}
 	said := c.greeted(body)
+	if said.resumes {
+		var why resume.Reason
+		var err error
+		if said.offer != nil {
+			if why, err = c.comeBack(&said); why == "" {
+				return err
+			}
+		}
+		c.prepare(&said, why)
+	}
 	err := c.validate(h)
 	var f *frame
 	if err == nil {
@@ -152,8 +171,9 @@ func (c *Conn) shakeHands(body []byte) error {
 func (c *Conn) greeted(body []byte) (g greeting) {
 	var said struct {
 		Sys struct {
-			Accept      []string `json:"accept"`
-			DictVersion any      `json:"dictVersion"`
+			Accept      []string        `json:"accept"`
+			DictVersion any             `json:"dictVersion"`
+			Resume      json.RawMessage `json:"resume"`
 		} `json:"sys"`
 	}
 	if !bytes.Contains(body, []byte(`"accept"`)) { // most say nothing, and need not be parsed
@@ -177,6 +197,9 @@ func (c *Conn) greeted(body []byte) (g greeting) {
 	c.wantsErr = has(acceptError, true)
 	c.wantsGzip = has(acceptGzip, cfg.GzipMin > 0)
 	c.merges = has(acceptBatch, c.websocket && cfg.WriteDelay > 0 && !c.queuedLocked()) // what is queued is framed already
+	if g.resumes = cfg.Resume.Window > 0 && slices.Contains(said.Sys.Accept, acceptResume); g.resumes {
+		g.offer = offered(said.Sys.Resume)
+	}
 	return g
 }
 
@@ -212,6 +235,9 @@ func (c *Conn) refuse(err error) {
 	if c.closing {
 		c.mu.Unlock()
 		return
+	}
+	if r := c.res.Load(); r != nil {
+		r.over, r.carrier = true, nil
 	}
 	c.dropLocked() // what was pushed before is for a client that was let in
 	c.held = false
@@ -265,6 +291,11 @@ func (c *Conn) acknowledged() {
 		return
 	}
 	c.gate.shaken(c)
+	if f := c.owner(); f.res.Load() != nil {
+		f.mu.Lock()
+		f.res.Load().Confirm()
+		f.mu.Unlock()
+	}
 	c.mu.Lock()
 	if c.timer != nil && !c.closing {
 		c.timer.Stop()

@@ -61,15 +61,15 @@ func (b *bucket) take(now time.Time, rate float64, burst int) time.Duration {
 
 // limited holds a message to the limit of the session. false: it is dealt with.
 func (c *Conn) limited(v codec.View) (serve bool) {
-	l := &c.gate.cfg.Limits
-	wait := c.bucket.take(time.Now(), l.Messages, l.MessageBurst)
+	l, f := &c.gate.cfg.Limits, c.owner() // one after the other, the connections of a session share its bucket
+	wait := f.bucket.take(time.Now(), l.Messages, l.MessageBurst)
 	if wait == 0 {
 		return true
 	}
 	c.gate.counters.Limited.Messages.Add(1)
 	switch l.MessagePolicy {
 	case LimitDrop:
-		c.batch.Refuse(c, v, component.Errorf(component.CodeExhausted, "too many messages"))
+		c.batch.Refuse(f, v, component.Errorf(component.CodeExhausted, "too many messages"))
 		return false
 	case LimitKick:
 		_ = c.Kick("flood")
@@ -78,11 +78,11 @@ func (c *Conn) limited(v codec.View) (serve bool) {
 	c.batch.Hand()
 	c.busy.Store(true) // what the client sends lies unread: it is not silent
 	defer c.busy.Store(false)
-	for ; wait > 0; wait = c.bucket.take(time.Now(), l.Messages, l.MessageBurst) {
+	for ; wait > 0; wait = f.bucket.take(time.Now(), l.Messages, l.MessageBurst) {
 		t := time.NewTimer(wait)
 		select {
 		case <-t.C:
-		case <-c.Waiting():
+		case <-f.Waiting():
 			t.Stop()
 			return false
 		}

@@ -23,7 +23,10 @@ func (c *Conn) Serve(data []byte) error {
 	if c.deaf {
 		return nil
 	}
-	var err error
+	err := c.enter()
+	if err != nil {
+		return err
+	}
 	if c.websocket {
 		err = c.consumeFrames(data)
 	} else {
@@ -32,7 +35,7 @@ func (c *Conn) Serve(data []byte) error {
 	if err == nil {
 		return nil
 	}
-	c.Settle() // what came before comes first
+	c.submit() // what came before comes first
 	if isMalformed(err) {
 		if what := foreign(data); what != "" && !c.websocket && phase(c.phase.Load()) == waiting {
 			err = fmt.Errorf("this looks like %s: %w", what, err)
@@ -46,6 +49,11 @@ func (c *Conn) Serve(data []byte) error {
 // Settle hands the calls of what was read to their schedulers, and waits for room there, and for
 // another node if it has to.
 func (c *Conn) Settle() {
+	c.submit()
+	c.exit()
+}
+
+func (c *Conn) submit() {
 	b := c.batch
 	if b == nil {
 		return
@@ -53,7 +61,7 @@ func (c *Conn) Settle() {
 	c.batch = nil
 	c.busy.Store(true)
 	b.Submit()
-	if until := c.pause.Swap(nil); until != nil {
+	if until := c.owner().pause.Swap(nil); until != nil {
 		c.sock.Waiting()
 		<-*until
 	}
@@ -73,7 +81,7 @@ func (c *Conn) malformed(err error) {
 		return
 	}
 	c.gate.counters.Malformed.Add(1)
-	c.gate.cfg.Log.Warn("connection ended: malformed input", "session", c.sess.ID(), "remote", c.RemoteAddr(), "err", err)
+	c.gate.cfg.Log.Warn("connection ended: malformed input", "session", c.owner().sess.ID(), "remote", c.peer(), "err", err)
 	var ws *wsframe.Error
 	switch {
 	case errors.As(err, &ws):
@@ -102,7 +110,9 @@ func foreign(data []byte) string {
 
 // Malformed ends the session for a message that no honest client sends. The dispatcher calls it on
 // the reader's goroutine.
-func (c *Conn) Malformed(err error) { c.malformed(err) }
+func (c *Conn) Malformed(err error) {
+	c.reader().malformed(err)
+}
 
 // consumeFrames takes packets out of WebSocket frames; where messages begin and end means nothing.
 func (c *Conn) consumeFrames(data []byte) error {
@@ -122,6 +132,9 @@ func (c *Conn) consumeFrames(data []byte) error {
 			c.pong(ev.Payload)
 		case wsframe.Close:
 			code, _ := wsframe.ParseClose(ev.Payload)
+			if c.outlives() && code != wsframe.CloseNormal && code != wsframe.CloseGoingAway {
+				return errLeft
+			}
 			c.closeWith(code) // which goes back
 			return errClosed
 		}
@@ -165,8 +178,14 @@ func (c *Conn) packet(p codec.Packet) error {
 		if ph != working {
 			return fmt.Errorf("%w: data before the handshake was finished", errProtocol)
 		}
+		c.received(codec.HeadLength + len(p.Body))
 		return c.data(p.Body)
-	case codec.Heartbeat, codec.Kick: // a sign of life; a kick means nothing from a client
+	case codec.Heartbeat: // a sign of life
+		return c.beaten(p.Body)
+	case codec.Kick: // the goodbye of a client whose session would go on; from others it means nothing
+		if c.outlives() {
+			return errClosed
+		}
 	}
 	return nil
 }
@@ -192,19 +211,20 @@ func (c *Conn) data(body []byte) error {
 	if c.gate.cfg.Limits.Messages > 0 && !c.limited(v) {
 		return nil
 	}
-	c.batch.Add(c, v)
+	c.batch.Add(c.owner(), v)
 	return nil
 }
 
 // InputEnded is called once, when nothing more can be read.
 func (c *Conn) InputEnded(err error) {
 	log := c.gate.cfg.Log
-	bye := errors.Is(err, io.EOF) || errors.Is(err, errClosed)
+	// The end of a stream is no goodbye where the client can come back: its network may have changed.
+	bye := errors.Is(err, io.EOF) && !c.outlives() || errors.Is(err, errClosed)
 	switch {
-	case bye, errors.Is(err, net.ErrClosed), phase(c.phase.Load()) == leaving:
-		log.Debug("connection ended", "session", c.sess.ID(), "remote", c.RemoteAddr(), "err", err)
+	case bye, errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, errReplaced), phase(c.phase.Load()) == leaving:
+		log.Debug("connection ended", "session", c.owner().sess.ID(), "remote", c.peer(), "err", err)
 	default:
-		log.Info("connection ended", "session", c.sess.ID(), "remote", c.RemoteAddr(), "err", err)
+		log.Info("connection ended", "session", c.owner().sess.ID(), "remote", c.peer(), "err", err)
 	}
 	if !bye {
 		c.because(session.CloseNetwork, err.Error())

@@ -114,8 +114,8 @@ func (g *Gate) relieve() {
 				return
 			}
 			g.counters.SlowKicked.Add(1)
-			g.cfg.Log.Warn("session cut: all send queues together are full, and its queue is the largest", "session", h.c.sess.ID(),
-				"uid", h.c.sess.UID(), "remote", h.c.RemoteAddr(), "bytes", h.weight)
+			g.cfg.Log.Warn("session cut: all send queues together are full, and its queue is the largest", "session", h.c.owner().sess.ID(),
+				"uid", h.c.owner().sess.UID(), "remote", h.c.peer(), "bytes", h.weight)
 			h.c.because(session.CloseSlow, "all send queues together were full, and its queue was the largest")
 			h.c.cut()
 		}

@@ -112,6 +112,9 @@ func (c *Conn) enqueue(t codec.Type, mid uint64, route string, payload []byte, f
 		return fmt.Errorf("%w: a payload of %d bytes", codec.ErrPacketTooLarge, len(payload))
 	}
 	c.mu.Lock()
+	if r := c.res.Load(); r != nil {
+		return c.enqueueKept(r, t, mid, route, payload, flags, m)
+	}
 	if c.skipsLocked(len(payload), &m) {
 		c.mu.Unlock()
 		return nil
@@ -152,6 +155,9 @@ func (c *Conn) pushFrame(f *frame, made *extensions) (list urgency, err error) {
 	c.mu.Lock()
 	if f.gz != nil && c.wantsGzip {
 		f = f.gz
+	}
+	if r := c.res.Load(); r != nil {
+		return c.pushKept(r, f, made)
 	}
 	as := c.form()
 	size := f.only.sizes[as]
@@ -466,7 +472,7 @@ func (c *Conn) slowest() time.Duration {
 
 // writeFailed ends a connection that cannot be written to.
 func (c *Conn) writeFailed(err error) {
-	c.gate.cfg.Log.Debug("connection ended: write failed", "session", c.sess.ID(), "remote", c.RemoteAddr(), "err", err)
+	c.gate.cfg.Log.Debug("connection ended: write failed", "session", c.owner().sess.ID(), "remote", c.peer(), "err", err)
 	c.mu.Lock()
 	c.writing, c.inFlight, c.abort = false, 0, true // the kernel is not to go on with the rest
 	c.mu.Unlock()

@@ -56,6 +56,22 @@ func (gs *gateSessions) Closed(s *session.Session) {
 	gs.sched.EndLane(laneOf(s), func() { gs.life.Close(s) })
 }
 
+// Suspended has the hooks run on the scheduler, after the messages that came before.
+func (gs *gateSessions) Suspended(s *session.Session) {
+	gs.sched.PushTaskTo(laneOf(s), func() { gs.life.Suspend(s) })
+}
+
+// Resumed has the hooks run on the scheduler, before the messages that come after.
+func (gs *gateSessions) Resumed(s *session.Session) {
+	gs.sched.PushTaskTo(laneOf(s), func() { gs.life.Resume(s) })
+}
+
+// Discard forgets a session that was never opened, because its connection carries another one on.
+func (gs *gateSessions) Discard(s *session.Session) {
+	gs.users.Remove(s)
+	gs.cfg.Connections.Decrement()
+}
+
 // ValueChanged notes that a value of a session was set or removed. It is encoded here, on the goroutine that has set it: a
 // handler may go on working with what it has set. Who knows the session is told before its next message, or at the end of
 // the batch of handlers that runs: once, however often it was set until then.

@@ -23,6 +23,7 @@ type Outbox struct {
 	base  uint64   // the packets up to this number are not kept any more
 	sent  uint64   // number of the last packet
 	bytes int      // of kept, with entryCost for each entry
+	own   int      // bytes without those of shared packets
 }
 
 // Sent returns the number of packets that were sent in the session.
@@ -34,22 +35,27 @@ func (o *Outbox) Base() uint64 { return o.base }
 // Bytes returns how many bytes are kept. Each entry costs 32 bytes more than its packets.
 func (o *Outbox) Bytes() int { return o.bytes }
 
+// Own is Bytes without the packets that are shared: what nobody else keeps.
+func (o *Outbox) Own() int { return o.own }
+
 // Share keeps packet, which is one whole packet and must not change any more.
 func (o *Outbox) Share(packet []byte) {
 	o.kept = append(o.kept, packet[:len(packet):len(packet)]) // no copy goes behind its end
 	o.sent++
 	o.bytes += len(packet) + entryCost
+	o.own += entryCost
 }
 
 // Copy keeps a copy of packet, which is one whole packet.
 func (o *Outbox) Copy(packet []byte) {
 	o.sent++
 	if n := len(o.kept); n > 0 {
-		// Only a chunk has room behind its end. What is appended lies beyond all that was handed
-		// out before.
-		if last := o.kept[n-1]; cap(last)-len(last) >= len(packet) {
+		// Only a chunk has room behind its end, and always has: one byte at least tells it from a
+		// shared packet. What is appended lies beyond all that was handed out before.
+		if last := o.kept[n-1]; cap(last)-len(last) > len(packet) {
 			o.kept[n-1] = append(last, packet...)
 			o.bytes += len(packet)
+			o.own += len(packet)
 			return
 		}
 	}
@@ -57,8 +63,9 @@ func (o *Outbox) Copy(packet []byte) {
 	if len(o.kept) > 0 {
 		room = maxChunk
 	}
-	o.kept = append(o.kept, append(make([]byte, 0, max(room, len(packet))), packet...))
+	o.kept = append(o.kept, append(make([]byte, 0, max(room, len(packet)+1)), packet...))
 	o.bytes += len(packet) + entryCost
+	o.own += len(packet) + entryCost
 }
 
 // Trim drops the oldest packets until at most limit bytes are kept.
@@ -100,11 +107,15 @@ func (o *Outbox) dropFirst() {
 	n := Length(first)
 	o.base++
 	o.bytes -= n
+	if cap(first) > len(first) {
+		o.own -= n
+	}
 	if n < len(first) {
 		o.kept[0] = first[n:]
 		return
 	}
 	o.bytes -= entryCost
+	o.own -= entryCost
 	o.kept[0] = nil
 	if o.kept = o.kept[1:]; len(o.kept) == 0 {
 		o.kept = nil

@@ -49,6 +49,9 @@ func TestOutbox(t *testing.T) {
 		}
 	}
 	early := kept(&o)
+	if o.Own() >= o.Bytes() || o.Own() < o.Bytes()/2 {
+		t.Errorf("%d bytes, %d of them its own", o.Bytes(), o.Own())
+	}
 	for _, n := range []uint64{0, 1, 2, 3, 100, 99, 0, 250, 499} {
 		if err := o.Acknowledge(n); err != nil {
 			t.Fatal(err)
@@ -69,7 +72,7 @@ func TestOutbox(t *testing.T) {
 	if err := o.Acknowledge(601); !errors.Is(err, resume.ErrCount) {
 		t.Error("a count beyond what was sent:", err)
 	}
-	if err := o.Acknowledge(600); err != nil || o.Bytes() != 0 || len(kept(&o)) != 0 {
+	if err := o.Acknowledge(600); err != nil || o.Bytes() != 0 || o.Own() != 0 || len(kept(&o)) != 0 {
 		t.Errorf("all is acknowledged, and %d bytes are kept: %v", o.Bytes(), err)
 	}
 }
@@ -326,5 +329,26 @@ func TestGuard(t *testing.T) {
 	}
 	if g.Allows(other, now) {
 		t.Error("so many addresses, and nobody is stopped any more")
+	}
+}
+
+// What is remembered of sessions that are over is bounded.
+func TestEnds(t *testing.T) {
+	var e resume.Ends
+	for id := range int64(10_000) {
+		e.Add(id, resume.Expired)
+	}
+	e.Add(-1, resume.Overflow)
+	if e.Why(0) != resume.Unknown || e.Why(9_999) != resume.Expired || e.Why(-1) != resume.Overflow || e.Why(-2) != resume.Unknown {
+		t.Error(e.Why(0), e.Why(9_999), e.Why(-1), e.Why(-2))
+	}
+	known := 0
+	for id := range int64(10_000) {
+		if e.Why(id) != resume.Unknown {
+			known++
+		}
+	}
+	if known < 1000 || known > 5000 {
+		t.Errorf("%d are remembered", known)
 	}
 }
