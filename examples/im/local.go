@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"time"
@@ -15,8 +16,10 @@ import (
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/examples/im/accounts"
+	"github.com/lonng/nano/examples/im/backend"
 	"github.com/lonng/nano/examples/im/channels"
 	"github.com/lonng/nano/examples/im/gate"
+	"github.com/lonng/nano/examples/im/live"
 	"github.com/lonng/nano/examples/im/online"
 	"github.com/lonng/nano/examples/im/pictures"
 	"github.com/lonng/nano/examples/im/protocol"
@@ -33,11 +36,15 @@ var files embed.FS
 // routeCodes spares the names of the routes that are sent most: two bytes each on the wire.
 var routeCodes = map[string]uint16{protocol.PushMessage: 1, protocol.PushReads: 2, protocol.PushTyping: 3, protocol.PushPresence: 4, "im.send": 5, "im.read": 6} //nolint:gochecknoglobals // never changed
 
+// watchEvery is how often a gate says how many watch live rooms there.
+const watchEvery = 500 * time.Millisecond
+
 // local is everything in one process.
 type local struct {
 	app      *nano.App
 	listener *split
 	store    store.Store
+	rooms    *live.Rooms
 	api      *http.Server // of what speaks HTTP/2; HTTP/1.1 shares the port with the page
 	started  time.Time
 }
@@ -64,6 +71,9 @@ func newLocal(ctx context.Context, conf config) (*local, error) {
 func (n *local) close() {
 	n.listener.Close()
 	n.listener.ended.Wait()
+	if n.rooms != nil {
+		n.rooms.Close()
+	}
 	n.store.Close()
 }
 
@@ -82,17 +92,30 @@ func (n *local) figures(context.Context) any {
 	return map[string]any{"role": "all", "uptime": int64(time.Since(n.started).Seconds()), "nano": n.app.Stats()}
 }
 
+// furnish makes the channels that are always there.
+func furnish(ctx context.Context, s store.Store) error {
+	for _, c := range []store.Channel{
+		{ID: channels.GlobalID, Kind: store.Global, Title: "Everybody"},
+		{ID: "live", Kind: store.Live, Title: "Live"},
+	} {
+		if err := s.CreateChannel(ctx, c, nil); err != nil && !errors.Is(err, store.ErrExists) {
+			return err
+		}
+	}
+	return nil
+}
+
 // build puts the parts together.
 func (n *local) build(ctx context.Context, conf config) error {
-	err := n.store.CreateChannel(ctx, store.Channel{ID: channels.GlobalID, Kind: store.Global, Title: "Everybody"}, nil)
-	if err != nil && !errors.Is(err, store.ErrExists) {
+	if err := furnish(ctx, n.store); err != nil {
 		return err
 	}
 	registry := online.New()
 	var g *gate.Gate
 	service := channels.New(n.store, func(e *protocol.Event) { g.Deliver(e) })
-	backend := &here{service: service, table: service.Table()}
-	g = gate.New("here", backend, registry, gate.Hooks{
+	n.rooms = live.New(live.Config{Tick: conf.liveTick, Rate: conf.liveRate}, n.store, func(e *protocol.Event) { g.Deliver(e) })
+	nodes := newHere(service, n.rooms)
+	g = gate.New("here", nodes, registry, gate.Hooks{
 		Emit: func(e *protocol.Event) { g.Deliver(e) },
 		Came: func(store.User, string, int64) {}, Went: func(store.User, string, int64) {},
 	})
@@ -113,8 +136,8 @@ func (n *local) build(ctx context.Context, conf config) error {
 		return err
 	}
 	api := pushapi.New(pushapi.Config{
-		Keys: conf.apiKeys, Backend: backend, Online: registry, Emit: g.Deliver, Node: n.figures, Ready: n.store.Ping,
-		Viewers: func(string) int { return 0 },
+		Keys: conf.apiKeys, Backend: nodes, Online: registry, Emit: g.Deliver, Node: n.figures, Ready: n.store.Ping,
+		Viewers: n.rooms.Viewers,
 	})
 	n.api = newHTTP2(api)
 	mux := http.NewServeMux()
@@ -123,7 +146,7 @@ func (n *local) build(ctx context.Context, conf config) error {
 		mux.Handle(path, api)
 	}
 	mux.Handle("/auth/", people.Handler())
-	pictures.New(people, &albums{backend}, func() string { return channels.NewID("i-") }).Register(mux)
+	pictures.New(people, &albums{nodes}, func() string { return channels.NewID("i-") }).Register(mux)
 
 	components := &component.Components{}
 	g.Register(components)
@@ -140,6 +163,9 @@ func (n *local) build(ctx context.Context, conf config) error {
 		nano.WithSignals(),
 	)
 	g.Attach(n.app)
+	n.app.Scheduler().NewTimer(watchEvery, func() {
+		_, _ = n.rooms.Watched(ctx, &protocol.ViewersRequest{Gate: "here", Channels: g.Watched()}) // it never fails
+	})
 	return nil
 }
 
@@ -192,10 +218,17 @@ func handshake(people *accounts.Accounts, g *gate.Gate) func(*session.Session, *
 	}
 }
 
+// newHere returns a backend of channels and live rooms in this process.
+func newHere(service *channels.Service, rooms *live.Rooms) *here {
+	table := service.Table()
+	maps.Copy(table, rooms.Table())
+	return &here{service: service, table: table}
+}
+
 // here is a backend in this process.
 type here struct {
 	service *channels.Service
-	table   map[string]channels.Func
+	table   map[string]backend.Func
 }
 
 // Call calls a function.

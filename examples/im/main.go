@@ -9,10 +9,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/urfave/cli/v2"
 )
@@ -30,6 +32,8 @@ type config struct {
 	apiKeys    []string
 	names      bool
 	quiet      bool
+	liveTick   time.Duration
+	liveRate   int
 }
 
 // program returns the command line. What nodes tell of themselves goes to out.
@@ -39,10 +43,16 @@ func program(out io.Writer) *cli.App {
 		&cli.StringFlag{Name: "data", Value: "im-data", EnvVars: []string{"IM_DATA"}, Usage: "`FOLDER` of the embedded database; it is made if it does not exist"},
 		&cli.StringSliceFlag{Name: "api-key", EnvVars: []string{"IM_API_KEY"}, Usage: "`KEY` for the HTTP interface of other systems; without one nobody may use it"},
 		&cli.BoolFlag{Name: "names", Value: true, EnvVars: []string{"IM_NAMES"}, Usage: "let people sign in by any name: for development"},
+		&cli.DurationFlag{Name: "live-tick", Value: 500 * time.Millisecond, Usage: "live rooms are told so often, 100 ms to 1 s"},
+		&cli.IntFlag{Name: "live-rate", Value: 30, Usage: "messages a second that a live room shows, 0: all"},
 		&cli.BoolFlag{Name: "quiet", Usage: "log no more than warnings"},
 	}
 	action := func(c *cli.Context) error {
-		conf := config{addr: c.String("addr"), data: c.String("data"), apiKeys: c.StringSlice("api-key"), names: c.Bool("names"), quiet: c.Bool("quiet")}
+		conf := config{addr: c.String("addr"), data: c.String("data"), apiKeys: c.StringSlice("api-key"), names: c.Bool("names"), quiet: c.Bool("quiet"),
+			liveTick: c.Duration("live-tick"), liveRate: c.Int("live-rate")}
+		if conf.liveTick < 100*time.Millisecond || conf.liveTick > time.Second {
+			return errors.New("live-tick must be 100 ms to 1 s")
+		}
 		if conf.quiet {
 			slog.SetLogLoggerLevel(slog.LevelWarn)
 		}

@@ -36,7 +36,7 @@ func newWorld(t *testing.T, change ...func(*config)) *world {
 
 func newWorldIn(t *testing.T, data string, change ...func(*config)) *world {
 	t.Helper()
-	conf := config{addr: "127.0.0.1:0", data: data, apiKeys: []string{"secret"}, names: true}
+	conf := config{addr: "127.0.0.1:0", data: data, apiKeys: []string{"secret"}, names: true, liveTick: 100 * time.Millisecond}
 	for _, f := range change {
 		f(&conf)
 	}

@@ -56,6 +56,7 @@ type seat struct {
 	// Under the gate's lock:
 	channels map[string]struct{} // whose pushes it gets; nil before im.start, and after the end
 	left     map[string]struct{} // channels that it has left while their list was on its way
+	live     map[string]struct{} // live rooms that it watches
 }
 
 // Gate serves the clients of one node. Its methods may be called from any goroutine.
@@ -70,6 +71,8 @@ type Gate struct {
 	seats  map[string][]*seat     // by user id
 	groups map[string]*nano.Group // sessions here by channel
 	all    *nano.Group
+
+	watched map[string]int // sessions by live room
 }
 
 // Hooks tell other nodes what happens here. They must not wait.
@@ -84,7 +87,7 @@ type Hooks struct {
 func New(name string, b Backend, r *online.Registry, h Hooks) *Gate {
 	return &Gate{
 		name: name, backend: b, online: r, hooks: h,
-		seats: make(map[string][]*seat), groups: make(map[string]*nano.Group), all: nano.NewGroup("everybody"),
+		seats: make(map[string][]*seat), groups: make(map[string]*nano.Group), all: nano.NewGroup("everybody"), watched: make(map[string]int),
 	}
 }
 
@@ -176,6 +179,10 @@ func (g *Gate) closed(s *session.Session) {
 	for id := range in {
 		g.leaveLocked(st, id)
 	}
+	for id := range st.live {
+		g.unwatchLocked(st, id)
+	}
+	st.live = nil
 	g.mu.Unlock()
 	if !last {
 		return // a newer one has its place
@@ -194,27 +201,43 @@ func (g *Gate) enterLocked(st *seat, channel string) {
 	if st.channels == nil {
 		return
 	}
+	if _, ok := st.channels[channel]; !ok && g.inLocked(st, channel) {
+		st.channels[channel] = struct{}{}
+	}
+}
+
+// inLocked puts a session into a group, and reports whether it is there.
+func (g *Gate) inLocked(st *seat, channel string) bool {
 	group := g.groups[channel]
 	if group == nil {
 		group = nano.NewGroup(channel)
 		g.groups[channel] = group
 	}
-	if _, ok := st.channels[channel]; !ok && group.Add(st.session) == nil {
-		st.channels[channel] = struct{}{}
+	if group.Add(st.session) == nil {
+		return true
 	}
+	if group.Count() == 0 {
+		delete(g.groups, channel)
+	}
+	return false
 }
 
 // leaveLocked has a session hear no more of a channel.
 func (g *Gate) leaveLocked(st *seat, channel string) {
 	delete(st.channels, channel)
+	g.outLocked(st, channel)
+}
+
+// outLocked takes a session out of a group, which ends with its last one.
+func (g *Gate) outLocked(st *seat, channel string) {
 	group := g.groups[channel]
 	if group == nil {
 		return
 	}
-	_ = group.Leave(st.session)
+	_ = group.Leave(st.session) // it may have left by itself
 	if group.Count() == 0 {
 		delete(g.groups, channel)
-		_ = group.Close()
+		_ = group.Close() // it is closed once
 	}
 }
 

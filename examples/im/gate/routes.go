@@ -46,6 +46,7 @@ func (g *Gate) Register(cs *component.Components) {
 	byUser[protocol.SearchRequest, protocol.SearchReply](g, cs, "search")
 	byUser[protocol.InboxRequest, protocol.InboxReply](g, cs, "inbox")
 	byUser[protocol.TakenRequest, protocol.Empty](g, cs, "taken")
+	g.registerLive(cs)
 }
 
 // asked is a request that says who asks.
