@@ -87,7 +87,8 @@ func (a *App) Call(ctx context.Context, route string, req, reply any) error {
 }
 
 // PushTo pushes to all sessions of a user, on every gate of the cluster. It returns ErrOffline if this
-// node knows of none; see Online for when that is.
+// node knows of none; see Online for when that is. Nil means that the push is queued for each gate:
+// one that is given up before it has taken the push gets nothing, which Stats counts (Lost).
 func (a *App) PushTo(uid int64, route string, v any) error { return a.node.PushTo(uid, route, v) }
 
 // WaitFor waits until each of the services can be reached: it runs on this node, or on another one
@@ -102,7 +103,8 @@ func (a *App) WaitFor(ctx context.Context, services ...string) error {
 // itself, so the kick finds every session whose Bind was answered before. It returns ErrOffline if
 // there are none. If this node knows of none, it waits for the gates' answers, at most 250 ms. In a
 // handler, task or timer it does not wait: ErrOffline then means that this node knows of none yet,
-// and the gates kick theirs all the same.
+// and the gates kick theirs all the same. A gate that is given up before it has taken the kick does
+// not kick, which Stats counts (Lost).
 func (a *App) KickUser(uid int64, reason string) error { return a.node.KickUser(uid, reason) }
 
 // Online reports whether a user has a session on any gate of the cluster, as far as this node

@@ -242,7 +242,8 @@ func WithMaxPacket(bytes int) Option {
 }
 
 // WithMaxHeader sets how many bytes the header of an HTTP request may have, the upgrade to a
-// WebSocket included. A longer one is answered with status 431. Default: 16,384.
+// WebSocket included. A longer one is answered with status 431. Less than 4,097 counts as 4,097
+// over TLS and for pages: net/http, which reads these, takes as many. Default: 16,384.
 func WithMaxHeader(bytes int) Option {
 	return func(o *cluster.Options) { o.MaxHeader = bytes }
 }

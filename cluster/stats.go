@@ -18,7 +18,10 @@ type Stats struct {
 	// Messages between nodes that did not run, each of which was answered with an error or has nobody who waits: taken out
 	// of the queue to a node; too late at this one; of a session that this node does not know.
 	Withdrawn, Late, Unknown uint64
-	BytesIn, BytesOut        uint64 // as the connections carry them, without TLS
+	// Pushes, kicks and notifies for other nodes that had been queued, and that the node may not have got when the link to it
+	// was given up: whoever sent them was told nothing.
+	Lost              uint64
+	BytesIn, BytesOut uint64 // as the connections carry them, without TLS
 
 	// What was over a limit, whether it waited or was dropped: messages (WithMessageRate), connections of one address
 	// (WithConnectionsPerAddress), of all (WithAcceptRate), and those with unfinished handshakes (WithConcurrentHandshakes).
@@ -41,7 +44,7 @@ func (n *Node) Stats() Stats {
 		Skipped: c.Skipped.Load(), Replaced: c.Replaced.Load(),
 		Silent: c.Silent.Load(), Malformed: c.Malformed.Load(),
 		Requests: t.Requests.Load(), Notifies: t.Notifies.Load(), Failed: t.Failed.Load(), Ignored: t.Ignored.Load(),
-		Withdrawn: refused.Withdrawn.Load(), Late: refused.Late.Load(), Unknown: refused.Unknown.Load(),
+		Withdrawn: refused.Withdrawn.Load(), Late: refused.Late.Load(), Unknown: refused.Unknown.Load(), Lost: refused.Lost.Load(),
 		BytesIn: c.BytesIn.Load(), BytesOut: c.BytesOut.Load(),
 		LimitedMessages: c.Limited.Messages.Load(), LimitedAddresses: c.Limited.Addresses.Load(),
 		LimitedAccepts: c.Limited.Accepts.Load(), LimitedHandshakes: c.Limited.Handshakes.Load(),

@@ -3,6 +3,8 @@ package component
 import (
 	"errors"
 	"fmt"
+
+	"github.com/lonng/nano/internal/fault"
 )
 
 // The codes of the framework's errors for clients. An application may use others.
@@ -28,10 +30,11 @@ type Error struct {
 }
 
 // Errorf returns an [Error]. Format and arguments are those of fmt.Errorf: errors.Is and errors.As
-// find what %w wraps, and its text is part of the message for the client.
+// find what %w wraps, and its text is part of the message for the client: for an error of the
+// framework, without the name of its package.
 func Errorf(code, format string, a ...any) *Error {
 	made := fmt.Errorf(format, a...)
-	e := &Error{Code: code, Message: made.Error()}
+	e := &Error{Code: code, Message: fault.Public(made)}
 	if one := errors.Unwrap(made); one != nil {
 		e.cause = one
 	} else if _, many := made.(interface{ Unwrap() []error }); many {

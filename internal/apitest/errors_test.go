@@ -64,13 +64,17 @@ var frameworkErrors = map[string]struct {
 }
 
 // A handler returns what a method of the framework has returned: its client is to know why, and the codes are how it
-// can. A new exported error has to say its code here.
+// can. The package's name is for the log. A new exported error has to say its code here.
 func TestFrameworkErrorsHaveCodes(t *testing.T) {
 	for name, c := range frameworkErrors {
+		pkg, text, ok := strings.Cut(c.err.Error(), ": ")
+		if !ok || strings.Contains(pkg, " ") {
+			t.Errorf("%s does not begin with its package's name: %q", name, c.err)
+		}
 		for _, err := range []error{c.err, fmt.Errorf("join room %T: %w", c, c.err), errors.Join(errors.New("more"), c.err)} {
 			f, ok := dispatch.DefaultShape(err).(*dispatch.Failure)
-			if !ok || f.Code != c.code || f.Error != c.err.Error() {
-				t.Errorf("%s: clients get %+v, want code %q and %q", name, f, c.code, c.err)
+			if !ok || f.Code != c.code || f.Error != text {
+				t.Errorf("%s: clients get %+v, want code %q and %q", name, f, c.code, text)
 			}
 		}
 	}

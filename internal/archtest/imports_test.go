@@ -28,7 +28,7 @@ var table = []row{
 	{"serialize/...", []string{"internal/fault"}},
 	{"service", []string{"internal/fault"}},
 	{"session", []string{"service", "internal/fault", "internal/log"}},
-	{"component", []string{"scheduler", "session"}},
+	{"component", []string{"scheduler", "session", "internal/fault"}},
 	{"pipeline", []string{"codec", "session"}},
 	{"scheduler", []string{"internal/fault", "internal/log"}},
 	{"cluster/clusterpb", nil},

@@ -102,6 +102,9 @@ func (b *Batch) Add(p Peer, v codec.View) {
 		}
 	}
 	if r == nil {
+		if !b.posts {
+			b.hand() // the way to another node may have to wait; the calls that came before do not
+		}
 		m := &codec.Message{Type: v.Type, ID: v.ID, Route: name, Data: slices.Clone(data)}
 		if err := t.elsewhere(p, m); err != nil {
 			b.refuse(p, nil, v.ID, name, err)

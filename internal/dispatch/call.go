@@ -91,14 +91,23 @@ func (c *call) Run() {
 	}
 }
 
-// end recovers from a panic of the handler, which costs this call only, and frees the call.
+// end recovers from a panic of the handler, or of the logger, which costs this call only, and frees
+// the call.
 func (c *call) end() {
 	if v := recover(); v != nil {
 		c.table.cfg.Log.Error("handler panicked",
-			"route", c.route.name, "panic", v, "stack", string(debug.Stack()))
-		c.table.fail(c.peer, c.mid, c.route.name, component.Errorf(component.CodeInternal, "internal error"))
+			"route", c.routeName(), "panic", v, "stack", string(debug.Stack()))
+		c.table.fail(c.peer, c.mid, c.routeName(), component.Errorf(component.CodeInternal, "internal error"))
 	}
 	c.free()
+}
+
+// routeName returns the route that the message names, whether there is one or not.
+func (c *call) routeName() string {
+	if c.route == nil {
+		return c.name
+	}
+	return c.route.name
 }
 
 // spend tells the meter, once.

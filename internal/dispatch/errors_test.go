@@ -5,13 +5,19 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/fault"
+	"github.com/lonng/nano/internal/nanotest"
 	"github.com/lonng/nano/pipeline"
+	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/serialize"
 	"github.com/lonng/nano/session"
 )
@@ -362,3 +368,80 @@ func TestDebugLogsMessages(t *testing.T) {
 		}
 	}
 }
+
+// What comes for handlers of this node runs, although a message behind it is for a node that is only starting, and waits for
+// that.
+func TestCallsHereDoNotWaitForAnotherNode(t *testing.T) {
+	ran := make(chan struct{})
+	b := newBench(t, raw("A.B", func(context.Context, *session.Session, []byte) error { close(ran); return nil }), func(c *Config) {
+		c.Remote = func(Peer, *codec.Message) error {
+			select {
+			case <-ran:
+			case <-time.After(nanotest.Patience):
+				t.Error("the call before the message waits with it")
+			}
+			return nil
+		}
+	})
+	b.start()
+	batch := b.Begin()
+	batch.Add(b.peer, notify("A.B", ""))
+	batch.Add(b.peer, notify("X.Y", ""))
+	batch.Submit()
+	b.end()
+}
+
+// refusing panics when a message is refused, as a logger of the application's may.
+type refusing struct{ slog.Handler }
+
+func (r refusing) Handle(ctx context.Context, line slog.Record) error {
+	if line.Message == "message refused" {
+		panic("the disk is full")
+	}
+	return r.Handler.Handle(ctx, line)
+}
+
+// lanedPeer is a peer whose error answers wait for their turn.
+type lanedPeer struct {
+	*peer
+	lane scheduler.Lane
+}
+
+func (l *lanedPeer) Lane() *scheduler.Lane    { return &l.lane }
+func (l *lanedPeer) Waiting() <-chan struct{} { return nil }
+
+// A logger that panics costs the message that is logged, also one that names no route of the node.
+func TestALoggerMayPanic(t *testing.T) {
+	b := newBench(t, raw("A.B", func(context.Context, *session.Session, []byte) error { return nil }), func(c *Config) {
+		c.Log = slog.New(refusing{c.Log.Handler()})
+	})
+	batch := b.Begin()
+	batch.Add(&lanedPeer{peer: b.peer}, request(7, "A.C", ""))
+	batch.Submit()
+	b.finish()
+	if f := b.peer.failure(t, 7); f.Code != component.CodeInternal {
+		t.Errorf("the client is told %+v", f)
+	}
+	if !b.log.Has("handler panicked", "A.C", "the disk is full") {
+		t.Errorf("the log is %q", b.log.Lines())
+	}
+}
+
+// What clients are told of an error of the framework does not name its package; the log does.
+func TestClientsSeeNoPackageNames(t *testing.T) {
+	for name, err := range map[string]error{
+		"plain":           errGone,
+		"wrapped":         fmt.Errorf("join the room: %w", errGone),
+		"by the handler":  component.Errorf(component.CodeUnavailable, "node 3: %w", errGone),
+		"by two of these": component.Errorf(component.CodeUnavailable, "enter: %w", component.Errorf(component.CodeInvalid, "node 3: %w", errGone)),
+	} {
+		b := newBench(t, raw("A.B", func(context.Context, *session.Session, []byte) error { return err }))
+		b.add(request(7, "A.B", ""))
+		b.finish()
+		if f := b.peer.failure(t, 7); !strings.Contains(f.Error, "the room has gone") || strings.Contains(f.Error, "cluster") {
+			t.Errorf("%s: the client is told %q", name, f.Error)
+		}
+	}
+}
+
+var errGone = fault.New(fault.Unavailable, "cluster: the room has gone")

@@ -5,6 +5,7 @@ package fault
 import (
 	"context"
 	"errors"
+	"strings"
 )
 
 // The codes; package component has them for applications.
@@ -18,19 +19,38 @@ const (
 )
 
 // Error is an error with a code. It is immutable.
-type Error struct{ code, text string }
+type Error struct {
+	code, text string
+	public     string // text without the package's name
+}
 
-// New returns an error that is equal to no other. Clients see the text, so it holds nothing of the application's.
-func New(code, text string) error { return &Error{code, text} }
+// New returns an error that is equal to no other. The text begins with the name of a package and a colon. Clients see what
+// comes after that, so it holds nothing of the application's.
+func New(code, text string) error {
+	e := &Error{code, text, text}
+	if name, rest, ok := strings.Cut(text, ": "); ok && !strings.Contains(name, " ") {
+		e.public = rest
+	}
+	return e
+}
 
 // Error returns the text.
 func (e *Error) Error() string { return e.text }
+
+// Public returns the text of err without the package's name of the first such error that it wraps.
+func Public(err error) string {
+	text := err.Error()
+	if e := (*Error)(nil); errors.As(err, &e) {
+		text = strings.Replace(text, e.text, e.public, 1)
+	}
+	return text
+}
 
 // Of returns the code and the text for clients of the first such error that err is or wraps. A context that has ended is
 // one, too.
 func Of(err error) (code, text string, ok bool) {
 	if e := (*Error)(nil); errors.As(err, &e) {
-		return e.code, e.text, true
+		return e.code, e.public, true
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

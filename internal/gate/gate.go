@@ -33,10 +33,10 @@ import (
 
 // Errors of a connection's methods.
 var (
-	ErrBrokenPipe         = fault.New(fault.Unavailable, "the session's connection is closed")
-	ErrBufferExceed       = fault.New(fault.Exhausted, "the session's send queue is full: the client does not read fast enough")
-	ErrCloseClosedSession = fault.New(fault.Unavailable, "the session is closed already")
-	ErrSessionOnNotify    = fault.New(fault.Invalid, "no answer is possible: the message was a notify, or a request with id 0")
+	ErrBrokenPipe         = fault.New(fault.Unavailable, "cluster: the session's connection is closed")
+	ErrBufferExceed       = fault.New(fault.Exhausted, "cluster: the session's send queue is full: the client does not read fast enough")
+	ErrCloseClosedSession = fault.New(fault.Unavailable, "cluster: the session is closed already")
+	ErrSessionOnNotify    = fault.New(fault.Invalid, "cluster: no answer is possible: the message was a notify, or a request with id 0")
 )
 
 // Config is what a gate is made from. The node fills in every field. A limit of zero means no

@@ -201,6 +201,21 @@ func (l *backlog) withdraw() (frames int) {
 	return frames
 }
 
+// count returns how many frames of some kinds there are.
+func (l *backlog) count(which func(Kind) bool) (frames int) {
+	l.seal()
+	for _, b := range l.kept() {
+		for rest := b.bytes; len(rest) > 0; {
+			n, size := binary.Uvarint(rest)
+			if which(Kind(rest[size])) {
+				frames++
+			}
+			rest = rest[size+int(n):]
+		}
+	}
+	return frames
+}
+
 // ageAfter is how long frames may wait before it is taken off the time that they have left.
 const ageAfter = 10 * time.Millisecond
 

@@ -61,6 +61,11 @@ func (k Kind) Bulk() bool {
 // cannot be reached.
 func (k Kind) asks() bool { return k == Request || k == Call }
 
+// untold tells whether the frame has no answer, and its sender learns nowhere else that it was lost.
+func (k Kind) untold() bool {
+	return k == Push || k == Multicast || k == Kick || k == Notify || k == Cast
+}
+
 // Frame is one message between two nodes. Its writers and readers agree on the meaning of the
 // fields. A zero field costs nothing on the wire; a negative session id or UID costs ten bytes.
 //

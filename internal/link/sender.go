@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -70,6 +71,10 @@ type SenderConfig struct {
 	// Withdrawn counts the frames that were not sent because nobody waits for their answer any
 	// more, see [Sender.Withdraw] and [Frame.Left]. May be nil, and may count for several Senders.
 	Withdrawn *atomic.Uint64
+	// Lost counts the frames that ask for no answer, such as pushes and kicks, and that the peer may
+	// not have got when [Sender.Close] gave up: nobody else is told. May be nil, and may count for
+	// several Senders.
+	Lost *atomic.Uint64
 	// Up is called when a stream is established, before anything is sent on it. fresh says that the
 	// peer is another run than before, or has lost what it knew of us: what was queued is dropped
 	// (in the second case only what was sent already), and what the peer is to know must be told
@@ -98,6 +103,7 @@ type Sender struct {
 	peer    uint64 // epoch of the peer; 0 until it is known
 	other   uint64 // the peer's receiver that has the batches; 0 until it is known
 	closing bool
+	gaveUp  bool          // Close has counted what is lost
 	drained chan struct{} // closed when closing, and nothing is left
 	stream  Stream        // in use: established, and not known to be over
 	parked  bool          // all is sent; the goroutine sleeps until somebody takes this back, who may then send
@@ -172,9 +178,8 @@ func NewSender(cfg SenderConfig) (*Sender, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	if cfg.Withdrawn == nil {
-		cfg.Withdrawn = new(atomic.Uint64)
-	}
+	cfg.Withdrawn = cmp.Or(cfg.Withdrawn, new(atomic.Uint64))
+	cfg.Lost = cmp.Or(cfg.Lost, new(atomic.Uint64))
 	s := &Sender{
 		cfg:     cfg,
 		done:    make(chan struct{}),
@@ -312,6 +317,10 @@ func (s *Sender) Close(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	lost := s.log.bytes
+	if lost > 0 && !s.gaveUp {
+		s.gaveUp = true
+		s.cfg.Lost.Add(uint64(s.log.count(Kind.untold)))
+	}
 	s.mu.Unlock()
 	if lost > 0 {
 		why := context.Cause(ctx)

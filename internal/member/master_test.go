@@ -547,7 +547,7 @@ func TestMasterMaxLoss(t *testing.T) {
 		nodes, lost int
 		held        bool
 	}{
-		{0, 2, 1, false}, {0, 2, 2, true}, {0, 4, 2, false}, {0, 4, 3, true}, {0, 1, 1, false},
+		{0, 2, 1, false}, {0, 2, 2, true}, {0, 3, 2, true}, {0, 4, 2, false}, {0, 4, 3, true}, {0, 1, 1, false},
 		{0.25, 4, 1, false}, {0.25, 4, 2, true}, {0.75, 4, 3, false}, {0.75, 4, 4, true},
 		{1, 4, 4, false}, {1, 2, 2, false},
 	} {

@@ -111,7 +111,7 @@ func (c *callSession) RemoteAddr() net.Addr {
 	return nodeAddr(c.from)
 }
 
-var errNoClient = fault.New(fault.Invalid, "there is no client: the handler was called by a node, not by a session")
+var errNoClient = fault.New(fault.Invalid, "cluster: there is no client: the handler was called by a node, not by a session")
 
 // Push fails: there is nobody to push to.
 func (c *callSession) Push(string, any) error { return errNoClient }

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -43,6 +44,11 @@ func (r *roster) checkClaim(ctx context.Context, info member.Member) error {
 	if epoch, lives := r.peers.who(ctx, info.Addr); !lives || epoch != old.Epoch {
 		return nil
 	}
-	return status.Errorf(codes.AlreadyExists, "nano: another node (label %q) has the service address %s, and answers there: "+
-		"give each node an address of its own, at which the others reach it", old.Label, info.Addr)
+	return status.Error(codes.AlreadyExists, errAddressTaken(info.Addr, old.Label).Error())
+}
+
+// errAddressTaken says what to do about two nodes that have one address.
+func errAddressTaken(addr, label string) error {
+	return fmt.Errorf("cluster: another node (label %q) has the service address %s, and answers there: "+
+		"give each node an address of its own, at which the others reach it", label, addr)
 }

@@ -173,6 +173,7 @@ func (in *inbound) refuse(from *sender, f *link.Frame) {
 	}
 	if from.way.version < answersFrom {
 		if no.ID == 0 {
+			in.log.Warn("a notify of an unknown session was dropped, and its gate is too old to be told", "peer", from.addr, "session", f.Session)
 			return
 		}
 		no.Kind, no.Flags = link.Response, flagError

@@ -17,6 +17,7 @@ import (
 // master. What the engine has to do stands in package keeper; here its views come in and this node's state goes out.
 type keeperClient struct {
 	*node
+	peers  *peers
 	roster *roster
 	logins *logins
 	kept   atomic.Bool // the list has the node
@@ -24,7 +25,7 @@ type keeperClient struct {
 	updating sync.Mutex // held while the list is told of a change
 }
 
-var errNoSelf = errors.New("the first view does not hold this node")
+var errNoSelf = errors.New("cluster: the first view does not hold this node")
 
 // join enters the list of a Keeper. ctx ends the attempt.
 func (k *keeperClient) join(ctx context.Context) (err error) {
@@ -39,6 +40,9 @@ func (k *keeperClient) join(ctx context.Context) (err error) {
 			err = fmt.Errorf("join the list of members: %w", err)
 		}
 	}()
+	if err := k.checkAddress(ctx); err != nil {
+		return err
+	}
 	self, _, _ := k.roster.state()
 	views, err := k.cfg.Keeper.Join(life, self)
 	if err != nil {
@@ -58,6 +62,15 @@ func (k *keeperClient) join(ctx context.Context) (err error) {
 		k.follow(life, views)
 	})
 	k.background(func() { k.report(life) })
+	return nil
+}
+
+// checkAddress refuses to take the address of another process that lives: the list would give
+// it to the newcomer, which nobody reaches. Where nobody answers, such as behind a network that does not lead back, nothing can be said.
+func (k *keeperClient) checkAddress(ctx context.Context) error {
+	if epoch, lives := k.peers.who(ctx, k.addr); lives && epoch != k.epoch {
+		return errAddressTaken(k.addr, "")
+	}
 	return nil
 }
 

@@ -22,7 +22,7 @@ const (
 	legacyTimeout = 5 * time.Second // for one call
 )
 
-var errLaneFull = fault.New(fault.Exhausted, "too many calls wait for the node")
+var errLaneFull = fault.New(fault.Exhausted, "cluster: too many calls wait for the node")
 
 // legacyClient speaks to a node that has no link, one of the 0.5 series: a call for each frame.
 type legacyClient struct {

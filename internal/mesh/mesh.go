@@ -38,7 +38,7 @@ type Mesh struct {
 }
 
 // errNoAddress is returned for a node of a cluster that nobody could reach.
-var errNoAddress = fmt.Errorf("a node of a cluster needs a service address, at which the others reach it")
+var errNoAddress = fmt.Errorf("cluster: a node of a cluster needs a service address, at which the others reach it")
 
 // New returns the mesh of a node, with nothing open and nobody known. [Mesh.Attach] completes it.
 func New(cfg Config) (*Mesh, error) {
@@ -57,7 +57,7 @@ func New(cfg Config) (*Mesh, error) {
 		node: n, peers: m.peers, roster: m.roster, sessions: m.Sessions, remotes: m.remotes, logins: m.Users, calls: m.Calls,
 	}
 	m.master = &masterClient{node: n, peers: m.peers, roster: m.roster, logins: m.Users}
-	m.keeper = &keeperClient{node: n, roster: m.roster, logins: m.Users}
+	m.keeper = &keeperClient{node: n, peers: m.peers, roster: m.roster, logins: m.Users}
 	// Parts that are told of each other, both ways.
 	m.Sessions.logins = m.Users
 	m.peers.roster, m.peers.sessions = m.roster, m.Sessions

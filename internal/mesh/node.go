@@ -47,6 +47,7 @@ type Refusals struct {
 	Withdrawn atomic.Uint64 // not sent, as nobody waits for the answer any more
 	Late      atomic.Uint64 // of other nodes, and over its time when its turn came
 	Unknown   atomic.Uint64 // of sessions that nobody has introduced
+	Lost      atomic.Uint64 // queued for a node when the link to it was given up, and of a kind that has no answer
 }
 
 // background runs fn in a goroutine that Stop waits for.

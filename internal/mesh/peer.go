@@ -50,7 +50,7 @@ type peer struct {
 	awaited time.Time // see awaitedUntil
 }
 
-var errPeerGone = fault.New(fault.Unavailable, "the node is gone")
+var errPeerGone = fault.New(fault.Unavailable, "cluster: the node is gone")
 
 // up is told of the process that the list names, see clientStream.Recv.
 func (p *peer) up() { p.peers.roster.linkUp(p) }

@@ -84,6 +84,7 @@ func (ps *peers) connect(m member.Member, pairedWith uint64) (*peer, error) {
 		Quick:       quickBytes,
 		DialTimeout: min(max(ps.silence(), 2*time.Second), 5*time.Second),
 		Withdrawn:   &ps.refusals.Withdrawn,
+		Lost:        &ps.refusals.Lost,
 		Log:         ps.log.With("peer", m.Addr),
 		Up:          func(uint64, bool) { <-made; p.up() },
 		Down:        func(err error) { <-made; p.down(err) },

@@ -16,7 +16,7 @@ import (
 	"github.com/lonng/nano/internal/link"
 )
 
-var errForgotten = errors.New("the node has forgotten what it was told")
+var errForgotten = errors.New("cluster: the node has forgotten what it was told")
 
 // Metadata of a link's stream: who sends.
 const (
@@ -69,7 +69,7 @@ func (c *clientStream) Send(seq uint64, frames []byte) error {
 
 func (c *clientStream) CloseSend() error { return c.s.CloseSend() }
 
-var errOtherProcess = fault.New(fault.Unavailable, "another process has the address now, of which the list does not say anything yet")
+var errOtherProcess = fault.New(fault.Unavailable, "cluster: another process has the address now, of which the list does not say anything yet")
 
 // Recv takes the word only of the process that the list names: another one at its address knows none of the sessions, and
 // its own time comes when it is in the list. One that has forgotten what it was told gets nothing more on this way.

@@ -483,3 +483,36 @@ func TestKeeperAlone(t *testing.T) {
 		}
 	}
 }
+
+// Two nodes are given one service address by mistake, in a cluster without a master: the one that lives keeps it, and the
+// second is told what to do. One that is started again after its end is in.
+func TestTakenAddressStaysItsOwnersInAKeepersList(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		table := newTable()
+		g, _ := table.start(t, f, "gate:1", apptest.Handlers(nil))
+		b, k := table.start(t, f, "back:1", apptest.Handlers(backend(nil)))
+		apptest.Meet(t, g, b)
+		closed := watch(b)
+		c := g.TCP.Client(t)
+		c.Beats = true
+		c.Ready(apptest.AcceptErrors)
+		apptest.Call(t, c, "Back.Echo", "x", "x")
+
+		second := apptest.NewAt("back:1", apptest.Handlers(nil), nano.WithKeeper(table.keeper()),
+			nano.WithServiceListener(nanotest.NewListener()), nano.WithGrpcOptions(grpc.WithContextDialer(f.Dialer("back:1"))))
+		if err := second.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "back:1") || !strings.Contains(err.Error(), "an address of its own") {
+			t.Errorf("the second starts: %v", err)
+			second.Stop(t)
+		}
+		time.Sleep(3 * time.Second)
+		apptest.Call(t, c, "Back.Echo", "x", "x")
+		if got := closed.list(); len(got) > 0 {
+			t.Errorf("sessions were closed at the first: %q", got)
+		}
+
+		f.Kill("back:1")
+		k.die()
+		time.Sleep(time.Millisecond)
+		table.start(t, f, "back:1", apptest.Handlers(backend(nil)))
+	})
+}
