@@ -100,6 +100,39 @@ func TestClusterInternalsNameFilesOfTheMesh(t *testing.T) {
 	}
 }
 
+// Whoever has one of the ten questions finds its answer in the file that ARCHITECTURE.md names, without scrolling.
+func TestFilesAnswerTheTenQuestions(t *testing.T) {
+	_, table, ok := strings.Cut(documents(t)["ARCHITECTURE.md"], "| question | file | in short |")
+	if !ok {
+		t.Fatal("there are no questions")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	questions := 0
+	for _, row := range strings.Split(table, "\n") {
+		cells := strings.Split(row, "|")
+		if len(cells) < 4 || !strings.HasSuffix(strings.TrimSpace(cells[1]), "?") {
+			continue
+		}
+		questions++
+		var screens string
+		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[2], -1) {
+			if strings.HasSuffix(m[1], ".go") {
+				b, err := os.ReadFile(filepath.Join(root, "internal", "mesh", m[1]))
+				if err != nil {
+					t.Error(err)
+				}
+				lines := strings.Split(string(b), "\n")
+				screens += strings.Join(lines[:min(60, len(lines))], "\n")
+			} else if !strings.Contains(m[1], "/") && !regexp.MustCompile(`\b`+m[1]+`\b`).MatchString(screens) {
+				t.Errorf("%s the first screen of the file does not have %s", strings.TrimSpace(cells[1]), m[1])
+			}
+		}
+	}
+	if questions != 10 {
+		t.Errorf("there are %d questions", questions)
+	}
+}
+
 // Without this a page with a slip in a link, an anchor or a command passes.
 func TestBrokenLinksAreFound(t *testing.T) {
 	pages := map[string]string{"docs/a.md": "# A, `b` and C\n\n```sh\n# no heading\n```\n", "README.md": "# Top\n"}

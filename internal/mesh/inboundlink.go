@@ -46,6 +46,64 @@ type inboundLink struct {
 	idle    chan struct{}                       // not nil: to be closed when there is no stream
 }
 
+// enter finds or makes the link of from, and decides by the numbers of the two ways: they make a pair, or from's is an older
+// one and is refused, or it is a later one, and this node begins anew, too. old is a link that is to be retired.
+func (ls *inboundLinks) enter(key process, from *sender, cancel context.CancelCauseFunc) (in, old *inboundLink, err error) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	for {
+		if ls.closed {
+			return nil, nil, errStopping
+		}
+		p := ls.peers.at(from.addr) // under the lock: if it is there, then forget, which comes after its removal, finds the link
+		switch {
+		case p == nil || p.epoch != from.epoch:
+			return nil, nil, errNotListed(from)
+		case p.oneWay():
+			return nil, nil, errUnreachable
+		}
+		switch paired := p.pairedWith.Load(); {
+		case from.pairedWith == p.number && from.number >= paired, from.pairedWith == 0 && (paired == 0 || from.number == paired):
+			return ls.pairLocked(key, p, from, cancel)
+		case from.pairedWith != 0 || from.number < paired:
+			return nil, nil, errOlderWay
+		}
+		ls.mu.Unlock() // the other node has given this one up, and does not know of p yet
+		ok := ls.roster.meetAnew(p, from.number)
+		ls.mu.Lock()
+		if !ok {
+			return nil, nil, errStopping
+		}
+	}
+}
+
+// pairLocked notes that from makes a pair with p.
+func (ls *inboundLinks) pairLocked(key process, p *peer, from *sender, cancel context.CancelCauseFunc) (in, old *inboundLink, err error) {
+	was := ls.all[key]
+	in = was
+	if was == nil || was.number != from.number || was.way != p || was.dead.Load() {
+		r, err := link.NewReceiver(link.ReceiverConfig{Epoch: ls.epoch, AckDelay: min(250*time.Millisecond, ls.silence()/8)})
+		if err != nil {
+			return nil, nil, fmt.Errorf("take the link of %s: %w", from.addr, err)
+		}
+		in = &inboundLink{receiver: r, number: from.number, way: p, over: make(chan struct{}), streams: make(map[*sender]context.CancelCauseFunc)}
+		ls.all[key] = in
+		if was == nil {
+			in.ready = make(chan struct{})
+			close(in.ready)
+		} else {
+			in.ready = was.over
+			if !was.dead.Swap(true) {
+				old = was
+			}
+		}
+	}
+	p.pairedWith.Store(from.number)
+	in.streams[from] = cancel
+	from.in, from.way = in, p
+	return in, old, nil
+}
+
 var (
 	errUnreachable = status.Error(codes.Unavailable, "nano: the node cannot reach the one that calls: its answers would not arrive")
 	errOlderWay    = status.Error(codes.FailedPrecondition, "nano: the nodes have given each other up: the link begins anew")
@@ -102,63 +160,6 @@ func (ls *inboundLinks) open(ctx context.Context, from *sender, cancel context.C
 		ls.left(from)
 		return nil, context.Cause(ctx)
 	}
-}
-
-// enter finds or makes the link of from. old is one that is to be retired.
-func (ls *inboundLinks) enter(key process, from *sender, cancel context.CancelCauseFunc) (in, old *inboundLink, err error) {
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	for {
-		if ls.closed {
-			return nil, nil, errStopping
-		}
-		p := ls.peers.at(from.addr) // under the lock: if it is there, then forget, which comes after its removal, finds the link
-		switch {
-		case p == nil || p.epoch != from.epoch:
-			return nil, nil, errNotListed(from)
-		case p.oneWay():
-			return nil, nil, errUnreachable
-		}
-		switch paired := p.pairedWith.Load(); {
-		case from.pairedWith == p.number && from.number >= paired, from.pairedWith == 0 && (paired == 0 || from.number == paired):
-			return ls.pairLocked(key, p, from, cancel)
-		case from.pairedWith != 0 || from.number < paired:
-			return nil, nil, errOlderWay
-		}
-		ls.mu.Unlock() // the other node has given this one up, and does not know of p yet
-		ok := ls.roster.meetAnew(p, from.number)
-		ls.mu.Lock()
-		if !ok {
-			return nil, nil, errStopping
-		}
-	}
-}
-
-// pairLocked notes that from makes a pair with p.
-func (ls *inboundLinks) pairLocked(key process, p *peer, from *sender, cancel context.CancelCauseFunc) (in, old *inboundLink, err error) {
-	was := ls.all[key]
-	in = was
-	if was == nil || was.number != from.number || was.way != p || was.dead.Load() {
-		r, err := link.NewReceiver(link.ReceiverConfig{Epoch: ls.epoch, AckDelay: min(250*time.Millisecond, ls.silence()/8)})
-		if err != nil {
-			return nil, nil, fmt.Errorf("take the link of %s: %w", from.addr, err)
-		}
-		in = &inboundLink{receiver: r, number: from.number, way: p, over: make(chan struct{}), streams: make(map[*sender]context.CancelCauseFunc)}
-		ls.all[key] = in
-		if was == nil {
-			in.ready = make(chan struct{})
-			close(in.ready)
-		} else {
-			in.ready = was.over
-			if !was.dead.Swap(true) {
-				old = was
-			}
-		}
-	}
-	p.pairedWith.Store(from.number)
-	in.streams[from] = cancel
-	from.in, from.way = in, p
-	return in, old, nil
 }
 
 // of returns the link of a process, nil if there is none.

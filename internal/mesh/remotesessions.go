@@ -47,40 +47,6 @@ func newRemoteSessions(n *node, ps *peers, rt *router, l *logins) *remoteSession
 	return &remoteSessions{node: n, peers: ps, router: rt, logins: l, all: make(map[sessionKey]*remoteSession)}
 }
 
-// get returns a session, nil if it is not known.
-func (rs *remoteSessions) get(key sessionKey) *remoteSession {
-	rs.mu.RLock()
-	defer rs.mu.RUnlock()
-	return rs.all[key]
-}
-
-// open returns the session of a client behind the gate that way leads to, made if it is new; nil when the node ends.
-func (rs *remoteSessions) open(key sessionKey, way *peer) (r *remoteSession, fresh bool) {
-	if r = rs.get(key); r != nil {
-		return r, false
-	}
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	if r = rs.all[key]; r != nil || rs.closed {
-		return r, false
-	}
-	r = newRemoteSession(rs, key, way)
-	rs.all[key] = r
-	rs.sched.PushTaskTo(&r.lane, func() { rs.life.Open(r.sess) })
-	return r, true
-}
-
-// close ends a session whose client is gone.
-func (rs *remoteSessions) close(key sessionKey, why session.CloseReason) {
-	rs.mu.Lock()
-	r := rs.all[key]
-	delete(rs.all, key)
-	rs.mu.Unlock()
-	if r != nil {
-		r.end(why)
-	}
-}
-
 // closeGate ends all sessions behind one process of a gate.
 func (rs *remoteSessions) closeGate(gate process) {
 	rs.closeWhere(func(key sessionKey) bool { return key.of(gate) }, false,
@@ -106,6 +72,40 @@ func (rs *remoteSessions) closeWhere(which func(sessionKey) bool, last bool, why
 	for _, r := range gone {
 		r.end(why)
 	}
+}
+
+// close ends a session whose client is gone.
+func (rs *remoteSessions) close(key sessionKey, why session.CloseReason) {
+	rs.mu.Lock()
+	r := rs.all[key]
+	delete(rs.all, key)
+	rs.mu.Unlock()
+	if r != nil {
+		r.end(why)
+	}
+}
+
+// get returns a session, nil if it is not known.
+func (rs *remoteSessions) get(key sessionKey) *remoteSession {
+	rs.mu.RLock()
+	defer rs.mu.RUnlock()
+	return rs.all[key]
+}
+
+// open returns the session of a client behind the gate that way leads to, made if it is new; nil when the node ends.
+func (rs *remoteSessions) open(key sessionKey, way *peer) (r *remoteSession, fresh bool) {
+	if r = rs.get(key); r != nil {
+		return r, false
+	}
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if r = rs.all[key]; r != nil || rs.closed {
+		return r, false
+	}
+	r = newRemoteSession(rs, key, way)
+	rs.all[key] = r
+	rs.sched.PushTaskTo(&r.lane, func() { rs.life.Open(r.sess) })
+	return r, true
 }
 
 // handleOpened takes over what a session's gate says of it.
