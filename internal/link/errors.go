@@ -10,7 +10,7 @@ import (
 var (
 	// ErrFull: MaxQueue bytes wait for the peer already.
 	ErrFull = fault.New(fault.Exhausted, "link: queue is full")
-	// ErrTooLarge: a frame is larger than MaxFrame.
+	// ErrTooLarge: a frame is larger than MaxFrame, or than all that may wait.
 	ErrTooLarge = fault.New(fault.Exhausted, "link: frame is too large")
 	// ErrClosed: the Sender or Receiver was closed.
 	ErrClosed = fault.New(fault.Unavailable, "link: closed")

@@ -200,7 +200,7 @@ func NewSender(cfg SenderConfig) (*Sender, error) {
 func (s *Sender) Queue(f *Frame) (dirty bool, err error) {
 	body := bodySize(f)
 	size := uvarintSize(uint64(body)) + body
-	if size > s.cfg.MaxFrame {
+	if size > min(s.cfg.MaxFrame, s.limit(f.Kind)) { // no wait would help
 		return false, fmt.Errorf("%w: %d bytes", ErrTooLarge, size)
 	}
 	wake := false

@@ -3,6 +3,7 @@ package link_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strconv"
 	"sync"
@@ -433,6 +434,40 @@ func TestConfig(t *testing.T) {
 	for _, cfg := range []link.ReceiverConfig{{}, {Epoch: 1, AckBytes: -1}, {Epoch: 1, AckDelay: -1}} {
 		if _, err := link.NewReceiver(cfg); err == nil {
 			t.Errorf("%+v: taken", cfg)
+		}
+	}
+}
+
+// A frame that is larger than all that may ever wait is the fault of who sends it, and no sign of a peer that does not keep
+// up: the link would be begun anew for it, and all sessions over it close.
+func TestFrameLargerThanTheQueue(t *testing.T) {
+	s, err := link.NewSender(link.SenderConfig{
+		MaxQueue: 1000, Log: slog.New(slog.DiscardHandler),
+		Dial: func(ctx context.Context) (link.Stream, error) { <-ctx.Done(); return nil, ctx.Err() },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = s.Close(ctx)
+		<-s.Done()
+	}()
+	for _, c := range []struct {
+		kind link.Kind
+		size int
+		want error
+	}{
+		{link.Push, 1100, link.ErrTooLarge},
+		{link.Response, 2100, link.ErrTooLarge},
+		{link.Push, 900, nil},
+		{link.Push, 900, link.ErrFull},
+		{link.Response, 900, nil},
+		{link.Response, 900, link.ErrFull},
+	} {
+		if _, err := s.Queue(&link.Frame{Kind: c.kind, Session: 1, Data: make([]byte, c.size)}); !errors.Is(err, c.want) {
+			t.Errorf("%v of %d bytes: %v, want %v", c.kind, c.size, err, c.want)
 		}
 	}
 }

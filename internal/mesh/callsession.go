@@ -94,6 +94,17 @@ func (c *callSession) Over() bool {
 	return over
 }
 
+// Answered returns the call's id once it is answered.
+func (c *callSession) Answered() uint64 {
+	if c.state.Load()&callAnswered == 0 {
+		return 0
+	}
+	return c.mid
+}
+
+// Return has nothing to go back to: the session is of one call.
+func (c *callSession) Return(uint64, uint64) {}
+
 // Sent says that another node has sent the call here.
 func (c *callSession) Sent() {}
 
@@ -163,6 +174,16 @@ func (c *callSession) reply(data []byte, flags byte) error {
 	if !c.note(callAnswered) {
 		return nil // a call has one outcome
 	}
+	err := c.sendReply(data, flags)
+	if err != nil {
+		c.state.And(^uint32(callAnswered)) // the error is its outcome, if that can be sent
+		return err
+	}
+	c.calls.table.Answered(c, c.mid)
+	return nil
+}
+
+func (c *callSession) sendReply(data []byte, flags byte) error {
 	if c.call != nil {
 		if flags&flagError != 0 {
 			c.call.end(nil, failureOf(data))
@@ -175,6 +196,9 @@ func (c *callSession) reply(data []byte, flags byte) error {
 	if p == nil || p != c.way {
 		return fmt.Errorf("%w: the calling node %s is gone", gate.ErrBrokenPipe, c.from)
 	}
+	if err := p.send(&link.Frame{Kind: link.Reply, Flags: flags, ID: c.mid, Data: data}); err != nil {
+		return err
+	}
 	p.served.end(c.mid)
-	return p.send(&link.Frame{Kind: link.Reply, Flags: flags, ID: c.mid, Data: data})
+	return nil
 }

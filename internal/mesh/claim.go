@@ -32,23 +32,36 @@ func (ps *peers) who(ctx context.Context, addr string) (epoch uint64, lives bool
 	return resp.GetEpoch(), err == nil
 }
 
-// checkClaim refuses a process that registers with the address of another which lives. One that was started again at its
-// address answers there itself. Of two processes of the 0.5 series nobody can tell which of them answers.
+// checkClaim refuses a process that registers with the address of another which lives, whether or not the list has that:
+// the master may not have reached it for a while, or be a new one. A process that was started again at its address answers
+// there itself. Of two processes of the 0.5 series nobody can tell which of them answers.
 func (r *roster) checkClaim(ctx context.Context, info member.Member) error {
 	var old member.Member
 	var listed bool
 	r.do(func() { old, listed = r.master.Member(info.Addr) })
-	if !listed || old.Epoch == info.Epoch {
+	switch {
+	case info.Addr == "", listed && old.Epoch == info.Epoch: // Register says what is wrong, or it was taken in before
+		return nil
+	case info.Legacy() && !listed: // it would be asked itself, and does not know the question
 		return nil
 	}
-	if epoch, lives := r.peers.who(ctx, info.Addr); !lives || epoch != old.Epoch {
+	epoch, lives := r.peers.who(ctx, info.Addr)
+	switch {
+	case !lives, epoch == info.Epoch:
+		return nil
+	case listed && epoch == old.Epoch:
+		return status.Error(codes.AlreadyExists, errAddressTaken(info.Addr, old.Label).Error())
+	case epoch == 0:
 		return nil
 	}
-	return status.Error(codes.AlreadyExists, errAddressTaken(info.Addr, old.Label).Error())
+	return status.Error(codes.AlreadyExists, errAddressTaken(info.Addr, "").Error())
 }
 
-// errAddressTaken says what to do about two nodes that have one address.
+// errAddressTaken says what to do about two nodes that have one address. label is that of the one that lives, if it is known.
 func errAddressTaken(addr, label string) error {
-	return fmt.Errorf("cluster: another node (label %q) has the service address %s, and answers there: "+
+	if label != "" {
+		label = fmt.Sprintf(" (label %q)", label)
+	}
+	return fmt.Errorf("cluster: another node%s has the service address %s, and answers there: "+
 		"give each node an address of its own, at which the others reach it", label, addr)
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/lonng/nano/codec"
-	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/session"
 )
@@ -84,12 +83,17 @@ func closedFrame(s *session.Session) *link.Frame {
 	return &link.Frame{Kind: link.SessionClosed, Session: s.ID(), ID: uint64(why.Kind), Text: []byte(why.Reason)}
 }
 
+const (
+	maxBody = 1<<24 - 1 // the largest body that a packet for a client can say
+	maxHead = 12        // of it is before the payload, beside the route: flags, the route's length, the id of a response
+)
+
 // checkPush tells whether a gate will be able to send this: the error belongs to who pushes.
 func checkPush(route string, data []byte) error {
 	if len(route) > codec.MaxRoute {
 		return fmt.Errorf("push %.40q...: %w", route, codec.ErrRouteTooLong)
 	}
-	if len(data) > maxMessage/2 {
+	if len(data) > maxBody-maxHead-len(route) {
 		return fmt.Errorf("a payload of %d bytes: %w", len(data), codec.ErrPacketTooLarge)
 	}
 	return nil
@@ -101,7 +105,5 @@ type nodeAddr string
 func (nodeAddr) Network() string  { return "tcp" }
 func (a nodeAddr) String() string { return string(a) }
 
-// unavailable is the error for who asked a node that is gone.
-func unavailable(addr string) *component.Error {
-	return component.Errorf(component.CodeUnavailable, "node %s is gone", addr)
-}
+// unavailable is the error for who asked a node that is gone. The log has the address, and clients do not see it.
+func unavailable(addr string) error { return fmt.Errorf("node %s: %w", addr, errPeerGone) }

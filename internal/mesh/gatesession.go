@@ -127,14 +127,27 @@ func (g *gateSession) answer(mid uint64) bool {
 	return g.requests.answer(mid)
 }
 
-// fail notes that a request is answered with an error. It is false if it was before.
+// fail notes that a request is answered with an error. It is false if it was before. A client that takes no errors has no
+// answer by that.
 func (g *gateSession) fail(mid uint64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.requests.fail(mid)
+	if g.seesErrors() {
+		return g.requests.fail(mid)
+	}
+	was := g.requests.awaits(mid)
+	g.requests.drop(mid)
+	return was
 }
 
-// lose returns the requests that p does not answer any more. With forget, p does not know the session any more either.
+// seesErrors tells whether the client is told of errors. One that is not takes an answer at any time.
+func (g *gateSession) seesErrors() bool {
+	c, ok := g.sess.NetworkEntity().(*gate.Conn)
+	return ok && c.SeesErrors()
+}
+
+// lose returns the requests that p does not answer any more, and whose client is told so. With forget, p does not know the
+// session any more either.
 func (g *gateSession) lose(p *peer, forget bool) (mids []uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -142,6 +155,9 @@ func (g *gateSession) lose(p *peer, forget bool) (mids []uint64) {
 		g.dropLocked(p)
 	}
 	g.windows.forget(p)
+	if !forget && !g.seesErrors() {
+		g.requests.dropAt(p)
+	}
 	return g.requests.failAt(p)
 }
 

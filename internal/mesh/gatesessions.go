@@ -1,6 +1,8 @@
 package mesh
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 
@@ -151,7 +153,7 @@ func (gs *gateSessions) send(from *gate.Conn, p *peer, f *link.Frame) error {
 	if err := p.sendNow(f); err != nil {
 		g.credit(p, costOf(f))
 		g.answer(f.ID)
-		return component.Errorf(component.CodeUnavailable, "node %s: %w", p.addr, err)
+		return err
 	}
 	if f.Kind == link.Request && p.lost.Load() { // just now: it may have been failed before it was queued
 		p.withdraw()
@@ -162,14 +164,28 @@ func (gs *gateSessions) send(from *gate.Conn, p *peer, f *link.Frame) error {
 	return nil
 }
 
-// failAt answers the requests that p will not answer any more with an error. With forget, p knows none of the sessions.
+// failAt has the requests that p will not answer any more answered with an error. With forget, p knows none of the sessions.
+// The answers are made in the background: the application's functions make them, and whoever calls has no time for these.
 func (gs *gateSessions) failAt(p *peer, forget bool) {
+	type request struct {
+		of  *gate.Conn
+		mid uint64
+	}
+	var failed []request
 	gs.known.each(func(g *gateSession) {
 		mids := g.lose(p, forget)
 		if c, ok := g.sess.NetworkEntity().(*gate.Conn); ok {
 			for _, mid := range mids {
-				gs.table.Refuse(c, mid, "", unavailable(p.addr))
+				failed = append(failed, request{c, mid})
 			}
+		}
+	})
+	if len(failed) == 0 {
+		return
+	}
+	gs.background(func() {
+		for _, r := range failed {
+			gs.table.Refuse(r.of, r.mid, "", unavailable(p.addr))
 		}
 	})
 }
@@ -221,5 +237,10 @@ func (gs *gateSessions) handleResponse(c *gate.Conn, s *session.Session, f *link
 		c.Fail(f.ID, data)
 		return nil
 	}
-	return c.ResponseMid(f.ID, data)
+	err := c.ResponseMid(f.ID, data)
+	if err != nil && !errors.Is(err, gate.ErrBrokenPipe) { // what the request waits for does not come
+		gs.table.Refuse(c, f.ID, "", fmt.Errorf("answer of another node: %w", err))
+		return nil
+	}
+	return err
 }

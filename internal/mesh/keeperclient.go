@@ -21,6 +21,7 @@ type keeperClient struct {
 	roster *roster
 	logins *logins
 	kept   atomic.Bool // the list has the node
+	left   atomic.Bool // the node ends, and the Keeper knows that
 
 	updating sync.Mutex // held while the list is told of a change
 }
@@ -82,6 +83,9 @@ func (k *keeperClient) follow(ctx context.Context, views <-chan keeper.View) {
 			return
 		case v, more := <-views:
 			if !more {
+				if ctx.Err() == nil && !k.left.Load() {
+					k.log.Warn("the Keeper has ended its views: this node does not hear any more who comes and goes; start it again")
+				}
 				return
 			}
 			was := listed
@@ -174,6 +178,7 @@ func (k *keeperClient) leave(ctx context.Context) {
 		return
 	}
 	defer k.updating.Unlock()
+	k.left.Store(true)
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
 	if err := k.cfg.Keeper.Leave(ctx); err != nil {

@@ -38,6 +38,7 @@ func (l *logins) Bind(s *session.Session, uid int64) error {
 		g.tellUser(uid)
 	}
 	for _, o := range old {
+		l.tell(o, uid, true)         // its end does not: the register has it as nobody's
 		_ = o.Kick(users.KickReason) // it may have closed meanwhile, which is as well
 	}
 	return nil

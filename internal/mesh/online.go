@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/lonng/nano/internal/fault"
@@ -96,11 +97,22 @@ func (l *logins) Kick(uid int64, reason string) error {
 			continue
 		}
 		f := &link.Frame{Kind: link.Kick, UID: uid, Text: []byte(reason)}
-		if q := (question{p, newPendingCall()}); wait && !p.lost.Load() && p.calls.begin(q.call) {
-			asked, f.ID = append(asked, q), q.call.id
+		known := at[process{p.addr, p.epoch}]
+		if !known { // or it would kick who signs in when the gate can be reached again
+			f.Left = kickWait
 		}
-		if err := p.sendNow(f); err != nil && at[process{p.addr, p.epoch}] {
+		q := question{p, newPendingCall()}
+		if wait && !p.lost.Load() && p.calls.begin(q.call) {
+			f.ID = q.call.id
+		}
+		err := p.sendNow(f)
+		switch {
+		case err != nil && known:
 			errs = append(errs, err)
+		case err != nil:
+			p.calls.remove(f.ID)
+		case f.ID != 0:
+			asked = append(asked, q)
 		}
 	}
 	if anyYes(asked) {
@@ -143,17 +155,29 @@ type question struct {
 	call *pendingCall
 }
 
-// anyYes waits for answers, but not for long, and tells whether one of them is yes.
-func anyYes(asked []question) (yes bool) {
+// anyYes waits for a yes, but not for long, and tells whether there was one.
+func anyYes(asked []question) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), kickWait)
+	answers := make(chan bool, len(asked))
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
 	defer cancel()
 	for _, q := range asked {
-		select {
-		case <-q.call.done:
-			yes = yes || len(q.call.data) > 0
-		case <-ctx.Done():
-		}
-		q.peer.calls.remove(q.call.id)
+		waiting.Go(func() {
+			yes := false
+			select {
+			case <-q.call.done:
+				yes = len(q.call.data) > 0
+			case <-ctx.Done():
+			}
+			q.peer.calls.remove(q.call.id)
+			answers <- yes
+		})
 	}
-	return yes
+	for range asked {
+		if <-answers {
+			return true
+		}
+	}
+	return false
 }

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/connectivity"
 
 	"github.com/lonng/nano/component"
-	"github.com/lonng/nano/internal/fault"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/session"
 )
@@ -50,7 +49,8 @@ type peer struct {
 	awaited time.Time // see awaitedUntil
 }
 
-var errPeerGone = fault.New(fault.Unavailable, "cluster: the node is gone")
+// errPeerGone is what clients may know of it: where the node was is not for them, see unavailable.
+var errPeerGone error = component.Errorf(component.CodeUnavailable, "the node is gone")
 
 // up is told of the process that the list names, see clientStream.Recv.
 func (p *peer) up() { p.peers.roster.linkUp(p) }
@@ -154,7 +154,7 @@ func (p *peer) withdraw() {
 // close ends the way to the node, after what is queued if ctx allows.
 func (p *peer) close(ctx context.Context) {
 	p.drain(ctx)
-	p.fail(errPeerGone)
+	p.fail()
 	_ = p.way.Load().Close()
 }
 
@@ -186,9 +186,7 @@ func (p *peer) drain(ctx context.Context) bool {
 }
 
 // fail ends the calls in flight.
-func (p *peer) fail(err error) {
-	p.calls.fail(component.Errorf(component.CodeUnavailable, "node %s: %w", p.addr, err))
-}
+func (p *peer) fail() { p.calls.fail(unavailable(p.addr)) }
 
 // awaitedUntil returns until when messages wait for the node's start. The first who asks says it.
 func (p *peer) awaitedUntil(at time.Time) time.Time {
@@ -240,6 +238,7 @@ func (p *peer) credit(cost int) {
 // by which answers and credit are lost.
 func (p *peer) unanswered() {
 	p.window.reset()
-	p.fail(errPeerGone)
+	p.fail()
 	p.peers.sessions.failAt(p, false)
+	p.withdraw()
 }

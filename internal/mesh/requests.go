@@ -75,14 +75,26 @@ func (r *requests) fail(mid uint64) bool {
 	return true
 }
 
+// dropAt forgets the requests that p has: their answers are welcome at any time.
+func (r *requests) dropAt(p *peer) {
+	for _, mid := range r.at(p) {
+		r.drop(mid)
+	}
+}
+
 // failAt notes that p answers nothing any more, and returns the requests that get an error now.
 func (r *requests) failAt(p *peer) (mids []uint64) {
+	return slices.DeleteFunc(r.at(p), func(mid uint64) bool { return !r.fail(mid) })
+}
+
+// at returns the requests that p has.
+func (r *requests) at(p *peer) (mids []uint64) {
 	for mid, f := range r.inFlight.all() {
 		if f.at == p {
 			mids = append(mids, mid)
 		}
 	}
-	return slices.DeleteFunc(mids, func(mid uint64) bool { return !r.fail(mid) })
+	return mids
 }
 
 func (r *requests) hasFailed(mid uint64) bool {

@@ -71,3 +71,18 @@ func TestRequestsWithoutAnswers(t *testing.T) {
 		t.Error("a request that was dropped is not like one that was answered")
 	}
 }
+
+// A client that takes no errors is told nothing when its node is gone: the answer may come yet, and is its one outcome.
+func TestRequestOfAClientThatTakesNoErrors(t *testing.T) {
+	var r requests
+	p, q := new(peer), new(peer)
+	r.begin(1, p)
+	r.begin(2, q)
+	r.dropAt(p)
+	if r.awaits(1) || !r.awaits(2) {
+		t.Errorf("1 is awaited: %v, and 2: %v", r.awaits(1), r.awaits(2))
+	}
+	if !r.answer(1) {
+		t.Error("the answer to 1 is not taken")
+	}
+}

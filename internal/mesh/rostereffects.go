@@ -46,7 +46,7 @@ func (r *roster) carryOutOne(e member.Effect) {
 		r.log.Warn("node cannot be reached", "peer", at.addr)
 		if p := r.peers.to(at); p != nil {
 			p.lost.Store(true)
-			p.fail(errPeerGone)
+			p.fail()
 			r.sessions.failAt(p, false)
 			p.withdraw()
 		}
@@ -99,7 +99,7 @@ func (r *roster) partWith(gone process, p *peer, in *inboundLink) {
 		r.links.idle(ctx, gone)
 	}
 	if p != nil {
-		p.fail(errPeerGone)
+		p.fail()
 		p.served.abandon()
 		r.sessions.failAt(p, true)
 	}

@@ -429,3 +429,118 @@ func TestNothingIsLeftOnBackends(t *testing.T) {
 		}
 	})
 }
+
+// The backend has answered, and the gate cannot send the answer: a filter of its own refuses it. The client waits for
+// something, so it is told that.
+func TestAnswerThatTheGateCannotSendIsAnError(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		p := pipeline.New()
+		p.Outbound().PushBack(func(_ *session.Session, m *pipeline.Message) error {
+			if string(m.Data) == "bad" {
+				return nano.Errorf("censored", "not for you")
+			}
+			return nil
+		})
+		g := f.Start(t, "gate:1", apptest.Handlers(nil), nano.WithPipeline(p))
+		b := f.Start(t, "back:1", apptest.Handlers(backend(nil)))
+		apptest.Meet(t, m, g, b)
+		c, old := g.TCP.Client(t), g.TCP.Client(t)
+		c.Ready(apptest.AcceptErrors)
+		old.Ready()
+		id := c.Request("Back.Echo", []byte("bad"))
+		old.Request("Back.Echo", []byte("bad"))
+		synctest.Wait()
+		id2 := c.Request("Back.Echo", []byte("good"))
+		if m := c.Response(id); !m.Err || !strings.Contains(string(m.Data), "censored") {
+			t.Errorf("answer %v %q", m, m.Data)
+		}
+		if m := c.Response(id2); m.Err {
+			t.Errorf("answer %v %q", m, m.Data)
+		}
+		apptest.Pong(t, old)
+		if len(g.Log.Lines("censored")) == 0 {
+			t.Error("nobody was told at the gate")
+		}
+	})
+}
+
+// The link is down for a moment while the handler of a client of v0.5 works. Such a client takes no errors, so it was told
+// nothing: the answer that comes a moment later is its only outcome.
+func TestAnswerAfterACutReachesAClientThatTakesNoErrors(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(nil))
+		answer := map[string]func() error{}
+		b := f.Start(t, "back:1", apptest.Handlers(apptest.Funcs{"Back.Later": func(ctx context.Context, s *session.Session, data []byte) error {
+			mid := nano.MessageID(ctx)
+			answer[string(data)] = func() error { return s.ResponseMID(mid, []byte("late")) }
+			return nil
+		}}))
+		apptest.Meet(t, m, g, b)
+		old, reads := g.TCP.Client(t), g.TCP.Client(t)
+		old.Ready()
+		reads.Ready(apptest.AcceptErrors)
+		of := old.Request("Back.Later", []byte("old"))
+		rf := reads.Request("Back.Later", []byte("reads"))
+		synctest.Wait()
+		f.Block("gate:1", "back:1")
+		f.Block("back:1", "gate:1")
+		if m := reads.Response(rf); !m.Err {
+			t.Errorf("answer %v %q", m, m.Data)
+		}
+		for _, fn := range answer {
+			if err := fn(); err != nil {
+				t.Error(err)
+			}
+		}
+		f.Allow("gate:1", "back:1")
+		f.Allow("back:1", "gate:1")
+		synctest.Wait()
+		if m := old.Response(of); m.Err || string(m.Data) != "late" {
+			t.Errorf("the client of v0.5 got %v %q", m, m.Data)
+		}
+		apptest.Pong(t, reads) // which has its one outcome
+	})
+}
+
+// What the application makes of an error may take as long as it likes: the list of members is kept meanwhile, or one function
+// that asks a database would have the whole gate taken for dead.
+func TestErrorShapeThatWaitsHoldsUpNoHeartbeat(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		hold := make(chan struct{})
+		g := f.Start(t, "gate:1", apptest.Handlers(nil), nano.WithErrorShape(func(_ *session.Session, _ string, err error) any {
+			<-hold
+			return map[string]string{"code": codeOf(err)}
+		}))
+		b := f.Start(t, "back:1", apptest.Handlers(apptest.Funcs{
+			"Back.Never": func(context.Context, *session.Session, []byte) error { return nil },
+		}))
+		others := []*apptest.Node{m, g, b}
+		for _, addr := range []string{"back:2", "back:3", "back:4"} { // or the master takes two losses for its own
+			others = append(others, f.Start(t, addr, apptest.Handlers(nil)))
+		}
+		apptest.Meet(t, others...)
+		c := g.TCP.Client(t)
+		c.Beats = true
+		c.Ready(apptest.AcceptErrors)
+		id := c.Request("Back.Never", nil)
+		synctest.Wait()
+		f.Kill("back:1")
+		for range 10 {
+			time.Sleep(time.Second)
+			apptest.Pong(t, c)
+		}
+		if got := m.Members(); !slices.Contains(got, "gate:1") {
+			t.Errorf("the master has %v in its list", got)
+		}
+		if got := g.Members(); slices.Contains(got, "back:1") {
+			t.Errorf("the gate still has %v in its list", got)
+		}
+		close(hold)
+		if m := c.Response(id); !m.Err || !strings.Contains(string(m.Data), "unavailable") {
+			t.Errorf("answer %v %q", m, m.Data)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -240,6 +241,62 @@ func TestCallOfADeadCallerEnds(t *testing.T) {
 		}
 		if err := <-failed; err == nil {
 			t.Error("the dead node has a reply")
+		}
+	})
+}
+
+// codeOf is the code that a client would be told of an error.
+func codeOf(err error) string {
+	if e := (*component.Error)(nil); errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// The reply is too large for the link: the caller is told that at once, and does not wait for its deadline.
+func TestReplyThatCannotBeSentIsAnError(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		a := f.Start(t, "back:1", apptest.Handlers(nil))
+		big := make([]byte, 25<<20)
+		b := f.Start(t, "back:2", apptest.Handlers(apptest.Funcs{
+			"B.Big": func(_ context.Context, s *session.Session, _ []byte) error { return s.Response(big) },
+		}))
+		apptest.Meet(t, m, a, b)
+		began := time.Now()
+		_, err := nano.Call[[]byte](a.Context(t.Context()), "B.Big", nil)
+		if took := time.Since(began); took > time.Second || codeOf(err) != component.CodeExhausted {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
+}
+
+// A handler that another node has called returns and never answers. The caller only sees its deadline, so the node that has
+// the handler says which it is.
+func TestUnansweredCallOfAnotherNodeIsLogged(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		a := f.Start(t, "back:1", apptest.Handlers(nil))
+		b := f.Start(t, "back:2", apptest.Handlers(apptest.Funcs{
+			"B.Never": func(context.Context, *session.Session, []byte) error { return nil },
+			"B.Later": func(ctx context.Context, s *session.Session, _ []byte) error {
+				mid := nano.MessageID(ctx)
+				time.AfterFunc(100*time.Millisecond, func() { _ = s.ResponseMID(mid, []byte(`"late"`)) })
+				return nil
+			},
+			"B.Twice": func(_ context.Context, s *session.Session, _ []byte) error { return s.Response([]byte(`"once"`)) },
+		}), nano.WithUnanswered(2*time.Second))
+		apptest.Meet(t, m, a, b)
+		for route, want := range map[string]string{"B.Later": "late", "B.Twice": "once"} {
+			if got, err := nano.Call[string](a.Context(t.Context()), route, nil); err != nil || *got != want {
+				t.Errorf("%s: %v", route, err)
+			}
+		}
+		if _, err := nano.Call[string](a.Context(t.Context()), "B.Never", nil); err == nil {
+			t.Error("a reply came")
+		}
+		if lines := b.Log.Lines("request was not answered"); len(lines) != 1 || !strings.Contains(lines[0], "B.Never") {
+			t.Errorf("logged: %q", lines)
 		}
 	})
 }

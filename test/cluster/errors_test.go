@@ -5,12 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/lonng/nano"
+	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/nanotest"
 	jsonpayload "github.com/lonng/nano/serialize/json"
@@ -138,4 +142,49 @@ func TestErrorShapeHoldsBehindAGate(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Clients see that the node is gone, and not where it is: service addresses are inside. A link that takes no more is another
+// code than a node that is gone, so that a client knows whether to come again at once.
+func TestErrorsForClientsHoldNoServiceAddress(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(apptest.Funcs{
+			"Gate.Ask": func(ctx context.Context, _ *session.Session, data []byte) error {
+				_, err := nano.Call[string](ctx, string(data), nil)
+				return err
+			},
+		}), nano.WithLinkQueue(8<<10))
+		b := f.Start(t, "back:1", apptest.Handlers(backend(apptest.Funcs{
+			"Back.Never": func(context.Context, *session.Session, []byte) error { return nil },
+		})))
+		apptest.Meet(t, m, g, b)
+		var all []*nanotest.Client
+		for range 2 {
+			c := g.TCP.Client(t)
+			c.Beats = true
+			c.Ready(apptest.AcceptErrors)
+			apptest.Call(t, c, "Back.Echo", "x", "x")
+			all = append(all, c)
+		}
+		wants := func(m *codec.Message, code string) {
+			t.Helper()
+			if !m.Err || !strings.Contains(string(m.Data), code) || strings.Contains(string(m.Data), "back:1") || strings.Count(string(m.Data), "node") > 1 {
+				t.Errorf("the client is told %v %s, want %s", m, m.Data, code)
+			}
+		}
+		c := all[0]
+		f.Freeze("back:1")
+		c.Notify("Back.Echo", make([]byte, 6<<10))
+		synctest.Wait()
+		wants(c.Call("Back.Echo", make([]byte, 4<<10)), "resource_exhausted")
+		f.Thaw("back:1")
+		time.Sleep(time.Second)
+
+		one, two := c.Request("Back.Never", nil), all[1].Request("Gate.Ask", []byte("Back.Never"))
+		synctest.Wait()
+		f.Kill("back:1")
+		wants(c.Response(one), "unavailable")
+		wants(all[1].Response(two), "unavailable")
+	})
 }

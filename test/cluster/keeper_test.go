@@ -516,3 +516,22 @@ func TestTakenAddressStaysItsOwnersInAKeepersList(t *testing.T) {
 		table.start(t, f, "back:1", apptest.Handlers(backend(nil)))
 	})
 }
+
+// The engine has given up while the node runs: the node goes on with the list as it is, for good. Whoever runs it has to know.
+func TestKeeperThatEndsItsViewsIsLogged(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		table := newTable()
+		g, _ := table.start(t, f, "gate:1", apptest.Handlers(nil))
+		b, k := table.start(t, f, "back:1", apptest.Handlers(nil))
+		apptest.Meet(t, g, b)
+		k.die()
+		time.Sleep(time.Second)
+		if lines := b.Log.Lines("views"); len(lines) != 1 || !strings.Contains(lines[0], "WARN") {
+			t.Errorf("logged: %q", lines)
+		}
+		g.Stop(t)
+		if lines := g.Log.Lines("views"); len(lines) != 0 {
+			t.Errorf("a node that ends logs: %q", lines)
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lonng/nano"
@@ -71,5 +72,69 @@ func TestKickOfNobodySaysSo(t *testing.T) {
 		f.Freeze("gate:2")
 		kick()
 		f.Thaw("gate:2")
+	})
+}
+
+// A player signs in again at the same gate, and the first session goes. Whoever else is told of the player has to hear of its
+// end, too: or the other nodes take them for online for good, push into nothing, and keep one entry for each login.
+func TestSecondLoginAtAGateLeavesNobodyOnline(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn()), nano.WithBindPolicy(nano.BindKickOld))
+		apptest.Meet(t, m, g)
+		var all []*nanotest.Client
+		for range 3 {
+			c := g.TCP.Client(t)
+			c.Beats = true
+			c.Ready(apptest.AcceptErrors)
+			apptest.Call(t, c, "A.Bind", "7", "<nil>")
+			all = append(all, c)
+		}
+		synctest.Wait()
+		if !m.Online(7) {
+			t.Error("with its last session open the user is offline")
+		}
+		for _, c := range all {
+			c.Close()
+		}
+		nanotest.Until(t, "the gate takes the user for offline", func() bool { return !g.Online(7) })
+		time.Sleep(time.Second)
+		if m.Online(7) || len(m.OnlineUIDs()) != 0 {
+			t.Errorf("the master takes the user for online: %v, all of them are %v", m.Online(7), m.OnlineUIDs())
+		}
+		if err := m.KickUser(7, "banned"); !errors.Is(err, nano.ErrOffline) {
+			t.Errorf("the kick says %v", err)
+		}
+		if err := m.PushTo(7, "on", []byte("x")); !errors.Is(err, nano.ErrOffline) {
+			t.Errorf("the push says %v", err)
+		}
+	})
+}
+
+// A gate cannot be reached just then, so who kicks is told that the user is not online. Whoever signs in there after that is
+// not kicked when the network is back.
+func TestKickThatFoundNobodyKicksNobodyLater(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn()))
+		third := f.Start(t, "back:1", apptest.Handlers(nil))
+		apptest.Meet(t, m, g, third)
+		f.Freeze("gate:1")
+		time.Sleep(time.Second)
+		if err := third.KickUser(7, "banned"); !errors.Is(err, nano.ErrOffline) {
+			t.Fatalf("the kick says %v", err)
+		}
+		c := g.TCP.Client(t)
+		c.Beats = true
+		c.Ready(apptest.AcceptErrors)
+		apptest.Call(t, c, "A.Bind", "7", "<nil>")
+		for range 5 {
+			time.Sleep(time.Second / 2)
+			apptest.Pong(t, c)
+		}
+		f.Thaw("gate:1")
+		nanotest.Until(t, "all hear each other again", func() bool { apptest.Pong(t, c); return third.Online(7) })
+		time.Sleep(time.Second)
+		apptest.Pong(t, c)
 	})
 }

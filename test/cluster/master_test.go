@@ -147,3 +147,52 @@ func TestRestartedNodeIsInAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// The list has lost a node that lives: the master could not reach it for a while, or was started again. Another process that
+// is given its address by mistake is refused all the same, or the players of the one that lives would be thrown out, and it
+// would never get into the list again.
+func TestAddressOfANodeThatTheListHasLost(t *testing.T) {
+	for name, lose := range map[string]func(t *testing.T, f *apptest.Cluster, m *apptest.Node, c *nanotest.Client){
+		"dropped": func(t *testing.T, f *apptest.Cluster, m *apptest.Node, c *nanotest.Client) {
+			f.Block("back:1", apptest.Master)
+			nanotest.Until(t, "the master has dropped it", func() bool { apptest.Pong(t, c); return len(m.Members()) == 1 })
+		},
+		"the master is new": func(t *testing.T, f *apptest.Cluster, _ *apptest.Node, _ *nanotest.Client) {
+			f.Block("back:1", apptest.Master)
+			f.Kill(apptest.Master)
+			f.Start(t, apptest.Master, apptest.Handlers(nil))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+				m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+				g := f.Start(t, "gate:1", apptest.Handlers(nil))
+				b := f.Start(t, "back:1", apptest.Handlers(backend(nil)))
+				closed := watch(b)
+				apptest.Meet(t, m, g, b)
+				c := g.TCP.Client(t)
+				c.Beats = true
+				c.Ready(apptest.AcceptErrors)
+				apptest.Call(t, c, "Back.Echo", "x", "x")
+				lose(t, f, m, c)
+
+				second := apart(f, "back:1", nano.WithGrpcOptions(grpc.WithContextDialer(f.Dialer("elsewhere:1"))))
+				if err := second.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "an address of its own") {
+					t.Errorf("the second starts: %v", err)
+					second.Stop(t)
+				}
+				f.Allow("back:1", apptest.Master)
+				for range 6 {
+					time.Sleep(time.Second / 2)
+					apptest.Call(t, c, "Back.Echo", "y", "y")
+				}
+				if got := closed.list(); len(got) > 0 {
+					t.Errorf("sessions were closed at the first: %q", got)
+				}
+				if !strings.Contains(fmt.Sprint(g.Members()), "back:1") {
+					t.Errorf("the gate knows %v", g.Members())
+				}
+			})
+		})
+	}
+}

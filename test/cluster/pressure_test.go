@@ -325,3 +325,34 @@ func TestFloodIntoAHandlerThatWaits(t *testing.T) {
 		})
 	}
 }
+
+// One answer is larger than all that may wait for the gate. It is an error of that request; other players of the two nodes
+// do not notice.
+func TestAnswerLargerThanTheLinksQueueCostsOneRequest(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(nil))
+		big := make([]byte, 3<<20)
+		b := f.Start(t, "back:1", apptest.Handlers(backend(apptest.Funcs{
+			"Back.Big": func(_ context.Context, s *session.Session, _ []byte) error { return s.Response(big) },
+		})), nano.WithLinkQueue(1<<20))
+		closed := watch(b)
+		apptest.Meet(t, m, g, b)
+		one, two := g.TCP.Client(t), g.TCP.Client(t)
+		for _, c := range []*nanotest.Client{one, two} {
+			c.Beats = true
+			c.Ready(apptest.AcceptErrors)
+			apptest.Call(t, c, "Back.Echo", "x", "x")
+		}
+		if m := one.Call("Back.Big", nil); !m.Err || !strings.Contains(string(m.Data), "resource_exhausted") {
+			t.Errorf("answer %v %.100q", m, m.Data)
+		}
+		time.Sleep(3 * time.Second)
+		for _, c := range []*nanotest.Client{one, two} {
+			apptest.Call(t, c, "Back.Echo", "y", "y")
+		}
+		if got := closed.list(); len(got) > 0 {
+			t.Errorf("sessions were closed: %q", got)
+		}
+	})
+}
