@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/resume"
 )
 
 // closeWait bounds how long the end of a client waits for the server to take what is queued and to
@@ -21,10 +22,11 @@ type State int
 
 // The states of a client.
 const (
-	Idle   State = iota // not connected yet
-	Online              // connected and set up
-	Away                // the connection is lost, and the next one is not there yet
-	Closed              // ended for good
+	Idle      State = iota // not connected yet
+	Online                 // connected and set up
+	Away                   // the connection is lost, and the next one is not there yet
+	Closed                 // ended for good
+	Suspended              // as Away, and the session waits for the client: what is sent is kept for it
 )
 
 // String returns the state's name.
@@ -38,6 +40,8 @@ func (s State) String() string {
 		return "away"
 	case Closed:
 		return "closed"
+	case Suspended:
+		return "suspended"
 	}
 	return fmt.Sprintf("State(%d)", int(s))
 }
@@ -48,16 +52,22 @@ type Change struct {
 	// Err says why: with Away, why the connection or the last attempt ended; with Closed, why the
 	// client ended.
 	Err error
-	// With Away, Attempt counts the next attempt to connect, from 1, and In says how long it waits.
+	// With Away and Suspended, Attempt counts the next attempt to connect, from 1, and In says how
+	// long it waits.
 	Attempt int
 	In      time.Duration
+	// With Online, Resumed says that the session from before goes on, and nothing was lost. Lost says
+	// that it does not, and why: "expired", "overflow", "unknown" or "gap", as the server names it.
+	// Both are zero for the first session, and where the server resumes none.
+	Resumed bool
+	Lost    string
 }
 
 // Info is what the server said in the handshake.
 type Info struct {
 	Heartbeat  time.Duration   // the interval; 0: the server sends none
 	ServerTime time.Time       // at the handshake, in whole seconds
-	Accepted   []string        // those of "error", "gzip" and "batch" that the server uses
+	Accepted   []string        // those of "error", "gzip", "batch" and "resume" that the server uses
 	Sys, User  json.RawMessage // as they came
 	Routes     int             // how many the dictionary has
 	MaxPacket  int             // bytes that the body of a packet to the server may have
@@ -102,6 +112,9 @@ type Client struct {
 	sweeper    *time.Timer // ends requests that took too long; a share of wg while armed
 	armed      bool
 	linger     *time.Timer // cuts a slow end; a share of wg until it has fired or is stopped
+	res        resume.Client
+	suspended  *link     // the last connection of a session that waits for the client; nil: none does
+	lostAt     time.Time // when that was lost
 
 	wg sync.WaitGroup // what run waits for: writers and timers
 
@@ -113,6 +126,7 @@ type Client struct {
 	attempts int           // failed in a row
 	delay    time.Duration // before the last attempt
 	lost     time.Time     // when attempts began
+	returns  int           // attempts to come back to a session since it was suspended
 }
 
 // counters are the sources of Stats.
@@ -181,6 +195,7 @@ func (c *Client) Connect(ctx context.Context) error {
 		return ErrConnected
 	}
 	c.connecting = true
+	c.res.Forget() // what an attempt before may have left
 	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()
@@ -270,8 +285,8 @@ func (c *Client) beginClose() (flushed <-chan struct{}) {
 	if first {
 		if c.link != nil {
 			c.shutLocked(c.link)
-			failed = c.takePendingLocked()
 		}
+		failed = c.takePendingLocked() // of a session that waits, too
 		c.changedLocked()
 	}
 	if c.link != nil {
@@ -351,7 +366,7 @@ func (c *Client) run(l *link, ran chan<- struct{}) {
 			return
 		}
 		l = nil
-		if again {
+		if again || c.comesBack() {
 			l, cause = c.reconnect(cause)
 		}
 	}
@@ -372,7 +387,7 @@ func (c *Client) onlineLocked(l *link) error {
 	l.online, l.since = true, time.Now()
 	c.ever = true
 	c.stats.connects.Add(1)
-	c.setStateLocked(Change{State: Online})
+	c.setStateLocked(Change{State: Online, Resumed: l.resumed, Lost: l.lost})
 	return nil
 }
 
@@ -389,10 +404,20 @@ func (c *Client) down(l *link, cause error) (_ error, again, ended bool) { //nol
 		cause = ErrClosed
 	}
 	c.link = nil
-	failed := c.takePendingLocked()
+	suspended := c.suspended == l && !c.closing
+	var failed []*call
+	if !suspended {
+		c.suspended = nil
+		c.res.Forget()
+		failed = c.takePendingLocked()
+	}
 	again = !c.closing && c.ever && c.cfg.reconnect != nil && !c.cfg.reconnect.final(cause)
 	ended = !c.ever && !c.closing
 	switch {
+	case suspended:
+		c.state, c.err = Suspended, cause // told to the handler with the first attempt
+		c.lostAfter(l)
+		c.changedLocked() // who waits for room may have it now
 	case again:
 		c.state, c.err = Away, cause // told to the handler with the first attempt
 		c.lostAfter(l)
@@ -433,9 +458,12 @@ func (c *Client) finish(cause error) {
 	if c.closing {
 		cause = ErrClosed
 	}
+	c.suspended = nil
+	failed := c.takePendingLocked() // of a session that was waited for in vain
 	c.finished, c.running = true, false
 	c.setStateLocked(Change{State: Closed, Err: cause})
 	c.mu.Unlock()
+	c.failAll(failed, fmt.Errorf("%w: %w", ErrLost, cause))
 	c.last()
 }
 

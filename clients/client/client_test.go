@@ -32,7 +32,7 @@ func TestHandshakeSaysWhatTheServerNeeds(t *testing.T) {
 		s := newServer(t)
 		c, p := s.connect(`{"code":200,"sys":{"heartbeat":30,"servertime":1700000000,"dict":{"Room.Say":7},"accepted":["error","gzip"],"more":1},"user":{"id":5}}`,
 			client.WithUser(map[string]string{"token": "t"}), client.WithGzip(), client.WithBatch(), client.WithName("bot", "1.2"))
-		want := `{"sys":{"type":"bot","version":"1.2","accept":["error","gzip","batch"]},"user":{"token":"t"}}`
+		want := `{"sys":{"type":"bot","version":"1.2","accept":["error","gzip","batch","resume"]},"user":{"token":"t"}}`
 		if p.hello != want {
 			t.Errorf("handshake %s\nwant      %s", p.hello, want)
 		}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +38,12 @@ type link struct {
 	armed     time.Time // when the deadline of reading was set
 	owing     bool      // in handle: it is to call dispatch
 	gathering bool      // in handle: corked was set
+
+	// What stands here is constant after the handshake.
+	counts  bool            // the server resumes sessions: both sides count
+	resumed bool            // the session from before goes on
+	lost    string          // why it does not
+	says    json.RawMessage // during the handshake: what the server says of resuming
 
 	// What stands here is guarded by Client.mu.
 	online  bool // everybody may use it, unless dead
@@ -177,6 +184,9 @@ func (c *Client) shutLocked(l *link) {
 	if l.dead || l.closing {
 		return
 	}
+	if l.counts { // the end of the stream alone would be no goodbye
+		_ = c.sendLocked(l, func(b []byte) ([]byte, error) { return codec.AppendPacket(b, codec.Kick, nil), nil })
+	}
 	l.closing, l.flushed = true, make(chan struct{})
 	l.spaceLocked()
 	c.writeLocked(l)
@@ -195,6 +205,7 @@ func (c *Client) fail(l *link, cause error) {
 	c.mu.Lock()
 	if !l.dead {
 		l.dead, l.cause = true, cause
+		c.suspendLocked(l)
 		l.spaceLocked()
 		l.flushedLocked()
 		if l.cancel != nil {
@@ -280,15 +291,13 @@ func readError(err error) error {
 func (c *Client) receive(l *link, p codec.Packet) error {
 	switch p.Type {
 	case codec.Heartbeat:
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if l.dead || l.closing {
-			return nil
-		}
-		return c.sendLocked(l, func(b []byte) ([]byte, error) { return codec.AppendPacket(b, codec.Heartbeat, nil), nil })
+		return c.beaten(l, p.Body)
 	case codec.Kick:
 		return kicked(p.Body)
 	case codec.Data:
+		if err := c.received(l, p.Body); err != nil {
+			return err
+		}
 		v, err := codec.ParseMessage(p.Body)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrProtocol, err)

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/gorilla/websocket"
 
 	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/resume"
 )
 
 // target is a server's address.
@@ -61,7 +63,7 @@ func (c *Client) open(ctx context.Context) (*link, error) {
 	c.mu.Lock()
 	kept := c.kept
 	c.mu.Unlock()
-	hello, err := c.hello(user, kept.version)
+	hello, err := c.hello(user, kept.version, c.offered())
 	if err != nil {
 		return nil, err
 	}
@@ -157,17 +159,22 @@ func (c *Client) transport(ctx context.Context, dial DialFunc) (transport, error
 }
 
 // hello returns the packet of the handshake.
-func (c *Client) hello(user any, dictVersion string) ([]byte, error) {
+func (c *Client) hello(user any, dictVersion string, offer *resume.Offer) ([]byte, error) {
 	type sys struct {
-		Type        string   `json:"type"`
-		Version     string   `json:"version"`
-		Accept      []string `json:"accept"`
-		DictVersion string   `json:"dictVersion,omitempty"`
+		Type        string        `json:"type"`
+		Version     string        `json:"version"`
+		Accept      []string      `json:"accept"`
+		DictVersion string        `json:"dictVersion,omitempty"`
+		Resume      *resume.Offer `json:"resume,omitempty"`
+	}
+	accept := c.cfg.accept
+	if !c.cfg.noResume {
+		accept = append(slices.Clip(accept), resumeWord)
 	}
 	body, err := json.Marshal(struct {
 		Sys  sys `json:"sys"`
 		User any `json:"user,omitempty"`
-	}{sys{c.cfg.name, c.cfg.version, c.cfg.accept, dictVersion}, user})
+	}{sys{c.cfg.name, c.cfg.version, accept, dictVersion, offer}, user})
 	if err != nil {
 		return nil, fmt.Errorf("client: user data of the handshake: %w", err)
 	}
@@ -199,6 +206,10 @@ func (c *Client) handshake(l *link, hello []byte) error {
 	if err := l.welcome(p.Body); err != nil {
 		return err
 	}
+	if err := c.greeted(l, l.says); err != nil {
+		return err
+	}
+	l.says = nil
 	if c.cfg.maxSent > 0 {
 		l.info.MaxPacket = c.cfg.maxSent
 	}
@@ -234,11 +245,15 @@ func (l *link) welcome(body []byte) error {
 		Accepted   []string
 		// Of this framework's nodes; other servers may mean something else by them.
 		DictVersion, MaxPacket any
+		Resume                 json.RawMessage
 	}
 	if len(said.Sys) > 0 {
 		if err := json.Unmarshal(said.Sys, &sys); err != nil {
 			return fmt.Errorf("%w: the handshake's answer: %w", ErrProtocol, err)
 		}
+	}
+	if slices.Contains(sys.Accepted, resumeWord) {
+		l.says = sys.Resume
 	}
 	l.info = Info{Accepted: sys.Accepted, Sys: said.Sys, User: said.User, MaxPacket: codec.DefaultMaxPacket}
 	if n, ok := sys.MaxPacket.(float64); ok && n >= 1 {

@@ -32,6 +32,7 @@ type config struct {
 	name, version string
 	user          func(context.Context) (any, error)
 	accept        []string
+	noResume      bool
 
 	connectTimeout, requestTimeout, writeTimeout, awayWait time.Duration
 

@@ -53,11 +53,11 @@ func (r Reconnect) checked() (Reconnect, error) {
 	return r, nil
 }
 
-// final reports whether there is no point in trying again.
+// final reports whether there is no point in trying again. r may be nil.
 func (r *Reconnect) final(err error) bool {
 	var kick *KickError
 	if errors.As(err, &kick) {
-		return !r.AfterKick(kick.Reason)
+		return r == nil || !r.AfterKick(kick.Reason)
 	}
 	var refused *RefusedError
 	return errors.As(err, &refused) // it would be refused again: a bad token does not get better
@@ -69,7 +69,7 @@ func (c *Client) lostAfter(l *link) {
 		return
 	}
 	c.attempts, c.lost = 0, time.Now()
-	if time.Since(l.since) > c.cfg.reconnect.Max {
+	if r := c.cfg.reconnect; r != nil && time.Since(l.since) > r.Max {
 		c.delay = 0
 	}
 }
@@ -79,18 +79,22 @@ func (c *Client) lostAfter(l *link) {
 func (c *Client) reconnect(cause error) (*link, error) {
 	r := c.cfg.reconnect
 	for {
-		if r.Attempts > 0 && c.attempts >= r.Attempts {
-			return nil, fmt.Errorf("client: gave up after %d attempts: %w", c.attempts, cause)
-		}
-		c.delay = min(max(2*c.delay, r.Min), r.Max)
-		wait := c.delay/2 + rand.N(c.delay/2+1)
-		if r.Within > 0 && time.Since(c.lost)+wait > r.Within {
-			return nil, fmt.Errorf("client: gave up after %v: %w", time.Since(c.lost).Round(time.Millisecond), cause)
+		wait, state := time.Duration(0), Away
+		switch {
+		case c.comesBack():
+			wait, state = c.resumeWait(), Suspended
+		case r == nil:
+			return nil, cause
+		default:
+			var err error
+			if wait, err = c.nextWait(cause); err != nil {
+				return nil, err
+			}
 		}
 		c.attempts++
 		c.mu.Lock()
 		if !c.closing {
-			c.setStateLocked(Change{State: Away, Err: cause, Attempt: c.attempts, In: wait})
+			c.setStateLocked(Change{State: state, Err: cause, Attempt: c.attempts, In: wait})
 		}
 		c.mu.Unlock()
 		if !c.sleep(wait) {
@@ -112,6 +116,20 @@ func (c *Client) reconnect(cause error) (*link, error) {
 	}
 }
 
+// nextWait returns how long the next attempt waits, or why there is none.
+func (c *Client) nextWait(cause error) (time.Duration, error) {
+	r := c.cfg.reconnect
+	if r.Attempts > 0 && c.attempts >= r.Attempts {
+		return 0, fmt.Errorf("client: gave up after %d attempts: %w", c.attempts, cause)
+	}
+	c.delay = min(max(2*c.delay, r.Min), r.Max)
+	wait := c.delay/2 + rand.N(c.delay/2+1)
+	if r.Within > 0 && time.Since(c.lost)+wait > r.Within {
+		return 0, fmt.Errorf("client: gave up after %v: %w", time.Since(c.lost).Round(time.Millisecond), cause)
+	}
+	return wait, nil
+}
+
 // adopt makes l the client's link. The setup, if there is one, runs beside the reader, because its
 // requests need answers.
 func (c *Client) adopt(l *link) error {
@@ -121,7 +139,10 @@ func (c *Client) adopt(l *link) error {
 		return ErrClosed
 	}
 	c.takeLocked(l)
-	if c.cfg.setup == nil {
+	if l.resumed {
+		c.replayLocked(l)
+	}
+	if c.cfg.setup == nil || l.resumed {
 		return c.onlineLocked(l)
 	}
 	l.ready = make(chan struct{})

@@ -104,10 +104,10 @@ func (c *Client) start(route string, payload []byte, fn func(data []byte, err er
 	if err := c.readyLocked(context.Background()); err != nil {
 		return err
 	}
-	if c.link == nil || c.link.dead || !c.link.online {
+	if c.suspended == nil && (c.link == nil || c.link.dead || !c.link.online) {
 		return c.awayLocked()
 	}
-	if !c.link.roomLocked() {
+	if !c.roomLocked() {
 		return ErrBusy
 	}
 	k, _, err := c.sendRequestLocked(route, payload, true)
@@ -192,9 +192,21 @@ func (c *Client) sendRequestLocked(route string, payload []byte, timed bool) (*c
 }
 
 func (c *Client) sendMessageLocked(t codec.Type, id uint64, route string, payload []byte) error {
+	if l := c.suspended; l != nil {
+		packet, err := codec.AppendData(nil, t, id, route, payload, 0, l.dict, l.info.MaxPacket)
+		if err == nil {
+			c.res.Out.Share(packet)
+		}
+		return err
+	}
 	l := c.link
 	return c.sendLocked(l, func(b []byte) ([]byte, error) {
-		return codec.AppendData(b, t, id, route, payload, 0, l.dict, l.info.MaxPacket)
+		before := len(b)
+		b, err := codec.AppendData(b, t, id, route, payload, 0, l.dict, l.info.MaxPacket)
+		if err == nil && l.counts {
+			c.res.Out.Copy(b[before:])
+		}
+		return b, err
 	})
 }
 
@@ -209,7 +221,7 @@ func (c *Client) readyLocked(ctx context.Context) error {
 			return c.err
 		}
 		return fmt.Errorf("%w: %w", ErrClosed, c.err)
-	case c.link.usableForLocked(ctx):
+	case c.suspended != nil || c.link.usableForLocked(ctx):
 		return nil
 	case !c.running:
 		return ErrNotConnected
@@ -229,8 +241,10 @@ func (c *Client) awaitLocked(ctx context.Context) error {
 			return err
 		}
 		switch {
+		case c.suspended != nil && c.roomLocked():
+			return nil
 		case c.link.usableForLocked(ctx):
-			if c.link.roomLocked() {
+			if c.roomLocked() {
 				return nil
 			}
 			if c.link.space == nil {

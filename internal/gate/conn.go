@@ -123,6 +123,10 @@ func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket 
 func (c *Conn) late() {
 	if phase(c.phase.Load()) != working {
 		c.gate.cfg.Log.Info("connection ended: no handshake in time", "remote", c.peer(), "after", c.gate.cfg.HandshakeTimeout)
+		if r := c.res.Load(); r != nil && c.front.Load() == nil { // nobody will come back who was never there
+			c.mu.Lock()
+			_ = c.shutKept(r, nil, session.CloseReason{Kind: session.CloseHandshake, Reason: "not finished in time"})
+		}
 		c.because(session.CloseHandshake, "not finished in time")
 		c.cut()
 	}

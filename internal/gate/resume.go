@@ -64,10 +64,11 @@ func (c *Conn) owner() *Conn {
 	return c
 }
 
-// outlives reports whether the session may go on without this connection: its client has finished
-// the handshake and can come back.
+// outlives reports whether the session may go on without this connection: its client can come back,
+// as soon as it may have a token. Whether it has finished the handshake does not matter: the ack may
+// have been lost.
 func (c *Conn) outlives() bool {
-	return c.front.Load() != nil || c.res.Load() != nil && phase(c.phase.Load()) >= working
+	return c.front.Load() != nil || c.res.Load() != nil && phase(c.phase.Load()) >= shaken
 }
 
 // enqueueKept is enqueue for a session that can be resumed. It has the lock, and gives it back. What
@@ -305,7 +306,7 @@ func (c *Conn) lost() bool {
 	case r.over || r.carrier != c:
 		f.mu.Unlock()
 		return true
-	case !r.Proven() || !g.wait(f):
+	case !c.outlives() || !g.wait(f):
 		r.over, r.carrier = true, nil
 		r.Out.Clear()
 		f.weighKeptLocked(r)

@@ -99,6 +99,19 @@ func (o *Outbox) All() iter.Seq[[]byte] {
 	}
 }
 
+// Rewrite replaces each packet that is kept by what f makes of it.
+func (o *Outbox) Rewrite(f func(packet []byte) []byte) {
+	before := o.kept
+	*o = Outbox{base: o.base, sent: o.base}
+	for _, packets := range before {
+		for len(packets) > 0 {
+			n := Length(packets)
+			o.Share(f(packets[:n:n]))
+			packets = packets[n:]
+		}
+	}
+}
+
 // Clear forgets everything, and counts from 0 again.
 func (o *Outbox) Clear() { *o = Outbox{} }
 

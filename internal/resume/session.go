@@ -54,9 +54,6 @@ func (s *Session) Issue(t *Token) {
 // Confirm says that the client has the last token that was issued: all others are void.
 func (s *Session) Confirm() { s.proven = s.issued }
 
-// Proven reports whether the client is known to have had a token: nobody can come back before.
-func (s *Session) Proven() bool { return s.proven > 0 }
-
 // Suspend says that the connection has ended, and that the session waits for the next until a
 // time. A session that is suspended already keeps its time.
 func (s *Session) Suspend(until time.Time) {

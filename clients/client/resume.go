@@ -1,0 +1,163 @@
+package client
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/resume"
+)
+
+// resumeWord is the word of sys.accept for sessions that outlive their connections.
+const resumeWord = "resume"
+
+// The waits between attempts to come back to a session are shorter than those of Reconnect, because
+// the session does not wait for long.
+const (
+	resumeMin = 200 * time.Millisecond
+	resumeMax = 2 * time.Second
+)
+
+// WithoutResume has each connection begin a session of its own. Default: where the server can, a
+// client whose connection is lost comes back to its session, with or without [WithReconnect].
+// Requests in flight get their answers then, and no message is lost or doubled, in either direction.
+func WithoutResume() Option { return func(c *config) { c.noResume = true } }
+
+// offered is what a handshake says of the session that the client comes back to; nil if there is
+// none.
+func (c *Client) offered() *resume.Offer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.res.Offer()
+}
+
+// greeted takes what the answer to a handshake says of resuming.
+func (c *Client) greeted(l *link, said json.RawMessage) error {
+	var answer *resume.Answer
+	if !c.cfg.noResume && len(said) > 0 {
+		var a resume.Answer
+		if json.Unmarshal(said, &a) == nil && a.Token != "" { // other servers may mean something else
+			answer = &a
+		}
+	}
+	c.mu.Lock()
+	resumed, reason, err := c.res.Welcome(answer)
+	if err != nil {
+		c.res.Forget()
+		err = fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
+	l.resumed, l.lost, l.counts = resumed, string(reason), c.res.Can()
+	var failed []*call
+	if !resumed && c.suspended != nil {
+		c.suspended = nil
+		failed = c.takePendingLocked()
+	}
+	c.mu.Unlock()
+	c.failAll(failed, fmt.Errorf("%w: the session was not resumed: %s", ErrLost, reason))
+	return err
+}
+
+// suspendLocked has the session of l, which has just died, wait for the client to come back, if the
+// server does not know of a reason against it. From now on, what is sent is kept.
+func (c *Client) suspendLocked(l *link) {
+	var kick *KickError
+	if !c.closing && l.online && l.counts && !errors.As(l.cause, &kick) && !errors.Is(l.cause, ErrProtocol) && !errors.Is(l.cause, ErrOverflow) {
+		c.suspended, c.lostAt = l, time.Now()
+	}
+}
+
+// comesBack reports whether the client is to try again although WithReconnect does not say so,
+// because its session may still be there.
+func (c *Client) comesBack() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.suspended != nil && time.Since(c.lostAt) < c.res.Window()
+}
+
+// resumeWait returns how long the next attempt to come back to a session waits, and counts it.
+func (c *Client) resumeWait() time.Duration {
+	d := min(resumeMin<<min(c.returns, 8), resumeMax)
+	c.returns++
+	return rand.N(d)
+}
+
+// replayLocked queues on l, whose session goes on, what the server has not received.
+func (c *Client) replayLocked(l *link) {
+	before := c.suspended
+	if before != nil && before.dict != l.dict && (l.kept.version == "" || l.kept.version != before.kept.version) {
+		c.res.Out.Rewrite(func(packet []byte) []byte { return translate(packet, before.dict, l.dict) })
+	}
+	c.suspended, c.returns = nil, 0
+	for packets := range c.res.Out.All() {
+		if l.out == nil {
+			l.out = buffers.Get().(*[]byte)
+		}
+		*l.out = append(*l.out, packets...)
+	}
+	if l.out != nil {
+		c.writeLocked(l)
+	}
+}
+
+// translate encodes a data packet of this client with another dictionary.
+func translate(packet []byte, from, to *codec.Dictionary) []byte {
+	v, err := codec.ParseMessage(packet[codec.HeadLength:])
+	if err != nil || v.Type == codec.Response {
+		return packet
+	}
+	route, err := v.RouteString(from)
+	if err != nil {
+		return packet
+	}
+	b, err := codec.AppendData(nil, v.Type, v.ID, route, v.Data, 0, to, codec.MaxPacket)
+	if err != nil {
+		return packet
+	}
+	return b
+}
+
+// roomLocked reports whether the session takes more messages: over its connection, or to be kept
+// until there is one.
+func (c *Client) roomLocked() bool {
+	return (c.link == nil || c.link.roomLocked()) && (!c.res.Can() || c.res.Out.Bytes() < maxQueued)
+}
+
+// received counts a data packet, and tells the server from time to time.
+func (c *Client) received(l *link, body []byte) error {
+	if !l.counts || !c.res.Receive(codec.HeadLength+len(body)) {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.beatLocked(l)
+}
+
+// beatLocked sends a heartbeat, with the count of what was received where the server wants it.
+func (c *Client) beatLocked(l *link) error {
+	if l.dead || l.closing {
+		return nil
+	}
+	var body []byte
+	if l.counts {
+		body = resume.AppendCount(make([]byte, 0, 10), c.res.Received())
+	}
+	return c.sendLocked(l, func(b []byte) ([]byte, error) { return codec.AppendPacket(b, codec.Heartbeat, body), nil })
+}
+
+// beaten handles a heartbeat of the server.
+func (c *Client) beaten(l *link, body []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l.counts {
+		if err := c.res.Heartbeat(body); err != nil {
+			return fmt.Errorf("%w: %w", ErrProtocol, err)
+		}
+		if c.roomLocked() {
+			l.spaceLocked()
+		}
+	}
+	return c.beatLocked(l)
+}
