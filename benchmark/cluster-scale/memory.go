@@ -13,10 +13,11 @@ import (
 
 // memory is what the servers and the kernel have at one time, in KiB.
 type memory struct {
-	rss, pss  float64 // of the servers
-	slab      float64 // of the kernel: sockets, files, epoll's entries
-	buffers   float64 // of sockets: data that nobody has read
-	available float64 // of the machine, for anybody
+	rss, pss  float64   // of the servers
+	each      []float64 // RSS of each server
+	slab      float64   // of the kernel: sockets, files, epoll's entries
+	buffers   float64   // of sockets: data that nobody has read
+	available float64   // of the machine, for anybody
 }
 
 func takeMemory(servers []*child.Process) memory {
@@ -28,7 +29,9 @@ func takeMemory(servers []*child.Process) memory {
 		buffers:   field(after(string(stat), "TCP:"), "mem") * float64(os.Getpagesize()) / 1024,
 	}
 	for _, p := range servers {
-		m.rss += p.Memory()
+		rss := p.Memory()
+		m.each = append(m.each, rss)
+		m.rss += rss
 		m.pss += p.Proportional()
 	}
 	return m
@@ -59,6 +62,7 @@ func (m memory) show(before memory, clients int) {
 	line("all server processes, RSS", m.rss, m.rss)
 	line("  with shared pages counted once", m.pss, m.pss)
 	line("  without what they had when empty", m.rss-before.rss, m.rss-before.rss)
+	line("  the backend, without that", m.each[1]-before.each[1], m.each[1]-before.each[1])
 	line("kernel, slab, both ends", m.slab-before.slab, m.slab-before.slab)
 	line("kernel, socket buffers", m.buffers-before.buffers, m.buffers-before.buffers)
 	line("whole machine, clients included", before.available-m.available, before.available-m.available)

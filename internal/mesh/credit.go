@@ -1,6 +1,8 @@
 package mesh
 
 import (
+	"iter"
+	"math"
 	"sync/atomic"
 
 	"github.com/lonng/nano/internal/link"
@@ -59,59 +61,119 @@ func (t *taken) add(cost int, step int64) (tell uint64) {
 	return uint64(max(0, t.bytes.Swap(0)))
 }
 
-// sessionWindows count the bytes of one client's messages that have not left the queues of the nodes that serve it. The
-// methods are not for concurrent use.
-type sessionWindows struct {
-	sent few[*peer, int]
+// sessionPeers are the nodes that know a client of this gate, and the bytes of its messages that have not left their
+// queues. The methods are not for concurrent use.
+type sessionPeers struct {
+	list []sessionPeer // few: how many nodes serve one client
 	full chan struct{} // not nil: the client is not read until it is closed
 }
 
+// sessionPeer is what is so of one node. There is an entry while there is something to say.
+type sessionPeer struct {
+	peer  *peer
+	sent  int32 // bytes that it has not taken
+	known bool  // it was told of the session
+}
+
+func (s *sessionPeers) find(p *peer) *sessionPeer {
+	for i := range s.list {
+		if s.list[i].peer == p {
+			return &s.list[i]
+		}
+	}
+	return nil
+}
+
+// entry returns the entry of p, made if there is none.
+func (s *sessionPeers) entry(p *peer) *sessionPeer {
+	if e := s.find(p); e != nil {
+		return e
+	}
+	s.list = append(s.list, sessionPeer{peer: p})
+	return &s.list[len(s.list)-1]
+}
+
+// tidy removes an entry that says nothing.
+func (s *sessionPeers) tidy(e *sessionPeer) {
+	if e.sent == 0 && !e.known {
+		last := len(s.list) - 1
+		*e = s.list[last]
+		s.list[last] = sessionPeer{}
+		s.list = s.list[:last]
+	}
+}
+
+// knows tells whether p was told of the session.
+func (s *sessionPeers) knows(p *peer) bool {
+	e := s.find(p)
+	return e != nil && e.known
+}
+
+// introduced notes that p was told of the session.
+func (s *sessionPeers) introduced(p *peer) { s.entry(p).known = true }
+
+// drop notes that p does not know the session, and tells whether it did.
+func (s *sessionPeers) drop(p *peer) (known bool) {
+	e := s.find(p)
+	if e == nil {
+		return false
+	}
+	known, e.known = e.known, false
+	s.tidy(e)
+	return known
+}
+
+// all returns those that know the session. The loop may not change that.
+func (s *sessionPeers) all() iter.Seq[*peer] {
+	return func(yield func(*peer) bool) {
+		for _, e := range s.list {
+			if e.known && !yield(e.peer) {
+				return
+			}
+		}
+	}
+}
+
 // enter counts a message that goes to p. What it returns is not nil when the client is not to be read until it is closed.
-func (w *sessionWindows) enter(p *peer, cost int) (full <-chan struct{}) {
-	n, _ := w.sent.get(p)
-	n += cost
-	if w.sent.set(p, n); n <= sessionWindow {
+func (s *sessionPeers) enter(p *peer, cost int) (full <-chan struct{}) {
+	e := s.entry(p)
+	if e.sent = int32(min(int(e.sent)+cost, math.MaxInt32)); e.sent <= sessionWindow {
 		return nil
 	}
-	if w.full == nil {
-		w.full = make(chan struct{})
+	if s.full == nil {
+		s.full = make(chan struct{})
 	}
-	return w.full
+	return s.full
 }
 
 // leave takes back what was counted.
-func (w *sessionWindows) leave(p *peer, cost int) {
-	n, _ := w.sent.get(p)
-	if n > cost {
-		w.sent.set(p, n-cost)
-	} else {
-		w.sent.remove(p)
+func (s *sessionPeers) leave(p *peer, cost int) {
+	if e := s.find(p); e != nil {
+		e.sent = int32(max(0, int(e.sent)-cost))
+		s.tidy(e)
 	}
-	w.relax()
+	s.relax()
 }
 
 // forget takes back all of p's: nothing of it will be told.
-func (w *sessionWindows) forget(p *peer) {
-	w.sent.remove(p)
-	w.relax()
-}
+func (s *sessionPeers) forget(p *peer) { s.leave(p, math.MaxInt32) }
 
 // close has the client be read again, whatever was counted.
-func (w *sessionWindows) close() {
-	w.sent = few[*peer, int]{}
-	w.relax()
+func (s *sessionPeers) close() {
+	s.list = nil
+	s.relax()
 }
 
 // relax lets the reader go on when half of each window is free.
-func (w *sessionWindows) relax() {
-	if w.full == nil {
+func (s *sessionPeers) relax() {
+	if s.full == nil {
 		return
 	}
-	for _, n := range w.sent.all() {
-		if n > sessionWindow/2 {
+	for _, e := range s.list {
+		if e.sent > sessionWindow/2 {
 			return
 		}
 	}
-	close(w.full)
-	w.full = nil
+	close(s.full)
+	s.full = nil
 }

@@ -5,7 +5,7 @@ import "testing"
 // A client that sends more than a node takes is not read, and is read again when half of it was taken. If it were not, one
 // client would fill the memory of a backend; if it were never read again, it would hang.
 func TestSessionWindows(t *testing.T) {
-	var w sessionWindows
+	var w sessionPeers
 	p, q := new(peer), new(peer)
 	open := func(full <-chan struct{}) bool {
 		select {
@@ -34,8 +34,8 @@ func TestSessionWindows(t *testing.T) {
 	if !open(full) {
 		t.Error("it is not read although half of each window is free")
 	}
-	if w.leave(p, 10*sessionWindow); w.sent.len() != 0 {
-		t.Errorf("%v is counted after more was taken than was sent", w.sent)
+	if w.leave(p, 10*sessionWindow); len(w.list) != 0 {
+		t.Errorf("%v is counted after more was taken than was sent", w.list)
 	}
 	full = w.enter(p, 2*sessionWindow)
 	if w.close(); !open(full) {

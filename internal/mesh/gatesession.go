@@ -18,10 +18,9 @@ type gateSession struct {
 
 	mu       sync.Mutex
 	closed   bool
-	queued   bool    // the gate will call Flush
-	known    []*peer // who knows it
+	queued   bool         // the gate will call Flush
+	peers    sessionPeers // who knows it
 	requests requests
-	windows  sessionWindows
 	values   encodedValues       // those that are forwarded, as they are now
 	changed  map[string]struct{} // forwarded values that were set, and nobody was told yet
 }
@@ -38,7 +37,7 @@ func (g *gateSession) enter(p *peer, from *gate.Conn, f *link.Frame) (ok bool, o
 	g.sendChangesLocked()
 	g.introduceLocked(p)
 	if p.givesCredit() { // else it is of the 0.5 series, and the lanes of calls to it are bounded
-		if full := g.windows.enter(p, costOf(f)); full != nil {
+		if full := g.peers.enter(p, costOf(f)); full != nil {
 			from.Pause(full)
 		}
 	}
@@ -59,12 +58,12 @@ func (g *gateSession) enter(p *peer, from *gate.Conn, f *link.Frame) (ok bool, o
 // introduceLocked tells p of the session, unless it knows it: nothing else of a session comes before that. If it cannot be
 // told, p refuses what comes next, or does not get it.
 func (g *gateSession) introduceLocked(p *peer) {
-	if slices.Contains(g.known, p) || p.send(g.openedLocked()) != nil {
+	if g.peers.knows(p) || p.send(g.openedLocked()) != nil {
 		return
 	}
-	g.known = append(g.known, p)
+	g.peers.introduced(p)
 	p.sessions.Add(1)
-	g.windows.forget(p)
+	g.peers.forget(p)
 }
 
 // openedLocked is the frame that introduces the session.
@@ -83,19 +82,10 @@ func (g *gateSession) openedLocked() *link.Frame {
 func (g *gateSession) forget(p *peer) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.dropLocked(p) {
+	if g.peers.drop(p) {
 		p.sessions.Add(-1)
 	}
-	g.windows.forget(p)
-}
-
-// dropLocked removes p from those that know the session.
-func (g *gateSession) dropLocked(p *peer) (known bool) {
-	i := slices.Index(g.known, p)
-	if i >= 0 {
-		g.known = slices.Delete(g.known, i, i+1)
-	}
-	return i >= 0
+	g.peers.forget(p)
 }
 
 // hold notes that p has the session, and wants to be told of it. It is false for one that has ended.
@@ -105,7 +95,7 @@ func (g *gateSession) hold(p *peer) bool {
 	if g.closed {
 		return false
 	}
-	if slices.Contains(g.known, p) {
+	if g.peers.knows(p) {
 		_ = p.send(g.openedLocked()) // it asks, so it is told again
 	} else {
 		g.introduceLocked(p)
@@ -152,9 +142,9 @@ func (g *gateSession) lose(p *peer, forget bool) (mids []uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if forget {
-		g.dropLocked(p)
+		g.peers.drop(p)
 	}
-	g.windows.forget(p)
+	g.peers.forget(p)
 	if !forget && !g.seesErrors() {
 		g.requests.dropAt(p)
 	}
@@ -165,7 +155,7 @@ func (g *gateSession) lose(p *peer, forget bool) (mids []uint64) {
 func (g *gateSession) credit(p *peer, cost int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.windows.leave(p, cost)
+	g.peers.leave(p, cost)
 }
 
 // tellUser tells all that know the session who it is. When it has become nobody's, it has no values but those that come
@@ -176,7 +166,7 @@ func (g *gateSession) tellUser(uid int64) {
 	f := &link.Frame{Kind: link.SessionChanged, Session: g.sess.ID(), UID: uid}
 	if uid != 0 {
 		g.sendChangesLocked()
-	} else if len(g.known) > 0 {
+	} else if len(g.peers.list) > 0 {
 		clear(g.changed)
 		f.Data = g.values.encode()
 	}
@@ -185,7 +175,7 @@ func (g *gateSession) tellUser(uid int64) {
 
 // tellLocked sends a frame about the session to all that know it.
 func (g *gateSession) tellLocked(f *link.Frame) {
-	for _, p := range g.known {
+	for p := range g.peers.all() {
 		_ = p.send(f) // a node that cannot be reached closes the session with its gate's link
 	}
 }
@@ -203,7 +193,7 @@ func (g *gateSession) setValue(key string) {
 		b = nil
 	}
 	g.values = g.values.with(key, b)
-	if len(g.known) == 0 {
+	if len(g.peers.list) == 0 {
 		return // who comes to know the session is told all values
 	}
 	if g.changed == nil {
@@ -252,12 +242,12 @@ func (g *gateSession) close() (told []*peer) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.closed = true
-	for _, p := range g.known {
+	for p := range g.peers.all() {
 		p.sessions.Add(-1)
 		_ = p.send(closedFrame(g.sess))
 	}
-	told = g.known
-	g.known, g.requests, g.values, g.changed = nil, requests{}, nil, nil
-	g.windows.close()
+	told = slices.Collect(g.peers.all())
+	g.requests, g.values, g.changed = requests{}, nil, nil
+	g.peers.close()
 	return told
 }

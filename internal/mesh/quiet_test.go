@@ -27,7 +27,7 @@ func TestWhatAQuietSessionHolds(t *testing.T) {
 	}{
 		{session.Session{}, "id 8, entity 16, life 8, uid 8, phase 4, extra 8, mu 8, all 64"},
 		{scheduler.Lane{}, "home 8, latest 8, queue 8, waiting 4, ended 4, all 32"}, // a part of gate.Conn and remoteSession
-		{gateSession{}, "node 8, sess 8, mu 8, closed 1, queued 1, known 24, requests 56, windows 40, values 8, changed 8, all 168"},
+		{gateSession{}, "node 8, sess 8, mu 8, closed 1, queued 1, peers 32, requests 48, values 8, changed 8, all 128"},
 		{remoteSession{}, "all 8, key 32, way 8, sess 8, lane 32, mu 8, uid 8, asked 1, ended 1, waiting 4, values 8, told 8, " +
 			"over 8, change 8, addr 8, taken 8, Answers 16, all 176"},
 	} {
@@ -68,12 +68,12 @@ func TestHeapOfAQuietSession(t *testing.T) {
 			}
 			return r
 		}},
-		{"what other nodes know of it", 264, 64, func() any {
+		{"what other nodes know of it", 208, 64, func() any {
 			gs := &gateSessions{node: p.node}
 			for i := range n {
 				g := gs.of(session.NewWithID(e, int64(i)))
-				g.known = append(g.known, p)
-				g.windows.enter(p, 100)
+				g.peers.introduced(p)
+				g.peers.enter(p, 100)
 				g.requests.begin(1, p)
 				g.requests.answer(1)
 			}

@@ -11,9 +11,37 @@ import (
 // methods are not for concurrent use.
 type requests struct {
 	inFlight few[uint64, inFlight]
-	begun    uint64              // counts requests
-	failed   map[uint64]struct{} // answered with an error although the answer may come yet: the latest
-	failed0  map[uint64]struct{} // and those before them
+	begun    uint64 // counts requests
+	failed   *failed
+}
+
+// failed are requests that were answered with an error although the answer may come yet.
+type failed struct {
+	latest map[uint64]struct{}
+	before map[uint64]struct{}
+}
+
+func (f *failed) has(mid uint64) bool {
+	if f == nil {
+		return false
+	}
+	_, late := f.latest[mid]
+	_, later := f.before[mid]
+	return late || later
+}
+
+func (f *failed) drop(mid uint64) {
+	if f != nil {
+		delete(f.latest, mid)
+		delete(f.before, mid)
+	}
+}
+
+func (f *failed) add(mid uint64) {
+	if f.latest == nil || len(f.latest) >= maxInFlight {
+		f.latest, f.before = make(map[uint64]struct{}), f.latest
+	}
+	f.latest[mid] = struct{}{}
 }
 
 // inFlight is a request that has no answer yet.
@@ -28,8 +56,7 @@ const maxInFlight = 16384
 
 // begin notes a request that goes to p. Its id may have been that of an earlier one.
 func (r *requests) begin(mid uint64, p *peer) {
-	delete(r.failed, mid)
-	delete(r.failed0, mid)
+	r.failed.drop(mid)
 	r.begun++
 	r.inFlight.set(mid, inFlight{p, r.begun})
 }
@@ -56,22 +83,21 @@ func (r *requests) drop(mid uint64) { r.inFlight.remove(mid) }
 // answer notes the answer to a request. It is false for one that had an error for an answer before.
 func (r *requests) answer(mid uint64) bool {
 	r.inFlight.remove(mid)
-	late := r.hasFailed(mid)
-	delete(r.failed, mid)
-	delete(r.failed0, mid)
+	late := r.failed.has(mid)
+	r.failed.drop(mid)
 	return !late
 }
 
 // fail notes that a request is answered with an error. It is false if it was before.
 func (r *requests) fail(mid uint64) bool {
 	r.inFlight.remove(mid)
-	if r.hasFailed(mid) {
+	if r.failed.has(mid) {
 		return false
 	}
-	if r.failed == nil || len(r.failed) >= maxInFlight {
-		r.failed, r.failed0 = make(map[uint64]struct{}), r.failed
+	if r.failed == nil {
+		r.failed = new(failed)
 	}
-	r.failed[mid] = struct{}{}
+	r.failed.add(mid)
 	return true
 }
 
@@ -95,10 +121,4 @@ func (r *requests) at(p *peer) (mids []uint64) {
 		}
 	}
 	return mids
-}
-
-func (r *requests) hasFailed(mid uint64) bool {
-	_, late := r.failed[mid]
-	_, later := r.failed0[mid]
-	return late || later
 }

@@ -60,7 +60,7 @@ func TestRequestsWithoutAnswers(t *testing.T) {
 	if r.inFlight.len() > maxInFlight || failed < 4*maxInFlight {
 		t.Errorf("%d are in flight, %d have failed", r.inFlight.len(), failed)
 	}
-	if kept := len(r.failed) + len(r.failed0); kept > 2*maxInFlight {
+	if kept := len(r.failed.latest) + len(r.failed.before); kept > 2*maxInFlight {
 		t.Errorf("%d failed ones are kept", kept)
 	}
 	if r.answer(failed - 1) {
