@@ -24,9 +24,9 @@ type subject struct {
 func subjects(peer string) []subject {
 	all := []subject{{name: "floor", floor: true}}
 	for _, t := range server.Transports() {
-		name := map[string]string{"": "node", "loop": "event loop"}[t]
-		if name == "" {
-			name = t
+		name := t
+		if t == "loop" {
+			name = "event loop"
 		}
 		all = append(all, subject{name: name, transport: t})
 	}

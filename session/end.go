@@ -40,7 +40,7 @@ func (s *Session) end(l *Lifetimes) {
 	var told []Observer
 	var ending *lifeContext
 	if x := s.extra.Load(); x != nil {
-		told, x.observers = x.observers.all(), observers{}
+		told, x.observers = x.observers.all(), nil
 		ending = x.context
 	}
 	s.mu.Unlock()

@@ -51,7 +51,11 @@ func (s *Session) Observe(o Observer) bool {
 	if s.phase.Load() >= phaseClosing {
 		return false
 	}
-	s.more().observers.add(o)
+	x := s.more()
+	if x.observers == nil {
+		x.observers = new(observers)
+	}
+	x.observers.add(o)
 	return true
 }
 
@@ -62,7 +66,7 @@ func (s *Session) Unobserve(o Observer) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if x := s.extra.Load(); x != nil {
+	if x := s.extra.Load(); x != nil && x.observers != nil {
 		x.observers.remove(o)
 	}
 }

@@ -65,8 +65,11 @@ func (l *observers) pack() {
 	}
 }
 
-// all returns a copy.
+// all returns a copy. Of nil it has none.
 func (l *observers) all() []Observer {
+	if l == nil {
+		return nil
+	}
 	n := len(l.list)
 	if l.at != nil {
 		n = len(l.at)

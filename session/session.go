@@ -37,7 +37,7 @@ type extra struct {
 	// Session.mu guards the rest.
 	data      map[string]any
 	context   *lifeContext // made on demand
-	observers observers
+	observers *observers   // made on demand
 }
 
 // lifeContext is the session's context, and what ends it.

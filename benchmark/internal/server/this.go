@@ -57,8 +57,16 @@ func serve(c Config, options []nano.Option) error {
 	return nil
 }
 
-// transport is the option for a transport by its name. All that this checkout has is listed here.
-func transport(string) []nano.Option { return nil }
+// transport is the option for a transport by its name; none for the default.
+func transport(name string) []nano.Option {
+	switch name {
+	case "portable":
+		return []nano.Option{nano.WithTransport(nano.Portable)}
+	case "loop":
+		return []nano.Option{nano.WithTransport(nano.EventLoop)}
+	}
+	return nil
+}
 
 // Transports returns the names of the transports that a server can be told to use.
-func Transports() []string { return []string{""} }
+func Transports() []string { return []string{"portable", "loop"} }
