@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,32 +13,24 @@ import (
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/component"
-	"github.com/lonng/nano/examples/im/accounts"
 	"github.com/lonng/nano/examples/im/backend"
 	"github.com/lonng/nano/examples/im/channels"
 	"github.com/lonng/nano/examples/im/gate"
 	"github.com/lonng/nano/examples/im/live"
 	"github.com/lonng/nano/examples/im/online"
-	"github.com/lonng/nano/examples/im/pictures"
 	"github.com/lonng/nano/examples/im/protocol"
 	"github.com/lonng/nano/examples/im/pushapi"
 	"github.com/lonng/nano/examples/im/store"
 	"github.com/lonng/nano/examples/page"
 	serializer "github.com/lonng/nano/serialize/json"
-	"github.com/lonng/nano/session"
 )
-
-//go:embed page
-var files embed.FS
-
-// routeCodes spares the names of the routes that are sent most: two bytes each on the wire.
-var routeCodes = map[string]uint16{protocol.PushMessage: 1, protocol.PushReads: 2, protocol.PushTyping: 3, protocol.PushPresence: 4, "im.send": 5, "im.read": 6} //nolint:gochecknoglobals // never changed
 
 // watchEvery is how often a gate says how many watch live rooms there.
 const watchEvery = 500 * time.Millisecond
 
 // local is everything in one process.
 type local struct {
+	conf     config
 	app      *nano.App
 	listener *split
 	store    store.Store
@@ -55,12 +45,12 @@ func newLocal(ctx context.Context, conf config) (*local, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := store.OpenSQLite(ctx, conf.data)
+	s, err := conf.open(ctx)
 	if err != nil {
 		l.Close()
 		return nil, err
 	}
-	n := &local{listener: newSplit(l), store: s, started: time.Now()}
+	n := &local{conf: conf, listener: newSplit(l), store: s, started: time.Now()}
 	if err := n.build(ctx, conf); err != nil {
 		n.close()
 		return nil, err
@@ -77,19 +67,38 @@ func (n *local) close() {
 	n.store.Close()
 }
 
-// newHTTP2 serves HTTP/2 without TLS.
-func newHTTP2(h http.Handler) *http.Server {
-	var protocols http.Protocols
-	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{
-		Handler: h, Protocols: &protocols, ReadHeaderTimeout: unknownTime, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
-	}
-}
-
 // figures are what this node says of itself.
 func (n *local) figures(context.Context) any {
 	return map[string]any{"role": "all", "uptime": int64(time.Since(n.started).Seconds()), "nano": n.app.Stats()}
+}
+
+// open opens the database that the flags name.
+func (c *config) open(ctx context.Context) (store.Store, error) {
+	if c.database != "" {
+		return store.OpenPostgres(ctx, c.database)
+	}
+	return store.OpenSQLite(ctx, c.data)
+}
+
+// sweepEvery is how often what is over its time is removed.
+const sweepEvery = time.Minute
+
+// sweep removes what is over its time until ctx ends.
+func (c *config) sweep(ctx context.Context, s store.Store) {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if n, err := s.Sweep(ctx, time.Now(), c.retention); err != nil && ctx.Err() == nil {
+				slog.Warn("sweep failed", "err", err)
+			} else if n > 0 {
+				slog.Info("old messages removed", "count", n)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // furnish makes the channels that are always there.
@@ -119,49 +128,33 @@ func (n *local) build(ctx context.Context, conf config) error {
 		Emit: func(e *protocol.Event) { g.Deliver(e) },
 		Came: func(store.User, string, int64) {}, Went: func(store.User, string, int64) {},
 	})
-	secret, err := n.store.Secret(ctx, "tokens")
+	secret, err := n.store.Secret(ctx, tokenSecret)
 	if err != nil {
 		return err
 	}
-	people := accounts.New(accounts.Config{
-		Secret: secret, Names: conf.names, Platforms: gate.Platforms,
-		Enter: func(ctx context.Context, u store.User) error {
-			_, err := n.store.PutUser(ctx, u)
-			return err
-		},
-		SignedOut: g.SignedOut,
-	})
-	pages, err := page.Handler(files, "page")
+	people, err := conf.accounts(ctx, secret, func(ctx context.Context, u store.User) error {
+		_, err := n.store.PutUser(ctx, u)
+		return err
+	}, g.SignedOut)
 	if err != nil {
 		return err
 	}
 	api := pushapi.New(pushapi.Config{
-		Keys: conf.apiKeys, Backend: nodes, Online: registry, Emit: g.Deliver, Node: n.figures, Ready: n.store.Ping,
-		Viewers: n.rooms.Viewers,
+		Keys: conf.apiKeys, Backend: nodes, Online: registry, Emit: g.Deliver, Node: n.figures, Ready: n.store.Ping, Viewers: n.rooms.Viewers,
 	})
-	n.api = newHTTP2(api)
-	mux := http.NewServeMux()
-	mux.Handle("/", pages)
-	for _, path := range []string{"/api/", "/healthz", "/readyz"} {
-		mux.Handle(path, api)
-	}
-	mux.Handle("/auth/", people.Handler())
-	pictures.New(people, &albums{nodes}, func() string { return channels.NewID("i-") }).Register(mux)
-
+	n.api = newHTTP2(apiMux(api))
 	components := &component.Components{}
 	g.Register(components)
-	n.app = nano.New("",
-		nano.WithEndpoint(nano.Endpoint{Listener: n.listener.rest, WebSocket: true, Path: "/nano"}),
-		nano.WithHTTPHandler(mux),
-		nano.WithSameOrigin(),
-		nano.WithHandshake(handshake(people, g)),
+	options, err := conf.web(n.listener.rest, people, g, nodes, api)
+	if err != nil {
+		return err
+	}
+	n.app = nano.New("", append(options,
 		nano.WithComponents(components),
 		nano.WithSerializer(serializer.NewSerializer()),
-		nano.WithDictionary(routeCodes),
 		nano.WithHeartbeatInterval(15*time.Second),
-		nano.WithMaxPacket(64<<10),
 		nano.WithSignals(),
-	)
+	)...)
 	g.Attach(n.app)
 	n.app.Scheduler().NewTimer(watchEvery, func() {
 		_, _ = n.rooms.Watched(ctx, &protocol.ViewersRequest{Gate: "here", Channels: g.Watched()}) // it never fails
@@ -182,40 +175,18 @@ func (n *local) run(ctx context.Context, out io.Writer) error {
 			slog.Error("HTTP/2 ended", "err", err)
 		}
 	}()
+	sweeping, stop := context.WithCancel(ctx)
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		n.conf.sweep(sweeping, n.store)
+	}()
 	err := n.app.Run(ctx)
+	stop()
+	<-swept
 	quick, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	return errors.Join(err, n.api.Shutdown(quick))
-}
-
-// handshake signs a session in: by the token in its payload, or by the cookie of the page that opens it.
-func handshake(people *accounts.Accounts, g *gate.Gate) func(*session.Session, *nano.Handshake) error {
-	return func(s *session.Session, h *nano.Handshake) error {
-		var hello struct {
-			User struct {
-				Platform string `json:"platform"`
-				Token    string `json:"token"`
-			} `json:"user"`
-		}
-		if err := json.Unmarshal(h.Payload, &hello); err != nil {
-			return nano.Refuse(protocol.RefuseCode, "the handshake is no JSON")
-		}
-		var u store.User
-		err := accounts.ErrSignedOut
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if hello.User.Token != "" {
-			u, err = people.ByToken(ctx, hello.User.Token)
-		} else if h.Request != nil {
-			u, err = people.ByRequest(h.Request)
-		}
-		if err != nil {
-			return nano.Refuse(protocol.RefuseCode, "sign in first")
-		}
-		platform, err := g.Welcome(s, u, hello.User.Platform)
-		h.User = map[string]string{"id": u.ID, "name": u.Name, "platform": platform}
-		return err
-	}
 }
 
 // newHere returns a backend of channels and live rooms in this process.
@@ -247,31 +218,3 @@ func (b *here) Send(_ context.Context, req *protocol.SendRequest, done func(*sto
 
 // Typing tells that somebody is typing.
 func (b *here) Typing(_ context.Context, req *protocol.TypingRequest) { b.service.Typing(req) }
-
-// albums keep pictures where the backend does.
-type albums struct{ backend gate.Backend }
-
-// Put stores a picture.
-func (a *albums) Put(ctx context.Context, u store.User, channel string, p store.Picture, data, thumb []byte) error {
-	req := &protocol.PutPictureRequest{Channel: channel, Picture: p, Data: data, Thumb: thumb}
-	req.SetBy(u)
-	return inward(a.backend.Call(ctx, channel, "putpicture", req, &protocol.Empty{}))
-}
-
-// Get returns a picture.
-func (a *albums) Get(ctx context.Context, u store.User, id string, thumb bool) (store.Picture, []byte, error) {
-	req := &protocol.GetPictureRequest{ID: id, Thumb: thumb}
-	req.SetBy(u)
-	reply := &protocol.GetPictureReply{}
-	err := inward(a.backend.Call(ctx, u.ID, "getpicture", req, reply))
-	return reply.Picture, reply.Data, err
-}
-
-// inward returns the store's error for one that clients get.
-func inward(err error) error {
-	var told *nano.Error
-	if errors.As(err, &told) && told.Code == component.CodeNotFound {
-		return store.ErrNotFound
-	}
-	return err
-}

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -36,7 +37,7 @@ var ErrSignedOut = errors.New("accounts: not signed in")
 
 // Config says how people sign in.
 type Config struct {
-	// Secret signs the messenger's own tokens. All gates have the same.
+	// Secret signs the messenger's own tokens. All gates have the same. Nil: SetSecret follows.
 	Secret []byte
 	// Names lets people sign in by any name. It is for development.
 	Names bool
@@ -57,12 +58,16 @@ type Accounts struct {
 	conf   Config
 	parser *jwt.Parser
 	mux    *http.ServeMux
+	secret atomic.Pointer[[]byte]
 }
 
 // New returns accounts by a configuration.
 func New(conf Config) *Accounts {
 	a := &Accounts{conf: conf, mux: http.NewServeMux(), parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithAudience(audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt())}
+	if conf.Secret != nil {
+		a.SetSecret(conf.Secret)
+	}
 	a.mux.HandleFunc("GET /auth/ways", a.ways)
 	a.mux.HandleFunc("POST /auth/logout", a.logout)
 	a.mux.HandleFunc("POST /auth/name", a.byName)
@@ -73,6 +78,15 @@ func New(conf Config) *Accounts {
 	}
 	return a
 }
+
+// SetSecret sets the secret that signs the messenger's own tokens. Until then nobody is signed in.
+func (a *Accounts) SetSecret(secret []byte) { a.secret.Store(&secret) }
+
+// Ready reports whether people can sign in.
+func (a *Accounts) Ready() bool { return a.secret.Load() != nil }
+
+// errNotReady is the error while the secret is not known.
+var errNotReady = errors.New("accounts: the secret is not known yet")
 
 // Handler serves /auth/.
 func (a *Accounts) Handler() http.Handler {
@@ -95,19 +109,27 @@ type claims struct {
 
 // Token returns a token of the messenger's own for a user.
 func (a *Accounts) Token(u store.User) (string, error) {
+	secret := a.secret.Load()
+	if secret == nil {
+		return "", errNotReady
+	}
 	now := time.Now()
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Subject: u.ID, Audience: jwt.ClaimStrings{audience}, IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(lifetime)),
 		},
 		Name: u.Name,
-	}).SignedString(a.conf.Secret)
+	}).SignedString(*secret)
 }
 
 // ByToken returns the user of a token: one of the messenger's own, or of the operator's.
 func (a *Accounts) ByToken(ctx context.Context, token string) (store.User, error) {
+	secret := a.secret.Load()
+	if secret == nil {
+		return store.User{}, errNotReady
+	}
 	var c claims
-	_, err := a.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return a.conf.Secret, nil })
+	_, err := a.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return *secret, nil })
 	if err == nil && c.Subject != "" {
 		return store.User{ID: c.Subject, Name: c.Name}, nil
 	}

@@ -172,8 +172,13 @@ func (s *registry) drop(c *channel) {
 	}
 }
 
-// Touch claims a channel if this node has not, so that its members hear how far it is.
-func (s *registry) Touch(id string) { s.own(id, func(*channel, error) {}) }
+// TouchAll claims channels if this node has not, so that their members hear how far they are.
+func (s *registry) TouchAll(_ context.Context, req *protocol.TouchRequest) (*protocol.Empty, error) {
+	for _, id := range req.Channels {
+		s.own(id, func(*channel, error) {})
+	}
+	return &protocol.Empty{}, nil
+}
 
 // DropAll forgets all channels: a node that ends leaves them to others.
 func (s *registry) DropAll() {

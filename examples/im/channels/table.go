@@ -11,6 +11,8 @@ import (
 func (s *Service) Table() map[string]backend.Func {
 	return map[string]backend.Func{
 		"start":   backend.Function[protocol.StartRequest, protocol.StartReply](s.Start),
+		"sendnow": backend.Function[protocol.SendRequest, store.Message](s.SendNow),
+		"touch":   backend.Function[protocol.TouchRequest, protocol.Empty](s.TouchAll),
 		"edit":    backend.Function[protocol.EditRequest, store.Message](s.Edit),
 		"delete":  backend.Function[protocol.EditRequest, store.Message](s.Delete),
 		"history": backend.Function[protocol.HistoryRequest, protocol.HistoryReply](s.History),

@@ -73,6 +73,9 @@ type Gate struct {
 	all    *nano.Group
 
 	watched map[string]int // sessions by live room
+
+	talkMu sync.Mutex
+	talked map[string]time.Time // when something was last said in a channel
 }
 
 // Hooks tell other nodes what happens here. They must not wait.
@@ -87,7 +90,7 @@ type Hooks struct {
 func New(name string, b Backend, r *online.Registry, h Hooks) *Gate {
 	return &Gate{
 		name: name, backend: b, online: r, hooks: h,
-		seats: make(map[string][]*seat), groups: make(map[string]*nano.Group), all: nano.NewGroup("everybody"), watched: make(map[string]int),
+		seats: make(map[string][]*seat), groups: make(map[string]*nano.Group), all: nano.NewGroup("everybody"), watched: make(map[string]int), talked: make(map[string]time.Time),
 	}
 }
 
@@ -271,9 +274,40 @@ func (g *Gate) Deliver(e *protocol.Event) {
 		group := g.groups[e.Channel]
 		g.mu.RUnlock()
 		if group != nil {
+			if e.Route == protocol.PushMessage {
+				g.noteTalk(e.Channel)
+			}
 			g.tell(group, e)
 		}
 	}
+}
+
+// maxTalked bounds what a gate remembers of when channels have talked.
+const maxTalked = 20_000
+
+// noteTalk remembers that something was said in a channel now.
+func (g *Gate) noteTalk(channel string) {
+	g.talkMu.Lock()
+	defer g.talkMu.Unlock()
+	if len(g.talked) >= maxTalked {
+		clear(g.talked)
+	}
+	g.talked[channel] = time.Now()
+}
+
+// Talking returns the channels here in which something was said within a time.
+func (g *Gate) Talking(within time.Duration) []string {
+	g.talkMu.Lock()
+	defer g.talkMu.Unlock()
+	var list []string
+	for id, at := range g.talked {
+		if time.Since(at) <= within {
+			list = append(list, id)
+		} else {
+			delete(g.talked, id)
+		}
+	}
+	return list
 }
 
 // kick ends the sessions of users.

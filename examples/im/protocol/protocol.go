@@ -403,3 +403,8 @@ type SecretRequest struct {
 type SecretReply struct {
 	Value []byte `json:"value"`
 }
+
+// TouchRequest has a node claim channels, so that their members hear how far they are.
+type TouchRequest struct {
+	Channels []string `json:"channels"`
+}

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Keep stores a push.
+// Keep stores a push, once for its id.
 func (d *inboxes) Keep(ctx context.Context, p Push, users []string, everybody bool) error {
 	platforms := ""
 	if len(p.Platforms) > 0 {
@@ -31,8 +31,12 @@ func (d *inboxes) Keep(ctx context.Context, p Push, users []string, everybody bo
 			}
 		}
 		var seq int64
-		if err := one(ctx, q, []any{&seq}, "INSERT INTO pushes (id, route, data, at, expires, everybody, platforms) VALUES (?,?,?,?,?,?,?) RETURNING seq",
-			p.ID, p.Route, []byte(p.Data), p.At, p.Expires, all, platforms); err != nil {
+		err := one(ctx, q, []any{&seq}, "INSERT INTO pushes (id, route, data, at, expires, everybody, platforms) VALUES (?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING RETURNING seq",
+			p.ID, p.Route, []byte(p.Data), p.At, p.Expires, all, platforms)
+		if errors.Is(err, ErrNotFound) {
+			return nil // it is kept already
+		}
+		if err != nil {
 			return err
 		}
 		return d.refer(ctx, q, seq, users)

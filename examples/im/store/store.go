@@ -203,7 +203,7 @@ type Store interface {
 	// Reads returns how far the members of a channel have read, of at most limit of them.
 	Reads(ctx context.Context, channel string, limit int) (map[string]int64, error)
 
-	// Keep stores a push: once, with a reference for each of the users, or for everybody who is a user now.
+	// Keep stores a push: once for its id, with a reference for each of the users, or for everybody who is a user now.
 	Keep(ctx context.Context, p Push, users []string, everybody bool) error
 	// Inbox returns what is kept for a user and not expired, the oldest first.
 	Inbox(ctx context.Context, user, platform string, now int64, limit int) ([]Push, error)
