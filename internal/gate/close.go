@@ -65,7 +65,8 @@ func (c *Conn) shut(last []byte, why session.CloseReason) error {
 // shutLocked queues the last packet, nil for none, and closes the queue. gone must follow, without
 // the lock.
 func (c *Conn) shutLocked(last []byte) {
-	c.closing, c.closedAt = true, time.Now()
+	c.closing = true
+	c.transitLocked().closedAt = time.Now()
 	if c.held { // nothing may go before the handshake's answer, and there will be none
 		c.dropLocked()
 		c.held = false
@@ -84,13 +85,13 @@ func (c *Conn) shutLocked(last []byte) {
 		o.addShared(last)
 	}
 	if c.websocket {
-		code := c.closeCode
+		code := c.transitLocked().closeCode
 		if code == 0 {
 			code = wsframe.CloseNormal
 		}
 		c.outLocked().addTail(wsframe.AppendClose(nil, int(code), ""))
 	}
-	c.setTimerLocked(c.gate.cfg.FlushTimeout)
+	c.setTimerLocked(c.gate.cfg.FlushTimeout, c.cut)
 }
 
 // gone tells everybody that the session has ended, and sees that its output is flushed.
@@ -113,8 +114,8 @@ func (c *Conn) tellEnd() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.told = true
-	if c.ended != nil {
-		close(c.ended)
+	if c.transit != nil && c.transit.ended != nil {
+		close(c.transit.ended)
 	}
 }
 
@@ -134,7 +135,7 @@ func (c *Conn) part() {
 // closeWith notes the code for the WebSocket close frame, if that is not queued yet.
 func (c *Conn) closeWith(code int) {
 	c.mu.Lock()
-	c.closeCode = uint16(code)
+	c.transitLocked().closeCode = uint16(code)
 	c.mu.Unlock()
 }
 
@@ -149,7 +150,7 @@ func (c *Conn) pong(payload []byte) {
 	}
 	switch {
 	case c.held:
-		c.ahead = f
+		c.transitLocked().ahead = f
 	case c.merges:
 		c.outLocked().addPre(f)
 	default:
@@ -160,19 +161,12 @@ func (c *Conn) pong(payload []byte) {
 	c.gate.hub.add(list, c)
 }
 
-// setTimerLocked makes d the time after which the connection is cut.
-func (c *Conn) setTimerLocked(d time.Duration) {
-	if c.timer != nil {
-		c.timer.Stop()
-	}
-	if !c.wasCut {
-		c.timer = time.AfterFunc(d, c.cut)
-	}
-}
-
 // dropLocked forgets what is queued.
 func (c *Conn) dropLocked() {
-	c.chain, c.ahead = nil, nil
+	c.chain = nil
+	if c.transit != nil {
+		c.transit.ahead = nil
+	}
 	if c.out != nil {
 		c.out.release()
 		c.out = nil
@@ -192,10 +186,7 @@ func (c *Conn) endOutput() {
 		c.cut()
 		return
 	}
-	if c.timer != nil {
-		c.timer.Stop()
-	}
-	c.timer = time.AfterFunc(min(linger, c.gate.cfg.FlushTimeout), c.lingered)
+	c.setTimerLocked(min(linger, c.gate.cfg.FlushTimeout), c.lingered)
 	c.mu.Unlock()
 	if err := c.sock.CloseWrite(); err != nil {
 		c.cut()
@@ -231,10 +222,7 @@ func (c *Conn) cut() {
 	abort := c.abort || !c.flushed && (c.writing || c.queuedLocked()) // what is dropped here is not to stay in the kernel
 	c.dropLocked()
 	c.weighLocked(0)
-	if c.timer != nil {
-		c.timer.Stop()
-		c.timer = nil
-	}
+	c.setTimerLocked(0, nil)
 	c.mu.Unlock()
 	if abort {
 		c.sock.Discard()

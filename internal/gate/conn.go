@@ -3,7 +3,6 @@ package gate
 import (
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/transport"
-	"github.com/lonng/nano/internal/wsframe"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
 )
@@ -40,64 +38,105 @@ type Conn struct {
 	mu        sync.Mutex
 	chain     *chain  // shared frames that are all there is; out is nil then
 	out       *outbuf // what is queued; nil when nothing is, and when chain is not
-	ahead     []byte  // a pong that may go before the handshake's answer
-	inFlight  int     // bytes that a writer has taken and not written yet
-	round     uint32  // the delay of the hub in whose list it is, or was
-	listed    bool    // in the hub's list
-	first     bool    // in the hub's list of those that are flushed first
-	writing   bool    // somebody writes
-	stuck     bool    // and the kernel took no more
-	held      bool    // before the handshake's answer: queue, do not write
-	closing   bool    // takes no more output
-	wasCut    bool    // the socket is closed
-	websocket bool    // constant
-	merges    bool    // this and wantsGzip, wantsErr: set before the handshake is answered, constant after
+	transit   *transit
+	inFlight  int  // bytes that a writer has taken and not written yet
+	listed    bool // in the hub's list
+	first     bool // in the hub's list of those that are flushed first
+	writing   bool // somebody writes
+	stuck     bool // and the kernel took no more
+	held      bool // before the handshake's answer: queue, do not write
+	closing   bool // takes no more output
+	wasCut    bool // the socket is closed
+	websocket bool // constant
+	merges    bool // this and wantsGzip, wantsErr: set before the handshake is answered, constant after
 	wantsGzip bool
 	wantsErr  bool
-	flushed   bool          // all output is written and the sending side closed
-	readDone  bool          // the reader has ended
-	told      bool          // the end of the session was told
-	parted    bool          // nothing of the session waits for the connection any more
-	removed   bool          // the gate has forgotten the connection
-	abort     bool          // the kernel is to drop what it holds
-	weight    int           // queued bytes that count for the cap of all queues
-	closedAt  time.Time     // when closing was set
-	closeCode uint16        // of the WebSocket close frame
-	timer     *time.Timer   // the handshake's deadline, later the flush's; nil between
-	ended     chan struct{} // see Waiting
+	flushed   bool // all output is written and the sending side closed
+	readDone  bool // the reader has ended
+	told      bool // the end of the session was told
+	parted    bool // nothing of the session waits for the connection any more
+	removed   bool // the gate has forgotten the connection
+	abort     bool // the kernel is to drop what it holds
+	counted   bool // among the connections of its address; constant
+	shaking   bool // counted among the handshakes that are under way; admission.mu guards it
+	deaf      bool // what comes is dropped: it was malformed once; the reader's alone
+	entered   bool // it holds resumable.serving; the reader's alone
+	weight    int  // queued bytes that count for the cap of all queues
 
-	bucket  bucket      // the reader's: messages that it may take
-	counted netip.Addr  // under which the gate counts it; invalid: under none
-	shaking atomic.Bool // counted among the handshakes that are under way
+	sess *session.Session
+	sock transport.Conn
+	lane scheduler.Lane // the order of the session's calls
 
-	sess    *session.Session
-	lane    scheduler.Lane // the order of the session's calls
-	sock    transport.Conn
-	remote  net.Addr      // nil: sock's
-	request *http.Request // the upgrade request, until the handshake is over
+	in *input // the reader's
 
-	// Owned by the goroutine that reads.
-	packets codec.Decoder
-	frames  wsframe.Parser
-	batch   *dispatch.Batch // of the read that is being worked on
-	deaf    bool            // what comes is dropped: it was malformed once
-	entered bool            // it holds resumable.serving
-
-	phase atomic.Uint32
-	busy  atomic.Bool                     // the reader waits for a scheduler
-	pause atomic.Pointer[<-chan struct{}] // not nil: the reader is to wait until it is closed
-	spoke spoke
+	round   uint32 // the delay of the hub in whose list it is, or was; mu guards it
+	phase   atomic.Uint32
+	busy    atomic.Bool                     // the reader waits for a scheduler
+	retired atomic.Bool                     // another connection carries the session
+	pause   atomic.Pointer[<-chan struct{}] // not nil: the reader is to wait until it is closed
+	spoke   spoke
 	dispatch.Answers
 
-	res     atomic.Pointer[resumable] // of the session, if it can be resumed; set before the handshake is answered
-	front   atomic.Pointer[Conn]      // whose session the connection carries; nil: its own
-	retired atomic.Bool               // another connection carries the session
+	res   atomic.Pointer[resumable] // of the session, if it can be resumed; set before the handshake is answered
+	front atomic.Pointer[Conn]      // whose session the connection carries; nil: its own
 }
 
+// transit is what a connection has on its way in and out, and where it waits: not while it is quiet
+// between the two. Conn.mu guards it.
+type transit struct {
+	request   *http.Request // the upgrade request, until the handshake is over
+	ahead     []byte        // a pong that may go before the handshake's answer
+	timer     *time.Timer   // the handshake's deadline, later the flush's; nil between
+	closedAt  time.Time     // when closing was set
+	closeCode uint16        // of the WebSocket close frame
+	ended     chan struct{} // see Waiting; nil if nobody waits
+	bucket    *bucket       // of messages; nil without a limit
+}
+
+// transitLocked returns what there is of that, made if there is nothing.
+func (c *Conn) transitLocked() *transit {
+	if c.transit == nil {
+		c.transit = new(transit)
+	}
+	return c.transit
+}
+
+// aheadLocked returns what may go before the handshake's answer.
+func (c *Conn) aheadLocked() []byte {
+	if c.transit == nil {
+		return nil
+	}
+	return c.transit.ahead
+}
+
+// setTimerLocked has f called after d, in the place of what the connection's timer did so far; nil
+// stops that.
+func (c *Conn) setTimerLocked(d time.Duration, f func()) {
+	if c.transit != nil && c.transit.timer != nil {
+		c.transit.timer.Stop()
+		c.transit.timer = nil
+	}
+	if f != nil && !c.wasCut {
+		c.transitLocked().timer = time.AfterFunc(d, f)
+	}
+}
+
+// forwarded is the connection of a client whose address a proxy tells.
+type forwarded struct {
+	transport.Conn
+	remote net.Addr
+}
+
+// RemoteAddr returns the client's address.
+func (f forwarded) RemoteAddr() net.Addr { return f.remote }
+
 // serve makes a connection of nc, which has its place from enter, and reads it until it ends. It
-// returns at once.
+// returns at once. remote is the client's address if that is not nc's, else nil.
 func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket bool) {
-	c := &Conn{gate: g, sock: transport.Portable(nc), request: req, remote: remote, websocket: websocket, held: true}
+	c := &Conn{gate: g, sock: transport.Portable(nc), websocket: websocket, held: true}
+	if remote != nil {
+		c.sock = forwarded{c.sock, remote}
+	}
 	c.mu.Lock() // who finds it in the gate waits until it is whole
 	if err := g.add(c); err != nil {
 		c.mu.Unlock()
@@ -108,13 +147,10 @@ func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket 
 		return
 	}
 	g.counters.Accepted.Add(1)
-	c.packets.Init(g.cfg.MaxPacket)
-	if websocket {
-		c.frames.Init(max(g.cfg.MaxPacket+codec.HeadLength, 1<<20))
-	}
 	g.cfg.InitLane(&c.lane)
 	c.sess = g.cfg.NewSession(c)
-	c.timer = time.AfterFunc(g.cfg.HandshakeTimeout, c.late)
+	c.transitLocked().request = req
+	c.setTimerLocked(g.cfg.HandshakeTimeout, c.late)
 	c.mu.Unlock()
 	c.sock.Start(c)
 }
@@ -144,13 +180,14 @@ func (c *Conn) Waiting() <-chan struct{} {
 	c.reader().sock.Waiting()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended == nil {
-		c.ended = make(chan struct{})
+	t := c.transitLocked()
+	if t.ended == nil {
+		t.ended = make(chan struct{})
 		if c.told {
-			close(c.ended)
+			close(t.ended)
 		}
 	}
-	return c.ended
+	return t.ended
 }
 
 // Outlet returns the gate, which takes one push for many of its clients.
@@ -171,9 +208,6 @@ func (c *Conn) RemoteAddr() net.Addr {
 
 // peer returns the address of this connection's client.
 func (c *Conn) peer() net.Addr {
-	if c.remote != nil {
-		return c.remote
-	}
 	return c.sock.RemoteAddr()
 }
 

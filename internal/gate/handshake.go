@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -127,7 +128,7 @@ func (a *answer) packet(h *session.Handshake, said greeting) ([]byte, error) {
 
 // shakeHands answers a handshake. A repeated one is answered again and changes nothing.
 func (c *Conn) shakeHands(body []byte) error {
-	h := &session.Handshake{Payload: body, Request: c.request}
+	h := &session.Handshake{Payload: body, Request: c.request()}
 	if phase(c.phase.Load()) != waiting {
 		f, err := c.gate.shake.make(h, greeting{})
 		if err != nil {
@@ -285,6 +286,16 @@ func (c *Conn) release(f *frame) {
 	c.gate.hub.add(atFirst, c)
 }
 
+// request returns the upgrade request; nil for a client on plain TCP, and when the handshake is over.
+func (c *Conn) request() *http.Request {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.transit == nil {
+		return nil
+	}
+	return c.transit.request
+}
+
 // acknowledged begins the working phase.
 func (c *Conn) acknowledged() {
 	if !c.phase.CompareAndSwap(uint32(shaken), uint32(working)) {
@@ -297,12 +308,16 @@ func (c *Conn) acknowledged() {
 		f.mu.Unlock()
 	}
 	c.mu.Lock()
-	if c.timer != nil && !c.closing {
-		c.timer.Stop()
-		c.timer = nil
+	if !c.closing {
+		c.setTimerLocked(0, nil)
+		if c.transit != nil && c.transit.ahead == nil && c.transit.ended == nil && c.transit.closeCode == 0 && c.transit.bucket == nil {
+			c.transit = nil
+		}
+	}
+	if c.transit != nil {
+		c.transit.request = nil
 	}
 	c.mu.Unlock()
-	c.request = nil
 	c.gate.wheel.add(c)
 	if phase(c.phase.Load()) == leaving { // closed meanwhile: gone has taken it off before it was on
 		c.gate.wheel.remove(c)

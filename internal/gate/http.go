@@ -212,7 +212,12 @@ func (g *Gate) serveWS(nc net.Conn, r *http.Request) {
 	// body is empty.
 	req := r.WithContext(context.Background())
 	req.Body = http.NoBody
-	g.serve(nc, req, g.clientAddr(nc.RemoteAddr(), r), true)
+	peer := nc.RemoteAddr()
+	remote := g.clientAddr(peer, r)
+	if remote == peer {
+		remote = nil
+	}
+	g.serve(nc, req, remote, true)
 }
 
 // clientAddr is the connection's address, or, behind proxies that are trusted, the last address in

@@ -59,26 +59,38 @@ func (b *bucket) take(now time.Time, rate float64, burst int) time.Duration {
 	return time.Duration((1-b.left)/rate*float64(time.Second)) + time.Microsecond
 }
 
+// messages returns the bucket of the session's messages. Its readers use it, one at a time.
+func (c *Conn) messages() *bucket {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.transitLocked()
+	if t.bucket == nil {
+		t.bucket = new(bucket)
+	}
+	return t.bucket
+}
+
 // limited holds a message to the limit of the session. false: it is dealt with.
 func (c *Conn) limited(v codec.View) (serve bool) {
 	l, f := &c.gate.cfg.Limits, c.owner() // one after the other, the connections of a session share its bucket
-	wait := f.bucket.take(time.Now(), l.Messages, l.MessageBurst)
+	b := f.messages()
+	wait := b.take(time.Now(), l.Messages, l.MessageBurst)
 	if wait == 0 {
 		return true
 	}
 	c.gate.counters.Limited.Messages.Add(1)
 	switch l.MessagePolicy {
 	case LimitDrop:
-		c.batch.Refuse(f, v, component.Errorf(component.CodeExhausted, "too many messages"))
+		c.in.batch.Refuse(f, v, component.Errorf(component.CodeExhausted, "too many messages"))
 		return false
 	case LimitKick:
 		_ = c.Kick("flood")
 		return false
 	}
-	c.batch.Hand()
+	c.in.batch.Hand()
 	c.busy.Store(true) // what the client sends lies unread: it is not silent
 	defer c.busy.Store(false)
-	for ; wait > 0; wait = f.bucket.take(time.Now(), l.Messages, l.MessageBurst) {
+	for ; wait > 0; wait = b.take(time.Now(), l.Messages, l.MessageBurst) {
 		t := time.NewTimer(wait)
 		select {
 		case <-t.C:
@@ -165,12 +177,7 @@ func (g *Gate) admit(c *Conn) error {
 		return errHandshakes
 	}
 	if l.PerAddress > 0 {
-		if ip, ok := addrOf(c.RemoteAddr().String()); ok {
-			if ip.Is6() { // whoever has one address has the others of its network
-				if net64, err := ip.WithZone("").Prefix(64); err == nil {
-					ip = net64.Addr()
-				}
-			}
+		if ip := c.countedAs(); ip.IsValid() {
 			if a.addresses[ip] >= l.PerAddress {
 				g.counters.Limited.Addresses.Add(1)
 				return errAddress
@@ -179,22 +186,37 @@ func (g *Gate) admit(c *Conn) error {
 				a.addresses = make(map[netip.Addr]int)
 			}
 			a.addresses[ip]++
-			c.counted = ip
+			c.counted = true
 		}
 	}
 	a.shaking++
-	c.shaking.Store(true)
+	c.shaking = true
 	return nil
+}
+
+// countedAs is the address under which the connection is counted; invalid: under none.
+func (c *Conn) countedAs() netip.Addr {
+	ip, ok := addrOf(c.peer().String())
+	if ok && ip.Is6() { // whoever has one address has the others of its network
+		if net64, err := ip.WithZone("").Prefix(64); err == nil {
+			ip = net64.Addr()
+		}
+	}
+	return ip
 }
 
 // shaken counts a handshake that is over, one way or the other.
 func (g *Gate) shaken(c *Conn) {
-	if !c.shaking.Swap(false) {
+	if l := &g.cfg.Limits; l.PerAddress == 0 && l.Handshakes == 0 {
 		return
 	}
 	a := &g.admission
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if !c.shaking {
+		return
+	}
+	c.shaking = false
 	a.shaking--
 	if a.room != nil {
 		close(a.room)
@@ -205,13 +227,13 @@ func (g *Gate) shaken(c *Conn) {
 // left counts a connection that is gone.
 func (g *Gate) left(c *Conn) {
 	g.shaken(c)
-	if !c.counted.IsValid() {
+	if !c.counted {
 		return
 	}
-	a := &g.admission
+	ip, a := c.countedAs(), &g.admission
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.addresses[c.counted]--; a.addresses[c.counted] == 0 {
-		delete(a.addresses, c.counted)
+	if a.addresses[ip]--; a.addresses[ip] == 0 {
+		delete(a.addresses, ip)
 	}
 }

@@ -168,11 +168,10 @@ func (g *Gate) serveTCP(in *listener, nc net.Conn, conf *tls.Config) {
 		return
 	}
 	if !g.cfg.ProxyProtocol || !g.trusted(nc.RemoteAddr()) {
-		remote := nc.RemoteAddr()
 		if conf != nil {
 			nc = tls.Server(nc, conf)
 		}
-		g.serve(nc, nil, remote, false)
+		g.serve(nc, nil, nil, false)
 		return
 	}
 	// The header has to be read before the address is known.
@@ -181,7 +180,7 @@ func (g *Gate) serveTCP(in *listener, nc net.Conn, conf *tls.Config) {
 	go func() {
 		defer g.endpoints.Done()
 		p := proxyproto.NewConn(nc, proxyproto.WithPolicy(proxyproto.USE), proxyproto.SetReadHeaderTimeout(g.cfg.HandshakeTimeout))
-		remote := p.RemoteAddr()
+		_ = p.RemoteAddr() // reads it
 		in.letGo(nc)
 		if err := p.SetReadDeadline(time.Time{}); err != nil {
 			_ = nc.Close()
@@ -192,7 +191,7 @@ func (g *Gate) serveTCP(in *listener, nc net.Conn, conf *tls.Config) {
 		if conf != nil {
 			c = tls.Server(p, conf)
 		}
-		g.serve(c, nil, remote, false)
+		g.serve(c, nil, nil, false)
 	}()
 }
 

@@ -6,14 +6,35 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 
 	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/wsframe"
 	"github.com/lonng/nano/session"
 )
 
 // errClosed ends the reading of a client that said goodbye.
 var errClosed = errors.New("closed by the client")
+
+// input is what the reader of a connection has while it serves what came; between two reads only if
+// the first ended within a packet or a WebSocket message.
+type input struct {
+	packets codec.Decoder
+	frames  wsframe.Parser
+	batch   *dispatch.Batch // of the read that is being worked on
+}
+
+var inputs = sync.Pool{New: func() any { return new(input) }}
+
+func (c *Conn) takeInput() {
+	c.in = inputs.Get().(*input)
+	limit := c.gate.cfg.MaxPacket
+	c.in.packets.Init(limit)
+	if c.websocket {
+		c.in.frames.Init(max(limit+codec.HeadLength, 1<<20))
+	}
+}
 
 // Serve serves what one read brought. It is called by whoever reads the connection, as are Settle
 // and InputEnded: see [transport.Handler].
@@ -26,6 +47,9 @@ func (c *Conn) Serve(data []byte) error {
 	err := c.enter()
 	if err != nil {
 		return err
+	}
+	if c.in == nil {
+		c.takeInput()
 	}
 	if c.websocket {
 		err = c.consumeFrames(data)
@@ -51,14 +75,18 @@ func (c *Conn) Serve(data []byte) error {
 func (c *Conn) Settle() {
 	c.submit()
 	c.exit()
+	if in := c.in; in != nil && (c.deaf || !in.packets.Partial() && !in.frames.Partial()) {
+		c.in = nil
+		inputs.Put(in)
+	}
 }
 
 func (c *Conn) submit() {
-	b := c.batch
-	if b == nil {
+	if c.in == nil || c.in.batch == nil {
 		return
 	}
-	c.batch = nil
+	b := c.in.batch
+	c.in.batch = nil
 	c.busy.Store(true)
 	b.Submit()
 	if until := c.owner().pause.Swap(nil); until != nil {
@@ -117,7 +145,7 @@ func (c *Conn) Malformed(err error) {
 // consumeFrames takes packets out of WebSocket frames; where messages begin and end means nothing.
 func (c *Conn) consumeFrames(data []byte) error {
 	for {
-		ev, rest, err := c.frames.Next(data)
+		ev, rest, err := c.in.frames.Next(data)
 		if err != nil {
 			return err
 		}
@@ -143,9 +171,9 @@ func (c *Conn) consumeFrames(data []byte) error {
 }
 
 func (c *Conn) consumePackets(data []byte) error {
-	c.packets.Feed(data)
+	c.in.packets.Feed(data)
 	for {
-		p, ok, err := c.packets.Next()
+		p, ok, err := c.in.packets.Next()
 		if err != nil {
 			return err
 		}
@@ -204,19 +232,20 @@ func (c *Conn) data(body []byte) error {
 			return fmt.Errorf("%w: %d", codec.ErrRouteCode, v.Code)
 		}
 	}
-	if c.batch == nil {
-		c.batch = c.gate.cfg.Table.Begin()
+	if c.in.batch == nil {
+		c.in.batch = c.gate.cfg.Table.Begin()
 	}
 	v.Gzip = v.Gzip && c.wantsGzip // where it was not agreed, the bit means nothing, as in v0.5
 	if c.gate.cfg.Limits.Messages > 0 && !c.limited(v) {
 		return nil
 	}
-	c.batch.Add(c.owner(), v)
+	c.in.batch.Add(c.owner(), v)
 	return nil
 }
 
 // InputEnded is called once, when nothing more can be read.
 func (c *Conn) InputEnded(err error) {
+	c.in = nil
 	log := c.gate.cfg.Log
 	// The end of a stream is no goodbye where the client can come back: its network may have changed.
 	bye := errors.Is(err, io.EOF) && !c.outlives() || errors.Is(err, errClosed)

@@ -34,7 +34,7 @@ func boundKernel(nc net.Conn) {
 // has not sent yet may have the rest of the flush timeout; then it is dropped.
 func (c *Conn) lingered() {
 	c.mu.Lock()
-	left := c.gate.cfg.FlushTimeout - time.Since(c.closedAt)
+	left := c.gate.cfg.FlushTimeout - time.Since(c.transitLocked().closedAt)
 	c.mu.Unlock()
 	if c.sock.Unsent() == 0 {
 		c.cut()
@@ -42,9 +42,7 @@ func (c *Conn) lingered() {
 	}
 	if left > 0 {
 		c.mu.Lock()
-		if !c.wasCut {
-			c.timer = time.AfterFunc(left, c.lingered)
-		}
+		c.setTimerLocked(left, c.lingered)
 		c.mu.Unlock()
 		return
 	}

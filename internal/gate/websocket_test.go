@@ -165,7 +165,7 @@ func TestPingsBeforeTheHandshakeAreBounded(t *testing.T) {
 		}
 		for _, conn := range w.snapshot() {
 			conn.mu.Lock()
-			if got := len(conn.ahead); got > 127 || conn.queuedLocked() {
+			if got := len(conn.aheadLocked()); got > 127 || conn.queuedLocked() {
 				t.Errorf("%d bytes wait, more are queued: %v", got, conn.queuedLocked())
 			}
 			conn.mu.Unlock()

@@ -293,7 +293,7 @@ func (c *Conn) outLocked() *outbuf {
 // connection to the hub with the urgency list. hurry says that the queue has become long: then it
 // does not wait, and the hub must hurry.
 func (c *Conn) listLocked(when urgency, before int) (list urgency, hurry bool) {
-	if c.writing || c.held && c.ahead == nil {
+	if c.writing || c.held && c.aheadLocked() == nil {
 		return never, false
 	}
 	hurry = before < hurryAt && c.waitingLocked() >= hurryAt
@@ -318,7 +318,7 @@ func (c *Conn) Flush() {
 	c.mu.Lock()
 	c.listed, c.first = false, false
 	for {
-		if c.writing || c.held && c.ahead == nil || c.flushed || c.wasCut {
+		if c.writing || c.held && c.aheadLocked() == nil || c.flushed || c.wasCut {
 			c.mu.Unlock()
 			return
 		}
@@ -365,16 +365,16 @@ func (c *Conn) Flush() {
 }
 
 // writableLocked tells whether there is output that may go now.
-func (c *Conn) writableLocked() bool { return c.ahead != nil || !c.held && c.queuedLocked() }
+func (c *Conn) writableLocked() bool { return c.aheadLocked() != nil || !c.held && c.queuedLocked() }
 
 // takeLocked takes what may go now to write it: the queue, or what goes ahead of it.
 func (c *Conn) takeLocked() *outbuf {
 	var o *outbuf
 	switch as := c.form(); {
-	case c.ahead != nil:
+	case c.aheadLocked() != nil:
 		o = getOutbuf(false)
-		o.addShared(c.ahead)
-		c.ahead = nil
+		o.addShared(c.transit.ahead)
+		c.transit.ahead = nil
 	case c.chain != nil && c.chain.shared.Load() && c.chain.sizes[as] <= chainMax:
 		o = getOutbuf(false) // the bytes are a whole message where the client takes one
 		o.addShared(c.chain.bytes(as))

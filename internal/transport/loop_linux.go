@@ -254,10 +254,10 @@ func (p *poller) close() {
 
 // add has the kernel tell of s, once for everything that comes, until its descriptor is closed.
 func (p *poller) add(s *Socket) error {
-	p.sockets.set(s.fd, s)
-	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(s.fd)}
-	if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, s.fd, &ev); err != nil {
-		p.sockets.clear(s.fd, s)
+	p.sockets.set(int(s.fd), s)
+	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: s.fd}
+	if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, int(s.fd), &ev); err != nil {
+		p.sockets.clear(int(s.fd), s)
 		return fmt.Errorf("have epoll wait for a socket: %w", err)
 	}
 	return nil
@@ -357,7 +357,7 @@ func (a *acceptor) Accept() (net.Conn, error) {
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // as net does; without, it is slower and no less right
 	l := a.loop
 	p := l.pollers[int(l.next.Add(1))%len(l.pollers)]
-	return &Socket{poller: p, fd: fd, remote: addrPort(from)}, nil
+	return &Socket{poller: p, fd: int32(fd), remote: remoteOf(from)}, nil
 }
 
 func (a *acceptor) Close() error {

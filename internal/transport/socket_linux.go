@@ -3,9 +3,12 @@ package transport
 import (
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -15,12 +18,44 @@ import (
 // Socket is a TCP connection of a [Loop]: an [EventConn].
 type Socket struct {
 	poller *poller
-	h      Handler // whoever serves sets it, and Start before anybody can
-	fd     int
+	h      Handler                // whoever serves sets it, and Start before anybody can
+	writer atomic.Pointer[writer] // not nil: somebody waits for room
+	fd     int32
 	users  atomic.Uint32 // of the descriptor; closedBit: it is to be closed when there are none
 	state  atomic.Uint32
-	writer atomic.Pointer[writer] // not nil: somebody waits for room
-	remote netip.AddrPort
+	remote remote
+}
+
+// remote is the address of a client, in less room than net and net/netip take for it.
+type remote struct {
+	ip   [16]byte // of IPv4, its form in IPv6
+	port uint16
+	zone uint16 // the interface of an address that is the link's only; 0: there is none
+}
+
+func remoteOf(sa unix.Sockaddr) (r remote) {
+	switch a := sa.(type) {
+	case *unix.SockaddrInet4:
+		r.ip, r.port = netip.AddrFrom4(a.Addr).As16(), uint16(a.Port)
+	case *unix.SockaddrInet6:
+		r.ip, r.port = a.Addr, uint16(a.Port)
+		if a.ZoneId <= math.MaxUint16 {
+			r.zone = uint16(a.ZoneId)
+		}
+	}
+	return r
+}
+
+func (r remote) addr() *net.TCPAddr {
+	ip := netip.AddrFrom16(r.ip).Unmap()
+	if r.zone != 0 && ip.Is6() {
+		zone := strconv.Itoa(int(r.zone))
+		if i, err := net.InterfaceByIndex(int(r.zone)); err == nil {
+			zone = i.Name
+		}
+		ip = ip.WithZone(zone)
+	}
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, r.port))
 }
 
 const closedBit = 1 << 31
@@ -91,8 +126,8 @@ func (s *Socket) release() {
 }
 
 func (s *Socket) free() {
-	s.poller.sockets.clear(s.fd, s)
-	_ = unix.Close(s.fd)
+	s.poller.sockets.clear(int(s.fd), s)
+	_ = unix.Close(int(s.fd))
 }
 
 // Close closes the socket and does not wait.
@@ -188,7 +223,7 @@ func (s *Socket) readSome(all bool) (more bool, err error) {
 			return false, net.ErrClosed
 		}
 		buf := readBufs.Get().(*[readSize]byte)
-		n, again, err := readRaw(s.fd, buf[:])
+		n, again, err := readRaw(int(s.fd), buf[:])
 		s.release()
 		if again || err != nil {
 			readBufs.Put(buf)
@@ -210,11 +245,14 @@ func (s *Socket) readSome(all bool) (more bool, err error) {
 // Detach takes the socket out of the loop and returns it as a connection of Go's net package. Only
 // the handler may call it, from Serve, and it ends the handler.
 func (s *Socket) Detach() (net.Conn, error) {
-	if !s.users.CompareAndSwap(0, closedBit) {
-		return nil, net.ErrClosed
+	for !s.users.CompareAndSwap(0, closedBit) {
+		if s.users.Load()&closedBit != 0 {
+			return nil, net.ErrClosed
+		}
+		runtime.Gosched() // who uses the descriptor does not wait
 	}
-	s.poller.sockets.clear(s.fd, s)
-	err := unix.EpollCtl(s.poller.epoll, unix.EPOLL_CTL_DEL, s.fd, nil)
+	s.poller.sockets.clear(int(s.fd), s)
+	err := unix.EpollCtl(s.poller.epoll, unix.EPOLL_CTL_DEL, int(s.fd), nil)
 	file := os.NewFile(uintptr(s.fd), "tcp")
 	defer file.Close()
 	if err != nil {
@@ -231,7 +269,7 @@ func (s *Socket) WriteSome(segs [][]byte) (int, error) {
 	if !s.acquire() {
 		return 0, net.ErrClosed
 	}
-	n, err := writeRaw(s.fd, segs)
+	n, err := writeRaw(int(s.fd), segs)
 	s.release()
 	return n, err
 }
@@ -267,25 +305,25 @@ func (s *Socket) WriteUntil(b []byte, until time.Time) (n int, err error) {
 
 // Unsent is how many bytes the client has not acknowledged.
 func (s *Socket) Unsent() (n int) {
-	s.with(func() error { n = unsent(s.fd); return nil })
+	s.with(func() error { n = unsent(int(s.fd)); return nil })
 	return n
 }
 
 // CloseWrite sends the end of the stream.
 func (s *Socket) CloseWrite() error {
-	return s.with(func() error { return os.NewSyscallError("shutdown", unix.Shutdown(s.fd, unix.SHUT_WR)) })
+	return s.with(func() error { return os.NewSyscallError("shutdown", unix.Shutdown(int(s.fd), unix.SHUT_WR)) })
 }
 
 // Discard has Close drop what the kernel holds.
 func (s *Socket) Discard() {
 	_ = s.with(func() error {
-		return unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+		return unix.SetsockoptLinger(int(s.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	})
 }
 
 // SetWriteBuffer bounds what the kernel holds for the client.
 func (s *Socket) SetWriteBuffer(bytes int) error {
-	return s.with(func() error { return unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, bytes) })
+	return s.with(func() error { return unix.SetsockoptInt(int(s.fd), unix.SOL_SOCKET, unix.SO_SNDBUF, bytes) })
 }
 
 // with calls f while the descriptor is open.
@@ -298,14 +336,14 @@ func (s *Socket) with(f func() error) error {
 }
 
 // RemoteAddr returns the client's address, a *net.TCPAddr.
-func (s *Socket) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(s.remote) }
+func (s *Socket) RemoteAddr() net.Addr { return s.remote.addr() }
 
 // LocalAddr returns the node's address, nil if the socket is closed.
 func (s *Socket) LocalAddr() (a net.Addr) {
 	_ = s.with(func() error {
-		at, err := unix.Getsockname(s.fd)
+		at, err := unix.Getsockname(int(s.fd))
 		if err == nil {
-			a = net.TCPAddrFromAddrPort(addrPort(at))
+			a = remoteOf(at).addr()
 		}
 		return err
 	})
@@ -332,20 +370,3 @@ func (s *Socket) SetReadDeadline(time.Time) error { return nil }
 
 // SetWriteDeadline does nothing.
 func (s *Socket) SetWriteDeadline(time.Time) error { return nil }
-
-// addrPort reads an address as the kernel gives it.
-func addrPort(sa unix.Sockaddr) netip.AddrPort {
-	switch a := sa.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
-	case *unix.SockaddrInet6:
-		ip := netip.AddrFrom16(a.Addr).Unmap()
-		if a.ZoneId != 0 && ip.Is6() {
-			if i, err := net.InterfaceByIndex(int(a.ZoneId)); err == nil {
-				ip = ip.WithZone(i.Name)
-			}
-		}
-		return netip.AddrPortFrom(ip, uint16(a.Port))
-	}
-	return netip.AddrPort{}
-}
