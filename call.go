@@ -86,9 +86,9 @@ func (a *App) Call(ctx context.Context, route string, req, reply any) error {
 	return a.node.Call(ctx, route, req, reply)
 }
 
-// PushTo pushes to all sessions of a user, on every gate of the cluster. It returns ErrOffline if this
-// node knows of none; see Online for when that is. Nil means that the push is queued for each gate:
-// one that is given up before it has taken the push gets nothing, which Stats counts (Lost).
+// PushTo pushes to all sessions of a user, on every gate of the cluster. It returns ErrOffline if
+// this node knows of none; see Online for when that is. Nil means that the push is queued for each
+// gate: one that is given up before it has taken the push gets nothing, which Stats counts (Lost).
 func (a *App) PushTo(uid int64, route string, v any) error { return a.node.PushTo(uid, route, v) }
 
 // WaitFor waits until each of the services can be reached: it runs on this node, or on another one

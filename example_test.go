@@ -29,8 +29,8 @@ type (
 	Remark     struct{ Text string }
 )
 
-// CardTable is a component: its exported methods of a handler's form are the routes CardTable.Sit and
-// CardTable.Say.
+// CardTable is a component: its exported methods of a handler's form are the routes CardTable.Sit
+// and CardTable.Say.
 type CardTable struct {
 	component.Base
 	players *nano.Group
@@ -89,7 +89,8 @@ func Example_handle() {
 	_ = nano.New(":3250", nano.WithComponents(comps))
 }
 
-// Any client can name any route. What only other nodes may call is registered as that: a whole component, or a function.
+// Any client can name any route. What only other nodes may call is registered as that: a whole
+// component, or a function.
 func Example_nodesOnly() {
 	comps := &component.Components{}
 	comps.Register(&CardTable{players: nano.NewGroup("table 1")})
@@ -144,7 +145,8 @@ func ExampleError_later() {
 	app = nano.New(":3250", nano.WithComponents(comps))
 }
 
-// A validator lets in who has a ticket, tells the client who it is, and refuses all others with a reason.
+// A validator lets in who has a ticket, tells the client who it is, and refuses all others with a
+// reason.
 func ExampleWithHandshake() {
 	tickets := map[string]int64{"a ticket": 7}
 
@@ -230,8 +232,9 @@ func Example_insteadOfListen() {
 	}
 }
 
-// A sample that does not compile costs every reader an hour. Whole programs in the documents are compiled here;
-// all other Go samples must stand in this file, line for line, where the compiler sees them.
+// A sample that does not compile costs every reader an hour. Whole programs in the documents are
+// compiled here; all other Go samples must stand in this file, line for line, where the compiler
+// sees them.
 func TestSamplesInTheDocumentsCompile(t *testing.T) {
 	file, err := os.ReadFile("example_test.go")
 	if err != nil {
@@ -288,7 +291,8 @@ func vet(t *testing.T, doc, program string) {
 	}
 }
 
-// notebook is the smallest Keeper, of a cluster of one node. Yours enters the node in etcd or a database.
+// notebook is the smallest Keeper, of a cluster of one node. Yours enters the node in etcd or a
+// database.
 type notebook struct{ views chan keeper.View }
 
 func (k *notebook) Join(_ context.Context, self keeper.Member) (<-chan keeper.View, error) {

@@ -158,7 +158,8 @@ func TestGroupIndexWhileBinding(t *testing.T) {
 	}
 }
 
-// A client that is gone leaves its rooms by itself; OnClosed still finds it there, to tell the others who left.
+// A client that is gone leaves its rooms by itself; OnClosed still finds it there, to tell the
+// others who left.
 func TestGroupSessionsLeaveWhenTheyClose(t *testing.T) {
 	g, other := nano.NewGroup("room"), nano.NewGroup("other")
 	a, b := newMember(t, 1), newMember(t, 2)

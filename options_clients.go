@@ -327,7 +327,8 @@ func WithResume(r Resume) Option {
 }
 
 // WithNoDelay names routes whose pushes and broadcasts do not wait for [WithWriteDelay]. It may be
-// used more than once, and adds routes. In a cluster, set it on the gates. Default: all routes wait.
+// used more than once, and adds routes. In a cluster, set it on the gates. Default: all routes
+// wait.
 func WithNoDelay(routes ...string) Option {
 	return func(o *cluster.Options) { o.NoDelay = append(slices.Clip(o.NoDelay), routes...) }
 }

@@ -115,9 +115,10 @@ func WithLinkQueue(bytes int) Option {
 }
 
 // WithMaxLoss sets which share of the other nodes (0 to 1) the master takes for dead when they fall
-// silent at once; the master itself does not count. If more do, and at least two, the master takes itself for the one that is cut
-// off: it drops nobody until enough are back, and then gives the others their full time of four
-// heartbeats. 1 drops all. It has an effect on the master only. Default: 0.5.
+// silent at once; the master itself does not count. If more do, and at least two, the master takes
+// itself for the one that is cut off: it drops nobody until enough are back, and then gives the
+// others their full time of four heartbeats. 1 drops all. It has an effect on the master only.
+// Default: 0.5.
 func WithMaxLoss(share float64) Option {
 	return func(o *cluster.Options) { o.MaxLoss = share }
 }

@@ -14,8 +14,8 @@ type Delivery = session.Delivery
 func Latest() Delivery { return Delivery{Class: session.DeliverLatest} }
 
 // LatestBy is [Latest] for each key that the function finds in what is pushed, such as the player
-// whose position it is. The function runs on the goroutine that pushes, and may be called by several
-// at once. What is pushed under the route and is no T is delivered like any other message.
+// whose position it is. The function runs on the goroutine that pushes, and may be called by
+// several at once. What is pushed under the route and is no T is delivered like any other message.
 func LatestBy[T any](key func(T) string) Delivery {
 	return Delivery{Class: session.DeliverLatest, Key: func(v any) (string, bool) {
 		t, ok := v.(T)
@@ -34,16 +34,16 @@ func DropWhenBusy() Delivery { return Delivery{Class: session.DeliverUnlessBusy}
 // [DropWhenBusy]. It may be used more than once, and adds routes.
 //
 // What arrives, arrives in the order in which it was pushed: a newer message does not stand where
-// the one was that it replaces, but behind what was pushed in between. Messages without a class, and
-// responses, are never left out. While a client does not keep up, a response goes before messages
-// with a class that wait right before it, and a kick drops those that wait. A full queue makes room
-// by dropping those of DropWhenBusy, and has an eighth of its size more for responses; for a message
-// of Latest that does not fit, [WithSlowConsumer] holds. A message that is left out is no error;
-// Stats counts it as Skipped or Replaced.
+// the one was that it replaces, but behind what was pushed in between. Messages without a class,
+// and responses, are never left out. While a client does not keep up, a response goes before
+// messages with a class that wait right before it, and a kick drops those that wait. A full queue
+// makes room by dropping those of DropWhenBusy, and has an eighth of its size more for responses;
+// for a message of Latest that does not fit, [WithSlowConsumer] holds. A message that is left out
+// is no error; Stats counts it as Skipped or Replaced.
 //
 // In a cluster, set it on the nodes that push: the class and the key go with the message to the
-// session's gate, where it waits. A gate uses its own option for messages that come without a class,
-// as from nodes of v0.5; it sees their bytes. Default: every message is delivered.
+// session's gate, where it waits. A gate uses its own option for messages that come without a
+// class, as from nodes of v0.5; it sees their bytes. Default: every message is delivered.
 func WithDelivery(d Delivery, routes ...string) Option {
 	return func(o *cluster.Options) {
 		if o.Deliveries == nil {

@@ -46,8 +46,8 @@ func (logger) Println(...any)        {}
 func (logger) Fatal(...any)          {}
 func (logger) Fatalf(string, ...any) {}
 
-// Each option changes what it is named for, and nothing else: an option that sets the wrong field is noticed by
-// players only.
+// Each option changes what it is named for, and nothing else: an option that sets the wrong field
+// is noticed by players only.
 func TestOptionsSetTheirFields(t *testing.T) {
 	var (
 		comps  = new(component.Components)
@@ -164,8 +164,8 @@ func TestOptionsSetTheirFields(t *testing.T) {
 	}
 }
 
-// wrong are options with values that mean nothing, or that contradict each other, and what Start says of
-// each: the option, what it was given, and what to do.
+// wrong are options with values that mean nothing, or that contradict each other, and what Start
+// says of each: the option, what it was given, and what to do.
 var wrong = []struct {
 	want string
 	opts []nano.Option
@@ -227,7 +227,8 @@ var wrong = []struct {
 	{"WithMaxLoss: MaxLoss is 2: it is a share, from 0 to 1", []nano.Option{nano.WithMaxLoss(2)}},
 }
 
-// Somebody who mistypes an option is told at the start which one it is, and of all mistakes at once.
+// Somebody who mistypes an option is told at the start which one it is, and of all mistakes at
+// once.
 func TestWrongOptionsFailAtTheStart(t *testing.T) {
 	start := func(opts ...nano.Option) error {
 		return nano.New("127.0.0.1:0", append(opts, quiet(), nil)...).Start(t.Context())
@@ -247,8 +248,8 @@ func TestWrongOptionsFailAtTheStart(t *testing.T) {
 	}
 }
 
-// Every option has one text, with its default, and is tested: go doc must not be silent about one, or say
-// of a field what its option does not say.
+// Every option has one text, with its default, and is tested: go doc must not be silent about one,
+// or say of a field what its option does not say.
 func TestOptionsAreDocumentedOnce(t *testing.T) {
 	texts := map[string]string{} // of the options, by name
 	for _, file := range []string{"options_clients.go", "options_app.go", "options_delivery.go", "options_cluster.go"} {
@@ -330,7 +331,8 @@ func TestOptionsAreNotShared(t *testing.T) {
 	}
 }
 
-// A page elsewhere must not be able to use a visitor's cookies against the game; one of the game's own may.
+// A page elsewhere must not be able to use a visitor's cookies against the game; one of the game's
+// own may.
 func TestAllowedOrigins(t *testing.T) {
 	for _, c := range []struct {
 		allowed []string
@@ -407,7 +409,8 @@ func TestWhereClientsConnect(t *testing.T) {
 	}
 }
 
-// A session id without the node's part may be another node's session id too: a push would reach a stranger.
+// A session id without the node's part may be another node's session id too: a push would reach a
+// stranger.
 func TestNodeIDStandsInSessionIDs(t *testing.T) {
 	for name, opts := range map[string][]nano.Option{
 		"an application's own ids": nil,

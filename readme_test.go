@@ -30,8 +30,9 @@ func sample(t *testing.T, doc, begin string) string {
 	return begin[strings.Index(begin, "\n")+1:] + text + "\n"
 }
 
-// startReadme builds the README's program in a module of its own, as the README says, runs it, and returns what to replace
-// in the samples: its ports are others here, as those of the README may be in use.
+// startReadme builds the README's program in a module of its own, as the README says, runs it, and
+// returns what to replace in the samples: its ports are others here, as those of the README may be
+// in use.
 func startReadme(t *testing.T, dir string) *strings.Replacer {
 	t.Helper()
 	root, err := filepath.Abs(".")
@@ -155,8 +156,8 @@ func TestSamplesOfClientsAgainstTheReadme(t *testing.T) {
 	}
 }
 
-// speak runs a client, which does not end by itself, until it has said two things, and returns them without what it says of its
-// connection.
+// speak runs a client, which does not end by itself, until it has said two things, and returns them
+// without what it says of its connection.
 func speak(t *testing.T, cmd *exec.Cmd) (said [2]string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), nanotest.Patience)

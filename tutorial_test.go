@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// The tutorial is the first hour of a newcomer: every listing compiles, and the test that it ends with passes.
+// The tutorial is the first hour of a newcomer: every listing compiles, and the test that it ends
+// with passes.
 func TestTutorialCompilesAndItsTestPasses(t *testing.T) {
 	doc, err := os.ReadFile(filepath.Join("docs", "tutorial.md"))
 	if err != nil {

@@ -20,11 +20,12 @@ func (n *Node) notStarted() error {
 // DefaultCallTimeout is the deadline of a call whose context has none.
 const DefaultCallTimeout = mesh.DefaultCallTimeout
 
-// Call calls the handler of route, on this node or one of those that run it, waits for its reply and unmarshals it
-// into reply (a *[]byte takes it as it is; nil throws it away). The handler's context ends when ctx does. Its errors: the
-// handler's as a *component.Error; "unavailable" when the node dies; "not_found" when nobody serves the route; ctx's own.
-// Without a deadline in ctx it is DefaultCallTimeout. A handler, a task or a timer may call it: its scheduler runs others
-// while it waits.
+// Call calls the handler of route, on this node or one of those that run it, waits for its reply
+// and unmarshals it into reply (a *[]byte takes it as it is; nil throws it away). The handler's
+// context ends when ctx does. Its errors: the handler's as a *component.Error; "unavailable" when
+// the node dies; "not_found" when nobody serves the route; ctx's own. Without a deadline in ctx it
+// is DefaultCallTimeout. A handler, a task or a timer may call it: its scheduler runs others while
+// it waits.
 func (n *Node) Call(ctx context.Context, route string, v, reply any) error {
 	if err := n.notStarted(); err != nil {
 		return err
@@ -56,9 +57,10 @@ func (n *Node) NotifyNode(addr, route string, v any) error {
 	return n.mesh.Calls.NotifyNode(addr, route, v)
 }
 
-// WaitFor waits until each of the services can be reached: it runs on this node, or on one that has started and is connected to
-// this one. It returns an error that names a service when ctx ends first, and at once on a node in no cluster that does not
-// run them all. A handler, a task or a timer may call it: its scheduler runs others while it waits.
+// WaitFor waits until each of the services can be reached: it runs on this node, or on one that has
+// started and is connected to this one. It returns an error that names a service when ctx ends
+// first, and at once on a node in no cluster that does not run them all. A handler, a task or a
+// timer may call it: its scheduler runs others while it waits.
 func (n *Node) WaitFor(ctx context.Context, services ...string) error {
 	if err := n.notStarted(); err != nil {
 		return err
@@ -69,8 +71,8 @@ func (n *Node) WaitFor(ctx context.Context, services ...string) error {
 // ErrOffline is returned for a user who has no session anywhere.
 var ErrOffline = mesh.ErrOffline
 
-// Online tells whether a user is connected to any gate of the cluster, as far as this node knows: news of other
-// gates take a moment.
+// Online tells whether a user is connected to any gate of the cluster, as far as this node knows:
+// news of other gates take a moment.
 func (n *Node) Online(uid int64) bool { return n.ready.Load() && n.mesh.Users.Online(uid) }
 
 // OnlineUIDs returns the users who are connected to any gate, in no order.
@@ -81,7 +83,8 @@ func (n *Node) OnlineUIDs() []int64 {
 	return n.mesh.Users.OnlineUIDs()
 }
 
-// PushTo pushes to all sessions of a user, whichever gates they are at. ErrOffline if there are none.
+// PushTo pushes to all sessions of a user, whichever gates they are at. ErrOffline if there are
+// none.
 func (n *Node) PushTo(uid int64, route string, v any) error {
 	if !n.ready.Load() {
 		return ErrOffline
@@ -89,10 +92,11 @@ func (n *Node) PushTo(uid int64, route string, v any) error {
 	return n.mesh.Users.PushTo(uid, route, v)
 }
 
-// KickUser kicks all sessions of a user, whichever gates they are at. Every gate looks for them itself, so the kick finds each
-// session whose Bind was answered before, at its gate or on a backend. ErrOffline if there are none: where this node has heard
-// of none, it waits for the gates to say so, at most 250 ms. Called by a handler, a task or a timer it does not wait:
-// ErrOffline then says that this node has not heard of any, and the gates are told all the same.
+// KickUser kicks all sessions of a user, whichever gates they are at. Every gate looks for them
+// itself, so the kick finds each session whose Bind was answered before, at its gate or on a
+// backend. ErrOffline if there are none: where this node has heard of none, it waits for the gates
+// to say so, at most 250 ms. Called by a handler, a task or a timer it does not wait: ErrOffline
+// then says that this node has not heard of any, and the gates are told all the same.
 func (n *Node) KickUser(uid int64, reason string) error {
 	if !n.ready.Load() {
 		return ErrOffline
@@ -124,11 +128,13 @@ func (n *Node) UIDs() []int64 {
 	return n.users.UIDs()
 }
 
-// GateOf returns the service address of the gate that a session's client is connected to. It is "" for a client of this node,
-// and for a session without a client, such as that of a call between nodes.
+// GateOf returns the service address of the gate that a session's client is connected to. It is ""
+// for a client of this node, and for a session without a client, such as that of a call between
+// nodes.
 func GateOf(s *session.Session) string { return mesh.GateOf(s) }
 
-// ServiceAddress returns the address at which other nodes reach this one, as it was opened; nil on a single node.
+// ServiceAddress returns the address at which other nodes reach this one, as it was opened; nil on
+// a single node.
 func (n *Node) ServiceAddress() net.Addr {
 	if !n.ready.Load() {
 		return nil

@@ -10,7 +10,8 @@ import (
 var (
 	// ErrBrokenPipe is returned for output to a session whose connection is closed.
 	ErrBrokenPipe = gate.ErrBrokenPipe
-	// ErrBufferExceed is returned for output to a session whose send queue is full: the client does not read.
+	// ErrBufferExceed is returned for output to a session whose send queue is full: the client does
+	// not read.
 	ErrBufferExceed = gate.ErrBufferExceed
 	// ErrCloseClosedSession is returned when a session is closed or kicked that was closed before.
 	ErrCloseClosedSession = gate.ErrCloseClosedSession

@@ -25,7 +25,8 @@ func (m *Member) MemberInfo() *clusterpb.MemberInfo {
 	return proto.CloneOf(m.info)
 }
 
-// LocalHandler tells which services a node knows. [Node.Handler] returns it. The methods may be called from any goroutine.
+// LocalHandler tells which services a node knows. [Node.Handler] returns it. The methods may be
+// called from any goroutine.
 type LocalHandler struct {
 	node *Node
 }
@@ -59,8 +60,8 @@ func (h *LocalHandler) RemoteService() []string {
 	return slices.Compact(names)
 }
 
-// CustomerRemoteServiceRoute chooses the node that serves a session's messages for a service, among the members
-// that run it and take sessions. It is called at the first message: the session stays with that node until the node
-// is gone or cannot be reached, or Router().Delete says otherwise. Returning nil refuses the message with the code
-// "unavailable". It is called from any goroutine.
+// CustomerRemoteServiceRoute chooses the node that serves a session's messages for a service, among
+// the members that run it and take sessions. It is called at the first message: the session stays
+// with that node until the node is gone or cannot be reached, or Router().Delete says otherwise.
+// Returning nil refuses the message with the code "unavailable". It is called from any goroutine.
 type CustomerRemoteServiceRoute func(service string, session *session.Session, members []*clusterpb.MemberInfo) *clusterpb.MemberInfo

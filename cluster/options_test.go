@@ -26,8 +26,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// A mistake in the options is told when the node starts, in words that name the option, and not found out later by
-// players.
+// A mistake in the options is told when the node starts, in words that name the option, and not
+// found out later by players.
 func TestCheckFindsEachContradiction(t *testing.T) {
 	argument := errors.New("an argument that no field can keep")
 	for _, c := range []struct {

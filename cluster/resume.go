@@ -14,8 +14,8 @@ const (
 	DefaultResumeTotal  = 256 << 20
 )
 
-// Resume says for how long, and for how much, sessions outlive their connections. The zero value has
-// the defaults. The option WithResume of package nano says what it is for.
+// Resume says for how long, and for how much, sessions outlive their connections. The zero value
+// has the defaults. The option WithResume of package nano says what it is for.
 type Resume struct {
 	// Window is how long a session waits for its client. 0 means 30 s.
 	Window time.Duration

@@ -15,16 +15,18 @@ type Stats struct {
 	Silent, Malformed  uint64 // connections ended by the heartbeat; by what they sent
 	Requests, Notifies uint64 // messages from clients
 	Failed, Ignored    uint64 // of those: ended in an error; of a type that only servers send
-	// Messages between nodes that did not run, each of which was answered with an error or has nobody who waits: taken out
-	// of the queue to a node; too late at this one; of a session that this node does not know.
+	// Messages between nodes that did not run, each of which was answered with an error or has
+	// nobody who waits: taken out of the queue to a node; too late at this one; of a session that
+	// this node does not know.
 	Withdrawn, Late, Unknown uint64
-	// Pushes, kicks and notifies for other nodes that had been queued, and that the node may not have got when the link to it
-	// was given up: whoever sent them was told nothing.
+	// Pushes, kicks and notifies for other nodes that had been queued, and that the node may not
+	// have got when the link to it was given up: whoever sent them was told nothing.
 	Lost              uint64
 	BytesIn, BytesOut uint64 // as the connections carry them, without TLS
 
-	// What was over a limit, whether it waited or was dropped: messages (WithMessageRate), connections of one address
-	// (WithConnectionsPerAddress), of all (WithAcceptRate), and those with unfinished handshakes (WithConcurrentHandshakes).
+	// What was over a limit, whether it waited or was dropped: messages (WithMessageRate),
+	// connections of one address (WithConnectionsPerAddress), of all (WithAcceptRate), and those
+	// with unfinished handshakes (WithConcurrentHandshakes).
 	LimitedMessages, LimitedAddresses, LimitedAccepts, LimitedHandshakes uint64
 
 	Scheduler scheduler.Stats // of the node's own scheduler

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// Who writes a client from docs/protocol.md compares with its examples: they are the golden vectors, byte for byte.
+// Who writes a client from docs/protocol.md compares with its examples: they are the golden
+// vectors, byte for byte.
 func TestProtocolPageShowsTheVectors(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "docs", "protocol.md"))
 	if err != nil {

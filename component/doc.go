@@ -8,8 +8,8 @@
 //	func(ctx context.Context, s *session.Session, arg A) error
 //	func(ctx context.Context, s *session.Session, arg A) (R, error)
 //
-// A is []byte, which is the payload as it came, or a pointer, into which the node's serializer reads
-// the payload. R is any type and answers the request: bytes as they are, all else through the
+// A is []byte, which is the payload as it came, or a pointer, into which the node's serializer
+// reads the payload. R is any type and answers the request: bytes as they are, all else through the
 // serializer. Other methods are no handlers.
 //
 //	rooms := &component.Components{}

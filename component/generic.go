@@ -37,8 +37,8 @@ func Handle[Req, Resp any](cs *Components, route string, fn func(ctx context.Con
 	cs.handle(route, h, opts)
 }
 
-// HandleNotify is [Handle] for a function that returns no reply: for notifies, and for requests that
-// fn answers itself, at once by Session.Response or later by Session.ResponseMID.
+// HandleNotify is [Handle] for a function that returns no reply: for notifies, and for requests
+// that fn answers itself, at once by Session.Response or later by Session.ResponseMID.
 func HandleNotify[Req any](cs *Components, route string, fn func(ctx context.Context, s *session.Session, req *Req) error, opts ...Option) {
 	h := typedHandler[Req]()
 	if fn != nil {

@@ -60,9 +60,10 @@ func typeName(t reflect.Type) string {
 	return t.Name()
 }
 
-// ExtractHandler fills Handlers with the methods that are handlers. It returns an error, which names
-// all faults, if the component is nil, if its type has no exported name, if no method is a handler
-// (the error lists each exported method and why it is none), or if two handlers get the same name.
+// ExtractHandler fills Handlers with the methods that are handlers. It returns an error, which
+// names all faults, if the component is nil, if its type has no exported name, if no method is a
+// handler (the error lists each exported method and why it is none), or if two handlers get the
+// same name.
 func (s *Service) ExtractHandler() error {
 	if s.Type == nil || s.Type.Kind() == reflect.Pointer && s.Receiver.IsNil() {
 		return errors.New("component: the component is nil")

@@ -363,7 +363,8 @@ func BenchmarkServices(b *testing.B) {
 	}
 }
 
-// What is for nodes is marked handler by handler: a function that is for clients may share its service.
+// What is for nodes is marked handler by handler: a function that is for clients may share its
+// service.
 func TestNodesOnly(t *testing.T) {
 	cs := &component.Components{}
 	do := func(context.Context, *session.Session, []byte) error { return nil }

@@ -40,8 +40,8 @@ type Called struct {
 	Value any
 }
 
-// NetworkEntity is a session.NetworkEntity that records what is sent. Its methods may be called from
-// any goroutine. It copies bytes, as a node does, and keeps other values, which a node would
+// NetworkEntity is a session.NetworkEntity that records what is sent. Its methods may be called
+// from any goroutine. It copies bytes, as a node does, and keeps other values, which a node would
 // serialize, as they are. The zero value is ready: it is handling a request with the id 1.
 type NetworkEntity struct {
 	mu        sync.Mutex
@@ -244,8 +244,9 @@ func (n *NetworkEntity) Calls() []Called {
 	return slices.Clone(n.calls)
 }
 
-// FindResponseByMID returns the latest response to the message with the id mid; nil if there is none.
-// As in v0.5, it finds answers by Response only after SetLastMid: see [NetworkEntity.LastResponse].
+// FindResponseByMID returns the latest response to the message with the id mid; nil if there is
+// none. As in v0.5, it finds answers by Response only after SetLastMid: see
+// [NetworkEntity.LastResponse].
 func (n *NetworkEntity) FindResponseByMID(mid uint64) any {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -9,9 +9,9 @@
 //		return nil
 //	})
 //
-// Filters run in order and may change the message. The first error ends the processing. It refuses an
-// inbound message: the client gets the error if it accepts errors. An outbound message is not sent,
-// and its sender gets the error.
+// Filters run in order and may change the message. The first error ends the processing. It refuses
+// an inbound message: the client gets the error if it accepts errors. An outbound message is not
+// sent, and its sender gets the error.
 //
 // With outbound filters, a broadcast is encoded for each member, because each may get another
 // message. Without them it is encoded once.

@@ -14,14 +14,14 @@ import (
 // Message is what filters see.
 type Message = codec.Message
 
-// Func is a filter. It may change msg until it returns. The bytes of msg.Data are borrowed: a filter
-// may replace the slice, but must not write into it, and must copy what it keeps. Filters run on
-// several goroutines at once; those for the inbound messages of one session run one after the
-// other.
+// Func is a filter. It may change msg until it returns. The bytes of msg.Data are borrowed: a
+// filter may replace the slice, but must not write into it, and must copy what it keeps. Filters
+// run on several goroutines at once; those for the inbound messages of one session run one after
+// the other.
 type Func func(s *session.Session, msg *Message) error
 
-// Channel holds the filters of one direction. The channels of this package may be used by any number
-// of goroutines at once, and have the method Empty() bool, see [Empty].
+// Channel holds the filters of one direction. The channels of this package may be used by any
+// number of goroutines at once, and have the method Empty() bool, see [Empty].
 type Channel interface {
 	// PushFront adds a filter before all others. It does not run for messages that are being
 	// processed. A nil filter is ignored.
@@ -44,8 +44,9 @@ type Pipeline interface {
 // New returns a Pipeline without filters.
 func New() Pipeline { return new(pipeline) }
 
-// Empty reports whether c has no filters, so that nobody needs to make a [Message] for it. It reports
-// false for a channel without a method Empty() bool, as one of the application's own may be.
+// Empty reports whether c has no filters, so that nobody needs to make a [Message] for it. It
+// reports false for a channel without a method Empty() bool, as one of the application's own may
+// be.
 func Empty(c Channel) bool {
 	if c == nil {
 		return true

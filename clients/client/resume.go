@@ -23,7 +23,8 @@ const (
 
 // WithoutResume has each connection begin a session of its own. Default: where the server can, a
 // client whose connection is lost comes back to its session, with or without [WithReconnect].
-// Requests in flight get their answers then, and no message is lost or doubled, in either direction.
+// Requests in flight get their answers then, and no message is lost or doubled, in either
+// direction.
 func WithoutResume() Option { return func(c *config) { c.noResume = true } }
 
 // offered is what a handshake says of the session that the client comes back to; nil if there is

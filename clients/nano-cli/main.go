@@ -1,5 +1,5 @@
-// Command nano-cli talks to servers of the nano framework from a terminal: it explains bytes (decode), is a client at
-// a prompt (connect), and makes load (bots).
+// Command nano-cli talks to servers of the nano framework from a terminal: it explains bytes
+// (decode), is a client at a prompt (connect), and makes load (bots).
 package main
 
 import (

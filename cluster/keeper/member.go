@@ -9,8 +9,8 @@ import (
 // State is how far a node is in its life.
 type State uint8
 
-// The states of a node. Only a node that is Working gets new sessions. The zero value is Working, which a
-// node of the 0.5 series always is.
+// The states of a node. Only a node that is Working gets new sessions. The zero value is Working,
+// which a node of the 0.5 series always is.
 const (
 	Working  State = iota // takes sessions
 	Starting              // is in the list, but gets no sessions yet
@@ -30,9 +30,9 @@ func (s State) String() string {
 	return fmt.Sprintf("State(%d)", uint8(s))
 }
 
-// Member is one process of a node, as the list has it. A Keeper stores all of its fields as they are.
-// A Member that was handed over is not changed any more, its Services included; any goroutine may
-// read it.
+// Member is one process of a node, as the list has it. A Keeper stores all of its fields as they
+// are. A Member that was handed over is not changed any more, its Services included; any goroutine
+// may read it.
 type Member struct {
 	Label    string   // the application's own word for the node
 	Addr     string   // host:port at which other nodes reach it; its identity
@@ -61,14 +61,15 @@ func (m Member) Equal(o Member) bool {
 		m.Fixed == o.Fixed && m.Epoch == o.Epoch && slices.Equal(m.Services, o.Services)
 }
 
-// Version orders views. Of two views from the same Master the one with the larger N is newer. The zero
-// value orders nothing: such views count as they come.
+// Version orders views. Of two views from the same Master the one with the larger N is newer. The
+// zero value orders nothing: such views count as they come.
 type Version struct {
 	Master uint64 // the list's own number; another one when the list begins anew
 	N      uint64 // counts the changes
 }
 
-// View is the whole list of members at one Version. It is not changed any more once it was handed over.
+// View is the whole list of members at one Version. It is not changed any more once it was handed
+// over.
 type View struct {
 	Version Version  // zero: views count as they come
 	Settled bool     // a Keeper sets it; false: living members may be missing, because a master has just started

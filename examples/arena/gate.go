@@ -13,11 +13,12 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// Gateway is the gate's component: it notes which room a client wants, because the choice of the backend depends on it,
-// and shows the list of rooms to those who are in none.
+// Gateway is the gate's component: it notes which room a client wants, because the choice of the
+// backend depends on it, and shows the list of rooms to those who are in none.
 //
-// Clients do not choose the backend. If one could join a room elsewhere than where all gates look for it, there would be
-// two of it, and the backends would take the game of everybody in it for one that has moved (see Hall.Claim).
+// Clients do not choose the backend. If one could join a room elsewhere than where all gates look
+// for it, there would be two of it, and the backends would take the game of everybody in it for one
+// that has moved (see Hall.Claim).
 type Gateway struct {
 	component.Base
 
@@ -31,22 +32,25 @@ func newGateway(name string) *Gateway {
 	return &Gateway{name: name, lobby: nano.NewGroup("lobby")}
 }
 
-// welcome prepares a session on any node that it comes to, before its first message is handled: it brings what limits
-// it, and the scheduler of its messages to the service "room" is the node's, as it is in no room.
+// welcome prepares a session on any node that it comes to, before its first message is handled: it
+// brings what limits it, and the scheduler of its messages to the service "room" is the node's, as
+// it is in no room.
 func welcome(s *session.Session, sched *scheduler.Scheduler) {
 	s.Set(keyMay, new(rules.Bucket))
 	s.Set(keyScheduler, sched)
 }
 
-// shake runs in the handshake of each client of this gate. What is set here is forwarded to backends.
+// shake runs in the handshake of each client of this gate. What is set here is forwarded to
+// backends.
 func (g *Gateway) shake(s *session.Session, _ *nano.Handshake) error {
 	s.Set(keyGate, g.name)
 	return nil
 }
 
-// look sees each message of a client before it goes anywhere. It runs where the message was read, and its backend is
-// chosen right after: so a request to join goes where the room is that it names, whatever was asked for before, or comes
-// behind. To that backend the session's messages to a room go from then on.
+// look sees each message of a client before it goes anywhere. It runs where the message was read,
+// and its backend is chosen right after: so a request to join goes where the room is that it names,
+// whatever was asked for before, or comes behind. To that backend the session's messages to a room
+// go from then on.
 func (g *Gateway) look(s *session.Session, msg *pipeline.Message) error {
 	if msg.Route != "arena.join" {
 		return nil
@@ -70,7 +74,8 @@ func (g *Gateway) look(s *session.Session, msg *pipeline.Message) error {
 	return nil
 }
 
-// Lobby returns the list of rooms, and what it becomes is pushed from then on, until one joins a room.
+// Lobby returns the list of rooms, and what it becomes is pushed from then on, until one joins a
+// room.
 func (g *Gateway) Lobby(ctx context.Context, s *session.Session, _ *Empty) (*LobbyReply, error) {
 	if !allowed(s) {
 		return nil, nano.Errorf(component.CodeExhausted, "too many messages; wait a moment")

@@ -16,9 +16,9 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// Hall is a backend's component for what concerns no single room: which rooms there are, and who is in which. It runs
-// on the node's scheduler. What it knows of a room is an entry; what happens in the room is the room's, and the hall
-// gets at it by tasks for the room's scheduler.
+// Hall is a backend's component for what concerns no single room: which rooms there are, and who is
+// in which. It runs on the node's scheduler. What it knows of a room is an entry; what happens in
+// the room is the room's, and the hall gets at it by tasks for the room's scheduler.
 type Hall struct {
 	component.Base
 
@@ -51,7 +51,8 @@ func newHall(name, addr string, fill int) *Hall {
 	}
 }
 
-// Join gives the client a place in a room, which is opened if need be. Who is in another room leaves it.
+// Join gives the client a place in a room, which is opened if need be. Who is in another room
+// leaves it.
 func (h *Hall) Join(ctx context.Context, s *session.Session, req *JoinRequest) (*JoinReply, error) {
 	title, err := rules.Name("the room's name", req.Room, maxName)
 	if err != nil {
@@ -108,8 +109,8 @@ func (h *Hall) Leave(ctx context.Context, s *session.Session, _ *Empty) (*Empty,
 	return &Empty{}, err
 }
 
-// begin starts what must not happen twice at once for one session: asking a room gives the turn away, and the next
-// message of the same client may be handled before the answer is there.
+// begin starts what must not happen twice at once for one session: asking a room gives the turn
+// away, and the next message of the same client may be handled before the answer is there.
 func (h *Hall) begin(s *session.Session) (done func(), err error) {
 	switch {
 	case h.busy[s]:
@@ -121,8 +122,8 @@ func (h *Hall) begin(s *session.Session) (done func(), err error) {
 	return func() { delete(h.busy, s) }, nil
 }
 
-// ask has something done on a room's scheduler, and waits for it. Meanwhile the node's other handlers have their
-// turns (see scheduler.Await): what was known before has to be looked at again.
+// ask has something done on a room's scheduler, and waits for it. Meanwhile the node's other
+// handlers have their turns (see scheduler.Await): what was known before has to be looked at again.
 func (h *Hall) ask(ctx context.Context, e *entry, what func()) error {
 	done := make(chan struct{})
 	e.sched.PushTask(func() {
@@ -140,13 +141,15 @@ func (h *Hall) ask(ctx context.Context, e *entry, what func()) error {
 	return err
 }
 
-// depart takes a session out of its room, and waits until the room has done so: nothing of it comes after that.
+// depart takes a session out of its room, and waits until the room has done so: nothing of it comes
+// after that.
 func (h *Hall) depart(ctx context.Context, s *session.Session, e *entry) error {
 	h.take(s)
 	return h.ask(ctx, e, func() { e.leave(s) })
 }
 
-// put notes that a session is in a room. Its messages to the service "room" run on that room's scheduler from now on.
+// put notes that a session is in a room. Its messages to the service "room" run on that room's
+// scheduler from now on.
 func (h *Hall) put(s *session.Session, e *entry) {
 	if h.where[s] == e {
 		return
@@ -158,8 +161,8 @@ func (h *Hall) put(s *session.Session, e *entry) {
 	h.changed = true
 }
 
-// take notes that a session is in no room, and returns the one in which it was. Its messages run on the node's
-// scheduler again, which tells the client that it is in no room.
+// take notes that a session is in no room, and returns the one in which it was. Its messages run on
+// the node's scheduler again, which tells the client that it is in no room.
 func (h *Hall) take(s *session.Session) *entry {
 	e := h.where[s]
 	if e == nil {
@@ -204,8 +207,8 @@ func (h *Hall) open(title string) (*entry, error) {
 	return e, nil
 }
 
-// deserted is told by a room that nobody is in it. If nobody is on the way either, that is its end: a room without
-// people would play on for nobody.
+// deserted is told by a room that nobody is in it. If nobody is on the way either, that is its end:
+// a room without people would play on for nobody.
 func (h *Hall) deserted(e *entry) {
 	if e.people == 0 {
 		h.close(e)
@@ -233,8 +236,9 @@ func (h *Hall) move(e *entry) {
 	h.close(e)
 }
 
-// Claim is called by a backend that has opened a room. If it is here too, the gates have changed their mind about it,
-// because a backend has come or gone: it belongs to the other one now. The game here is over.
+// Claim is called by a backend that has opened a room. If it is here too, the gates have changed
+// their mind about it, because a backend has come or gone: it belongs to the other one now. The
+// game here is over.
 func (h *Hall) Claim(s *session.Session, claim *Claim) error {
 	if err := onlyNodes(s); err != nil {
 		return err
@@ -245,9 +249,10 @@ func (h *Hall) Claim(s *session.Session, claim *Claim) error {
 	return nil
 }
 
-// BeforeShutdown sends everybody to other backends, ends all rooms, and waits for them. It runs beside the scheduler,
-// while messages are still served, so what it does with the rooms it does there. On a single node people have nowhere
-// to go: there they are kicked next, and come back when the node does.
+// BeforeShutdown sends everybody to other backends, ends all rooms, and waits for them. It runs
+// beside the scheduler, while messages are still served, so what it does with the rooms it does
+// there. On a single node people have nowhere to go: there they are kicked next, and come back when
+// the node does.
 func (h *Hall) BeforeShutdown() {
 	ended := make(chan []*entry, 1)
 	h.sched.PushTask(func() {
@@ -278,14 +283,16 @@ func (h *Hall) list() []Listed {
 	return all
 }
 
-// allowed tells whether a session may ask for one thing more. Each session brings its own rules.Bucket, see welcome.
+// allowed tells whether a session may ask for one thing more. Each session brings its own
+// rules.Bucket, see welcome.
 func allowed(s *session.Session) bool {
 	b, _ := s.Value(keyMay).(*rules.Bucket)
 	return b == nil || b.Take(time.Now(), callBurst, callEvery)
 }
 
-// onlyNodes refuses clients. Every handler can be called by clients, as any route can be named in a message: what
-// only nodes may call has to say so. The session of a call between nodes is nobody's, and has no id.
+// onlyNodes refuses clients. Every handler can be called by clients, as any route can be named in a
+// message: what only nodes may call has to say so. The session of a call between nodes is nobody's,
+// and has no id.
 func onlyNodes(s *session.Session) error {
 	if s.ID() != 0 {
 		return nano.Errorf(component.CodeRefused, "this is for nodes only")

@@ -15,8 +15,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// house is a hall in a bubble of time, with schedulers that run but no node. The bubble ends when all of its goroutines
-// have: a room that leaves one behind hangs the test.
+// house is a hall in a bubble of time, with schedulers that run but no node. The bubble ends when
+// all of its goroutines have: a room that leaves one behind hangs the test.
 type house struct {
 	*Hall
 	t      *testing.T
@@ -98,7 +98,8 @@ func (h *house) wantRooms(want map[string]int) {
 	}
 }
 
-// A room plays from the first who comes until the last has gone, and then there is nothing left of it.
+// A room plays from the first who comes until the last has gone, and then there is nothing left of
+// it.
 func TestTheLifeOfARoom(t *testing.T) {
 	inHouse(t, func(t *testing.T, h *house) {
 		ada := h.mustJoin(h.guest(), "Garden")
@@ -135,7 +136,8 @@ func TestTheLifeOfARoom(t *testing.T) {
 	})
 }
 
-// Of those whose connections break the room keeps the places, but not for ever, and then it ends as well.
+// Of those whose connections break the room keeps the places, but not for ever, and then it ends as
+// well.
 func TestEverybodyIsLost(t *testing.T) {
 	inHouse(t, func(t *testing.T, h *house) {
 		ada := h.mustJoin(h.guest(), "garden")
@@ -204,7 +206,8 @@ func TestChangingRooms(t *testing.T) {
 		h.mustJoin(ada, "two")
 		h.wantRooms(map[string]int{"two": 1})
 
-		// She is in no other room before the old one has let her go: or it might still tell her of its game.
+		// She is in no other room before the old one has let her go: or it might still tell her of
+		// its game.
 		release := make(chan struct{})
 		h.scheds[1].PushTask(func() { <-release })
 		var reply *JoinReply

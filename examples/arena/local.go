@@ -14,8 +14,9 @@ import (
 	"github.com/lonng/nano"
 )
 
-// local is a cluster in this process: nodes that know each other by their addresses only, as they would on machines of
-// their own. An application is a value, so there is nothing in which they could be in each other's way.
+// local is a cluster in this process: nodes that know each other by their addresses only, as they
+// would on machines of their own. An application is a value, so there is nothing in which they
+// could be in each other's way.
 type local struct {
 	nodes []*localNode // the master first, the gates last
 	bots  int

@@ -1,5 +1,5 @@
-// Command arena is a game in real time: discs on a round platform that push each other over its rim. Run it, open the
-// address that it prints in two windows or on a phone, and play.
+// Command arena is a game in real time: discs on a round platform that push each other over its
+// rim. Run it, open the address that it prints in two windows or on a phone, and play.
 //
 //	go run ./examples/arena             # one node
 //	go run ./examples/arena cluster     # a master, two backends and two gates, in one process
@@ -10,11 +10,11 @@
 //	arena rooms
 //	arena gate
 //
-// Where to begin to read: sim is the game itself, which knows nothing of a network. room.go runs one, on a scheduler
-// of its own, twenty times a second; seat.go is what it knows of a player. play.go is what players may send to a room,
-// hall.go lets them in and out. gate.go and tally.go make it a cluster, nodes.go says what a node is made of. wire.go
-// is the two messages that are bytes. In page, net.js talks to all of that, predict.js plays ahead of it, and draw.js
-// shows it.
+// Where to begin to read: sim is the game itself, which knows nothing of a network. room.go runs
+// one, on a scheduler of its own, twenty times a second; seat.go is what it knows of a player.
+// play.go is what players may send to a room, hall.go lets them in and out. gate.go and tally.go
+// make it a cluster, nodes.go says what a node is made of. wire.go is the two messages that are
+// bytes. In page, net.js talks to all of that, predict.js plays ahead of it, and draw.js shows it.
 package main
 
 import (
@@ -115,8 +115,8 @@ func program(out io.Writer) *cli.App {
 	}
 }
 
-// runNode makes a node of what the flags say, says where it is to be found, and runs it until it is told to end. page is
-// the flag with the address of its page, for nodes that have one.
+// runNode makes a node of what the flags say, says where it is to be found, and runs it until it is
+// told to end. page is the flag with the address of its page, for nodes that have one.
 func runNode(c *cli.Context, out io.Writer, page string, build func(*config) (*nano.App, error)) error {
 	conf := &config{
 		name: c.String("name"), master: c.String("master"), token: c.String("token"), heartbeat: c.Duration("heartbeat"), bots: c.Int("bots"), round: c.Duration("round"), flag: page,

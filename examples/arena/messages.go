@@ -14,14 +14,15 @@ const (
 	pushTaken   = "room.taken"   // Empty: your place is played from another page now
 )
 
-// routeCodes are routes as numbers: two bytes instead of a name, in each of the messages that come twenty times a
-// second. Clients learn them in the handshake.
+// routeCodes are routes as numbers: two bytes instead of a name, in each of the messages that come
+// twenty times a second. Clients learn them in the handshake.
 var routeCodes = map[string]uint16{
 	"room.input": 1, "room.ping": 2,
 	pushState: 3, pushPlayers: 4, pushOut: 5, pushTook: 6, pushRound: 7,
 }
 
-// codeFull is the code of errors that waiting does not help against: people have to choose another room.
+// codeFull is the code of errors that waiting does not help against: people have to choose another
+// room.
 const codeFull = "full"
 
 // Empty is a message without content.
@@ -56,8 +57,8 @@ type Listed struct {
 	Backend string `json:"backend"`
 }
 
-// JoinRequest asks for a place in a room. With the token of an earlier JoinReply it is the same place, if that was
-// kept.
+// JoinRequest asks for a place in a room. With the token of an earlier JoinReply it is the same
+// place, if that was kept.
 type JoinRequest struct {
 	Room  string `json:"room"`
 	Name  string `json:"name"`

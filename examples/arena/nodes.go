@@ -84,7 +84,8 @@ func (c *config) node(roles ...role) *nano.App {
 	return app
 }
 
-// newMaster makes the node that keeps the list of nodes. No game waits for it: what it does beside is to list rooms.
+// newMaster makes the node that keeps the list of nodes. No game waits for it: what it does beside
+// is to list rooms.
 func newMaster(c *config) *nano.App {
 	tally := newTally()
 	r := tally.role()
@@ -106,8 +107,9 @@ func (c *config) hall() *Hall {
 	return h
 }
 
-// newGate makes a gate. It knows of no rooms: a client's messages go to a backend, which is chosen by the name of the
-// room, so that all who are in a room meet on one backend, whichever gate they came by.
+// newGate makes a gate. It knows of no rooms: a client's messages go to a backend, which is chosen
+// by the name of the room, so that all who are in a room meet on one backend, whichever gate they
+// came by.
 func newGate(c *config) (*nano.App, error) {
 	r, err := newGateway(c.name).role(c)
 	if err != nil {
@@ -192,7 +194,8 @@ func (g *Gateway) role(c *config) (role, error) {
 		nano.WithForwardedValues(keyGate), // a backend sees this value of its sessions
 		nano.WithMaxPacket(4 << 10),
 		nano.WithMaxConnections(5000),
-		// What a client has not read after half a minute of snapshots is history: it is kicked, and its page comes back.
+		// What a client has not read after half a minute of snapshots is history: it is kicked, and
+		// its page comes back.
 		nano.WithSendQueue(128 << 10),
 	}
 	if c.tcp != nil {

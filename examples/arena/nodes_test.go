@@ -267,7 +267,8 @@ func meet(t *testing.T, ada, ben *player) {
 	}{{ada, ben, sim.Input{AX: -127}}, {ben, ada, sim.Input{AX: 127, AY: 1}}} {
 		me := c.mover.reply.You
 		c.mover.until("the round has begun", func() bool { return c.mover.state.Phase == sim.Play && c.mover.state.of(me).Alive })
-		// Bots may push it about meanwhile: that it is steered as it was told is what counts, and that it moves.
+		// Bots may push it about meanwhile: that it is steered as it was told is what counts, and
+		// that it moves.
 		var acked uint16
 		c.mover.push(c.in, "the disc moves", func() bool {
 			d := c.mover.state.of(me)
@@ -281,7 +282,8 @@ func meet(t *testing.T, ada, ben *player) {
 	}
 }
 
-// What comes from clients and is for nodes only is refused, and so is what is malformed; the node serves on.
+// What comes from clients and is for nodes only is refused, and so is what is malformed; the node
+// serves on.
 func TestStrangers(t *testing.T) {
 	n := startSingle(t, "127.0.0.1:0")
 	eve := connect(t, n)
@@ -306,7 +308,8 @@ func TestStrangers(t *testing.T) {
 	connect(t, n).join("garden", "Ada", "")
 }
 
-// What the lobby says must be so: how long a round is, how a phone gets at the page, and no "no rooms" while nobody knows.
+// What the lobby says must be so: how long a round is, how a phone gets at the page, and no "no
+// rooms" while nobody knows.
 func TestTheLobbyKnowsWhatItSays(t *testing.T) {
 	c := &config{name: "arena", heartbeat: 5 * time.Second, bots: 3, round: 9 * time.Second, flag: "addr"}
 	if err := c.open("", "127.0.0.1:0", ""); err != nil {
@@ -350,7 +353,8 @@ func TestTheLobbyKnowsWhatItSays(t *testing.T) {
 	}
 }
 
-// A server that comes back at its old address has forgotten the game, and lets people in all the same.
+// A server that comes back at its old address has forgotten the game, and lets people in all the
+// same.
 func TestRestart(t *testing.T) {
 	n := startSingle(t, "127.0.0.1:0")
 	addr := n.conf.page.Addr().String()
@@ -385,8 +389,8 @@ func (l *local) named(name string) *localNode {
 	return l.nodes[slices.IndexFunc(l.nodes, func(n *localNode) bool { return n.conf.name == name })]
 }
 
-// Behind two gates people meet in one room, on whichever backend it is. Who is disconnected comes back to the same
-// place, by another gate. When the backend ends, all go on at another one.
+// Behind two gates people meet in one room, on whichever backend it is. Who is disconnected comes
+// back to the same place, by another gate. When the backend ends, all go on at another one.
 func TestCluster(t *testing.T) {
 	l := startTestLocal(t, 3)
 	gate1, gate2 := l.named("gate 1"), l.named("gate 2")
@@ -507,7 +511,8 @@ func TestABackendComes(t *testing.T) {
 	ben.until("they have met", ben.sees("Ada", false))
 }
 
-// A client must not be able to open a room where it does not belong: everybody who plays in it would be sent away.
+// A client must not be able to open a room where it does not belong: everybody who plays in it
+// would be sent away.
 func TestNobodyChoosesTheBackend(t *testing.T) {
 	l := startTestLocal(t, 2)
 	gate := l.named("gate 1")
@@ -518,7 +523,8 @@ func TestNobodyChoosesTheBackend(t *testing.T) {
 	if ada.reply.Backend != two.name || eve.reply.Backend != one.name {
 		t.Fatalf("they are on %q and %q", ada.reply.Backend, eve.reply.Backend)
 	}
-	// Now she is bound to one backend, and asks for rooms of both, in every way, without waiting for answers.
+	// Now she is bound to one backend, and asks for rooms of both, in every way, without waiting
+	// for answers.
 	requests := make(chan error)
 	asked := [][]byte{
 		fmt.Appendf(nil, `{"room":%q,"name":"Eve"}`, theirs),

@@ -19,14 +19,14 @@ const (
 )
 
 // Play is what people do in a room. Its handlers run on the room's scheduler: it is registered with
-// component.WithSchedulerName(keyScheduler), so that the node looks for the scheduler of each message in the values of
-// its session, where the hall puts the room's when one joins.
+// component.WithSchedulerName(keyScheduler), so that the node looks for the scheduler of each
+// message in the values of its session, where the hall puts the room's when one joins.
 type Play struct{ component.Base }
 
-// roomOf returns the room that the session is in, if this is that room's turn. It is not the turn of the room for
-// somebody who is in none, whose messages run on the node's scheduler. And a client that sends without waiting may have
-// changed rooms between the moment at which a message was given to the old room's scheduler and this one: the new
-// room's state must not be touched from there.
+// roomOf returns the room that the session is in, if this is that room's turn. It is not the turn
+// of the room for somebody who is in none, whose messages run on the node's scheduler. And a client
+// that sends without waiting may have changed rooms between the moment at which a message was given
+// to the old room's scheduler and this one: the new room's state must not be touched from there.
 func roomOf(s *session.Session) (*room, error) {
 	if r, _ := s.Value(keyRoom).(*room); r != nil && r.sched.HasTurn() {
 		return r, nil
@@ -34,7 +34,8 @@ func roomOf(s *session.Session) (*room, error) {
 	return nil, nano.Errorf(component.CodeNotFound, "you are in no room here: join one")
 }
 
-// Input takes one input, see wire.go. There is no answer: the next snapshots show what has become of it.
+// Input takes one input, see wire.go. There is no answer: the next snapshots show what has become
+// of it.
 func (*Play) Input(s *session.Session, data []byte) error {
 	r, err := roomOf(s)
 	if err != nil {
@@ -43,8 +44,8 @@ func (*Play) Input(s *session.Session, data []byte) error {
 	return r.input(s, data, time.Now())
 }
 
-// Ping tells the client that its room is there, and where. It waits for its turn as inputs do, so the time to the
-// answer is what a player feels.
+// Ping tells the client that its room is there, and where. It waits for its turn as inputs do, so
+// the time to the answer is what a player feels.
 func (*Play) Ping(_ context.Context, s *session.Session, _ *Ping) (*Pong, error) {
 	r, err := roomOf(s)
 	if err != nil {

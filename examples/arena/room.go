@@ -18,9 +18,10 @@ const (
 	awayTicks = 10 * sim.Rate // for so long a place is kept for who has lost the connection
 )
 
-// room is one game. All of it belongs to the room's own scheduler: the handlers of its people (play.go), its timer,
-// and the tasks by which the hall lets people in and out. They take turns, so nothing here has a lock; and rooms run
-// beside each other, on as many processors as there are, so none waits for another.
+// room is one game. All of it belongs to the room's own scheduler: the handlers of its people
+// (play.go), its timer, and the tasks by which the hall lets people in and out. They take turns, so
+// nothing here has a lock; and rooms run beside each other, on as many processors as there are, so
+// none waits for another.
 type room struct {
 	title   string
 	backend string
@@ -48,15 +49,15 @@ func newRoom(title, backend string, sched *scheduler.Scheduler, fill int, seed u
 	return r
 }
 
-// start has the room's time pass. A tick that comes late is not made up for (see scheduler.NewTimer): the game is
-// slower then for everybody alike.
+// start has the room's time pass. A tick that comes late is not made up for (see
+// scheduler.NewTimer): the game is slower then for everybody alike.
 func (r *room) start() {
 	r.sched.NewTimer(tick, r.tick)
 	r.sched.Start()
 }
 
-// end is the last thing that happens in a room. Close stops the timer, too, and does not wait: the scheduler ends when
-// it has run what is queued.
+// end is the last thing that happens in a room. Close stops the timer, too, and does not wait: the
+// scheduler ends when it has run what is queued.
 func (r *room) end() {
 	if r.ended {
 		return
@@ -90,7 +91,8 @@ func (r *room) tick() {
 	}
 }
 
-// snapshot is the world as everybody is sent it. The bytes are new ones each time: a push may still be on its way.
+// snapshot is the world as everybody is sent it. The bytes are new ones each time: a push may still
+// be on its way.
 func (r *room) snapshot() []byte {
 	var acks [sim.Places]ack
 	for who, s := range r.seats {
@@ -125,8 +127,8 @@ func (r *room) report(e sim.Event) {
 	}
 }
 
-// tell pushes to everybody in the room, at once: one frame for all who are at one gate. Somebody who is just leaving
-// is the usual reason why one cannot be reached.
+// tell pushes to everybody in the room, at once: one frame for all who are at one gate. Somebody
+// who is just leaving is the usual reason why one cannot be reached.
 func (r *room) tell(route string, v any) {
 	if err := r.group.Broadcast(route, v); err != nil {
 		slog.Debug("broadcast", "room", r.title, "route", route, "err", err)
@@ -183,7 +185,8 @@ func (r *room) enter(s *session.Session, name, token string) (*JoinReply, error)
 	}, nil
 }
 
-// resume gives a place to a new session of who has it. The disc is where the bot has taken it meanwhile.
+// resume gives a place to a new session of who has it. The disc is where the bot has taken it
+// meanwhile.
 func (r *room) resume(who int, s *session.Session) error {
 	me := r.seats[who]
 	me.inputs = inbox{} // a page that joins begins to count anew
@@ -272,8 +275,8 @@ func (r *room) free() int {
 	return who
 }
 
-// dispensable returns the bot whose going is noticed least: one that is out, or else the one with the fewest points;
-// -1 if there are no bots.
+// dispensable returns the bot whose going is noticed least: one that is out, or else the one with
+// the fewest points; -1 if there are no bots.
 func (r *room) dispensable() int {
 	best, least := -1, 0
 	for who, s := range r.seats {

@@ -149,7 +149,8 @@ func TestBotsFillTheRoomAndMakeWay(t *testing.T) {
 	}
 }
 
-// Who is new is spared in the first rounds, and then plays like everybody else; so does who comes back to a place.
+// Who is new is spared in the first rounds, and then plays like everybody else; so does who comes
+// back to a place.
 func TestBotsAreKindInTheFirstRounds(t *testing.T) {
 	tb := newTable(t, 3)
 	ada := tb.seat("Ada", "")
@@ -373,7 +374,8 @@ func TestTwoPagesOfOnePerson(t *testing.T) {
 	wantCode(t, tb.steer(first, sim.Input{}), component.CodeNotFound)
 }
 
-// A client that sends more than a page does is slowed down, and then taken out; it never plays faster.
+// A client that sends more than a page does is slowed down, and then taken out; it never plays
+// faster.
 func TestFlood(t *testing.T) {
 	tb := newTable(t, 0)
 	eve, ada := tb.seat("Eve", ""), tb.seat("Ada", "")

@@ -16,7 +16,8 @@ const (
 	// What a client may ask of a gate or a hall: a burst, and how soon one more is allowed after it.
 	callBurst, callEvery = 20, 250 * time.Millisecond
 
-	// What it may send into a room. A page sends 20 inputs a second, and now and then some that have waited.
+	// What it may send into a room. A page sends 20 inputs a second, and now and then some that
+	// have waited.
 	playBurst, playEvery = 60, time.Second / 30
 	// Who sends so many more than that is taken out.
 	maxRefused = 300

@@ -35,7 +35,8 @@ func (s *seat) input(w *sim.World, me int) sim.Input {
 	return s.inputs.take()
 }
 
-// allow tells whether the client may send one message more, and that it is to be taken out if it sends and sends.
+// allow tells whether the client may send one message more, and that it is to be taken out if it
+// sends and sends.
 func (s *seat) allow(now time.Time) (ok, flood bool) {
 	if s.may.Take(now, playBurst, playEvery) {
 		return true, false
@@ -46,12 +47,14 @@ func (s *seat) allow(now time.Time) (ok, flood bool) {
 
 // inbox is the inputs of a person that have come and are not played yet.
 //
-// The page makes one input for each of its ticks and the room plays one in each of its own: so the page can
-// calculate what the room will make of them. Their clocks are not in step, and the network is not even, so some
-// inputs wait a little. When none is there the last one goes on; when too many are there some are skipped, as old
-// ones would make a disc sluggish for good. Both cost the page a small correction.
+// The page makes one input for each of its ticks and the room plays one in each of its own: so the
+// page can calculate what the room will make of them. Their clocks are not in step, and the network
+// is not even, so some inputs wait a little. When none is there the last one goes on; when too many
+// are there some are skipped, as old ones would make a disc sluggish for good. Both cost the page a
+// small correction.
 //
-// It is also why a client that sends more plays no faster: there is one input a tick, and four that wait.
+// It is also why a client that sends more plays no faster: there is one input a tick, and four that
+// wait.
 type inbox struct {
 	waiting [maxWaiting]numbered
 	n       int
@@ -74,7 +77,8 @@ const (
 	silentFor  = sim.Rate / 2 // without inputs, nobody holds the stick any more
 )
 
-// put takes an input that has come. Numbers only go up: what does not fit into that is an old one, or a lie.
+// put takes an input that has come. Numbers only go up: what does not fit into that is an old one,
+// or a lie.
 func (q *inbox) put(seq uint16, in sim.Input) {
 	if q.begun && !newer(seq, q.newest) {
 		return

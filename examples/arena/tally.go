@@ -13,8 +13,8 @@ import (
 // announceEvery is how often, at most, the gates are told of changes.
 const announceEvery = 250 * time.Millisecond
 
-// Tally is the master's component: the list of all rooms. Backends report theirs by a Notify, gates ask by a Call, and
-// are told of changes. Everything runs on the master's scheduler.
+// Tally is the master's component: the list of all rooms. Backends report theirs by a Notify, gates
+// ask by a Call, and are told of changes. Everything runs on the master's scheduler.
 type Tally struct {
 	component.Base
 

@@ -40,9 +40,9 @@ import (
 //	uint8   kind
 //	int16   x, y in 1/32
 //
-// One snapshot is for all: it carries everybody's number of input, so that the room encodes it once and sends it by
-// one broadcast. It is whole, and not a difference to the one before: at some 120 bytes there is little to win, and
-// nothing to lose when one is skipped.
+// One snapshot is for all: it carries everybody's number of input, so that the room encodes it once
+// and sends it by one broadcast. It is whole, and not a difference to the one before: at some 120
+// bytes there is little to win, and nothing to lose when one is skipped.
 const wireVersion = 1
 
 const (
@@ -58,7 +58,8 @@ const inputSize = 5
 
 var errInput = errors.New("not an input")
 
-// parseInput reads what a page wants. Any five bytes are an input: what makes no sense is made sensible.
+// parseInput reads what a page wants. Any five bytes are an input: what makes no sense is made
+// sensible.
 func parseInput(data []byte) (seq uint16, in sim.Input, err error) {
 	if len(data) != inputSize {
 		return 0, in, errInput

@@ -103,8 +103,8 @@ func TestSnapshotRoundTrip(t *testing.T) {
 	}
 }
 
-// BenchmarkRoom is a whole tick of a room with eight discs: inputs, bots, the world, and the snapshot. What the network
-// adds is not in it.
+// BenchmarkRoom is a whole tick of a room with eight discs: inputs, bots, the world, and the
+// snapshot. What the network adds is not in it.
 func BenchmarkRoom(b *testing.B) {
 	for _, c := range []struct {
 		name   string

@@ -40,8 +40,8 @@ const lobby = "lobby"
 // roomsEvery is how often, at most, everybody is told of the rooms.
 const roomsEvery = 250 * time.Millisecond
 
-// EnterRequest asks for a name. Key is what an earlier Enter gave, if any: it takes the name over from a
-// connection that is not yet known to be dead.
+// EnterRequest asks for a name. Key is what an earlier Enter gave, if any: it takes the name over
+// from a connection that is not yet known to be dead.
 type EnterRequest struct {
 	Name string `json:"name"`
 	Key  string `json:"key"`
@@ -108,8 +108,8 @@ type SayReply struct {
 // Empty is an answer that says no more than that it was done.
 type Empty struct{}
 
-// Chat is the component: its exported methods are the routes chat.enter, chat.join, chat.leave, chat.say and
-// chat.typing. All of them, and gone, run on one scheduler.
+// Chat is the component: its exported methods are the routes chat.enter, chat.join, chat.leave,
+// chat.say and chat.typing. All of them, and gone, run on one scheduler.
 type Chat struct {
 	component.Base
 
@@ -163,8 +163,8 @@ func (c *Chat) Enter(_ context.Context, s *session.Session, req *EnterRequest) (
 	}, nil
 }
 
-// Join puts the session into a room, which is made if there is none of that name, and returns what was last
-// said there. Joining a room again returns the same without a stir.
+// Join puts the session into a room, which is made if there is none of that name, and returns what
+// was last said there. Joining a room again returns the same without a stir.
 func (c *Chat) Join(_ context.Context, s *session.Session, req *RoomRequest) (*JoinReply, error) {
 	m, err := c.named(s)
 	if err != nil {
@@ -229,8 +229,8 @@ func (c *Chat) Say(_ context.Context, s *session.Session, req *SayRequest) (*Say
 	return &SayReply{N: r.say(m, text, req.Ref, now).N}, nil
 }
 
-// Typing tells the others in a room that the session is writing, or has stopped without having sent anything. It is a
-// notify: nobody waits for an answer, and one too many is dropped.
+// Typing tells the others in a room that the session is writing, or has stopped without having sent
+// anything. It is a notify: nobody waits for an answer, and one too many is dropped.
 func (c *Chat) Typing(_ context.Context, s *session.Session, req *TypingRequest) error {
 	m, err := c.named(s)
 	if err != nil {
@@ -305,7 +305,8 @@ func (c *Chat) refuse(m *member, why string) error {
 	return nano.Errorf(component.CodeExhausted, "%s", why)
 }
 
-// open makes a room. When there are as many as there may be, the one that has been empty for longest makes way.
+// open makes a room. When there are as many as there may be, the one that has been empty for
+// longest makes way.
 func (c *Chat) open(name string) (*room, error) {
 	if len(c.rooms) >= maxRooms {
 		var oldest *room
@@ -324,8 +325,8 @@ func (c *Chat) open(name string) (*room, error) {
 	return r, nil
 }
 
-// depart takes m out of a room. A room in which nothing was said ends with its last member; the others stay
-// for those who come back.
+// depart takes m out of a room. A room in which nothing was said ends with its last member; the
+// others stay for those who come back.
 func (c *Chat) depart(r *room, m *member) {
 	r.leave(m)
 	if len(r.members) == 0 && len(r.history) == 0 && !r.lasting {

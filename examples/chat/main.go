@@ -3,8 +3,8 @@
 //	go run ./examples/chat
 //	go run ./examples/chat -addr 127.0.0.1:0
 //
-// chat.go is what clients may call, room.go what a room is, rules.go what is allowed. The page is in page, and what
-// it shares with other examples' pages in examples/page.
+// chat.go is what clients may call, room.go what a room is, rules.go what is allowed. The page is
+// in page, and what it shares with other examples' pages in examples/page.
 package main
 
 import (
@@ -36,8 +36,8 @@ func main() {
 	}
 }
 
-// run serves the chat on addr until ctx ends or the process is told to stop. It writes the page's address to
-// out as soon as the page can be opened.
+// run serves the chat on addr until ctx ends or the process is told to stop. It writes the page's
+// address to out as soon as the page can be opened.
 func run(ctx context.Context, addr string, out io.Writer) error {
 	pages, err := page.Handler(files, "page")
 	if err != nil {
@@ -65,8 +65,8 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 		nano.WithMaxConnections(5000),
 		nano.WithSignals(),
 	)
-	// Handlers, timers and the end of sessions all run on the node's scheduler, one after the other. It is why the
-	// chat has no locks.
+	// Handlers, timers and the end of sessions all run on the node's scheduler, one after the
+	// other. It is why the chat has no locks.
 	chat.after = func(d time.Duration, f func()) { app.Scheduler().NewAfterTimer(d, f) }
 	app.Lifetime().OnClosed(chat.gone)
 

@@ -65,8 +65,8 @@ func get(t *testing.T, url string, header http.Header) answer {
 	return a
 }
 
-// The printed address must be one that opens, with everything that the page needs and nothing that its policy
-// forbids.
+// The printed address must be one that opens, with everything that the page needs and nothing that
+// its policy forbids.
 func TestThePageIsServed(t *testing.T) {
 	address := served(t)
 	page := get(t, address, http.Header{})

@@ -89,7 +89,8 @@ func (r *room) leave(m *member) {
 	r.tell(pushLeft, &Notice{Room: r.name, Name: m.name, At: time.Now().UnixMilli()})
 }
 
-// replace gives the seat of old to m, the same person on a new connection. The others notice nothing.
+// replace gives the seat of old to m, the same person on a new connection. The others notice
+// nothing.
 func (r *room) replace(old, m *member) error {
 	i := slices.Index(r.members, old)
 	if i < 0 {
@@ -104,8 +105,8 @@ func (r *room) replace(old, m *member) error {
 	return nil
 }
 
-// say adds a message and sends it to everybody in the room, its sender included. A message that the sender has
-// sent before, by its mark, is not said again.
+// say adds a message and sends it to everybody in the room, its sender included. A message that the
+// sender has sent before, by its mark, is not said again.
 func (r *room) say(m *member, text, ref string, now time.Time) *Message {
 	for i := range r.history {
 		if said := &r.history[i]; ref != "" && said.Ref == ref && said.From == m.name {
@@ -138,8 +139,8 @@ func (m *member) stopTyping(now time.Time) {
 // tell sends to everybody in the room. It queues and returns; it waits for no client.
 func (r *room) tell(route string, v any) { r.report(route, r.group.Broadcast(route, v)) }
 
-// report logs what a broadcast met. Members whose connections just ended are the usual reason, so this is not
-// worth more than a debug line.
+// report logs what a broadcast met. Members whose connections just ended are the usual reason, so
+// this is not worth more than a debug line.
 func (r *room) report(route string, err error) {
 	if err != nil {
 		slog.Debug("broadcast", "room", r.name, "route", route, "err", err)

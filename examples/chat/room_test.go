@@ -141,7 +141,8 @@ func TestMessagesReachTheRoomAndNobodyElse(t *testing.T) {
 	wantCode(t, cy.say("nowhere", "psst"), component.CodeNotFound)
 }
 
-// Who comes late would not know what is talked about, or would be sent everything that was ever said.
+// Who comes late would not know what is talked about, or would be sent everything that was ever
+// said.
 func TestLateComersGetTheLast50(t *testing.T) {
 	d := newDesk(t)
 	ada := d.enter("Ada", "lobby")
@@ -244,8 +245,8 @@ func TestStrangersAreRefused(t *testing.T) {
 	d.chat.gone(d.stranger().session) // who never asked for anything
 }
 
-// A phone that changes its network would find its own name taken until the server notices that the old connection
-// is dead; and when it does, the new one must not be taken out.
+// A phone that changes its network would find its own name taken until the server notices that the
+// old connection is dead; and when it does, the new one must not be taken out.
 func TestReconnectingTakesTheNameAndSeatsOver(t *testing.T) {
 	d := newDesk(t)
 	ada, ben := d.enter("Ada", "lobby", "garden"), d.enter("Ben", "lobby")
@@ -275,7 +276,8 @@ func TestReconnectingTakesTheNameAndSeatsOver(t *testing.T) {
 	}(), component.CodeExists)
 }
 
-// The page sends a message again when the connection ended before the answer: it would be there twice.
+// The page sends a message again when the connection ended before the answer: it would be there
+// twice.
 func TestAMessageSentTwiceIsSaidOnce(t *testing.T) {
 	d := newDesk(t)
 	ada, ben := d.enter("Ada", "lobby"), d.enter("Ben", "lobby")
@@ -452,7 +454,8 @@ func TestTypingReachesTheOthersNowAndThen(t *testing.T) {
 	})
 }
 
-// Who has stopped typing is not said to type: whether the text was taken back, sent, or is for another room now.
+// Who has stopped typing is not said to type: whether the text was taken back, sent, or is for
+// another room now.
 func TestTypingEndsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t)

@@ -94,11 +94,13 @@ type Keepsake struct {
 	Recent []Message
 }
 
-// Rooms is the backend's component. All of it runs on the node's scheduler, so nothing here has a lock.
+// Rooms is the backend's component. All of it runs on the node's scheduler, so nothing here has a
+// lock.
 //
-// A room is on one backend: the gates see to that, as they choose by the room's name. When a backend comes or goes,
-// some rooms belong elsewhere. The next who enters such a room opens it there; the new owner claims the room, the old
-// one hands over what was said and sends its people after it.
+// A room is on one backend: the gates see to that, as they choose by the room's name. When a
+// backend comes or goes, some rooms belong elsewhere. The next who enters such a room opens it
+// there; the new owner claims the room, the old one hands over what was said and sends its people
+// after it.
 type Rooms struct {
 	component.Base
 
@@ -121,8 +123,8 @@ func newRooms(name, addr string) *Rooms {
 	}
 }
 
-// Join gives the client a place in a room, which is opened if need be. Who is in another room of this backend
-// leaves it.
+// Join gives the client a place in a room, which is opened if need be. Who is in another room of
+// this backend leaves it.
 func (c *Rooms) Join(_ context.Context, s *session.Session, req *JoinRequest) (*JoinReply, error) {
 	title, err := rules.Name("the room's name", req.Room, maxName)
 	if err != nil {
@@ -172,7 +174,8 @@ func (c *Rooms) Say(_ context.Context, s *session.Session, req *SayRequest) (*Sa
 	return &SayReply{N: p.room.say(p, text, req.Ref)}, nil
 }
 
-// Ping tells the client which backend it is on. A page asks now and then, to see when that has died.
+// Ping tells the client which backend it is on. A page asks now and then, to see when that has
+// died.
 func (c *Rooms) Ping(_ context.Context, s *session.Session, _ *Empty) (*Where, error) {
 	p, err := seated(s)
 	if err != nil {
@@ -187,8 +190,8 @@ func (c *Rooms) Leave(_ context.Context, s *session.Session, _ *Empty) (*Empty, 
 	return &Empty{}, nil
 }
 
-// claim is called by a backend that has opened a room. If the room is here too, the gates have changed their mind
-// about it, because a backend has come or gone: it belongs to the other one now.
+// claim is called by a backend that has opened a room. If the room is here too, the gates have
+// changed their mind about it, because a backend has come or gone: it belongs to the other one now.
 func (c *Rooms) claim(_ context.Context, _ *session.Session, claim *Claim) error {
 	r := c.rooms[rules.Fold(claim.Room)]
 	if r == nil || claim.Addr == c.addr {
@@ -213,8 +216,8 @@ func (c *Rooms) keep(_ context.Context, _ *session.Session, k *Keepsake) error {
 // partingTime is how long a backend that ends waits for its people to be somewhere else.
 const partingTime = 3 * time.Second
 
-// BeforeShutdown moves all rooms to other backends. It runs beside the scheduler, while messages are still served, so
-// what it does with the rooms it does there.
+// BeforeShutdown moves all rooms to other backends. It runs beside the scheduler, while messages
+// are still served, so what it does with the rooms it does there.
 func (c *Rooms) BeforeShutdown() {
 	c.push(func() {
 		c.ending = true
@@ -286,7 +289,8 @@ func (c *Rooms) closeRoom(r *room) {
 	c.deserted()
 }
 
-// sizes returns how many are in each room that somebody is in, the fullest first, and how many are in all.
+// sizes returns how many are in each room that somebody is in, the fullest first, and how many are
+// in all.
 func (c *Rooms) sizes() (list []Sized, users int) {
 	for _, r := range c.rooms {
 		if n := len(r.seats); n > 0 {

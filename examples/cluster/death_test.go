@@ -17,10 +17,12 @@ import (
 // clients is how many clients make the load.
 const clients = 16
 
-// patience is how long the nodes may take to agree: five heartbeats, and the time until they have reported it.
+// patience is how long the nodes may take to agree: five heartbeats, and the time until they have
+// reported it.
 const patience = 5*beat + beat/2
 
-// A backend that crashes takes the game away from its players until they are somewhere else: at most for a second.
+// A backend that crashes takes the game away from its players until they are somewhere else: at
+// most for a second.
 func TestABackendIsKilled(t *testing.T) {
 	w := newWorld(t, 2, 2)
 	l := w.load(clients, w.gates, "")
@@ -64,7 +66,8 @@ func TestABackendIsKilled(t *testing.T) {
 	})
 }
 
-// A backend that hangs must not be noticed by who does not play there, and the gate must not keep what is for it.
+// A backend that hangs must not be noticed by who does not play there, and the gate must not keep
+// what is for it.
 func TestABackendHangs(t *testing.T) {
 	w := newWorld(t, 2, 1)
 	gate := w.gates[0]
@@ -147,7 +150,8 @@ func TestAGateIsKilled(t *testing.T) {
 	w.agree(patience)
 }
 
-// A gate that hangs must not be noticed by who came by another one, though there are broadcasts to both.
+// A gate that hangs must not be noticed by who came by another one, though there are broadcasts to
+// both.
 func TestAGateHangs(t *testing.T) {
 	w := newWorld(t, 1, 2)
 	w.load(clients, w.gates[1:], "room")
@@ -169,7 +173,8 @@ func TestAGateHangs(t *testing.T) {
 	w.agree(patience)
 }
 
-// Without its master the cluster plays on, and a new master finds everybody, though another node joins meanwhile.
+// Without its master the cluster plays on, and a new master finds everybody, though another node
+// joins meanwhile.
 func TestTheMasterIsKilledAndAnotherJoinsMeanwhile(t *testing.T) {
 	w := newWorld(t, 1, 1)
 	l := w.load(clients, w.gates, "")
@@ -234,7 +239,8 @@ func TestRollingRestartOfTheBackends(t *testing.T) {
 	wantNoFailure(t, l)
 }
 
-// An operator ends a gate: its clients are told, the rooms forget them at once, and the process ends in order.
+// An operator ends a gate: its clients are told, the rooms forget them at once, and the process
+// ends in order.
 func TestAGateIsToldToEnd(t *testing.T) {
 	w := newWorld(t, 1, 2)
 	l := w.load(clients, w.gates[1:], "room")

@@ -43,8 +43,8 @@ type demo struct {
 // readyWithin is how long a node may take to start.
 const readyWithin = 15 * time.Second
 
-// runDemo starts a master, two gates and two backends, and starts again what ends, until it is told to stop. The
-// nodes are processes, so that they can be killed: that is what there is to see.
+// runDemo starts a master, two gates and two backends, and starts again what ends, until it is told
+// to stop. The nodes are processes, so that they can be killed: that is what there is to see.
 func runDemo(ctx context.Context, out io.Writer, program string, heartbeat, restart time.Duration) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -113,8 +113,9 @@ func (d *demo) say(format string, a ...any) {
 	fmt.Fprintf(d.out, format, a...)
 }
 
-// keep runs a child, and again when it has ended, until the function that is returned is called; it waits for the
-// child. The first start is told to ready. When asked ends, what ends is not worth a word any more.
+// keep runs a child, and again when it has ended, until the function that is returned is called; it
+// waits for the child. The first start is told to ready. When asked ends, what ends is not worth a
+// word any more.
 func (d *demo) keep(asked context.Context, c *child, ready chan<- state) (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -171,8 +172,8 @@ func how(err error) string {
 	return err.Error()
 }
 
-// start starts a child. Its first line says that it serves, which ready is told; what else it writes is shown with
-// its name. It ends when its input is closed.
+// start starts a child. Its first line says that it serves, which ready is told; what else it
+// writes is shown with its name. It ends when its input is closed.
 func (d *demo) start(c *child, ready chan<- state) (io.Closer, <-chan state, error) {
 	cmd := exec.Command(d.program, c.args...) //nolint:gosec,noctx // the program is this one, and it ends when its input does
 	stdin, err := cmd.StdinPipe()

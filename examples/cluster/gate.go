@@ -24,11 +24,12 @@ type EnterReply struct {
 	Overview Overview `json:"overview"`
 }
 
-// Gateway is the gate's component. It signs people in, and notes which room a client wants, because the choice of the
-// backend depends on it.
+// Gateway is the gate's component. It signs people in, and notes which room a client wants, because
+// the choice of the backend depends on it.
 //
-// Clients do not choose the backend. If one could open a room elsewhere than where all gates look for it, there would be
-// two of it, and the claim of the second would send everybody in the first away (see Rooms.claim).
+// Clients do not choose the backend. If one could open a room elsewhere than where all gates look
+// for it, there would be two of it, and the claim of the second would send everybody in the first
+// away (see Rooms.claim).
 type Gateway struct {
 	component.Base
 
@@ -53,9 +54,10 @@ func (g *Gateway) opened(s *session.Session) {
 
 func (g *Gateway) closed(*session.Session) { g.changed() } // it has left the group by itself
 
-// look sees each message of a client before it goes anywhere. It runs where the message was read, and its backend is
-// chosen right after: a request to join goes to the backend that has the room which it names, whatever the session was
-// bound to before. So do the session's messages to "chat" from then on.
+// look sees each message of a client before it goes anywhere. It runs where the message was read,
+// and its backend is chosen right after: a request to join goes to the backend that has the room
+// which it names, whatever the session was bound to before. So do the session's messages to "chat"
+// from then on.
 func (g *Gateway) look(s *session.Session, msg *pipeline.Message) error {
 	if msg.Route != "chat.join" {
 		return nil
@@ -100,19 +102,20 @@ func (g *Gateway) Enter(ctx context.Context, s *session.Session, req *EnterReque
 	return &EnterReply{Gate: g.name, Overview: g.last.later(time.Since(g.heard))}, nil
 }
 
-// userOf makes a user of a name. There are no passwords here: who comes in under a name is that person, and whoever was
-// it before is kicked, at whichever gate that is (see nano.BindKickOld).
+// userOf makes a user of a name. There are no passwords here: who comes in under a name is that
+// person, and whoever was it before is kicked, at whichever gate that is (see nano.BindKickOld).
 func userOf(name string) int64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(rules.Fold(name)))
 	return int64(h.Sum64()>>1 | 1) // a user's id is above 0
 }
 
-// newsEvery is how often everybody is told that nothing has changed. A page that is told nothing for longer knows that
-// what it shows is old.
+// newsEvery is how often everybody is told that nothing has changed. A page that is told nothing
+// for longer knows that what it shows is old.
 const newsEvery = time.Second
 
-// overview is called by the master now and then, and when the count has changed: then everybody at this gate is told.
+// overview is called by the master now and then, and when the count has changed: then everybody at
+// this gate is told.
 func (g *Gateway) overview(_ context.Context, _ *session.Session, o *Overview) error {
 	now := time.Now()
 	g.last, g.heard = o, now

@@ -1,5 +1,6 @@
-// Command cluster is a chat on several nodes: a master that keeps the list of nodes, backends that run the rooms,
-// and gates to which browsers connect. Each is a process of its own, and any of them may be killed.
+// Command cluster is a chat on several nodes: a master that keeps the list of nodes, backends that
+// run the rooms, and gates to which browsers connect. Each is a process of its own, and any of them
+// may be killed.
 //
 //	go run ./examples/cluster demo      # a master, two gates and two backends at once
 //
@@ -9,8 +10,9 @@
 //	cluster chat
 //	cluster gate
 //
-// nodes.go says what a node of each kind is made of. chat.go and room.go are the backend's component, gate.go the
-// gate's, tally.go the master's; demo.go starts the others and watches over them.
+// nodes.go says what a node of each kind is made of. chat.go and room.go are the backend's
+// component, gate.go the gate's, tally.go the master's; demo.go starts the others and watches over
+// them.
 package main
 
 import (
@@ -56,8 +58,8 @@ type config struct {
 	proxyProtocol bool
 }
 
-// program returns the command line. What the nodes tell of themselves goes to out; parent is watched by nodes that a
-// demo has started.
+// program returns the command line. What the nodes tell of themselves goes to out; parent is
+// watched by nodes that a demo has started.
 func program(out io.Writer, parent io.Reader) *cli.App {
 	listen := func(addr string) cli.Flag {
 		return &cli.StringFlag{Name: "listen", Aliases: []string{"l"}, Value: addr, Usage: "`ADDRESS` at which other nodes reach this one; port 0 takes a free one"}

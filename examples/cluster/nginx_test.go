@@ -36,8 +36,8 @@ func TestTheDocumentShowsTheConfiguration(t *testing.T) {
 	}
 }
 
-// Behind nginx, the handlers on the backend must see the address of the client, not nginx's, and a gate that dies must
-// cost its clients no more than a reconnection.
+// Behind nginx, the handlers on the backend must see the address of the client, not nginx's, and a
+// gate that dies must cost its clients no more than a reconnection.
 func TestBehindNginx(t *testing.T) {
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {

@@ -26,7 +26,8 @@ func service(name string, c component.Component, more ...component.Option) *comp
 	return components
 }
 
-// forNodes adds a handler that only other nodes may call. Clients can name any route: what is not for them has to say so.
+// forNodes adds a handler that only other nodes may call. Clients can name any route: what is not
+// for them has to say so.
 func forNodes[T any](cs *component.Components, route string, fn func(context.Context, *session.Session, *T) error) {
 	component.HandleNotify(cs, route, fn, component.WithNodesOnly())
 }
@@ -50,8 +51,8 @@ func common(conf config, components *component.Components) []nano.Option {
 	return options
 }
 
-// newMaster makes the node that keeps the list. It takes no clients, and no chat waits for it: what it does beside
-// is to count.
+// newMaster makes the node that keeps the list. It takes no clients, and no chat waits for it: what
+// it does beside is to count.
 func newMaster(conf config) (*nano.App, announcement, error) {
 	tally := newTally()
 	app := nano.New(conf.listen, append(common(conf, service("tally", tally, component.WithNodesOnly())),
@@ -87,8 +88,9 @@ func newChat(conf config) (*nano.App, announcement, error) {
 	return app, func(*nano.App) string { return fmt.Sprintf("%s at %s", conf.name, conf.listen) }, nil
 }
 
-// newGate makes a gate. It knows of no rooms: a client's messages to the service "chat" go to a backend, which is
-// chosen by the name of the room, so that all who are in a room meet on one backend, whichever gate they came by.
+// newGate makes a gate. It knows of no rooms: a client's messages to the service "chat" go to a
+// backend, which is chosen by the name of the room, so that all who are in a room meet on one
+// backend, whichever gate they came by.
 func newGate(conf config) (*nano.App, announcement, error) {
 	pages, err := page.Handler(files, "page")
 	if err != nil {

@@ -51,7 +51,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// freePort returns a port below those that the system gives to connections, so that a node can be started again on it.
+// freePort returns a port below those that the system gives to connections, so that a node can be
+// started again on it.
 var freePort = func() func(t *testing.T) string {
 	var mu sync.Mutex
 	next := 20000 + os.Getpid()%8000
@@ -231,7 +232,8 @@ func (w *world) all() []*process {
 	return slices.Concat([]*process{w.master}, w.chats, w.gates)
 }
 
-// agree waits until every node has said, after now, that it sees exactly the others, and nobody else is counted.
+// agree waits until every node has said, after now, that it sees exactly the others, and nobody
+// else is counted.
 func (w *world) agree(within time.Duration) time.Duration {
 	w.t.Helper()
 	var want []string
@@ -282,8 +284,8 @@ func (w *world) overview() (Overview, error) {
 	return reply.Overview, err
 }
 
-// client is a client as a page is one: it finds its room again when that has moved. One goroutine calls; another
-// reads.
+// client is a client as a page is one: it finds its room again when that has moved. One goroutine
+// calls; another reads.
 type client struct {
 	*nanotest.Client
 	name, room string
@@ -463,8 +465,8 @@ func (c *client) leftCount(name string) int {
 	return c.left[name]
 }
 
-// load is what clients do all the time: they ask their backend, one request after the other, and go where their room
-// is when it has moved.
+// load is what clients do all the time: they ask their backend, one request after the other, and go
+// where their room is when it has moved.
 type load struct {
 	quit chan struct{}
 	done sync.WaitGroup
@@ -491,8 +493,8 @@ const every = 10 * time.Millisecond
 // answerWithin is how long a client waits for an answer.
 const answerWithin = time.Second
 
-// slowAnswer is more than an answer takes on a machine that has other things to do as well. A few are slower all the
-// same; many are not, unless they wait for what they should not wait for.
+// slowAnswer is more than an answer takes on a machine that has other things to do as well. A few
+// are slower all the same; many are not, unless they wait for what they should not wait for.
 const slowAnswer = 200 * time.Millisecond
 
 // wantQuick wants that answers came quickly.
@@ -505,7 +507,8 @@ func (l *load) wantQuick(t *testing.T) {
 	}
 }
 
-// load starts clients, in turn at each gate, each in a room of its own or, with shared set, all in that room.
+// load starts clients, in turn at each gate, each in a room of its own or, with shared set, all in
+// that room.
 func (w *world) load(n int, gates []*process, shared string) *load {
 	w.t.Helper()
 	l := &load{quit: make(chan struct{})}
@@ -592,7 +595,8 @@ func (l *load) mark() time.Time {
 	return time.Now()
 }
 
-// failed returns the failures since mark, without those whose room had moved: these have an answer that says so.
+// failed returns the failures since mark, without those whose room had moved: these have an answer
+// that says so.
 func (l *load) failed() (lost []failure, moved, requests int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

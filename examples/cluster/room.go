@@ -96,8 +96,9 @@ func (r *room) holds(name string) bool {
 	return false
 }
 
-// say adds a message and sends it to everybody in the room. One that its sender has sent before, by its mark, is not
-// said again. A backend that had it and is gone cannot tell: the page looks at the mark, too.
+// say adds a message and sends it to everybody in the room. One that its sender has sent before, by
+// its mark, is not said again. A backend that had it and is gone cannot tell: the page looks at the
+// mark, too.
 func (r *room) say(p *person, text, ref string) int64 {
 	for _, said := range r.recent {
 		if ref != "" && said.Ref == ref && said.From == p.Name {
@@ -111,7 +112,8 @@ func (r *room) say(p *person, text, ref string) int64 {
 	return m.N
 }
 
-// remember puts what was said elsewhere before what was said here. What was sent again here is said there already.
+// remember puts what was said elsewhere before what was said here. What was sent again here is said
+// there already.
 func (r *room) remember(before []Message) {
 	if len(before) == 0 {
 		return
@@ -139,7 +141,8 @@ func (r *room) clear() {
 	_ = r.group.Close()
 }
 
-// tell pushes to everybody in the room. Who cannot be reached any more is told nothing, and soon leaves.
+// tell pushes to everybody in the room. Who cannot be reached any more is told nothing, and soon
+// leaves.
 func (r *room) tell(route string, v any) { _ = r.group.Broadcast(route, v) }
 
 // people returns who is here, in the order of their coming.

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A client that names one room to the gate and another to the backend must not open the second room elsewhere: its
-// new owner would claim it, and everybody in the real one would lose their place.
+// A client that names one room to the gate and another to the backend must not open the second room
+// elsewhere: its new owner would claim it, and everybody in the real one would lose their place.
 func TestARoomIsOpenedOnItsBackendOnly(t *testing.T) {
 	w := newWorld(t, 2, 1)
 	dialed := func(name, room string) *client {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Who signs in twice must be told at the first place, wherever the second one is. If it failed, a page would show a
-// chat that is not its own any more.
+// Who signs in twice must be told at the first place, wherever the second one is. If it failed, a
+// page would show a chat that is not its own any more.
 func TestASecondSignInEndsTheFirst(t *testing.T) {
 	w := newWorld(t, 1, 2)
 	first := w.enter(0, "Ada", true)

@@ -43,7 +43,8 @@ type Counted struct {
 	Ago    int64 `json:"ago"`              // how long ago it was heard, in milliseconds
 }
 
-// later returns the overview as it is so much later, if nothing was heard meanwhile: everything in it is older.
+// later returns the overview as it is so much later, if nothing was heard meanwhile: everything in
+// it is older.
 func (o Overview) later(by time.Duration) Overview {
 	o.Nodes = slices.Clone(o.Nodes)
 	for i := range o.Nodes {
@@ -57,16 +58,16 @@ func (o Overview) later(by time.Duration) Overview {
 // Empty is a message without content.
 type Empty struct{}
 
-// silentAfter is how long a node may say nothing before the page shows it as silent. The cluster itself is more
-// patient: it takes a node for dead after four heartbeats.
+// silentAfter is how long a node may say nothing before the page shows it as silent. The cluster
+// itself is more patient: it takes a node for dead after four heartbeats.
 const silentAfter = 2500 * time.Millisecond
 
 // announceEvery is how often, at most, the gates are told of changes.
 const announceEvery = 100 * time.Millisecond
 
-// Tally is the master's component: it counts users per gate, and rooms per backend. Nodes report to it by a Notify,
-// ask it by a Call, and it tells all gates of changes. Clients have no business here (component.WithNodesOnly). Everything
-// runs on the master's scheduler.
+// Tally is the master's component: it counts users per gate, and rooms per backend. Nodes report to
+// it by a Notify, ask it by a Call, and it tells all gates of changes. Clients have no business
+// here (component.WithNodesOnly). Everything runs on the master's scheduler.
 type Tally struct {
 	component.Base
 

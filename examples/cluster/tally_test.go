@@ -9,8 +9,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// What a page shows as new must be new: the age of a node's word grows while nothing is heard of it, also on the way
-// over a gate whose master is away.
+// What a page shows as new must be new: the age of a node's word grows while nothing is heard of
+// it, also on the way over a gate whose master is away.
 func TestTheAgeOfWhatIsKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tally := newTally()
@@ -70,8 +70,8 @@ func TestANodeThatWasStartedAgainIsNews(t *testing.T) {
 	}
 }
 
-// A page that got no answer sends its message again. The others must not read it twice, whichever backend has the room
-// by then.
+// A page that got no answer sends its message again. The others must not read it twice, whichever
+// backend has the room by then.
 func TestAMessageThatWasSentAgainIsSaidOnce(t *testing.T) {
 	ada, ben := &person{Person: Person{Name: "Ada"}}, &person{Person: Person{Name: "Ben"}}
 	texts := func(r *room) (all []string) {
@@ -94,7 +94,8 @@ func TestAMessageThatWasSentAgainIsSaidOnce(t *testing.T) {
 		t.Errorf("it was said: %q", got)
 	}
 
-	// The room moves. What waits for an answer is sent again, before or after it is known there what was said here.
+	// The room moves. What waits for an answer is sent again, before or after it is known there
+	// what was said here.
 	for _, after := range []bool{false, true} {
 		there := newRoom("garden")
 		if after {

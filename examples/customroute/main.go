@@ -1,6 +1,6 @@
-// Command customroute is a cluster whose gate sends each player to a backend of the player's own region: the
-// application chooses the node, by the label that backends bear. It runs all nodes in one process, has a few players
-// connect, ends a backend, and prints where everybody is.
+// Command customroute is a cluster whose gate sends each player to a backend of the player's own
+// region: the application chooses the node, by the label that backends bear. It runs all nodes in
+// one process, has a few players connect, ends a backend, and prints where everybody is.
 //
 //	go run ./examples/customroute
 package main
@@ -35,9 +35,10 @@ func main() {
 	}
 }
 
-// byRegion is the application's routing: of the nodes that run the service, one whose label begins with the player's
-// region, or any if there is none; of several, the first by label. It is asked at a session's first message to a
-// service; the session stays with that node until it is gone. Returning nil would refuse the message.
+// byRegion is the application's routing: of the nodes that run the service, one whose label begins
+// with the player's region, or any if there is none; of several, the first by label. It is asked at
+// a session's first message to a service; the session stays with that node until it is gone.
+// Returning nil would refuse the message.
 func byRegion(_ string, s *session.Session, members []*clusterpb.MemberInfo) *clusterpb.MemberInfo {
 	near := slices.DeleteFunc(slices.Clone(members), func(m *clusterpb.MemberInfo) bool {
 		region, _, _ := strings.Cut(m.GetLabel(), "/")
@@ -49,8 +50,8 @@ func byRegion(_ string, s *session.Session, members []*clusterpb.MemberInfo) *cl
 	return slices.MinFunc(near, func(a, b *clusterpb.MemberInfo) int { return cmp.Compare(a.GetLabel(), b.GetLabel()) })
 }
 
-// fromHandshake notes the region that a client's handshake names. A real gate would look the address up instead of
-// believing the client.
+// fromHandshake notes the region that a client's handshake names. A real gate would look the
+// address up instead of believing the client.
 func fromHandshake(s *session.Session, h *nano.Handshake) error {
 	var hello struct {
 		User struct {
@@ -187,7 +188,8 @@ func show(ctx context.Context, out io.Writer, players []player) error {
 	return nil
 }
 
-// where asks a player's backend. When that has just ended, the request fails once, and the next goes elsewhere.
+// where asks a player's backend. When that has just ended, the request fails once, and the next
+// goes elsewhere.
 func where(ctx context.Context, p player) (*Answer, error) {
 	for {
 		a, err := client.Call[Answer](ctx, p.conn, "Game.Where", Empty{})

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Players who end up in another region than their own have a bad game; players whose backend has ended have none.
+// Players who end up in another region than their own have a bad game; players whose backend has
+// ended have none.
 func TestPlayersAreRoutedByRegion(t *testing.T) {
 	var out strings.Builder
 	if err := run(t.Context(), &out); err != nil {

@@ -1,5 +1,6 @@
-// Package page serves the examples' pages: what is an example's own, and under shared what all of them use: the
-// client for browsers, as it is built from clients/js, a few functions for making elements, and the looks.
+// Package page serves the examples' pages: what is an example's own, and under shared what all of
+// them use: the client for browsers, as it is built from clients/js, a few functions for making
+// elements, and the looks.
 package page
 
 import (
@@ -17,8 +18,9 @@ import (
 //go:embed shared
 var shared embed.FS
 
-// policy lets a page load from its server only: no script or style that stands in the page itself, none of
-// another host, and no other page around it. connect-src falls back to default-src: the WebSocket of this origin.
+// policy lets a page load from its server only: no script or style that stands in the page itself,
+// none of another host, and no other page around it. connect-src falls back to default-src: the
+// WebSocket of this origin.
 const policy = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
 // kinds are the content types of the files. A machine's own table of types may hold others.
@@ -35,8 +37,8 @@ type file struct {
 	kind, tag string
 }
 
-// Handler serves the files in folder of own, and beside them those that all examples share. Browsers ask again
-// each time, and are told when nothing has changed.
+// Handler serves the files in folder of own, and beside them those that all examples share.
+// Browsers ask again each time, and are told when nothing has changed.
 func Handler(own fs.FS, folder string) (http.Handler, error) {
 	files := make(map[string]file)
 	for _, from := range []struct {
@@ -90,8 +92,9 @@ func add(files map[string]file, from fs.FS) error {
 	})
 }
 
-// Nearby is what to type into the browser of another device in the same network, such as a phone, for a listener's
-// address; empty if only this machine can reach it. Of several networks it is the one by which this machine gets at others.
+// Nearby is what to type into the browser of another device in the same network, such as a phone,
+// for a listener's address; empty if only this machine can reach it. Of several networks it is the
+// one by which this machine gets at others.
 func Nearby(a net.Addr) string {
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {
@@ -107,8 +110,8 @@ func Nearby(a net.Addr) string {
 	return net.JoinHostPort(ip.String(), port)
 }
 
-// outward returns the address from which this machine sends into its network, nil if it is in none. Nothing is sent for
-// that: the address is one that is nobody's.
+// outward returns the address from which this machine sends into its network, nil if it is in none.
+// Nothing is sent for that: the address is one that is nobody's.
 func outward() net.IP {
 	c, err := net.Dial("udp", "192.0.2.1:9") //nolint:noctx // it only looks at the routes
 	if err != nil {
@@ -118,8 +121,8 @@ func outward() net.IP {
 	return c.LocalAddr().(*net.UDPAddr).IP
 }
 
-// Address is what to type into a browser for a listener's address: one that listens on every interface is
-// reached as localhost.
+// Address is what to type into a browser for a listener's address: one that listens on every
+// interface is reached as localhost.
 func Address(a net.Addr) string {
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {

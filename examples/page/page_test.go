@@ -50,7 +50,8 @@ func TestOwnFilesAndSharedOnes(t *testing.T) {
 	}
 }
 
-// Somebody who types the address into a phone must get the page, so what only this machine can reach is none.
+// Somebody who types the address into a phone must get the page, so what only this machine can
+// reach is none.
 func TestNearby(t *testing.T) {
 	for in, want := range map[string]string{
 		"127.0.0.1:3250":     "",

@@ -1,5 +1,5 @@
-// Package rules is what the examples do with what people type, and with those who send too much: names and texts as they
-// are shown, and a limit on how often something may be done.
+// Package rules is what the examples do with what people type, and with those who send too much:
+// names and texts as they are shown, and a limit on how often something may be done.
 package rules
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/lonng/nano/component"
 )
 
-// Name returns a name as it is shown: trimmed, with single blanks inside, and something to see in it. most is in runes;
-// what says which name it is, for the error.
+// Name returns a name as it is shown: trimmed, with single blanks inside, and something to see in
+// it. most is in runes; what says which name it is, for the error.
 func Name(what, name string, most int) (string, error) {
 	if !utf8.ValidString(name) {
 		return "", nano.Errorf(component.CodeInvalid, "%s is not UTF-8", what)
@@ -43,7 +43,8 @@ func Name(what, name string, most int) (string, error) {
 	return name, nil
 }
 
-// Text returns a message as it is sent: trimmed, line breaks kept, other control characters gone. most is in runes.
+// Text returns a message as it is sent: trimmed, line breaks kept, other control characters gone.
+// most is in runes.
 func Text(what, text string, most int) (string, error) {
 	text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text)
 	text = strings.Map(func(r rune) rune {
@@ -62,8 +63,8 @@ func Text(what, text string, most int) (string, error) {
 	return text, nil
 }
 
-// Fold returns what two names share when people would take one for the other's: case, blanks at the ends and in a row,
-// and invisible characters do not count.
+// Fold returns what two names share when people would take one for the other's: case, blanks at the
+// ends and in a row, and invisible characters do not count.
 func Fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\u200d' || r == '\u200c' || unicode.Is(unicode.Variation_Selector, r) {
@@ -73,8 +74,8 @@ func Fold(name string) string {
 	}, strings.Join(strings.Fields(name), " "))
 }
 
-// Bucket limits how often something is done: burst times at once, and once more every interval after that. Its zero
-// value is full. It is for one goroutine, as handlers are.
+// Bucket limits how often something is done: burst times at once, and once more every interval
+// after that. Its zero value is full. It is for one goroutine, as handlers are.
 type Bucket struct {
 	used float64
 	at   time.Time

@@ -24,8 +24,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// frameworkErrors are the exported errors of all packages that a handler meets, with the code that a client gets
-// when the handler returns one.
+// frameworkErrors are the exported errors of all packages that a handler meets, with the code that
+// a client gets when the handler returns one.
 var frameworkErrors = map[string]struct {
 	err  error
 	code string
@@ -63,8 +63,9 @@ var frameworkErrors = map[string]struct {
 	"protobuf.ErrWrongValueType":    {protobuf.ErrWrongValueType, component.CodeInvalid},
 }
 
-// A handler returns what a method of the framework has returned: its client is to know why, and the codes are how it
-// can. The package's name is for the log. A new exported error has to say its code here.
+// A handler returns what a method of the framework has returned: its client is to know why, and the
+// codes are how it can. The package's name is for the log. A new exported error has to say its code
+// here.
 func TestFrameworkErrorsHaveCodes(t *testing.T) {
 	for name, c := range frameworkErrors {
 		pkg, text, ok := strings.Cut(c.err.Error(), ": ")

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	// Keeps a genproto of this year in go.mod: an older one that a program's go.mod may hold has packages that
-	// are a module of their own now, and gRPC does not compile with those.
+	// Keeps a genproto of this year in go.mod: an older one that a program's go.mod may hold has
+	// packages that are a module of their own now, and gRPC does not compile with those.
 	_ "google.golang.org/genproto/googleapis/type/latlng"
 )
 
@@ -108,8 +108,9 @@ func TestWhatAConsumersModuleGrowsBy(t *testing.T) {
 	}
 }
 
-// A module that only the examples or the tools need stays out of the module graph of whoever uses nano, where
-// audits and updates would find it: it belongs into the go.mod of the examples or the tools.
+// A module that only the examples or the tools need stays out of the module graph of whoever uses
+// nano, where audits and updates would find it: it belongs into the go.mod of the examples or the
+// tools.
 func TestTheRootRequiresOnlyWhatConsumersNeed(t *testing.T) {
 	ourMod, err := os.ReadFile(filepath.Join(root, "go.mod")) // so that the test's cached result depends on it
 	if err != nil {
@@ -165,7 +166,8 @@ require (
 )
 `
 
-// Whoever follows the README with a program of v0.5 must get a program that builds, whatever old versions its go.mod lists.
+// Whoever follows the README with a program of v0.5 must get a program that builds, whatever old
+// versions its go.mod lists.
 func TestTheREADMEsCommandsSwitchAProgramOver(t *testing.T) {
 	dir := t.TempDir()
 	absolute, err := filepath.Abs(root)

@@ -100,7 +100,8 @@ func TestClusterInternalsNameFilesOfTheMesh(t *testing.T) {
 	}
 }
 
-// Whoever has one of the ten questions finds its answer in the file that ARCHITECTURE.md names, without scrolling.
+// Whoever has one of the ten questions finds its answer in the file that ARCHITECTURE.md names,
+// without scrolling.
 func TestFilesAnswerTheTenQuestions(t *testing.T) {
 	_, table, ok := strings.Cut(documents(t)["ARCHITECTURE.md"], "| question | file | in short |")
 	if !ok {
@@ -245,7 +246,8 @@ func links(text string) (all []string) {
 	return all
 }
 
-// brokenLink says what is wrong with a link of a page, or nothing. Links to other sites are not followed.
+// brokenLink says what is wrong with a link of a page, or nothing. Links to other sites are not
+// followed.
 func brokenLink(pages map[string]string, page, link string) string {
 	if strings.Contains(link, "://") || strings.HasPrefix(link, "mailto:") {
 		return ""
@@ -267,7 +269,8 @@ func brokenLink(pages map[string]string, page, link string) string {
 	return ""
 }
 
-// anchors returns the names under which the headings of a page can be reached, as GitHub makes them.
+// anchors returns the names under which the headings of a page can be reached, as GitHub makes
+// them.
 func anchors(text string) (all []string) {
 	for _, line := range prose(text) {
 		title := strings.TrimLeft(line, "#")

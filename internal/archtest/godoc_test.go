@@ -59,8 +59,8 @@ func publicFolders(packages map[string]*loaded) func(yield func(string) bool) {
 	}
 }
 
-// hiddenIn returns the types of this project in the declaration of an exported name that a reader of
-// its documentation cannot look up: those of internal packages, and unexported ones.
+// hiddenIn returns the types of this project in the declaration of an exported name that a reader
+// of its documentation cannot look up: those of internal packages, and unexported ones.
 func hiddenIn(own *types.Package, obj types.Object) (found []string) {
 	seen := map[types.Type]bool{}
 	var look func(typ types.Type)

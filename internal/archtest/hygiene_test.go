@@ -65,11 +65,12 @@ var localPattern = regexp.MustCompile(strings.Join([]string{
 // local returns what in line only makes sense on one machine, or nothing.
 func local(line string) string { return localPattern.FindString(line) }
 
-// errorNames are the packages whose errors bear another's name: that of the public package which has them.
+// errorNames are the packages whose errors bear another's name: that of the public package which
+// has them.
 var errorNames = map[string]string{"internal/gate": "cluster", "internal/mesh": "cluster", "cluster/keeper": "cluster/keeper"}
 
-// An error of the framework's own says which package it comes from, so that a line of a log leads to the page that explains
-// it. Clients see the text without that.
+// An error of the framework's own says which package it comes from, so that a line of a log leads
+// to the page that explains it. Clients see the text without that.
 func TestErrorsNameTheirPackage(t *testing.T) {
 	checked := 0
 	for folder, p := range load(t) {

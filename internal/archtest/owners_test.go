@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// What a type may be before it is several things: its methods stand in so many files, and are so many.
+// What a type may be before it is several things: its methods stand in so many files, and are so
+// many.
 const (
 	maxOwnerFiles   = 4
 	maxOwnerMethods = 40
@@ -26,8 +27,8 @@ var bigOwners = map[string]string{
 	"clients/client.Client":   "resuming and the event loop are not apart yet",
 }
 
-// A type is an owner. One whose methods are spread over many files is several things, and whoever changes one of them has
-// to read all.
+// A type is an owner. One whose methods are spread over many files is several things, and whoever
+// changes one of them has to read all.
 func TestTypesAreOwners(t *testing.T) {
 	files, methods := map[string]map[string]bool{}, map[string]int{}
 	walk(t, func(file string) {

@@ -9,15 +9,16 @@ import (
 	"testing"
 )
 
-// tools are what the script of the tests needs beside Go: a shell's usual company, and nothing that has to be installed.
+// tools are what the script of the tests needs beside Go: a shell's usual company, and nothing that
+// has to be installed.
 var tools = []string{"sh", "cat", "date", "dirname", "find", "grep", "id", "mktemp", "rm", "sed", "sort"}
 
 // seconds is how long a part took, which no test knows.
 var seconds = regexp.MustCompile(` +\d+ s  `)
 
-// runScript runs .ci/test.sh in a project of two modules, on a machine where there is what a fresh Debian has and a Go whose
-// behaviour is a shell script. Without one, there is no Go. It returns what was printed,
-// without the seconds.
+// runScript runs .ci/test.sh in a project of two modules, on a machine where there is what a fresh
+// Debian has and a Go whose behaviour is a shell script. Without one, there is no Go. It returns
+// what was printed, without the seconds.
 func runScript(t *testing.T, goCommand string) (string, error) {
 	t.Helper()
 	root, bin := t.TempDir(), t.TempDir()
@@ -59,7 +60,8 @@ func runScript(t *testing.T, goCommand string) (string, error) {
 	return seconds.ReplaceAllString(string(out), " "), err
 }
 
-// Who has only Go and a shell can run the tests, and reads what was left out, why, and what to do about it.
+// Who has only Go and a shell can run the tests, and reads what was left out, why, and what to do
+// about it.
 func TestScriptOfTheTestsNeedsOnlyGo(t *testing.T) {
 	out, err := runScript(t, `[ "$1" != env ] || echo no-such-compiler`)
 	if err != nil {

@@ -3,8 +3,8 @@ package dispatch
 import "sync/atomic"
 
 // Answers is the message that a session's handler works on, and whether that has its answer. A peer
-// embeds it, and has most of [Peer] and [Answerer] by that. Its methods are safe for concurrent use;
-// the zero value works on no message.
+// embeds it, and has most of [Peer] and [Answerer] by that. Its methods are safe for concurrent
+// use; the zero value works on no message.
 type Answers struct {
 	mid      atomic.Uint64 // 0: a notify, or nothing
 	answered atomic.Uint64 // mid, once it has its answer
@@ -36,8 +36,8 @@ func (a *Answers) NoteAnswer(mid uint64) {
 	}
 }
 
-// TakeAnswer reports whether request mid may be answered with an error, and notes that it is: not if
-// its handler has answered it, or is failing it just now.
+// TakeAnswer reports whether request mid may be answered with an error, and notes that it is: not
+// if its handler has answered it, or is failing it just now.
 func (a *Answers) TakeAnswer(mid uint64) bool {
 	if mid == 0 || a.answered.Load() == mid {
 		return false

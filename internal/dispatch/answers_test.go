@@ -35,7 +35,8 @@ func TestOneAnswerPerRequest(t *testing.T) {
 	}
 }
 
-// A handler that has let others run goes on with its own request, and knows whether that has its answer.
+// A handler that has let others run goes on with its own request, and knows whether that has its
+// answer.
 func TestReturnToARequest(t *testing.T) {
 	for _, answered := range []bool{false, true} {
 		var a Answers

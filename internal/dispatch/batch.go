@@ -234,7 +234,8 @@ func (b *Batch) hand() {
 	b.jobs, b.lanes = b.jobs[:0], b.lanes[:0]
 }
 
-// Hand hands over the calls that were added so far: tasks that are pushed afterwards run after them.
+// Hand hands over the calls that were added so far: tasks that are pushed afterwards run after
+// them.
 func (b *Batch) Hand() { b.hand() }
 
 // Submit hands the calls over, waits for room in full schedulers, and gives the batch back.

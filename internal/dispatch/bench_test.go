@@ -109,7 +109,8 @@ func quietView(name string) codec.View {
 	return codec.View{Type: codec.Request, ID: 7, Route: []byte("Quiet." + name), Data: []byte("0123456789abcdef")}
 }
 
-// Garbage of the framework's is what makes a busy server pause: a raw handler costs its message and nothing else.
+// Garbage of the framework's is what makes a busy server pause: a raw handler costs its message and
+// nothing else.
 func TestAllocationsOfEachForm(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector makes sync.Pool drop things")

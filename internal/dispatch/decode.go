@@ -79,8 +79,8 @@ type unpacker struct {
 
 var unpackers = sync.Pool{New: func() any { return new(unpacker) }}
 
-// unmarshal makes the handler's argument. A panic of the application's serializer costs this message
-// only.
+// unmarshal makes the handler's argument. A panic of the application's serializer costs this
+// message only.
 func (t *Table) unmarshal(r *route, data []byte) (arg any, err error) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -44,8 +44,8 @@ func filters(fs ...pipeline.Func) func(*Config) {
 	}
 }
 
-// However a request fails, the client gets exactly one error with a code, the log has the reason, and nothing of the
-// application's text leaks out unless it was meant for clients.
+// However a request fails, the client gets exactly one error with a code, the log has the reason,
+// and nothing of the application's text leaks out unless it was meant for clients.
 func TestEachFailureIsOneErrorAnswer(t *testing.T) {
 	secret := errors.New("password is 123")
 	comps := func(fn func() error) *component.Components {
@@ -173,7 +173,8 @@ func TestErrorShape(t *testing.T) {
 	}
 }
 
-// A filter may look into a message, replace its payload, and send it to another handler, on this node or another.
+// A filter may look into a message, replace its payload, and send it to another handler, on this
+// node or another.
 func TestFilterRewrites(t *testing.T) {
 	var got seen[string]
 	see := func(route string) func(context.Context, *session.Session, []byte) error {
@@ -369,8 +370,8 @@ func TestDebugLogsMessages(t *testing.T) {
 	}
 }
 
-// What comes for handlers of this node runs, although a message behind it is for a node that is only starting, and waits for
-// that.
+// What comes for handlers of this node runs, although a message behind it is for a node that is
+// only starting, and waits for that.
 func TestCallsHereDoNotWaitForAnotherNode(t *testing.T) {
 	ran := make(chan struct{})
 	b := newBench(t, raw("A.B", func(context.Context, *session.Session, []byte) error { close(ran); return nil }), func(c *Config) {

@@ -12,8 +12,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// Failure is the payload of a failed request, for clients that accept errors, unless the application
-// shapes it otherwise. The names are those of the protocol.
+// Failure is the payload of a failed request, for clients that accept errors, unless the
+// application shapes it otherwise. The names are those of the protocol.
 type Failure struct {
 	Code  string `json:"code"`
 	Error string `json:"error"`

@@ -1,8 +1,8 @@
 // Package dispatch finds the handler of a message and runs it on a scheduler.
 //
-// A [Table] is made when a node starts, and never changes. The reader of a connection turns what one
-// read has brought into a [Batch], and submits it under one lock of the scheduler. Each message is
-// decoded (decode.go), becomes a call (call.go), and its handler gets a context (context.go).
+// A [Table] is made when a node starts, and never changes. The reader of a connection turns what
+// one read has brought into a [Batch], and submits it under one lock of the scheduler. Each message
+// is decoded (decode.go), becomes a call (call.go), and its handler gets a context (context.go).
 package dispatch
 
 import (

@@ -9,8 +9,8 @@ import (
 // maxUnanswered is how many requests are watched at a time; more are not: one per route is enough.
 const maxUnanswered = 1024
 
-// unanswered holds the requests whose handlers have returned without an answer. Each route is logged
-// once.
+// unanswered holds the requests whose handlers have returned without an answer. Each route is
+// logged once.
 type unanswered struct {
 	after time.Duration // 0: nothing is watched
 	count atomic.Int32  // len(all), for those who answer

@@ -34,7 +34,8 @@ func (l *local) run() {
 	l.tasks = nil
 }
 
-// Where a component's handlers run is what the application said, or rooms that rely on one goroutine would race.
+// Where a component's handlers run is what the application said, or rooms that rely on one
+// goroutine would race.
 func TestWithScheduler(t *testing.T) {
 	l := new(local)
 	calls := 0
@@ -73,7 +74,8 @@ func TestWithSchedulerOfOurs(t *testing.T) {
 	}
 }
 
-// A session brings its room's scheduler as a value, and takes another one along when it changes rooms.
+// A session brings its room's scheduler as a value, and takes another one along when it changes
+// rooms.
 func TestWithSchedulerName(t *testing.T) {
 	comps := func() *component.Components {
 		return raw("Room.Say", func(_ context.Context, s *session.Session, _ []byte) error { return s.Response("ok") },
@@ -110,7 +112,8 @@ func TestWithSchedulerName(t *testing.T) {
 				if f.Code != c.code || len(b.peer.Responses()) != 0 {
 					t.Errorf("the client is told %+v, answers %+v", f, b.peer.Responses())
 				}
-				// Clients send what they like before they are in a room, and after its end: they would fill the log.
+				// Clients send what they like before they are in a room, and after its end: they
+				// would fill the log.
 				if loud := b.log.Has("ERROR", "message failed"); loud != (c.code == component.CodeInternal) {
 					t.Errorf("logged as an error: %v", loud)
 				}
@@ -154,8 +157,8 @@ func TestSchedulerOfASessionPushesBack(t *testing.T) {
 	}
 }
 
-// What one client sends in a row goes to two schedulers in turn, each part in its order and none before its
-// predecessors were handed over.
+// What one client sends in a row goes to two schedulers in turn, each part in its order and none
+// before its predecessors were handed over.
 func TestOrderOverTwoSchedulers(t *testing.T) {
 	var order seen[string]
 	see := func(_ context.Context, _ *session.Session, data []byte) error { order.add(string(data)); return nil }
@@ -278,7 +281,8 @@ func TestNotifyElsewhere(t *testing.T) {
 	}
 }
 
-// A handler may call on, and the scheduler that runs it must not wait for itself, however full it is.
+// A handler may call on, and the scheduler that runs it must not wait for itself, however full it
+// is.
 func TestNotifyFromAHandlerNeverBlocks(t *testing.T) {
 	const n = 1000
 	calls := 0

@@ -1,5 +1,6 @@
-// Package fault makes the framework's own errors: values with a name, as errors.New makes them, that also have a code.
-// A handler that returns one, wrapped or not, answers its client with the code and the text, and not with "internal".
+// Package fault makes the framework's own errors: values with a name, as errors.New makes them,
+// that also have a code. A handler that returns one, wrapped or not, answers its client with the
+// code and the text, and not with "internal".
 package fault
 
 import (
@@ -24,8 +25,8 @@ type Error struct {
 	public     string // text without the package's name
 }
 
-// New returns an error that is equal to no other. The text begins with the name of a package and a colon. Clients see what
-// comes after that, so it holds nothing of the application's.
+// New returns an error that is equal to no other. The text begins with the name of a package and a
+// colon. Clients see what comes after that, so it holds nothing of the application's.
 func New(code, text string) error {
 	e := &Error{code, text, text}
 	if name, rest, ok := strings.Cut(text, ": "); ok && !strings.Contains(name, " ") {
@@ -46,8 +47,8 @@ func Public(err error) string {
 	return text
 }
 
-// Of returns the code and the text for clients of the first such error that err is or wraps. A context that has ended is
-// one, too.
+// Of returns the code and the text for clients of the first such error that err is or wraps. A
+// context that has ended is one, too.
 func Of(err error) (code, text string, ok bool) {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e.code, e.public, true

@@ -27,8 +27,9 @@ func reliable(t *testing.T, frames []byte) (kept []byte, asked int) {
 	}
 }
 
-// Whatever the order of sends, acknowledgements and reconnects: what the peer gets is what was queued, once and in order,
-// and memory that is still needed is not written again. Requests that are withdrawn change nothing of the rest.
+// Whatever the order of sends, acknowledgements and reconnects: what the peer gets is what was
+// queued, once and in order, and memory that is still needed is not written again. Requests that
+// are withdrawn change nothing of the rest.
 func TestBacklogAgainstModel(t *testing.T) {
 	for seed := range uint64(300) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
@@ -131,7 +132,8 @@ func TestBacklogAgainstModel(t *testing.T) {
 	}
 }
 
-// The same run of the peer has forgotten us: what it may have had is not sent again, what never left here still is.
+// The same run of the peer has forgotten us: what it may have had is not sent again, what never
+// left here still is.
 func TestRestartKeepsWhatWasNeverSent(t *testing.T) {
 	for _, c := range []struct {
 		name    string

@@ -156,7 +156,8 @@ func newDirect(b *testing.B, handle func(*link.Reader) error) *link.Sender {
 	return s
 }
 
-// Frames of 95 bytes over a stream, flushed every n frames; as many as the queue takes are under way.
+// Frames of 95 bytes over a stream, flushed every n frames; as many as the queue takes are under
+// way.
 func BenchmarkThroughput(b *testing.B) {
 	for _, c := range []struct {
 		name string

@@ -61,7 +61,8 @@ func (k Kind) Bulk() bool {
 // cannot be reached.
 func (k Kind) asks() bool { return k == Request || k == Call }
 
-// untold tells whether the frame has no answer, and its sender learns nowhere else that it was lost.
+// untold tells whether the frame has no answer, and its sender learns nowhere else that it was
+// lost.
 func (k Kind) untold() bool {
 	return k == Push || k == Multicast || k == Kick || k == Notify || k == Cast
 }

@@ -59,7 +59,8 @@ func TestFramesComeBack(t *testing.T) {
 	}
 }
 
-// A newer node may use kinds and fields that we do not know: the rest of its batch must not be lost.
+// A newer node may use kinds and fields that we do not know: the rest of its batch must not be
+// lost.
 func TestNewerFramesAreSkipped(t *testing.T) {
 	known := link.AppendFrame(nil, &link.Frame{Kind: link.Push, Session: 9})
 	var batch []byte

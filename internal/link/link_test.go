@@ -14,7 +14,8 @@ import (
 	"github.com/lonng/nano/internal/link"
 )
 
-// A player's 5,000 messages reach the backend in order and once each, wherever the link breaks meanwhile.
+// A player's 5,000 messages reach the backend in order and once each, wherever the link breaks
+// meanwhile.
 func TestOrder(t *testing.T) {
 	const total = 5000
 	once := func(at uint64) func(*conn, uint64) error {
@@ -104,7 +105,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// After a restart of the backend nothing of the old sessions may reach it: they are opened again, and play goes on.
+// After a restart of the backend nothing of the old sessions may reach it: they are opened again,
+// and play goes on.
 func TestPeerRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var before, after book
@@ -157,7 +159,8 @@ func TestPeerRestart(t *testing.T) {
 	})
 }
 
-// A backend that has forgotten us, though it is the same run, is as good as restarted; and a link never stays stuck.
+// A backend that has forgotten us, though it is the same run, is as good as restarted; and a link
+// never stays stuck.
 func TestPeerForgot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b book
@@ -188,8 +191,9 @@ func TestPeerForgot(t *testing.T) {
 	})
 }
 
-// A backend forgets us before it has acknowledged anything, or what it then says is lost. What it had handled must not
-// be handled again, or a player gets an answer twice; what it never got must arrive.
+// A backend forgets us before it has acknowledged anything, or what it then says is lost. What it
+// had handled must not be handled again, or a player gets an answer twice; what it never got must
+// arrive.
 func TestPeerForgotBeforeItAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b book
@@ -236,8 +240,8 @@ func TestPeerForgotBeforeItAcknowledged(t *testing.T) {
 	})
 }
 
-// A restarted gate begins again at its first batch. A backend that held its numbers against those of the former run would
-// take all that comes for repetitions.
+// A restarted gate begins again at its first batch. A backend that held its numbers against those
+// of the former run would take all that comes for repetitions.
 func TestSenderRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b book
@@ -275,7 +279,8 @@ func TestSenderRestart(t *testing.T) {
 	})
 }
 
-// A stream that is not yet known to be dead must not play its part beside the one that has replaced it.
+// A stream that is not yet known to be dead must not play its part beside the one that has replaced
+// it.
 func TestNewerStreamReplaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReceiver(t, link.ReceiverConfig{Epoch: 2})
@@ -337,8 +342,8 @@ func TestNewerStreamReplaces(t *testing.T) {
 	})
 }
 
-// What was answered with an error while the link was down must not run when it is up again, sent before or not; and what
-// needs no answer is not lost with it.
+// What was answered with an error while the link was down must not run when it is up again, sent
+// before or not; and what needs no answer is not lost with it.
 func TestWithdraw(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b book
@@ -385,7 +390,8 @@ func TestWithdraw(t *testing.T) {
 	})
 }
 
-// A call must not get its whole time again because the link was down: it arrives with what is left of it, or not at all.
+// A call must not get its whole time again because the link was down: it arrives with what is left
+// of it, or not at all.
 func TestTimeLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var withdrawn atomic.Uint64
@@ -421,8 +427,8 @@ func TestTimeLeft(t *testing.T) {
 	})
 }
 
-// A peer that was cut off without a word is found out, also when nothing is to be sent; one that is only idle is not
-// troubled more than three times in that time.
+// A peer that was cut off without a word is found out, also when nothing is to be sent; one that is
+// only idle is not troubled more than three times in that time.
 func TestSilentPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{receiver: newReceiver(t, link.ReceiverConfig{Epoch: 2}), epoch: 1, handle: new(book).handle}
@@ -458,7 +464,8 @@ func TestSilentPeer(t *testing.T) {
 	})
 }
 
-// A busy link must not carry an acknowledgement for every batch, and an idle one not a single wake-up.
+// A busy link must not carry an acknowledgement for every batch, and an idle one not a single
+// wake-up.
 func TestAcknowledgements(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b book
@@ -489,7 +496,8 @@ func TestAcknowledgements(t *testing.T) {
 	})
 }
 
-// Under load an acknowledgement stands for many batches, and a new run of the sender is counted from 0.
+// Under load an acknowledgement stands for many batches, and a new run of the sender is counted
+// from 0.
 func TestReceiverAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReceiver(t, link.ReceiverConfig{Epoch: 2, AckBytes: 10_000, AckDelay: time.Hour})

@@ -9,8 +9,8 @@ import (
 	"github.com/lonng/nano/internal/link"
 )
 
-// Whoever pushes to a user at a node that is given up has nil for an answer already. What did not arrive is counted, once;
-// what gets its error elsewhere, such as a request, is not.
+// Whoever pushes to a user at a node that is given up has nil for an answer already. What did not
+// arrive is counted, once; what gets its error elsewhere, such as a request, is not.
 func TestLostFramesAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{onDial: func(context.Context) error { return errCut }}

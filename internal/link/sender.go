@@ -193,10 +193,10 @@ func NewSender(cfg SenderConfig) (*Sender, error) {
 	return s, nil
 }
 
-// Queue encodes a frame behind all that were queued before, and keeps nothing of f. If dirty is true,
-// the sending goroutine sleeps, and the caller must call [Sender.Flush], now or after a few more
-// frames. Queue returns ErrFull, ErrTooLarge or ErrClosed if it has not queued the frame. A link that
-// is down is no error: the frame waits for it.
+// Queue encodes a frame behind all that were queued before, and keeps nothing of f. If dirty is
+// true, the sending goroutine sleeps, and the caller must call [Sender.Flush], now or after a few
+// more frames. Queue returns ErrFull, ErrTooLarge or ErrClosed if it has not queued the frame. A
+// link that is down is no error: the frame waits for it.
 func (s *Sender) Queue(f *Frame) (dirty bool, err error) {
 	body := bodySize(f)
 	size := uvarintSize(uint64(body)) + body

@@ -131,7 +131,8 @@ func TestCloseFlushes(t *testing.T) {
 	})
 }
 
-// The last acknowledgement may be lost with its stream: the next stream's first word is as good, and the node can stop.
+// The last acknowledgement may be lost with its stream: the next stream's first word is as good,
+// and the node can stop.
 func TestCloseAfterALostAcknowledgement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b book
@@ -151,7 +152,8 @@ func TestCloseAfterALostAcknowledgement(t *testing.T) {
 	})
 }
 
-// A queue that was full takes frames again when the peer has taken some, and one that never fits is told apart.
+// A queue that was full takes frames again when the peer has taken some, and one that never fits is
+// told apart.
 func TestFullQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b book
@@ -179,7 +181,8 @@ func TestFullQueue(t *testing.T) {
 	})
 }
 
-// A node that is away is asked again soon, then less often, and not by all others in the same moment.
+// A node that is away is asked again soon, then less often, and not by all others in the same
+// moment.
 func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{onDial: func(context.Context) error { return errCut }}
@@ -209,7 +212,8 @@ func TestBackoff(t *testing.T) {
 	})
 }
 
-// A peer that is known from the list of members, but answers as another run, gets nothing that was meant for the former.
+// A peer that is known from the list of members, but answers as another run, gets nothing that was
+// meant for the former.
 func TestPeerEpoch(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -255,7 +259,8 @@ func TestFalseAcknowledgement(t *testing.T) {
 	})
 }
 
-// What applications send does not take the room of what the peer has to know: a session that has ended, an answer.
+// What applications send does not take the room of what the peer has to know: a session that has
+// ended, an answer.
 func TestFullQueueTakesNews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSender(t, link.SenderConfig{Dial: (&wire{deaf: true}).dial, Epoch: 1, MaxQueue: 1000})
@@ -281,8 +286,8 @@ func TestFullQueueTakesNews(t *testing.T) {
 	})
 }
 
-// What a stream takes without waiting is sent by who flushes: no goroutine is woken for it. Beyond that nobody who flushes
-// waits, however long the stream does.
+// What a stream takes without waiting is sent by who flushes: no goroutine is woken for it. Beyond
+// that nobody who flushes waits, however long the stream does.
 func TestFlushWithinQuick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{deaf: true} // its streams take two batches
@@ -360,7 +365,8 @@ func TestCloseAsksForTheLastAcknowledgement(t *testing.T) {
 	})
 }
 
-// Frames of many schedulers keep the order in which each of them queued, and every one of them arrives.
+// Frames of many schedulers keep the order in which each of them queued, and every one of them
+// arrives.
 func TestManyQueue(t *testing.T) {
 	for _, quick := range []int{0, 1 << 10} {
 		t.Run(strconv.Itoa(quick), func(t *testing.T) { manyQueue(t, quick) })
@@ -438,8 +444,8 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// A frame that is larger than all that may ever wait is the fault of who sends it, and no sign of a peer that does not keep
-// up: the link would be begun anew for it, and all sessions over it close.
+// A frame that is larger than all that may ever wait is the fault of who sends it, and no sign of a
+// peer that does not keep up: the link would be begun anew for it, and all sessions over it close.
 func TestFrameLargerThanTheQueue(t *testing.T) {
 	s, err := link.NewSender(link.SenderConfig{
 		MaxQueue: 1000, Log: slog.New(slog.DiscardHandler),

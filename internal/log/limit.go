@@ -16,13 +16,15 @@ const (
 	debugEvery = 10 * time.Millisecond // and then one each
 )
 
-// Limiter is a slog handler for lines that anybody outside can cause: a client, a stranger, a handler that fails. Records
-// with the same message and the same attributes that tell kinds apart are of one kind. The first of each kind is a line at once; then one line a
-// second says how many there were ("times"). A message has a number of first lines for all its kinds; when those are used
-// up, it has one line a second, for whichever kind ("mixed" if there are more kinds than it tells apart). So neither the
-// lines nor the memory grow with what comes in.
+// Limiter is a slog handler for lines that anybody outside can cause: a client, a stranger, a
+// handler that fails. Records with the same message and the same attributes that tell kinds apart
+// are of one kind. The first of each kind is a line at once; then one line a second says how many
+// there were ("times"). A message has a number of first lines for all its kinds; when those are
+// used up, it has one line a second, for whichever kind ("mixed" if there are more kinds than it
+// tells apart). So neither the lines nor the memory grow with what comes in.
 //
-// All methods, and the handlers that WithAttrs and WithGroup return, may be used by any number of goroutines.
+// All methods, and the handlers that WithAttrs and WithGroup return, may be used by any number of
+// goroutines.
 type Limiter struct {
 	next  slog.Handler
 	state *limiterState
@@ -78,13 +80,14 @@ type line struct {
 	mixed  bool
 }
 
-// NewLimiter returns a Limiter that passes lines on to next. Each message has first lines for its kinds.
+// NewLimiter returns a Limiter that passes lines on to next. Each message has first lines for its
+// kinds.
 func NewLimiter(next slog.Handler, first int) *Limiter {
 	return &Limiter{next: next, state: &limiterState{first: first, events: make(map[event]*history)}}
 }
 
-// NewLazyLimiter is NewLimiter for who is never stopped: it uses no timer. What was held back last is told with the
-// next line of its kind.
+// NewLazyLimiter is NewLimiter for who is never stopped: it uses no timer. What was held back last
+// is told with the next line of its kind.
 func NewLazyLimiter(next slog.Handler, first int) *Limiter {
 	l := NewLimiter(next, first)
 	l.state.lazy = true
@@ -267,7 +270,8 @@ func (s *limiterState) flush() {
 	write(lines)
 }
 
-// write writes lines on a goroutine that nobody else may lose: a handler of the application's may panic.
+// write writes lines on a goroutine that nobody else may lose: a handler of the application's may
+// panic.
 func write(lines []line) {
 	for i := range lines {
 		func() {

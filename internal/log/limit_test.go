@@ -66,7 +66,8 @@ func TestLimiterTellsTheFirstAndThenCounts(t *testing.T) {
 	})
 }
 
-// Routes come from outside: with a new one in each message, neither the lines nor the memory grow, and all are counted.
+// Routes come from outside: with a new one in each message, neither the lines nor the memory grow,
+// and all are counted.
 func TestLimiterIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, out := limited(t, 20)

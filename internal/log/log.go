@@ -1,5 +1,6 @@
-// Package log joins the two ways in which a node tells what happened: log/slog, which everything in this
-// module writes to, and the three-method logger that programs written for v0.5 pass to nano.WithLogger.
+// Package log joins the two ways in which a node tells what happened: log/slog, which everything in
+// this module writes to, and the three-method logger that programs written for v0.5 pass to
+// nano.WithLogger.
 package log
 
 import (
@@ -15,13 +16,14 @@ type Printer interface {
 	Println(v ...any)
 }
 
-// New returns a logger whose records become lines of l.Println: message, then key=value pairs. Values are
-// quoted where they hold more than one word.
+// New returns a logger whose records become lines of l.Println: message, then key=value pairs.
+// Values are quoted where they hold more than one word.
 func New(l Printer, level slog.Level) *slog.Logger {
 	return slog.New(&handler{out: l, level: level})
 }
 
-// handler formats a record as one line. It is immutable, so it may be used by any number of goroutines.
+// handler formats a record as one line. It is immutable, so it may be used by any number of
+// goroutines.
 type handler struct {
 	out   Printer
 	level slog.Level
@@ -89,8 +91,8 @@ func appendAttr(b *strings.Builder, group string, a slog.Attr) {
 	appendText(b, a.Key, a.Value.String())
 }
 
-// appendText writes a value, quoted where it could be taken for more than one: texts from outside must not forge lines
-// or attributes. Stacks are the runtime's own, and are only indented.
+// appendText writes a value, quoted where it could be taken for more than one: texts from outside
+// must not forge lines or attributes. Stacks are the runtime's own, and are only indented.
 func appendText(b *strings.Builder, key, v string) {
 	word, printable := v != "", utf8.ValidString(v)
 	for _, r := range v {

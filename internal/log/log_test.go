@@ -83,7 +83,8 @@ func TestLevel(t *testing.T) {
 	}
 }
 
-// A logger made with attributes is shared by connections; one's must not show up in another's lines.
+// A logger made with attributes is shared by connections; one's must not show up in another's
+// lines.
 func TestLoggersDoNotShareAttributes(t *testing.T) {
 	out := new(lines)
 	base := New(out, slog.LevelInfo).With("node", "a")

@@ -41,8 +41,8 @@ func TestLeasesRunOutBeforeTheyAreReused(t *testing.T) {
 	}
 }
 
-// A master that was started again leases before it has heard who has what: it should not begin where the one
-// before it did.
+// A master that was started again leases before it has heard who has what: it should not begin
+// where the one before it did.
 func TestLeasesOfTwoMastersBeginApart(t *testing.T) {
 	begin := make(map[uint64]bool)
 	for epoch := range uint64(1000) {

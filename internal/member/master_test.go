@@ -499,8 +499,8 @@ func TestNodeIDs(t *testing.T) {
 	})
 }
 
-// A view of a master that has just started lacks nodes that live: who took it for the truth would close their
-// sessions.
+// A view of a master that has just started lacks nodes that live: who took it for the truth would
+// close their sessions.
 func TestViewSettlesWhenAllMustHaveBeenHeard(t *testing.T) {
 	s := newStage(t)
 	register(node("a", 1))(s)

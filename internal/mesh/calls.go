@@ -15,8 +15,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// calls are what nodes ask of each other in their own name: Call waits for a reply, Notify does not. The methods may be
-// called concurrently.
+// calls are what nodes ask of each other in their own name: Call waits for a reply, Notify does
+// not. The methods may be called concurrently.
 type calls struct {
 	*node
 	peers  *peers
@@ -32,8 +32,9 @@ const maxWait = 30 * 24 * time.Hour
 // addCall adds a message to a batch of handler calls.
 type addCall = func(p dispatch.Peer, v codec.View, m dispatch.Meter, cost int)
 
-// Call calls the handler of route, here or on a node that runs it, and unmarshals its reply into reply. The deadline is
-// that of ctx; it travels with the call, and callSession keeps it where the handler runs.
+// Call calls the handler of route, here or on a node that runs it, and unmarshals its reply into
+// reply. The deadline is that of ctx; it travels with the call, and callSession keeps it where the
+// handler runs.
 func (c *calls) Call(ctx context.Context, route string, v, reply any) error {
 	data, err := c.serialize(v)
 	if err != nil {
@@ -73,8 +74,8 @@ func (c *calls) Call(ctx context.Context, route string, v, reply any) error {
 	return nil
 }
 
-// begin has the handler called, here or at another node. over is to be called when nobody waits any more: with tell set
-// the handler is told.
+// begin has the handler called, here or at another node. over is to be called when nobody waits any
+// more: with tell set the handler is told.
 func (c *calls) begin(ctx context.Context, call *pendingCall, route string, data []byte) (over func(tell bool), err error) {
 	if c.table.Has(route) {
 		local := c.newSession(nil, 1, call)
@@ -210,7 +211,8 @@ func (c *calls) notify(p *peer, route string, data []byte) error {
 	return p.post(&link.Frame{Kind: link.Cast, Route: []byte(route), Data: data}, p.send)
 }
 
-// newSession makes the session of a call from another node, or, with from nil, of a call of this one.
+// newSession makes the session of a call from another node, or, with from nil, of a call of this
+// one.
 func (c *calls) newSession(from *sender, mid uint64, call *pendingCall) *callSession {
 	s := &callSession{calls: c, mid: mid, call: call}
 	if from != nil {

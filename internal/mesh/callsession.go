@@ -17,8 +17,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// callSession is who handlers answer when another node, or code outside any session, has called: the network side of a
-// session that lasts for one call.
+// callSession is who handlers answer when another node, or code outside any session, has called:
+// the network side of a session that lasts for one call.
 type callSession struct {
 	calls    *calls
 	sess     *session.Session
@@ -57,7 +57,8 @@ func (c *callSession) Begin() (ctx context.Context, returned func()) {
 	return c.ctx, func() { c.note(callReturned) }
 }
 
-// note notes what has happened. A handler may answer and go on, or return and answer later: its context ends after both.
+// note notes what has happened. A handler may answer and go on, or return and answer later: its
+// context ends after both.
 func (c *callSession) note(what uint32) (first bool) {
 	was := c.state.Or(what)
 	if was != callOver && was|what == callOver {

@@ -12,11 +12,13 @@ import (
 	"github.com/lonng/nano/internal/member"
 )
 
-// whoTimeout is how long a process may take to say that it lives. Who registers waits for that, and not for tellTimeout.
+// whoTimeout is how long a process may take to say that it lives. Who registers waits for that, and
+// not for tellTimeout.
 const whoTimeout = time.Second
 
-// who returns the epoch of the process that answers at an address: 0 of a node of the 0.5 series, which does not know the
-// question. The connection is a new one, as an old one may still lead to a process that is gone from there.
+// who returns the epoch of the process that answers at an address: 0 of a node of the 0.5 series,
+// which does not know the question. The connection is a new one, as an old one may still lead to a
+// process that is gone from there.
 func (ps *peers) who(ctx context.Context, addr string) (epoch uint64, lives bool) {
 	ctx, cancel := context.WithTimeout(ctx, whoTimeout)
 	defer cancel()
@@ -32,9 +34,10 @@ func (ps *peers) who(ctx context.Context, addr string) (epoch uint64, lives bool
 	return resp.GetEpoch(), err == nil
 }
 
-// checkClaim refuses a process that registers with the address of another which lives, whether or not the list has that:
-// the master may not have reached it for a while, or be a new one. A process that was started again at its address answers
-// there itself. Of two processes of the 0.5 series nobody can tell which of them answers.
+// checkClaim refuses a process that registers with the address of another which lives, whether or
+// not the list has that: the master may not have reached it for a while, or be a new one. A process
+// that was started again at its address answers there itself. Of two processes of the 0.5 series
+// nobody can tell which of them answers.
 func (r *roster) checkClaim(ctx context.Context, info member.Member) error {
 	var old member.Member
 	var listed bool
@@ -57,7 +60,8 @@ func (r *roster) checkClaim(ctx context.Context, info member.Member) error {
 	return status.Error(codes.AlreadyExists, errAddressTaken(info.Addr, "").Error())
 }
 
-// errAddressTaken says what to do about two nodes that have one address. label is that of the one that lives, if it is known.
+// errAddressTaken says what to do about two nodes that have one address. label is that of the one
+// that lives, if it is known.
 func errAddressTaken(addr, label string) error {
 	if label != "" {
 		label = fmt.Sprintf(" (label %q)", label)

@@ -52,8 +52,9 @@ type Config struct {
 	Serializer  serialize.Serializer
 	Log         *slog.Logger
 
-	// Choose returns the address of one of the nodes that run a service, for a session's first message to it. open are
-	// those that take sessions, at least one; sessions tells how many of this node's one of them has. nil: any of them.
+	// Choose returns the address of one of the nodes that run a service, for a session's first
+	// message to it. open are those that take sessions, at least one; sessions tells how many of
+	// this node's one of them has. nil: any of them.
 	Choose func(service string, s *session.Session, open []member.Peer, sessions func(addr string) int64) (addr string, err error)
 	// Left runs on the scheduler of the master when a member has left; nil: nothing does.
 	Left func(member.Member)

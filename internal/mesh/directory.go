@@ -7,10 +7,11 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// directory knows which users are at which other gates, and decides between two logins of one user by the bind policy.
-// Every gate tells every node of its own; so each node has the whole, a moment late. It does nothing itself: logins
-// carries out what it says. What is decided between two sessions of one node, under the lock that makes it one step, is
-// users.Register's. The methods may be called concurrently.
+// directory knows which users are at which other gates, and decides between two logins of one user
+// by the bind policy. Every gate tells every node of its own; so each node has the whole, a moment
+// late. It does nothing itself: logins carries out what it says. What is decided between two
+// sessions of one node, under the lock that makes it one step, is users.Register's. The methods may
+// be called concurrently.
 type directory struct {
 	policy session.BindPolicy
 
@@ -32,8 +33,9 @@ func newDirectory(policy session.BindPolicy) *directory {
 	}
 }
 
-// admit tells whether a session may become the user: it may not be refused because of another one that has the user, at
-// another gate or, with here set, at this one. but is the session itself, if it is at another gate.
+// admit tells whether a session may become the user: it may not be refused because of another one
+// that has the user, at another gate or, with here set, at this one. but is the session itself, if
+// it is at another gate.
 func (d *directory) admit(uid int64, but sessionKey, here bool) error {
 	if d.policy == session.BindRefuseNew && (here || d.elsewhere(uid, but)) {
 		return session.ErrUIDTaken
@@ -41,8 +43,8 @@ func (d *directory) admit(uid int64, but sessionKey, here bool) error {
 	return nil
 }
 
-// since is when a login here began, if that is now: later than any other of the user that is known, whatever the clock of
-// its gate says.
+// since is when a login here began, if that is now: later than any other of the user that is known,
+// whatever the clock of its gate says.
 func (d *directory) since(uid int64, now uint64, here []uint64) uint64 {
 	for _, at := range here {
 		now = max(now, at+1)
@@ -55,8 +57,8 @@ func (d *directory) since(uid int64, now uint64, here []uint64) uint64 {
 	return now
 }
 
-// loses tells whether a session at this gate that has been the user's since then is kicked because of another login. Both
-// gates decide by the same two times, so one of the two sessions stays.
+// loses tells whether a session at this gate that has been the user's since then is kicked because
+// of another login. Both gates decide by the same two times, so one of the two sessions stays.
 func (d *directory) loses(since uint64, gate string, to login) bool {
 	older := since < to.since || since == to.since && gate < to.at.gate
 	return d.policy == session.BindKickOld && older || d.policy == session.BindRefuseNew && !older
@@ -157,7 +159,8 @@ func (d *directory) met(b *awaitedBind) (reason string, kicked bool) {
 	return b.reason, b.kicked
 }
 
-// kickAwaited has those be kicked whose Bind to the user has not run yet, and tells whether there are any.
+// kickAwaited has those be kicked whose Bind to the user has not run yet, and tells whether there
+// are any.
 func (d *directory) kickAwaited(uid int64, reason string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

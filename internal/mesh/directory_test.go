@@ -9,8 +9,9 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// A second login is decided the same way by both gates, whoever hears of the other first: exactly one session stays, or
-// none where both may. With a wrong answer a player is thrown out of their own account, or plays twice on it.
+// A second login is decided the same way by both gates, whoever hears of the other first: exactly
+// one session stays, or none where both may. With a wrong answer a player is thrown out of their
+// own account, or plays twice on it.
 func TestDirectoryDecidesBetweenTwoLogins(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -42,7 +43,8 @@ func TestDirectoryDecidesBetweenTwoLogins(t *testing.T) {
 	}
 }
 
-// What gates tell and what is asked, one line each: the answers are what players see when they sign in.
+// What gates tell and what is asked, one line each: the answers are what players see when they sign
+// in.
 func TestDirectoryTranscripts(t *testing.T) {
 	a, b := sessionKey{"a:1", 1, 5}, sessionKey{"b:1", 1, 5}
 	for _, c := range []struct {

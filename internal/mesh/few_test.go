@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// few has to behave as a map does, whichever of its two forms it has: a request or a node that it loses is one that a
-// client waits for.
+// few has to behave as a map does, whichever of its two forms it has: a request or a node that it
+// loses is one that a client waits for.
 func TestFewIsAMap(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var f few[int, int]

@@ -11,8 +11,8 @@ import (
 // linkVersion is the version of the Link service that this node offers.
 const linkVersion = 3
 
-// answersFrom is the version of the link from which on nodes answer when they are asked for a sign of life, say when they
-// refuse a message, and tell by Left how long a call waits.
+// answersFrom is the version of the link from which on nodes answer when they are asked for a sign
+// of life, say when they refuse a message, and tell by Left how long a call waits.
 const answersFrom = 3
 
 // Frame flags.
@@ -43,8 +43,8 @@ func messageOf(f *link.Frame) codec.View {
 	return codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}
 }
 
-// pushFrame is the frame of a push of v under route, whose payload is data, with its class of delivery. A gate that
-// does not know the class delivers every message.
+// pushFrame is the frame of a push of v under route, whose payload is data, with its class of
+// delivery. A gate that does not know the class delivers every message.
 func (n *node) pushFrame(kind link.Kind, route string, v any, data []byte) (*link.Frame, error) {
 	f := &link.Frame{Kind: kind, Route: []byte(route), Data: data}
 	class, key := n.cfg.Deliveries[route].Of(v)
@@ -105,5 +105,6 @@ type nodeAddr string
 func (nodeAddr) Network() string  { return "tcp" }
 func (a nodeAddr) String() string { return string(a) }
 
-// unavailable is the error for who asked a node that is gone. The log has the address, and clients do not see it.
+// unavailable is the error for who asked a node that is gone. The log has the address, and clients
+// do not see it.
 func unavailable(addr string) error { return fmt.Errorf("node %s: %w", addr, errPeerGone) }

@@ -9,8 +9,8 @@ import (
 	"github.com/lonng/nano/codec"
 )
 
-// What a backend takes from who pushes or answers, the gate can send: what it cannot would be lost there without a word. And
-// nothing is refused that is more than a few bytes smaller.
+// What a backend takes from who pushes or answers, the gate can send: what it cannot would be lost
+// there without a word. And nothing is refused that is more than a few bytes smaller.
 func TestWhatABackendTakesFitsAPacket(t *testing.T) {
 	const most = 1<<24 - 1
 	data := make([]byte, most+1)

@@ -15,8 +15,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// gateSessions are the clients of this gate. Its exported methods are what the gate calls; all of them may be called
-// concurrently.
+// gateSessions are the clients of this gate. Its exported methods are what the gate calls; all of
+// them may be called concurrently.
 type gateSessions struct {
 	*node
 	peers  *peers
@@ -74,9 +74,10 @@ func (gs *gateSessions) Discard(s *session.Session) {
 	gs.cfg.Connections.Decrement()
 }
 
-// ValueChanged notes that a value of a session was set or removed. It is encoded here, on the goroutine that has set it: a
-// handler may go on working with what it has set. Who knows the session is told before its next message, or at the end of
-// the batch of handlers that runs: once, however often it was set until then.
+// ValueChanged notes that a value of a session was set or removed. It is encoded here, on the
+// goroutine that has set it: a handler may go on working with what it has set. Who knows the
+// session is told before its next message, or at the end of the batch of handlers that runs: once,
+// however often it was set until then.
 func (gs *gateSessions) ValueChanged(s *session.Session, key string) {
 	if slices.Contains(gs.cfg.Forwarded, key) {
 		gs.of(s).setValue(key)
@@ -92,8 +93,8 @@ func laneOf(s *session.Session) *scheduler.Lane {
 	return nil
 }
 
-// of returns what other nodes know of a session, made if it is new. Who has it made calls closeIfOver when it has noted
-// there what it has to.
+// of returns what other nodes know of a session, made if it is new. Who has it made calls
+// closeIfOver when it has noted there what it has to.
 func (gs *gateSessions) of(s *session.Session) *gateSession {
 	if g := gs.known.get(s); g != nil {
 		return g
@@ -109,7 +110,8 @@ func (gs *gateSessions) find(s *session.Session) *gateSession {
 	return gs.known.get(s)
 }
 
-// closeIfOver closes what was just made for a session that has ended: who told of its end may not have seen it yet.
+// closeIfOver closes what was just made for a session that has ended: who told of its end may not
+// have seen it yet.
 func (gs *gateSessions) closeIfOver(s *session.Session) (over bool) {
 	over = gs.users.Session(s.ID()) != s
 	if over {
@@ -164,8 +166,9 @@ func (gs *gateSessions) send(from *gate.Conn, p *peer, f *link.Frame) error {
 	return nil
 }
 
-// failAt has the requests that p will not answer any more answered with an error. With forget, p knows none of the sessions.
-// The answers are made in the background: the application's functions make them, and whoever calls has no time for these.
+// failAt has the requests that p will not answer any more answered with an error. With forget, p
+// knows none of the sessions. The answers are made in the background: the application's functions
+// make them, and whoever calls has no time for these.
 func (gs *gateSessions) failAt(p *peer, forget bool) {
 	type request struct {
 		of  *gate.Conn
@@ -214,7 +217,8 @@ func (gs *gateSessions) handleHold(p *peer, id int64) {
 	gs.closeIfOver(s)
 }
 
-// handleRefused takes p's word that it does not know a session: the session's next message introduces it.
+// handleRefused takes p's word that it does not know a session: the session's next message
+// introduces it.
 func (gs *gateSessions) handleRefused(p *peer, f *link.Frame) {
 	s := gs.users.Session(f.Session)
 	if s == nil {
@@ -228,7 +232,8 @@ func (gs *gateSessions) handleRefused(p *peer, f *link.Frame) {
 	}
 }
 
-// handleResponse answers a client's request, unless it has its answer: that the node could not be reached.
+// handleResponse answers a client's request, unless it has its answer: that the node could not be
+// reached.
 func (gs *gateSessions) handleResponse(c *gate.Conn, s *session.Session, f *link.Frame, data []byte) error {
 	if g := gs.find(s); g != nil && !g.answer(f.ID) {
 		return nil

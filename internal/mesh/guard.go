@@ -37,8 +37,8 @@ const tokenHeader = "nano-token"
 // errStranger is all that one learns who has no token.
 var errStranger = status.Error(codes.Unauthenticated, "nano: the cluster's token is missing or wrong")
 
-// tap is asked for each call before anything is kept for it, and before a byte of its message is read. It runs on the
-// connection's own goroutine.
+// tap is asked for each call before anything is kept for it, and before a byte of its message is
+// read. It runs on the connection's own goroutine.
 func (s *server) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
 	if !s.admits(info.Header) {
 		s.log.Warn("stranger turned away at the service address", "method", info.FullMethodName)
@@ -83,8 +83,8 @@ func (s *server) survive(method string, err *error) {
 	}
 }
 
-// limitedCodec decodes no message that is larger than it has reason to be: decoded, it takes many times its bytes. Only the
-// batches of a link may be as large as the server takes.
+// limitedCodec decodes no message that is larger than it has reason to be: decoded, it takes many
+// times its bytes. Only the batches of a link may be as large as the server takes.
 type limitedCodec struct{ encoding.CodecV2 }
 
 func (c limitedCodec) Unmarshal(data mem.BufferSlice, v any) error {
@@ -128,7 +128,8 @@ func (s *server) warnOfAddress() {
 	}
 }
 
-// authenticates tells whether a stranger is turned away: TLS does not, unless it asks for a certificate.
+// authenticates tells whether a stranger is turned away: TLS does not, unless it asks for a
+// certificate.
 func (s *server) authenticates() bool {
 	if s.cfg.Token != "" {
 		return true
@@ -151,7 +152,8 @@ func isLoopback(addr string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// namesNoHost tells whether an address is one to listen on, which every machine takes for itself when it dials it.
+// namesNoHost tells whether an address is one to listen on, which every machine takes for itself
+// when it dials it.
 func namesNoHost(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -12,10 +12,11 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// inbound is the one router of what other nodes send: it hands each frame to its owner. Messages and calls go to this
-// node's handlers, output to this gate's clients, and what is said of sessions and users to those who keep it. The frames
-// come from links (linkservice.go) or are made of the calls of the 0.5 series (legacyserver.go). The methods may be called
-// concurrently, but frames of one sender come one after the other.
+// inbound is the one router of what other nodes send: it hands each frame to its owner. Messages
+// and calls go to this node's handlers, output to this gate's clients, and what is said of sessions
+// and users to those who keep it. The frames come from links (linkservice.go) or are made of the
+// calls of the 0.5 series (legacyserver.go). The methods may be called concurrently, but frames of
+// one sender come one after the other.
 type inbound struct {
 	*node
 	peers    *peers
@@ -29,8 +30,8 @@ type inbound struct {
 // helpRounds bounds how long a link's goroutine flushes to clients between two batches.
 const helpRounds = 64
 
-// handleBatch handles one batch of frames. What goes out to clients is written once after it, and calls of handlers are
-// handed over at its end.
+// handleBatch handles one batch of frames. What goes out to clients is written once after it, and
+// calls of handlers are handed over at its end.
 func (in *inbound) handleBatch(from *sender, frames *link.Reader) error {
 	calls := in.table.BeginMetered()
 	in.gate.BatchBegin()
@@ -52,7 +53,8 @@ func (in *inbound) handleBatch(from *sender, frames *link.Reader) error {
 	return nil
 }
 
-// handle handles one frame. A panic, in code of the application's that it comes to, costs that frame.
+// handle handles one frame. A panic, in code of the application's that it comes to, costs that
+// frame.
 func (in *inbound) handle(from *sender, f *link.Frame, calls *dispatch.Batch) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -104,7 +106,8 @@ func (in *inbound) handle(from *sender, f *link.Frame, calls *dispatch.Batch) {
 	}
 }
 
-// handleOpened handles the introduction of a session by its gate, or what a backend says instead of it.
+// handleOpened handles the introduction of a session by its gate, or what a backend says instead of
+// it.
 func (in *inbound) handleOpened(from *sender, key sessionKey, f *link.Frame) {
 	switch {
 	case f.Flags&flagHold != 0: // a backend has a session of this gate's
@@ -118,8 +121,9 @@ func (in *inbound) handleOpened(from *sender, key sessionKey, f *link.Frame) {
 	}
 }
 
-// handleMessage handles a client's message that is for this node's handlers. A session that nobody has introduced has no
-// user and no values: what comes of it is refused. Only gates of the 0.5 series, and who calls as they do, introduce nobody.
+// handleMessage handles a client's message that is for this node's handlers. A session that nobody
+// has introduced has no user and no values: what comes of it is refused. Only gates of the 0.5
+// series, and who calls as they do, introduce nobody.
 func (in *inbound) handleMessage(from *sender, f *link.Frame, add addCall) {
 	if string(f.Text) == in.addr { // a backend has called in the name of a session of this gate's
 		if c, _ := in.client(f.Session); c != nil {
@@ -146,7 +150,8 @@ func (in *inbound) handleMessage(from *sender, f *link.Frame, add addCall) {
 	add(r, messageOf(f), m, costOf(f))
 }
 
-// keyOf names the session of a message, and the way to its gate: that is the sender, or the one that it names.
+// keyOf names the session of a message, and the way to its gate: that is the sender, or the one
+// that it names.
 func (in *inbound) keyOf(from *sender, f *link.Frame) (key sessionKey, way *peer) {
 	if len(f.Text) == 0 || string(f.Text) == from.addr {
 		return sessionKey{from.addr, from.epoch, f.Session}, from.way
@@ -225,7 +230,8 @@ func (in *inbound) handleForClient(from *sender, f *link.Frame) {
 	}
 }
 
-// push pushes what another node sends to a client. Without a class of delivery, the gate has its own.
+// push pushes what another node sends to a client. Without a class of delivery, the gate has its
+// own.
 func (in *inbound) push(c *gate.Conn, f *link.Frame) error {
 	if class, key := classOf(f); class != session.DeliverAll {
 		return c.PushAs(string(f.Route), in.own(f.Data), class, key)

@@ -7,8 +7,9 @@ import (
 	"github.com/lonng/nano/internal/link"
 )
 
-// A message of a session that nobody has introduced runs nowhere, and whoever sent it learns that, as far as their version
-// allows: else the client waits, or a message is lost without a word anywhere.
+// A message of a session that nobody has introduced runs nowhere, and whoever sent it learns that,
+// as far as their version allows: else the client waits, or a message is lost without a word
+// anywhere.
 func TestStrangeMessagesAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -57,8 +58,8 @@ func TestStrangeMessagesAreRefused(t *testing.T) {
 	}
 }
 
-// Each frame about a session goes to the one that keeps it: the session is introduced, changes its user, and ends. What its
-// gate tells of one id is nothing to the same id of another gate.
+// Each frame about a session goes to the one that keeps it: the session is introduced, changes its
+// user, and ends. What its gate tells of one id is nothing to the same id of another gate.
 func TestSessionsOfTwoGates(t *testing.T) {
 	m, _ := newMesh(t, nil)
 	meet(m, other("gate:1"), other("gate:2"))

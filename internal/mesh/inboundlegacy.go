@@ -13,7 +13,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// handleLegacyMessage handles a client's message that a node has sent by a call of the 0.5 series. gate is the session's.
+// handleLegacyMessage handles a client's message that a node has sent by a call of the 0.5 series.
+// gate is the session's.
 func (in *inbound) handleLegacyMessage(ctx context.Context, gate string, f *link.Frame) error {
 	if len(f.Route) == 0 || f.Session == 0 {
 		return status.Error(codes.InvalidArgument, "nano: the message names no session or no route")
@@ -59,7 +60,8 @@ func (in *inbound) legacyGate(addr string) (*peer, error) {
 	return p, nil
 }
 
-// handleLegacyOutput handles a frame for a client of this gate that a node has sent by a call of the 0.5 series.
+// handleLegacyOutput handles a frame for a client of this gate that a node has sent by a call of
+// the 0.5 series.
 func (in *inbound) handleLegacyOutput(f *link.Frame) error {
 	if f.Session == 0 {
 		return status.Error(codes.InvalidArgument, "nano: the message names no session")
@@ -71,8 +73,8 @@ func (in *inbound) handleLegacyOutput(f *link.Frame) error {
 	return nil
 }
 
-// handleLegacyClosed ends the sessions of that id which came from gates without a link. from is the gate, "" if that is not
-// known: the call itself does not say it, but nodes of ours do.
+// handleLegacyClosed ends the sessions of that id which came from gates without a link. from is the
+// gate, "" if that is not known: the call itself does not say it, but nodes of ours do.
 func (in *inbound) handleLegacyClosed(from string, id int64) error {
 	if id == 0 {
 		return status.Error(codes.InvalidArgument, "nano: the message names no session")

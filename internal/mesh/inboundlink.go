@@ -13,8 +13,9 @@ import (
 	"github.com/lonng/nano/internal/link"
 )
 
-// inboundLinks are the links that come in from other nodes. Only the process that the list has at its address is heard,
-// and only while there is a way back to it. The methods may be called concurrently.
+// inboundLinks are the links that come in from other nodes. Only the process that the list has at
+// its address is heard, and only while there is a way back to it. The methods may be called
+// concurrently.
 type inboundLinks struct {
 	*node
 	peers   *peers
@@ -31,9 +32,10 @@ func newInboundLinks(n *node, ps *peers, r *roster, l *logins, rs *remoteSession
 	return &inboundLinks{node: n, peers: ps, roster: r, logins: l, remotes: rs, all: make(map[process]*inboundLink)}
 }
 
-// inboundLink is the link of another process, for one pair of ways (see peer). When either end gives the other up, it begins
-// anew with a later number, and the other end does the same when it sees that: both have then forgotten what they told each
-// other, and the sessions over the link are closed. Nothing of one pair is taken for another.
+// inboundLink is the link of another process, for one pair of ways (see peer). When either end
+// gives the other up, it begins anew with a later number, and the other end does the same when it
+// sees that: both have then forgotten what they told each other, and the sessions over the link are
+// closed. Nothing of one pair is taken for another.
 type inboundLink struct {
 	receiver *link.Receiver
 	number   uint64        // of the way that comes in
@@ -46,8 +48,9 @@ type inboundLink struct {
 	idle    chan struct{}                       // not nil: to be closed when there is no stream
 }
 
-// enter finds or makes the link of from, and decides by the numbers of the two ways: they make a pair, or from's is an older
-// one and is refused, or it is a later one, and this node begins anew, too. old is a link that is to be retired.
+// enter finds or makes the link of from, and decides by the numbers of the two ways: they make a
+// pair, or from's is an older one and is refused, or it is a later one, and this node begins anew,
+// too. old is a link that is to be retired.
 func (ls *inboundLinks) enter(key process, from *sender, cancel context.CancelCauseFunc) (in, old *inboundLink, err error) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -110,8 +113,9 @@ var (
 	errStopping    = status.Error(codes.Unavailable, "nano: the node is shutting down")
 )
 
-// admit waits until this node has heard of the process whose link comes in, and says no to others. One that has
-// joined this moment may be quicker than the master's word of it, and what it asked before could not be answered.
+// admit waits until this node has heard of the process whose link comes in, and says no to others.
+// One that has joined this moment may be quicker than the master's word of it, and what it asked
+// before could not be answered.
 func (ls *inboundLinks) admit(ctx context.Context, from *sender) error {
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
@@ -140,9 +144,9 @@ func errNotListed(from *sender) error {
 	return status.Errorf(codes.FailedPrecondition, "nano: this process of node %s is not in the list of members here", from.addr)
 }
 
-// open returns what takes the batches of from, and notes its stream, which cancel ends. Only the process that the list
-// has at its address is heard, and only while there is a way back to it: for any other, there would be no answer, and
-// nothing that says when its sessions are over.
+// open returns what takes the batches of from, and notes its stream, which cancel ends. Only the
+// process that the list has at its address is heard, and only while there is a way back to it: for
+// any other, there would be no answer, and nothing that says when its sessions are over.
 func (ls *inboundLinks) open(ctx context.Context, from *sender, cancel context.CancelCauseFunc) (*inboundLink, error) {
 	key := process{from.addr, from.epoch}
 	in, old, err := ls.enter(key, from, cancel)
@@ -169,9 +173,9 @@ func (ls *inboundLinks) of(key process) *inboundLink {
 	return ls.all[key]
 }
 
-// retire ends a link that was marked as dead, and forgets what it told. A batch of it may wait for a scheduler that does
-// not go on, for longer than anybody else can wait: what that has made before it saw that it is not heard goes when it
-// returns, and the next link is not ready before.
+// retire ends a link that was marked as dead, and forgets what it told. A batch of it may wait for
+// a scheduler that does not go on, for longer than anybody else can wait: what that has made before
+// it saw that it is not heard goes when it returns, and the next link is not ready before.
 func (ls *inboundLinks) retire(key process, in *inboundLink) {
 	ctx, cancel := context.WithTimeout(ls.ctx, closeTimeout)
 	defer cancel()

@@ -8,8 +8,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Two nodes agree by numbers which of their ways make a pair. Nothing of one pair may be taken for another: a session would
-// go on with a gap.
+// Two nodes agree by numbers which of their ways make a pair. Nothing of one pair may be taken for
+// another: a session would go on with a gap.
 func TestWhichWaysMakeAPair(t *testing.T) {
 	for _, c := range []struct {
 		name           string
@@ -92,7 +92,8 @@ func TestStrangersLinksAreRefused(t *testing.T) {
 	}
 }
 
-// Who waits for a process to end its link waits for its last stream, and no stream that was interrupted is forgotten.
+// Who waits for a process to end its link waits for its last stream, and no stream that was
+// interrupted is forgotten.
 func TestStreamsOfALink(t *testing.T) {
 	m, _ := newMesh(t, nil)
 	meet(m, other("gate:1"))

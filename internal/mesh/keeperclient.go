@@ -13,8 +13,9 @@ import (
 	"github.com/lonng/nano/service"
 )
 
-// keeperClient enters this node in the list of a Keeper, the engine that an application may give a cluster in the place of a
-// master. What the engine has to do stands in package keeper; here its views come in and this node's state goes out.
+// keeperClient enters this node in the list of a Keeper, the engine that an application may give a
+// cluster in the place of a master. What the engine has to do stands in package keeper; here its
+// views come in and this node's state goes out.
 type keeperClient struct {
 	*node
 	peers  *peers
@@ -66,8 +67,9 @@ func (k *keeperClient) join(ctx context.Context) (err error) {
 	return nil
 }
 
-// checkAddress refuses to take the address of another process that lives: the list would give
-// it to the newcomer, which nobody reaches. Where nobody answers, such as behind a network that does not lead back, nothing can be said.
+// checkAddress refuses to take the address of another process that lives: the list would give it to
+// the newcomer, which nobody reaches. Where nobody answers, such as behind a network that does not
+// lead back, nothing can be said.
 func (k *keeperClient) checkAddress(ctx context.Context) error {
 	if epoch, lives := k.peers.who(ctx, k.addr); lives && epoch != k.epoch {
 		return errAddressTaken(k.addr, "")
@@ -171,8 +173,8 @@ func (k *keeperClient) update(ctx context.Context, said *keeper.State) (ok bool)
 	return true
 }
 
-// leave takes the node out of the list. An update that came after that might put it in again, so one that is on
-// its way is waited for, and there are no more.
+// leave takes the node out of the list. An update that came after that might put it in again, so
+// one that is on its way is waited for, and there are no more.
 func (k *keeperClient) leave(ctx context.Context) {
 	if Within(ctx, "wait for an update of the list", k.updating.Lock) != nil {
 		return

@@ -61,8 +61,9 @@ func newKept(t *testing.T, e *engine) (*Mesh, *nanotest.Log) {
 	return newMesh(t, func(c *Config) { c.Master, c.Keeper, c.GrpcOptions = "", e, []grpc.DialOption{refuse} })
 }
 
-// A node is in the list of an engine from its start, with the id of the list. The engine is told each state until it has
-// taken it, and after the end nothing more: that might put the node in again.
+// A node is in the list of an engine from its start, with the id of the list. The engine is told
+// each state until it has taken it, and after the end nothing more: that might put the node in
+// again.
 func TestAKeeperIsToldEachState(t *testing.T) {
 	e := &engine{views: make(chan keeper.View, 1), failing: 2}
 	m, log := newKept(t, e)

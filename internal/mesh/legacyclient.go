@@ -49,8 +49,8 @@ func newLegacyClient(p *peer) *legacyClient {
 	return c
 }
 
-// watch keeps the node connected, and sees when it is not: that is all by which its death shows before its heartbeats
-// are missed.
+// watch keeps the node connected, and sees when it is not: that is all by which its death shows
+// before its heartbeats are missed.
 func (c *legacyClient) watch(p *peer) {
 	defer c.done.Done()
 	down := false

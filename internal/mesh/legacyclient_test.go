@@ -68,7 +68,8 @@ func newLegacy(t *testing.T, l *legacyCalls) (*Mesh, *legacyClient) {
 	return m, p.legacy
 }
 
-// Each frame that v0.5 knows becomes one call, those of a session in their order; what it does not know is left out.
+// Each frame that v0.5 knows becomes one call, those of a session in their order; what it does not
+// know is left out.
 func TestFramesAsCallsOfV05(t *testing.T) {
 	calls := new(legacyCalls)
 	_, c := newLegacy(t, calls)
@@ -104,8 +105,8 @@ func TestFramesAsCallsOfV05(t *testing.T) {
 	}
 }
 
-// A node that does not answer costs a bounded queue: what does not fit is refused with an error. A request that was answered
-// with an error while it waited is not sent any more.
+// A node that does not answer costs a bounded queue: what does not fit is refused with an error. A
+// request that was answered with an error while it waited is not sent any more.
 func TestALaneOfV05IsBounded(t *testing.T) {
 	calls := &legacyCalls{hold: make(chan struct{})}
 	m, c := newLegacy(t, calls)

@@ -12,8 +12,8 @@ import (
 	"github.com/lonng/nano/internal/member"
 )
 
-// legacyServer is the gRPC service that nodes of the 0.5 series call. Each call becomes the frame that a link would have
-// carried, and goes to inbound.
+// legacyServer is the gRPC service that nodes of the 0.5 series call. Each call becomes the frame
+// that a link would have carried, and goes to inbound.
 type legacyServer struct {
 	clusterpb.UnimplementedMemberServer
 	in *inbound

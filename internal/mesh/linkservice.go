@@ -16,8 +16,8 @@ import (
 	"github.com/lonng/nano/internal/member"
 )
 
-// linkService is the gRPC service that takes the streams of other nodes: inboundLinks says which, and inbound handles the
-// frames.
+// linkService is the gRPC service that takes the streams of other nodes: inboundLinks says which,
+// and inbound handles the frames.
 type linkService struct {
 	clusterpb.UnimplementedLinkServer
 	links *inboundLinks
@@ -89,8 +89,9 @@ type serverStream struct {
 
 var errStaleStream = status.Error(codes.Unavailable, "nano: nothing came for so long that the sender has given up what comes now")
 
-// Recv takes nothing from a stream that was silent for so long that its sender may have given it up, and told clients that
-// their requests have failed: what counts of it comes again on the next stream.
+// Recv takes nothing from a stream that was silent for so long that its sender may have given it
+// up, and told clients that their requests have failed: what counts of it comes again on the next
+// stream.
 func (s *serverStream) Recv() (seq uint64, frames []byte, err error) {
 	b, err := s.s.Recv()
 	now := time.Now()

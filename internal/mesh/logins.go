@@ -9,9 +9,9 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// logins are the users of all gates: who signs in here is told to every node, and what other gates tell is kept in the
-// directory, which decides about second logins. What can be done for a user stands in online.go. The methods may be
-// called concurrently.
+// logins are the users of all gates: who signs in here is told to every node, and what other gates
+// tell is kept in the directory, which decides about second logins. What can be done for a user
+// stands in online.go. The methods may be called concurrently.
 type logins struct {
 	*node
 	peers     *peers
@@ -19,15 +19,16 @@ type logins struct {
 	directory *directory
 }
 
-// Bind makes a session of this gate the user's, and kicks whom the policy wants gone. It is for the gate.
+// Bind makes a session of this gate the user's, and kicks whom the policy wants gone. It is for the
+// gate.
 func (l *logins) Bind(s *session.Session, uid int64) error {
 	if err := l.directory.admit(uid, sessionKey{}, false); err != nil { // those of this gate are the register's
 		return err
 	}
 	old, err := l.users.Bind(s, uid, l.directory.since(uid, uint64(time.Now().UnixNano()), l.sinceHere(uid)))
 	if errors.Is(err, session.ErrClosed) {
-		// Its connection has ended, but handlers of what came before that still run. OnClosed comes after them and is
-		// to see the user, as it does in v0.5; nobody else is told.
+		// Its connection has ended, but handlers of what came before that still run. OnClosed comes
+		// after them and is to see the user, as it does in v0.5; nobody else is told.
 		return nil
 	}
 	if err != nil {
@@ -97,7 +98,8 @@ func (l *logins) tellAll(p *peer) {
 	}
 }
 
-// tellEverybody tells all nodes all users of this gate: the list had lost this node, and so they may have.
+// tellEverybody tells all nodes all users of this gate: the list had lost this node, and so they
+// may have.
 func (l *logins) tellEverybody() {
 	for _, p := range l.peers.all() {
 		l.tellAll(p)
@@ -119,8 +121,8 @@ func (l *logins) handleBound(at sessionKey, f *link.Frame) {
 	}
 }
 
-// handleBind binds a session of this gate on behalf of a backend, on the node's scheduler. Who kicks the user until then
-// kicks this session, too.
+// handleBind binds a session of this gate on behalf of a backend, on the node's scheduler. Who
+// kicks the user until then kicks this session, too.
 func (l *logins) handleBind(s *session.Session, uid int64) {
 	bind := l.directory.expect(uid)
 	l.sched.PushTaskTo(laneOf(s), func() {

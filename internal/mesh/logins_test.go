@@ -10,8 +10,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// The clock of one gate is ahead. A player signs in there, and later at another gate: the first login is the one that goes,
-// or both would stay and play on one account.
+// The clock of one gate is ahead. A player signs in there, and later at another gate: the first
+// login is the one that goes, or both would stay and play on one account.
 func TestLoginsByClocksThatDiffer(t *testing.T) {
 	const uid, ahead = 7, 2 * time.Second
 	type end struct {

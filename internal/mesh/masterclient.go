@@ -14,8 +14,8 @@ import (
 	"github.com/lonng/nano/internal/member"
 )
 
-// masterClient registers this node with its master and sends it heartbeats. Its connection is without pings, which a master
-// of the 0.5 series would take for an attack.
+// masterClient registers this node with its master and sends it heartbeats. Its connection is
+// without pings, which a master of the 0.5 series would take for an attack.
 type masterClient struct {
 	*node
 	peers  *peers
@@ -55,8 +55,9 @@ func (m *masterClient) close() {
 	}
 }
 
-// asked notes how a call to the master went. One that does not answer in time may have lost its host: nothing ends
-// the old connection for minutes then, while another master may listen at the address already.
+// asked notes how a call to the master went. One that does not answer in time may have lost its
+// host: nothing ends the old connection for minutes then, while another master may listen at the
+// address already.
 func (m *masterClient) asked(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -168,8 +169,9 @@ func (m *masterClient) beat(ctx context.Context) {
 	}
 }
 
-// leave tells the master that this node is about to end. A heartbeat that arrived after that would have the master
-// take the node in again, so one that is on its way is waited for, and there are no more.
+// leave tells the master that this node is about to end. A heartbeat that arrived after that would
+// have the master take the node in again, so one that is on its way is waited for, and there are no
+// more.
 func (m *masterClient) leave(ctx context.Context) {
 	if Within(ctx, "wait for a heartbeat", m.beating.Lock) != nil {
 		return

@@ -14,7 +14,8 @@ import (
 	"github.com/lonng/nano/internal/member"
 )
 
-// A node waits for its master, as both may start at one moment. What the master refuses is the end of the start.
+// A node waits for its master, as both may start at one moment. What the master refuses is the end
+// of the start.
 func TestJoiningAMaster(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -69,8 +70,8 @@ func TestJoiningEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// A heartbeat says which list the node has, and brings the newest. After a node has left there is none: the master would take
-// it in again.
+// A heartbeat says which list the node has, and brings the newest. After a node has left there is
+// none: the master would take it in again.
 func TestHeartbeatsBringTheList(t *testing.T) {
 	beats, left := 0, 0
 	master := &partner{handled: func(context.Context, any) error { left++; return nil }}
@@ -110,7 +111,8 @@ func TestHeartbeatsBringTheList(t *testing.T) {
 	}
 }
 
-// A master that does not answer twice may have lost its host: the node connects anew, as another may listen there already.
+// A master that does not answer twice may have lost its host: the node connects anew, as another
+// may listen there already.
 func TestAMuteMasterIsConnectedAnew(t *testing.T) {
 	option := new(partner).serve(t)
 	m, _ := newMesh(t, func(c *Config) { c.GrpcOptions = []grpc.DialOption{option} })

@@ -12,7 +12,8 @@ import (
 	"github.com/lonng/nano/internal/member"
 )
 
-// masterService is the gRPC service of the node that keeps the list: each call is an event of its roster.
+// masterService is the gRPC service of the node that keeps the list: each call is an event of its
+// roster.
 type masterService struct {
 	clusterpb.UnimplementedMasterServer
 	roster *roster

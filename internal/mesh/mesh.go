@@ -16,9 +16,9 @@ import (
 	"github.com/lonng/nano/internal/member"
 )
 
-// Mesh is what a node has for the sake of other nodes: its parts, and their start and end. On a single node it knows
-// nobody, and its parts serve this node alone. The methods may be called concurrently, but New, Attach, Listen, Start and
-// Stop come once and one after the other.
+// Mesh is what a node has for the sake of other nodes: its parts, and their start and end. On a
+// single node it knows nobody, and its parts serve this node alone. The methods may be called
+// concurrently, but New, Attach, Listen, Start and Stop come once and one after the other.
 type Mesh struct {
 	*node
 	Sessions *gateSessions // the clients of this gate: what the gate calls
@@ -65,8 +65,8 @@ func New(cfg Config) (*Mesh, error) {
 	return m, nil
 }
 
-// Attach gives the mesh the node's routes and its clients' connections, which are made with functions of the mesh. It
-// comes before everything else.
+// Attach gives the mesh the node's routes and its clients' connections, which are made with
+// functions of the mesh. It comes before everything else.
 func (m *Mesh) Attach(t *dispatch.Table, g *gate.Gate) { m.table, m.gate = t, g }
 
 // Listen opens the address at which other nodes reach this one. On a single node it does nothing.
@@ -92,8 +92,8 @@ func (m *Mesh) Listen() error {
 	return nil
 }
 
-// Start serves the service address, which [Mesh.Listen] has opened, and enters the list. ctx ends the attempt. On a single
-// node it does nothing.
+// Start serves the service address, which [Mesh.Listen] has opened, and enters the list. ctx ends
+// the attempt. On a single node it does nothing.
 func (m *Mesh) Start(ctx context.Context) error {
 	if !m.cfg.clustered() {
 		return nil
@@ -128,8 +128,8 @@ func (m *Mesh) Draining() {
 	}
 }
 
-// Stop ends what Listen and Start have begun. What is queued for other nodes is sent, as far as ctx allows; a node that was
-// running, and not only starting, answers first what it was asked.
+// Stop ends what Listen and Start have begun. What is queued for other nodes is sent, as far as ctx
+// allows; a node that was running, and not only starting, answers first what it was asked.
 func (m *Mesh) Stop(ctx context.Context) (err error) {
 	if m.server.listener == nil {
 		m.cancel()
@@ -169,7 +169,8 @@ func (m *Mesh) free(ctx context.Context) error {
 	return errors.Join(err, Within(ctx, "wait for what other nodes are told", m.tasks.Wait))
 }
 
-// Addr returns the address at which other nodes reach this one, which is its identity. It is final after Listen.
+// Addr returns the address at which other nodes reach this one, which is its identity. It is final
+// after Listen.
 func (m *Mesh) Addr() string { return m.addr }
 
 // ListenAddr returns the service address as it was opened; nil on a single node.

@@ -14,8 +14,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// node is this node, as every part of the mesh knows it. New makes it, Attach and Listen complete it; after that it
-// does not change.
+// node is this node, as every part of the mesh knows it. New makes it, Attach and Listen complete
+// it; after that it does not change.
 type node struct {
 	cfg   Config
 	addr  string // at which other nodes reach this one
@@ -59,8 +59,8 @@ func (n *node) background(fn func()) {
 	}()
 }
 
-// silence is how long the node at the other end of a link may say nothing: less than three heartbeats, so that requests
-// have their error within these.
+// silence is how long the node at the other end of a link may say nothing: less than three
+// heartbeats, so that requests have their error within these.
 func (n *node) silence() time.Duration {
 	return max(n.cfg.Heartbeat*5/2, time.Second)
 }

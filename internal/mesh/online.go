@@ -13,8 +13,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// What can be done for a user, whichever gates they are at. The directory says which these are: a push goes to each of
-// them, and a kick to all gates, each of which looks for the user itself.
+// What can be done for a user, whichever gates they are at. The directory says which these are: a
+// push goes to each of them, and a kick to all gates, each of which looks for the user itself.
 
 // ErrOffline is returned for a user who has no session anywhere.
 var ErrOffline = fault.New(fault.NotFound, "cluster: the user is not online")
@@ -38,7 +38,8 @@ func (l *logins) OnlineUIDs() []int64 {
 	return uids
 }
 
-// PushTo pushes to all sessions of a user. It finds their gates in the directory. ErrOffline if there are none.
+// PushTo pushes to all sessions of a user. It finds their gates in the directory. ErrOffline if
+// there are none.
 func (l *logins) PushTo(uid int64, route string, v any) error {
 	data, err := l.serialize(v)
 	if err != nil {
@@ -77,9 +78,9 @@ func (l *logins) pushHere(s *session.Session, route string, v any, data []byte) 
 // kickWait is how long Kick waits for gates that may have a user of whom this node has not heard.
 const kickWait = 250 * time.Millisecond
 
-// Kick kicks all sessions of a user. Every gate looks for them itself, so it finds each session whose Bind was answered
-// before. ErrOffline if there are none: where this node has heard of none, it waits for the gates to say so, but not when
-// it is called by a handler, a task or a timer.
+// Kick kicks all sessions of a user. Every gate looks for them itself, so it finds each session
+// whose Bind was answered before. ErrOffline if there are none: where this node has heard of none,
+// it waits for the gates to say so, but not when it is called by a handler, a task or a timer.
 func (l *logins) Kick(uid int64, reason string) error {
 	if uid == 0 {
 		return ErrOffline
@@ -124,7 +125,8 @@ func (l *logins) Kick(uid int64, reason string) error {
 	return errors.Join(errs...)
 }
 
-// kickHere kicks the sessions of a user that are at this gate, now or when the Binds by backends that came before it have run.
+// kickHere kicks the sessions of a user that are at this gate, now or when the Binds by backends
+// that came before it have run.
 func (l *logins) kickHere(uid int64, reason string) (found bool, err error) {
 	found = l.directory.kickAwaited(uid, reason) // first: one that runs now is found either way
 	for _, s := range l.users.Of(uid) {
@@ -133,7 +135,8 @@ func (l *logins) kickHere(uid int64, reason string) (found bool, err error) {
 	return found, err
 }
 
-// handleKick kicks a user's sessions at this gate, and tells the node that asks, p, whether there are any.
+// handleKick kicks a user's sessions at this gate, and tells the node that asks, p, whether there
+// are any.
 func (l *logins) handleKick(from string, p *peer, f *link.Frame) {
 	found, err := l.kickHere(f.UID, string(f.Text))
 	if err != nil {

@@ -32,7 +32,8 @@ func deaf(t *testing.T, n *node, addr string) *peer {
 	return &peer{node: n, addr: addr, epoch: 1, version: linkVersion, link: s}
 }
 
-// One gate has the user and says so at once. Whoever kicks is not kept waiting for the gates that hang.
+// One gate has the user and says so at once. Whoever kicks is not kept waiting for the gates that
+// hang.
 func TestFirstYesIsEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []question
@@ -80,8 +81,8 @@ func TestKickWaitsOnlyForThoseWhoWereAsked(t *testing.T) {
 	})
 }
 
-// A node says nothing more about what it was asked: its requests are answered with an error here, and what still waits for
-// it must not run there later.
+// A node says nothing more about what it was asked: its requests are answered with an error here,
+// and what still waits for it must not run there later.
 func TestWhatIsAnsweredWithAnErrorIsNotSent(t *testing.T) {
 	n := &node{addr: "node:1", users: users.New(session.BindKeepBoth), log: slog.New(slog.DiscardHandler)}
 	ps := newPeers(n)

@@ -16,8 +16,9 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// peer is the way to one process of another node: a link if it has that, the calls of the 0.5 series else. Its methods may
-// be called concurrently; none of them waits for the network but close and drain.
+// peer is the way to one process of another node: a link if it has that, the calls of the 0.5
+// series else. Its methods may be called concurrently; none of them waits for the network but close
+// and drain.
 type peer struct {
 	*node
 	peers   *peers
@@ -28,8 +29,8 @@ type peer struct {
 	link    *link.Sender  // nil: legacy
 	legacy  *legacyClient // nil: link
 
-	// A way and the other node's way back make a pair, which begins and ends together: what the two nodes have told each
-	// other holds for one pair.
+	// A way and the other node's way back make a pair, which begins and ends together: what the two
+	// nodes have told each other holds for one pair.
 	number     uint64        // counts this node's ways to others: a later one to the same process knows nothing of the earlier
 	pairedWith atomic.Uint64 // number of the other node's way back; 0: it has not come yet; inboundLinks.mu is held when it changes
 	receiver   atomic.Uint64 // which receiver of the other node has what was sent; 0: not known yet
@@ -78,7 +79,8 @@ func (p *peer) downSince(now time.Time) time.Time {
 	return now
 }
 
-// oneWay tells whether the node cannot be connected to, and so gets no answer to what it may send here.
+// oneWay tells whether the node cannot be connected to, and so gets no answer to what it may send
+// here.
 func (p *peer) oneWay() bool { return p.lost.Load() && p.way.Load().GetState() != connectivity.Ready }
 
 // Flush sends what is queued. It is for the gate.
@@ -144,7 +146,8 @@ func (p *peer) Multicast(route string, v any, to []*session.Session) error {
 	return nil // with the gate its sessions end
 }
 
-// withdraw takes back what is queued and was answered with an error. A lane of calls asks before each of them.
+// withdraw takes back what is queued and was answered with an error. A lane of calls asks before
+// each of them.
 func (p *peer) withdraw() {
 	if p.link != nil {
 		p.link.Withdraw()
@@ -165,8 +168,8 @@ func (p *peer) discard() {
 	p.close(ctx)
 }
 
-// drain refuses more, and sends what is queued if ctx allows: not for long to a node that hangs, and not at all to one
-// that is not there. It tells whether the node has taken it.
+// drain refuses more, and sends what is queued if ctx allows: not for long to a node that hangs,
+// and not at all to one that is not there. It tells whether the node has taken it.
 func (p *peer) drain(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
@@ -205,7 +208,8 @@ func (p *peer) startAnew() {
 	}
 }
 
-// givesCredit tells whether the node tells what has left its queue: what is sent to others is not counted.
+// givesCredit tells whether the node tells what has left its queue: what is sent to others is not
+// counted.
 func (p *peer) givesCredit() bool { return p.version >= creditFrom }
 
 // post sends a frame in this node's own name, if the node keeps up with what it is sent.
@@ -234,8 +238,8 @@ func (p *peer) credit(cost int) {
 	}
 }
 
-// unanswered notes that the node says nothing more about what it was asked and sent so far: a link has ended in a way
-// by which answers and credit are lost.
+// unanswered notes that the node says nothing more about what it was asked and sent so far: a link
+// has ended in a way by which answers and credit are lost.
 func (p *peer) unanswered() {
 	p.window.reset()
 	p.fail()

@@ -15,8 +15,8 @@ import (
 	"github.com/lonng/nano/internal/member"
 )
 
-// peers are the ways to the other nodes of the list, by address. Everybody reads them without a lock; only the roster
-// changes which there are.
+// peers are the ways to the other nodes of the list, by address. Everybody reads them without a
+// lock; only the roster changes which there are.
 type peers struct {
 	*node
 	roster   *roster
@@ -59,8 +59,8 @@ func (ps *peers) set(addr string, p *peer) {
 	ps.byAddr.Store(&all)
 }
 
-// connect makes the way to m, to make a pair with the way of that number from there (0: with whichever comes next). It connects
-// by itself and goes on trying.
+// connect makes the way to m, to make a pair with the way of that number from there (0: with
+// whichever comes next). It connects by itself and goes on trying.
 func (ps *peers) connect(m member.Member, pairedWith uint64) (*peer, error) {
 	conn, err := ps.dial(m.Addr, m.Link > 0)
 	if err != nil {
@@ -100,12 +100,13 @@ func (ps *peers) connect(m member.Member, pairedWith uint64) (*peer, error) {
 	return p, nil
 }
 
-// quickBytes is how much may be on its way on a link before gRPC has a sender wait: it gives each stream 64 KiB that are not
-// written to the connection yet, and what is not acknowledged is at least that.
+// quickBytes is how much may be on its way on a link before gRPC has a sender wait: it gives each
+// stream 64 KiB that are not written to the connection yet, and what is not acknowledged is at
+// least that.
 const quickBytes = 48 << 10
 
-// dial makes the connection to another node. It connects when it is first used. With pings, a silent node is found
-// out; one of the 0.5 series would take them for an attack and hang up.
+// dial makes the connection to another node. It connects when it is first used. With pings, a
+// silent node is found out; one of the 0.5 series would take them for an attack and hang up.
 func (ps *peers) dial(addr string, pings bool) (*grpc.ClientConn, error) {
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -133,8 +134,8 @@ func (ps *peers) dial(addr string, pings bool) (*grpc.ClientConn, error) {
 	return c, nil
 }
 
-// clientTLS is the cluster's TLS configuration as a node uses it that calls another: with its own certificate, for
-// mutual TLS, and with the same authorities.
+// clientTLS is the cluster's TLS configuration as a node uses it that calls another: with its own
+// certificate, for mutual TLS, and with the same authorities.
 func clientTLS(c *tls.Config) *tls.Config {
 	c = c.Clone()
 	if c.RootCAs == nil {

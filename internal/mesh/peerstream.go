@@ -31,7 +31,8 @@ const (
 func (p *peer) open(ctx context.Context) (link.Stream, error) {
 	conn := p.way.Load()
 	if p.mute.Swap(true) && conn.GetState() == connectivity.Ready {
-		// Nobody is heard on it, and gRPC may not notice for long. On a new one it shows at once when the node is back.
+		// Nobody is heard on it, and gRPC may not notice for long. On a new one it shows at once
+		// when the node is back.
 		fresh, err := p.peers.dial(p.addr, true)
 		if err != nil {
 			return nil, err
@@ -71,8 +72,9 @@ func (c *clientStream) CloseSend() error { return c.s.CloseSend() }
 
 var errOtherProcess = fault.New(fault.Unavailable, "cluster: another process has the address now, of which the list does not say anything yet")
 
-// Recv takes the word only of the process that the list names: another one at its address knows none of the sessions, and
-// its own time comes when it is in the list. One that has forgotten what it was told gets nothing more on this way.
+// Recv takes the word only of the process that the list names: another one at its address knows
+// none of the sessions, and its own time comes when it is in the list. One that has forgotten what
+// it was told gets nothing more on this way.
 func (c *clientStream) Recv() (link.Ack, error) {
 	a, err := c.s.Recv()
 	if code := status.Code(err); code != codes.Canceled && code != codes.DeadlineExceeded {

@@ -39,7 +39,8 @@ func failureOf(data []byte) error {
 	return &component.Error{Code: f.Code, Message: f.Error}
 }
 
-// pendingCalls are this node's calls to another that have no reply. The methods may be called concurrently.
+// pendingCalls are this node's calls to another that have no reply. The methods may be called
+// concurrently.
 type pendingCalls struct {
 	mu     sync.Mutex
 	closed bool
@@ -90,8 +91,8 @@ func (c *pendingCalls) close() {
 	c.mu.Unlock()
 }
 
-// servedCalls are the calls of another node that this one has not answered: they end when their caller gives up, or is
-// gone. The methods may be called concurrently.
+// servedCalls are the calls of another node that this one has not answered: they end when their
+// caller gives up, or is gone. The methods may be called concurrently.
 type servedCalls struct {
 	mu     sync.Mutex
 	closed bool

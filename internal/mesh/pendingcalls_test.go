@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Some handlers never answer a call. What is kept of those, so that they can be told that their caller has given up, ends
-// with the time that it waits: a node that is asked for months would run out of memory.
+// Some handlers never answer a call. What is kept of those, so that they can be told that their
+// caller has given up, ends with the time that it waits: a node that is asked for months would run
+// out of memory.
 func TestCallsThatAreNeverAnswered(t *testing.T) {
 	var p servedCalls
 	now := time.Now()
@@ -33,8 +34,8 @@ func TestCallsThatAreNeverAnswered(t *testing.T) {
 	}
 }
 
-// A call ends once: with its reply, or with the error of a node that is gone. One that ended is forgotten, and a node that
-// is given up gets no new ones, or they would wait for nothing.
+// A call ends once: with its reply, or with the error of a node that is gone. One that ended is
+// forgotten, and a node that is given up gets no new ones, or they would wait for nothing.
 func TestPendingCalls(t *testing.T) {
 	var calls pendingCalls
 	one, two := newPendingCall(), newPendingCall()

@@ -137,7 +137,8 @@ func (r *remoteSession) Kick(reason string) error {
 	return r.send(&link.Frame{Kind: link.Kick, Text: []byte(reason)})
 }
 
-// RemoteAddr returns the client's address as its gate told it; the gate's own where that is of the 0.5 series.
+// RemoteAddr returns the client's address as its gate told it; the gate's own where that is of the
+// 0.5 series.
 func (r *remoteSession) RemoteAddr() net.Addr {
 	a := r.addr.Load()
 	if a == nil {

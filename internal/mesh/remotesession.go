@@ -10,8 +10,9 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// remoteSession is a client of another gate, here. This file holds what it is told and what it tells other backends;
-// remoteentity.go is the network side that handlers use. Its methods may be called concurrently.
+// remoteSession is a client of another gate, here. This file holds what it is told and what it
+// tells other backends; remoteentity.go is the network side that handlers use. Its methods may be
+// called concurrently.
 type remoteSession struct {
 	all  *remoteSessions
 	key  sessionKey
@@ -59,9 +60,10 @@ func (r *remoteSession) end(why session.CloseReason) {
 	r.all.sched.EndLane(&r.lane, func() { r.all.life.Close(r.sess) })
 }
 
-// update takes over what the gate says of the session: at once, as the messages that follow know it, filters and components
-// with a scheduler of their own among them. Only another user, or none after one, waits for its place on the node's
-// scheduler, or on that of the first message after it: what the first user has sent before runs as theirs.
+// update takes over what the gate says of the session: at once, as the messages that follow know
+// it, filters and components with a scheduler of their own among them. Only another user, or none
+// after one, waits for its place on the node's scheduler, or on that of the first message after it:
+// what the first user has sent before runs as theirs.
 func (r *remoteSession) update(f *link.Frame) {
 	r.setAddr(f.Text)
 	uid := f.UID
@@ -131,8 +133,8 @@ func (r *remoteSession) setAddr(text []byte) {
 	r.addr.Store(&addr)
 }
 
-// changesLocked takes over the values that a frame brings, and returns those that it changes here. What the gate did not
-// change stays as this node has set it.
+// changesLocked takes over the values that a frame brings, and returns those that it changes here.
+// What the gate did not change stays as this node has set it.
 func (r *remoteSession) changesLocked(f *link.Frame) encodedValues {
 	only := f.Flags&flagValues != 0
 	if f.Kind == link.SessionChanged && !only && f.UID != 0 {
@@ -153,7 +155,8 @@ func (r *remoteSession) changesLocked(f *link.Frame) encodedValues {
 	return changed
 }
 
-// setValues makes the changes. A value that cannot be read is none: what was there before is not true any more.
+// setValues makes the changes. A value that cannot be read is none: what was there before is not
+// true any more.
 func (r *remoteSession) setValues(values encodedValues) {
 	for k, b := range values {
 		if len(b) == 0 {
@@ -171,8 +174,8 @@ func (r *remoteSession) setValues(values encodedValues) {
 	}
 }
 
-// sendOn sends a message of the session to another node, in its name. It introduces the session there before: the gate
-// tells that node the same a moment later, and from then on what changes.
+// sendOn sends a message of the session to another node, in its name. It introduces the session
+// there before: the gate tells that node the same a moment later, and from then on what changes.
 func (r *remoteSession) sendOn(p *peer, f *link.Frame) error {
 	f.Text = []byte(r.key.gate)
 	f.UID = r.sess.UID()
@@ -182,7 +185,8 @@ func (r *remoteSession) sendOn(p *peer, f *link.Frame) error {
 	return p.post(f, p.send)
 }
 
-// introduce tells another backend what this one knows of the session, before the first message that goes there from here.
+// introduce tells another backend what this one knows of the session, before the first message that
+// goes there from here.
 func (r *remoteSession) introduce(p *peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -221,8 +225,8 @@ func (r *remoteSession) untold(p *peer) {
 	}
 }
 
-// GateOf returns the service address of the gate that a session's client is connected to: "" for one of this node, and for
-// a session without a client.
+// GateOf returns the service address of the gate that a session's client is connected to: "" for
+// one of this node, and for a session without a client.
 func GateOf(s *session.Session) string {
 	if r, ok := s.NetworkEntity().(*remoteSession); ok {
 		return r.key.gate

@@ -9,8 +9,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// A session on a backend outlives many other backends that it was made known to. Each of them has up to the whole bound of
-// a link's queue in memory, which a long session would keep.
+// A session on a backend outlives many other backends that it was made known to. Each of them has
+// up to the whole bound of a link's queue in memory, which a long session would keep.
 func TestRemoteSessionKeepsNoDeadPeers(t *testing.T) {
 	ps := newPeers(&node{})
 	r := &remoteSession{all: &remoteSessions{peers: ps}, sess: session.NewWithID(mock.NewNetworkEntity(), 1)}

@@ -28,9 +28,9 @@ type sessionKey struct {
 // of tells whether the client's gate is that process.
 func (k sessionKey) of(p process) bool { return k.gate == p.addr && k.epoch == p.epoch }
 
-// remoteSessions are the clients of other gates of which this node has heard. A gate ends its sessions itself; when it
-// dies, or a link begins anew, the roster or inboundLinks call closeGate, which ends all sessions of that run of the gate.
-// Its methods may be called concurrently.
+// remoteSessions are the clients of other gates of which this node has heard. A gate ends its
+// sessions itself; when it dies, or a link begins anew, the roster or inboundLinks call closeGate,
+// which ends all sessions of that run of the gate. Its methods may be called concurrently.
 type remoteSessions struct {
 	*node
 	peers  *peers
@@ -92,7 +92,8 @@ func (rs *remoteSessions) get(key sessionKey) *remoteSession {
 	return rs.all[key]
 }
 
-// open returns the session of a client behind the gate that way leads to, made if it is new; nil when the node ends.
+// open returns the session of a client behind the gate that way leads to, made if it is new; nil
+// when the node ends.
 func (rs *remoteSessions) open(key sessionKey, way *peer) (r *remoteSession, fresh bool) {
 	if r = rs.get(key); r != nil {
 		return r, false
@@ -116,8 +117,8 @@ func (rs *remoteSessions) handleOpened(key sessionKey, way *peer, f *link.Frame)
 	}
 }
 
-// handleVouch takes what a backend knows of a session that it is about to send messages of. What is known here already
-// is of the gate, or of another backend, and newer.
+// handleVouch takes what a backend knows of a session that it is about to send messages of. What is
+// known here already is of the gate, or of another backend, and newer.
 func (rs *remoteSessions) handleVouch(f *link.Frame) {
 	p := rs.peers.at(string(f.Route))
 	if p == nil {
@@ -141,7 +142,8 @@ func (rs *remoteSessions) handleClosed(key sessionKey, f *link.Frame) {
 	rs.close(key, session.CloseReason{Kind: session.CloseKind(min(f.ID, math.MaxUint8)), Reason: string(f.Text)})
 }
 
-// handleRefused takes the word of a backend that it does not know a session in whose name this node has spoken.
+// handleRefused takes the word of a backend that it does not know a session in whose name this node
+// has spoken.
 func (rs *remoteSessions) handleRefused(p *peer, f *link.Frame) {
 	if g := rs.peers.at(string(f.Text)); g != nil {
 		if r := rs.get(sessionKey{g.addr, g.epoch, f.Session}); r != nil {
@@ -150,8 +152,8 @@ func (rs *remoteSessions) handleRefused(p *peer, f *link.Frame) {
 	}
 }
 
-// meet waits until a gate that can introduce a session has done so: a backend of the 0.5 series speaks in its name and says
-// nothing else of it.
+// meet waits until a gate that can introduce a session has done so: a backend of the 0.5 series
+// speaks in its name and says nothing else of it.
 func (rs *remoteSessions) meet(ctx context.Context, way *peer, id int64) error {
 	key := sessionKey{way.addr, way.epoch, id}
 	if way.link == nil {
@@ -177,7 +179,8 @@ func (rs *remoteSessions) meet(ctx context.Context, way *peer, id int64) error {
 	return status.Errorf(codes.Unavailable, "nano: gate %s has not introduced session %d", way.addr, id)
 }
 
-// want returns a channel that is closed when the gate of a session has introduced it; nil if the session is known.
+// want returns a channel that is closed when the gate of a session has introduced it; nil if the
+// session is known.
 func (rs *remoteSessions) want(key sessionKey) <-chan struct{} {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()

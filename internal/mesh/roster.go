@@ -16,10 +16,12 @@ import (
 	"github.com/lonng/nano/service"
 )
 
-// roster is the list of members as this node has it, and on the master the list itself. One goroutine owns both machines:
-// it runs the events that masterclient.go, keeperclient.go, masterservice.go, the links and the clock bring, one after the
-// other, and carries out what the machines ask for (rostereffects.go). It never waits for the network, nor for anybody who
-// may wait for it, and holds no lock meanwhile. The methods may be called concurrently, but not by that goroutine, unless they say so.
+// roster is the list of members as this node has it, and on the master the list itself. One
+// goroutine owns both machines: it runs the events that masterclient.go, keeperclient.go,
+// masterservice.go, the links and the clock bring, one after the other, and carries out what the
+// machines ask for (rostereffects.go). It never waits for the network, nor for anybody who may wait
+// for it, and holds no lock meanwhile. The methods may be called concurrently, but not by that
+// goroutine, unless they say so.
 type roster struct {
 	*node
 	peers    *peers
@@ -65,8 +67,8 @@ func newRoster(n *node) *roster {
 // epochs is the last epoch that this process has given to a node.
 var epochs atomic.Uint64
 
-// newEpoch tells this run of the node from others: later runs have larger ones. Two processes that have one address by
-// mistake have different ones, unless they start in the same four nanoseconds.
+// newEpoch tells this run of the node from others: later runs have larger ones. Two processes that
+// have one address by mistake have different ones, unless they start in the same four nanoseconds.
 func newEpoch() uint64 {
 	now := time.Now().UnixNano()
 	for {
@@ -97,8 +99,8 @@ func (r *roster) start() error {
 	return nil
 }
 
-// run takes events until the node ends. It lets the machines see the time a few times a heartbeat, and often while a link
-// is down.
+// run takes events until the node ends. It lets the machines see the time a few times a heartbeat,
+// and often while a link is down.
 func (r *roster) run() {
 	defer close(r.ended)
 	idle := r.cfg.Heartbeat / 4
@@ -123,7 +125,8 @@ func (r *roster) run() {
 	}
 }
 
-// post has the goroutine run an event after those before it, and does not wait. Anybody may call it.
+// post has the goroutine run an event after those before it, and does not wait. Anybody may call
+// it.
 func (r *roster) post(event func()) {
 	r.mu.Lock()
 	r.queue = append(r.queue, event)
@@ -214,7 +217,8 @@ func (r *roster) tick(now time.Time) {
 // table is what is known of the others.
 func (r *roster) table() *member.Table { return r.others.Load() }
 
-// state returns what the list says of this node, the version of the list that it has, and whether it is leaving.
+// state returns what the list says of this node, the version of the list that it has, and whether
+// it is leaving.
 func (r *roster) state() (self member.Member, have member.Version, leaving bool) {
 	if !r.do(func() { self, have, leaving = r.self, r.known.Have(), r.leaving }) {
 		leaving = true
@@ -255,8 +259,9 @@ func (r *roster) setNodeID(id uint32) {
 	})
 }
 
-// linkUp and linkDown are told by the link to a node. A way that another has taken the place of does not count. Many links
-// come and go at once when the network does: the list is shown to readers once after all of them.
+// linkUp and linkDown are told by the link to a node. A way that another has taken the place of
+// does not count. Many links come and go at once when the network does: the list is shown to
+// readers once after all of them.
 func (r *roster) linkUp(p *peer) {
 	r.post(func() {
 		if r.peers.at(p.addr) == p {
@@ -297,8 +302,8 @@ func (r *roster) beatNow() {
 	}
 }
 
-// await waits until ok, which is asked again after each change of what is known of other nodes. It is false when ctx or
-// the node ends first.
+// await waits until ok, which is asked again after each change of what is known of other nodes. It
+// is false when ctx or the node ends first.
 func (r *roster) await(ctx context.Context, ok func() bool) bool {
 	for {
 		changed := r.news.wait()

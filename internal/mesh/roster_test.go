@@ -12,8 +12,8 @@ import (
 	"github.com/lonng/nano/internal/member"
 )
 
-// A node that is started again is the later one, however soon that is: else the list takes it for the one that is gone, and
-// refuses it.
+// A node that is started again is the later one, however soon that is: else the list takes it for
+// the one that is gone, and refuses it.
 func TestLaterRunsHaveLargerEpochs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // where the clock stands still
 		last := newEpoch()
@@ -27,8 +27,9 @@ func TestLaterRunsHaveLargerEpochs(t *testing.T) {
 	})
 }
 
-// The list has one owner, which takes events one after the other. An event that panics is its sender's; the owner goes on,
-// and nobody waits for an owner that has ended, or a node would hang at its end.
+// The list has one owner, which takes events one after the other. An event that panics is its
+// sender's; the owner goes on, and nobody waits for an owner that has ended, or a node would hang
+// at its end.
 func TestRosterTakesEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(Config{Addr: "node:1", IsMaster: true, Heartbeat: time.Second, Log: slog.New(slog.DiscardHandler)})
@@ -71,8 +72,8 @@ func TestRosterTakesEvents(t *testing.T) {
 	})
 }
 
-// When the network is gone, all links are lost at once. What that costs grows with their number, and not with its square: the
-// list of a node with many others must go on.
+// When the network is gone, all links are lost at once. What that costs grows with their number,
+// and not with its square: the list of a node with many others must go on.
 func TestManyLinksAreLostAtOnce(t *testing.T) {
 	const nodes = 2000
 	n := newNode(Config{Addr: "node:1", IsMaster: true, Heartbeat: time.Minute, Log: slog.New(slog.DiscardHandler)})

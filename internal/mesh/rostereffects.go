@@ -10,8 +10,8 @@ import (
 	"github.com/lonng/nano/internal/member"
 )
 
-// What the machines of the roster ask for is carried out here, by the roster's goroutine; what may take time goes to the
-// background.
+// What the machines of the roster ask for is carried out here, by the roster's goroutine; what may
+// take time goes to the background.
 
 // carryOut does what the list that this node has asks for, and then shows the list to readers.
 func (r *roster) carryOut(effects []member.Effect) {
@@ -90,8 +90,9 @@ func (r *roster) setPeer(addr string, p *peer) {
 	r.news.tell()
 }
 
-// partWith ends what there was with a process that has left. One that leaves in good order first takes what is queued for
-// it, and answers what it was asked; p is the way to it, nil if there was none.
+// partWith ends what there was with a process that has left. One that leaves in good order first
+// takes what is queued for it, and answers what it was asked; p is the way to it, nil if there was
+// none.
 func (r *roster) partWith(gone process, p *peer, in *inboundLink) {
 	ctx, cancel := context.WithTimeout(r.ctx, closeTimeout)
 	defer cancel()
@@ -109,9 +110,10 @@ func (r *roster) partWith(gone process, p *peer, in *inboundLink) {
 	}
 }
 
-// beginAnew puts a new way in the place of p, and forgets what p's node has told: what was on its way between the two may
-// be lost, so the sessions over their link are closed here, and there when the other node hears of it. pairedWith is the
-// number of its new way, 0 if this node gives the other up. It is false when there can be no new way.
+// beginAnew puts a new way in the place of p, and forgets what p's node has told: what was on its
+// way between the two may be lost, so the sessions over their link are closed here, and there when
+// the other node hears of it. pairedWith is the number of its new way, 0 if this node gives the
+// other up. It is false when there can be no new way.
 func (r *roster) beginAnew(p *peer, pairedWith uint64) bool {
 	if r.leaving {
 		return false
@@ -151,13 +153,14 @@ func (r *roster) beginAnew(p *peer, pairedWith uint64) bool {
 	return true
 }
 
-// meetAnew puts a new way in the place of p because its node has begun anew, with a way of that number.
+// meetAnew puts a new way in the place of p because its node has begun anew, with a way of that
+// number.
 func (r *roster) meetAnew(p *peer, number uint64) (ok bool) {
 	return r.do(func() { ok = r.peers.at(p.addr) != p || r.beginAnew(p, number) }) && ok
 }
 
-// renew begins anew with each node that has not been told what it has to know, because its link's queue was full, or that
-// has forgotten it.
+// renew begins anew with each node that has not been told what it has to know, because its link's
+// queue was full, or that has forgotten it.
 func (r *roster) renew() {
 	for _, p := range r.peers.all() {
 		if p.anew.Load() && !r.leaving {

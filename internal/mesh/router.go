@@ -17,8 +17,9 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// router finds the node that serves a message: for a session the one that it is bound to, or that the application chooses;
-// for a call any that runs the service. Its methods may be called concurrently.
+// router finds the node that serves a message: for a session the one that it is bound to, or that
+// the application chooses; for a call any that runs the service. Its methods may be called
+// concurrently.
 type router struct {
 	*node
 	peers    *peers
@@ -33,8 +34,8 @@ func newRouter(n *node, ps *peers, r *roster, gs *gateSessions) *router {
 	return rt
 }
 
-// comingWait is how long the first message or call waits for a node that starts, where no other runs its service. It fails
-// within a second then.
+// comingWait is how long the first message or call waits for a node that starts, where no other
+// runs its service. It fails within a second then.
 const comingWait = 700 * time.Millisecond
 
 // Forward sends a message of a session to the node that serves it. It is the dispatcher's way out.
@@ -61,8 +62,8 @@ func (rt *router) Forward(from dispatch.Peer, m *codec.Message) error {
 	return component.Errorf(component.CodeInvalid, "route %q is on another node: use Call or Notify", m.Route)
 }
 
-// Reaches tells whether a session may stay with the node at addr for a service. That it may be bound to this node itself is
-// the application's business.
+// Reaches tells whether a session may stay with the node at addr for a service. That it may be
+// bound to this node itself is the application's business.
 func (rt *router) Reaches(service, addr string) bool {
 	return addr == rt.addr || rt.roster.table().Keeps(addr, service)
 }
@@ -150,7 +151,8 @@ func linked(all []member.Peer) []member.Peer {
 	return some
 }
 
-// WaitFor waits until each of the services can be reached, here or on a node that is connected to this one.
+// WaitFor waits until each of the services can be reached, here or on a node that is connected to
+// this one.
 func (rt *router) WaitFor(ctx context.Context, services ...string) error {
 	missing := func() string {
 		for _, s := range services {
@@ -193,8 +195,8 @@ func (rt *router) canReach(service string) bool {
 // coming tells whether a node starts that runs a service.
 func (rt *router) coming(service string) bool { return rt.roster.table().Coming(service) }
 
-// awaitComing waits for that node, but not for long. Only the first messages for a node wait: if each did, a client that
-// sends many would not be read for as long as the node starts.
+// awaitComing waits for that node, but not for long. Only the first messages for a node wait: if
+// each did, a client that sends many would not be read for as long as the node starts.
 func (rt *router) awaitComing(ctx context.Context, service string) {
 	var until time.Time
 	for _, m := range rt.roster.table().Running(service) {

@@ -10,8 +10,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// A session stays with its node, and goes to one that the application chooses first. Where none can serve it, its client
-// learns whether there is such a service at all.
+// A session stays with its node, and goes to one that the application chooses first. Where none can
+// serve it, its client learns whether there is such a service at all.
 func TestRouterChooses(t *testing.T) {
 	choice, fails := "back:2", error(nil)
 	m, _ := newMesh(t, func(c *Config) {
@@ -60,7 +60,8 @@ func TestRouterChooses(t *testing.T) {
 	}
 }
 
-// Calls take the nodes in turn, and leave out those of the 0.5 series, to which a call without a session cannot be said.
+// Calls take the nodes in turn, and leave out those of the 0.5 series, to which a call without a
+// session cannot be said.
 func TestCallsTakeNodesInTurn(t *testing.T) {
 	m, _ := newMesh(t, nil)
 	if p, err := m.Routes.anyOf("Room"); codeOf(err) != component.CodeNotFound {

@@ -7,8 +7,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// sender is the node whose frames are handled, with what each batch needs anew. It belongs to one stream, or to one call
-// of the 0.5 series, and to the goroutine that handles that.
+// sender is the node whose frames are handled, with what each batch needs anew. It belongs to one
+// stream, or to one call of the 0.5 series, and to the goroutine that handles that.
 type sender struct {
 	peers      *peers // nil of calls, which nobody counts
 	addr       string
@@ -35,7 +35,8 @@ func (s *sender) back() *peer {
 	return s.peers.to(process{s.addr, s.epoch})
 }
 
-// Spent tells the node that its calls have left the queue. The way to it may be another one by then.
+// Spent tells the node that its calls have left the queue. The way to it may be another one by
+// then.
 func (s *sender) Spent(cost int) {
 	if p := s.back(); p != nil {
 		p.credit(cost)

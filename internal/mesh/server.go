@@ -18,12 +18,13 @@ const (
 	maxMessage   = 32 << 20 // bytes of one gRPC message
 	windowSize   = 4 << 20  // bytes on their way in one stream
 	keepaliveGap = 10 * time.Second
-	// Not keepaliveGap: gRPC's timer would fire again at once after each answer that came within no time.
+	// Not keepaliveGap: gRPC's timer would fire again at once after each answer that came within no
+	// time.
 	keepaliveTimeout = keepaliveGap / 2
 )
 
-// dialBackoff is gRPC's wait between attempts to connect to a node: short, because a node that was started again is
-// to be used at once.
+// dialBackoff is gRPC's wait between attempts to connect to a node: short, because a node that was
+// started again is to be used at once.
 var dialBackoff = backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}
 
 // server is the gRPC server at the service address, and what it takes of strangers (guard.go).

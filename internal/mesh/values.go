@@ -6,9 +6,10 @@ import (
 	"fmt"
 )
 
-// encodedValues are values of a session as they go from node to node, by key. Each is encoded by itself: one that the
-// other node cannot read costs only itself. An empty one is no value. A backend gets all of them when a gateSession
-// introduces itself, and those that change before the next message; remoteSession sets them.
+// encodedValues are values of a session as they go from node to node, by key. Each is encoded by
+// itself: one that the other node cannot read costs only itself. An empty one is no value. A
+// backend gets all of them when a gateSession introduces itself, and those that change before the
+// next message; remoteSession sets them.
 type encodedValues map[string][]byte
 
 // What may be forwarded of one session: it goes in one frame.
@@ -50,8 +51,8 @@ func (v encodedValues) only(keys map[string]struct{}) encodedValues {
 	return some
 }
 
-// changes returns what becomes another value when all is all that there is. With every set, values that stay the same
-// are among them.
+// changes returns what becomes another value when all is all that there is. With every set, values
+// that stay the same are among them.
 func (v encodedValues) changes(all encodedValues, every bool) encodedValues {
 	changed := make(encodedValues, len(all))
 	for k, b := range all {

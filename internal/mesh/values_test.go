@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// What a gate forwards arrives as the same values: a backend that reads another level or name than the gate has set would
-// decide wrongly.
+// What a gate forwards arrives as the same values: a backend that reads another level or name than
+// the gate has set would decide wrongly.
 func TestValuesTravel(t *testing.T) {
 	var v encodedValues
 	for key, value := range map[string]any{"level": 7, "name": "x", "nothing": nil} {

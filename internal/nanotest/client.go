@@ -11,13 +11,13 @@ import (
 	"github.com/lonng/nano/internal/wsframe"
 )
 
-// Patience is how long a Client waits for what it expects. Tests that expect something within a time measure it
-// themselves; this is only what ends a test that would hang.
+// Patience is how long a Client waits for what it expects. Tests that expect something within a
+// time measure it themselves; this is only what ends a test that would hang.
 const Patience = 30 * time.Second
 
-// Client is one connection of a client that does exactly what it is told. One goroutine may read and another may
-// write. The methods without an error result fail the test, so they belong on the goroutine of the test;
-// elsewhere, use those that return errors.
+// Client is one connection of a client that does exactly what it is told. One goroutine may read
+// and another may write. The methods without an error result fail the test, so they belong on the
+// goroutine of the test; elsewhere, use those that return errors.
 type Client struct {
 	t  testing.TB
 	nc net.Conn
@@ -51,7 +51,8 @@ type KickedError struct{ Reason string }
 
 func (k *KickedError) Error() string { return "kicked: " + k.Reason }
 
-// NewClient takes a connection to a TCP endpoint, or a TLS connection. It is closed when the test ends.
+// NewClient takes a connection to a TCP endpoint, or a TLS connection. It is closed when the test
+// ends.
 func NewClient(t testing.TB, nc net.Conn) *Client {
 	c := &Client{t: t, nc: nc, writing: make(chan struct{}, 1), key: [4]byte{0xa1, 0x52, 0x3c, 0x0f}}
 	c.packets.Init(1<<24 - 1)

@@ -14,7 +14,8 @@ import (
 	"github.com/lonng/nano/internal/link"
 )
 
-// Fabric is the network between the nodes of a test, in memory. It cuts, stops and counts what goes over it.
+// Fabric is the network between the nodes of a test, in memory. It cuts, stops and counts what goes
+// over it.
 type Fabric struct {
 	mu        sync.Mutex
 	moved     *sync.Cond // frozen has changed, or a wire was closed
@@ -47,7 +48,8 @@ type wire struct {
 	closed   bool
 }
 
-// Listen returns the listener of a service address. A process that listens there later takes its place.
+// Listen returns the listener of a service address. A process that listens there later takes its
+// place.
 func (f *Fabric) Listen(addr string) net.Listener {
 	l := bufconn.Listen(1 << 20)
 	f.mu.Lock()
@@ -83,8 +85,8 @@ func (f *Fabric) Dialer(from string) func(context.Context, string) (net.Conn, er
 	}
 }
 
-// pass waits while one of the ends is frozen, or nothing arrives that one sends to the other. It is an error when the calling
-// end is closed, whether or not the other end knows.
+// pass waits while one of the ends is frozen, or nothing arrives that one sends to the other. It is
+// an error when the calling end is closed, whether or not the other end knows.
 func (w *wire) pass(from, to string) error {
 	f := w.fabric
 	f.mu.Lock()
@@ -128,8 +130,8 @@ func (w *wire) Close() error {
 	return w.Conn.Close()
 }
 
-// Silence is a network that loses what one node sends to another without a word to either; Heal is one that carries again
-// what was on its way.
+// Silence is a network that loses what one node sends to another without a word to either; Heal is
+// one that carries again what was on its way.
 func (f *Fabric) Silence(from, to string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -172,7 +174,8 @@ func (f *Fabric) close(which func(*wire) bool) {
 	}
 }
 
-// Kill is what others see of a process that was killed: its connections are reset, and refused from then on.
+// Kill is what others see of a process that was killed: its connections are reset, and refused from
+// then on.
 func (f *Fabric) Kill(addrs ...string) {
 	f.mu.Lock()
 	for _, addr := range addrs {
@@ -204,7 +207,8 @@ func (f *Fabric) setFrozen(addr string, frozen bool) {
 	f.moved.Broadcast()
 }
 
-// Block is a network that lets nobody through from one node to another; the other way is as it was. Allow undoes it.
+// Block is a network that lets nobody through from one node to another; the other way is as it was.
+// Allow undoes it.
 func (f *Fabric) Block(from, to string) {
 	f.mu.Lock()
 	f.blocked[[2]string{from, to}] = true
@@ -219,8 +223,8 @@ func (f *Fabric) Allow(from, to string) {
 	delete(f.blocked, [2]string{from, to})
 }
 
-// Stall is a host without power: the connections that it had carry nothing any more, and nobody is told. New ones reach
-// whoever has its address then. The result lets the old ones go on.
+// Stall is a host without power: the connections that it had carry nothing any more, and nobody is
+// told. New ones reach whoever has its address then. The result lets the old ones go on.
 func (f *Fabric) Stall(addr string) (resume func()) {
 	set := func(stalled bool) {
 		f.mu.Lock()

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Until waits until cond is true, for things that tell nobody when they change. It is for outside of bubbles;
-// inside, synctest.Wait does it without looking at a clock.
+// Until waits until cond is true, for things that tell nobody when they change. It is for outside
+// of bubbles; inside, synctest.Wait does it without looking at a clock.
 func Until(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	end := time.Now().Add(Patience)
@@ -22,9 +22,9 @@ func Until(t testing.TB, what string, cond func() bool) {
 	}
 }
 
-// Leaks fails the test if goroutines are left when it is over that were not there when Leaks was called, which
-// has to be before anything else. It is for outside of bubbles, and not for tests that run in parallel: a bubble
-// finds leaks itself.
+// Leaks fails the test if goroutines are left when it is over that were not there when Leaks was
+// called, which has to be before anything else. It is for outside of bubbles, and not for tests
+// that run in parallel: a bubble finds leaks itself.
 func Leaks(t testing.TB) {
 	t.Helper()
 	before := goroutines()
@@ -87,8 +87,8 @@ func harmless(stack string) bool {
 	return false
 }
 
-// OpenFiles returns the number of descriptors that the process has open; the test is skipped where that cannot be
-// told.
+// OpenFiles returns the number of descriptors that the process has open; the test is skipped where
+// that cannot be told.
 func OpenFiles(t testing.TB) int {
 	t.Helper()
 	list, err := os.ReadDir("/proc/self/fd")

@@ -11,9 +11,9 @@ import (
 // backlog is how many connections may wait for Accept.
 const backlog = 4096
 
-// Listener is a net.Listener in memory. Its connections are synchronous pipes: a write returns when the other end
-// has read it, and a client that does not read holds up its server at the first byte. It may be used by any
-// number of goroutines.
+// Listener is a net.Listener in memory. Its connections are synchronous pipes: a write returns when
+// the other end has read it, and a client that does not read holds up its server at the first byte.
+// It may be used by any number of goroutines.
 type Listener struct {
 	queue chan net.Conn
 	done  chan struct{}

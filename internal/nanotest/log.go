@@ -14,7 +14,8 @@ type Log struct {
 	lines []string
 }
 
-// NewLog returns a logger of all levels and where its lines are kept: "LEVEL message key=value ...".
+// NewLog returns a logger of all levels and where its lines are kept: "LEVEL message key=value
+// ...".
 func NewLog() (*slog.Logger, *Log) {
 	l := new(Log)
 	return slog.New(handler{log: l}), l

@@ -52,7 +52,8 @@ func TestClientReadsWhatAServerWrites(t *testing.T) {
 	})
 }
 
-// One message a packet is what old clients need; the client must tell messages apart and notice torn ones.
+// One message a packet is what old clients need; the client must tell messages apart and notice
+// torn ones.
 func TestClientReadsWebSocketMessages(t *testing.T) {
 	a, b := net.Pipe()
 	c := NewClient(t, a)

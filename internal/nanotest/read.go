@@ -14,8 +14,8 @@ import (
 	"github.com/lonng/nano/internal/wsframe"
 )
 
-// Next returns the next packet, its body a copy. io.EOF, or what the network says, is the end of the connection;
-// a *ClosedError is that of a WebSocket that said goodbye.
+// Next returns the next packet, its body a copy. io.EOF, or what the network says, is the end of
+// the connection; a *ClosedError is that of a WebSocket that said goodbye.
 func (c *Client) Next() (codec.Packet, error) {
 	for {
 		if c.fed {
@@ -50,8 +50,8 @@ func (c *Client) Next() (codec.Packet, error) {
 	}
 }
 
-// NextWS returns the next whole WebSocket message, a copy, and skips pings and pongs. Do not mix it with Next
-// unless each message so far held exactly one packet.
+// NextWS returns the next whole WebSocket message, a copy, and skips pings and pongs. Do not mix it
+// with Next unless each message so far held exactly one packet.
 func (c *Client) NextWS() ([]byte, error) {
 	var b []byte
 	for {
@@ -69,7 +69,8 @@ func (c *Client) NextWS() ([]byte, error) {
 	}
 }
 
-// NextFrame returns the next piece of a WebSocket message or control frame; a close frame is an error *ClosedError.
+// NextFrame returns the next piece of a WebSocket message or control frame; a close frame is an
+// error *ClosedError.
 func (c *Client) NextFrame() (wsframe.Event, error) {
 	for {
 		ev, rest, err := c.frames.Next(c.raw)
@@ -111,8 +112,8 @@ func (c *Client) read() ([]byte, error) {
 	return nil, err
 }
 
-// NextMessage returns the next data packet's message, with a gzip payload unpacked, and passes over heartbeats. A
-// kick is an error *KickedError.
+// NextMessage returns the next data packet's message, with a gzip payload unpacked, and passes over
+// heartbeats. A kick is an error *KickedError.
 func (c *Client) NextMessage() (*codec.Message, error) {
 	for {
 		p, err := c.Next()

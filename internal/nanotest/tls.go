@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// TLS is a certificate for localhost, 127.0.0.1 and game.example.com that nobody but its Client trusts.
+// TLS is a certificate for localhost, 127.0.0.1 and game.example.com that nobody but its Client
+// trusts.
 type TLS struct {
 	Server, Client    *tls.Config
 	CertFile, KeyFile string // the same as PEM files

@@ -55,7 +55,8 @@ type RefusedError struct{ Status int }
 
 func (r *RefusedError) Error() string { return fmt.Sprintf("upgrade refused with status %d", r.Status) }
 
-// Upgrade makes a WebSocket client of a connection. header adds to the request, and may replace its Host.
+// Upgrade makes a WebSocket client of a connection. header adds to the request, and may replace its
+// Host.
 func Upgrade(t testing.TB, nc net.Conn, path string, header http.Header) (*Client, error) {
 	early, err := upgrade(nc, path, header)
 	if err != nil {

@@ -50,8 +50,8 @@ func (c *Client) Forget() {
 }
 
 // Welcome takes the answer to a handshake, nil if it says nothing of resuming. If it returns true,
-// the session goes on, and what [Outbox.All] returns has to be sent again behind the ack. Else it is
-// a new session, with the reason if there was one before. An error means that the node says what
+// the session goes on, and what [Outbox.All] returns has to be sent again behind the ack. Else it
+// is a new session, with the reason if there was one before. An error means that the node says what
 // cannot be.
 func (c *Client) Welcome(a *Answer) (resumed bool, reason Reason, err error) {
 	had := c.Can()

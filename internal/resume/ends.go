@@ -4,7 +4,8 @@ package resume
 const maxEnds = 4096
 
 // Ends remembers why sessions can not be resumed any more, so that a client that comes too late
-// hears more than that its session is unknown. Of many it remembers the latest. Its owner guards it.
+// hears more than that its session is unknown. Of many it remembers the latest. Its owner guards
+// it.
 type Ends struct {
 	why   map[int64]Reason
 	order []int64 // a ring, once it is full

@@ -81,7 +81,8 @@ func TestBindAgainChangesNothing(t *testing.T) {
 	}
 }
 
-// A session that signs in as somebody else is the former user no longer, or pushes to that user would reach a stranger.
+// A session that signs in as somebody else is the former user no longer, or pushes to that user
+// would reach a stranger.
 func TestRebindLeavesTheFormerUser(t *testing.T) {
 	r, s := opened(session.BindKeepBoth, 1)
 	mustBind(t, r, s[0], 7)
@@ -98,8 +99,8 @@ func TestRebindLeavesTheFormerUser(t *testing.T) {
 	}
 }
 
-// The reconnect of every mobile client: the new connection signs in before the old one's end is noticed. Whatever
-// the old one still does, the user stays reachable.
+// The reconnect of every mobile client: the new connection signs in before the old one's end is
+// noticed. Whatever the old one still does, the user stays reachable.
 func TestEndOfAnOldSessionNeverRemovesANewOne(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -176,8 +177,8 @@ func TestOfIsASnapshot(t *testing.T) {
 	}
 }
 
-// Bind and the connection's end come from two goroutines: whichever is first, no user may be left with a session that
-// is gone, or pushes to that user go nowhere for good.
+// Bind and the connection's end come from two goroutines: whichever is first, no user may be left
+// with a session that is gone, or pushes to that user go nowhere for good.
 func TestBindRacesRemove(t *testing.T) {
 	for _, p := range []session.BindPolicy{session.BindKeepBoth, session.BindKickOld, session.BindRefuseNew} {
 		r := New(p)
@@ -204,7 +205,8 @@ func TestBindRacesRemove(t *testing.T) {
 	}
 }
 
-// Of many that sign in as one user at the same time exactly one may have it, where the application wants one.
+// Of many that sign in as one user at the same time exactly one may have it, where the application
+// wants one.
 func TestOneWinsTheUser(t *testing.T) {
 	for _, p := range []session.BindPolicy{session.BindKickOld, session.BindRefuseNew} {
 		r, all := opened(p, 50)

@@ -122,9 +122,10 @@ func TestAnswerOfADroppedBackendIsNoSecondOne(t *testing.T) {
 	})
 }
 
-// A client has more requests without an answer than a gate remembers. Each has one
-// outcome: the oldest are told so when there are too many, the others when their backend dies. Without it a long session of
-// a game whose handlers sometimes do not answer would wait for ever for the requests of its last day.
+// A client has more requests without an answer than a gate remembers. Each has one outcome: the
+// oldest are told so when there are too many, the others when their backend dies. Without it a long
+// session of a game whose handlers sometimes do not answer would wait for ever for the requests of
+// its last day.
 func TestManyUnansweredRequestsHaveOneOutcomeEach(t *testing.T) {
 	const n = 20_000
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
@@ -430,8 +431,8 @@ func TestNothingIsLeftOnBackends(t *testing.T) {
 	})
 }
 
-// The backend has answered, and the gate cannot send the answer: a filter of its own refuses it. The client waits for
-// something, so it is told that.
+// The backend has answered, and the gate cannot send the answer: a filter of its own refuses it.
+// The client waits for something, so it is told that.
 func TestAnswerThatTheGateCannotSendIsAnError(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -465,8 +466,8 @@ func TestAnswerThatTheGateCannotSendIsAnError(t *testing.T) {
 	})
 }
 
-// The link is down for a moment while the handler of a client of v0.5 works. Such a client takes no errors, so it was told
-// nothing: the answer that comes a moment later is its only outcome.
+// The link is down for a moment while the handler of a client of v0.5 works. Such a client takes no
+// errors, so it was told nothing: the answer that comes a moment later is its only outcome.
 func TestAnswerAfterACutReachesAClientThatTakesNoErrors(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -504,8 +505,8 @@ func TestAnswerAfterACutReachesAClientThatTakesNoErrors(t *testing.T) {
 	})
 }
 
-// What the application makes of an error may take as long as it likes: the list of members is kept meanwhile, or one function
-// that asks a database would have the whole gate taken for dead.
+// What the application makes of an error may take as long as it likes: the list of members is kept
+// meanwhile, or one function that asks a database would have the whole gate taken for dead.
 func TestErrorShapeThatWaitsHoldsUpNoHeartbeat(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))

@@ -15,9 +15,9 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// A task or a timer that calls another node waits for the reply, and nobody else does: also where it runs on a
-// component's own scheduler, whose queue the other node fills meanwhile. The reply is behind that on the link; a room
-// whose timer asked would stand still until the call's deadline.
+// A task or a timer that calls another node waits for the reply, and nobody else does: also where
+// it runs on a component's own scheduler, whose queue the other node fills meanwhile. The reply is
+// behind that on the link; a room whose timer asked would stand still until the call's deadline.
 func TestCallOfATaskHoldsUpNobody(t *testing.T) {
 	for name, run := range map[string]func(own, main *scheduler.Scheduler, fn func()){
 		"task":                      func(_, main *scheduler.Scheduler, fn func()) { main.PushTask(fn) },
@@ -104,9 +104,9 @@ func (w *watched) handle(ctx context.Context, s *session.Session, _ []byte) erro
 	return nil
 }
 
-// A node that calls gives up: by its deadline, or because the client for whom it calls has left. The handler that it has
-// called is told by its context, on another node and on the same, and so is who that one has called. It would go on working,
-// and hold what it holds, for nobody.
+// A node that calls gives up: by its deadline, or because the client for whom it calls has left.
+// The handler that it has called is told by its context, on another node and on the same, and so is
+// who that one has called. It would go on working, and hold what it holds, for nobody.
 func TestCancelledCallEndsItsHandler(t *testing.T) {
 	for name, at := range map[string]int{"another node": 1, "the same node": 0} {
 		t.Run(name, func(t *testing.T) {
@@ -253,7 +253,8 @@ func codeOf(err error) string {
 	return ""
 }
 
-// The reply is too large for the link: the caller is told that at once, and does not wait for its deadline.
+// The reply is too large for the link: the caller is told that at once, and does not wait for its
+// deadline.
 func TestReplyThatCannotBeSentIsAnError(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -271,8 +272,8 @@ func TestReplyThatCannotBeSentIsAnError(t *testing.T) {
 	})
 }
 
-// A handler that another node has called returns and never answers. The caller only sees its deadline, so the node that has
-// the handler says which it is.
+// A handler that another node has called returns and never answers. The caller only sees its
+// deadline, so the node that has the handler says which it is.
 func TestUnansweredCallOfAnotherNodeIsLogged(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))

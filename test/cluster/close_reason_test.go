@@ -71,7 +71,8 @@ var closings = []struct {
 	{"shutdown", func(t *testing.T, n *apptest.Node, _ *nanotest.Client, _ *session.Session) { n.Stop(t) }, session.CloseShutdown, "shutdown"},
 }
 
-// A game tells a player who left from one whose network broke, and writes down why somebody was thrown out.
+// A game tells a player who left from one whose network broke, and writes down why somebody was
+// thrown out.
 func TestCloseReason(t *testing.T) {
 	for _, e := range closings {
 		t.Run(e.name, func(t *testing.T) {
@@ -159,8 +160,8 @@ func TestCloseReasonOfADeadGate(t *testing.T) {
 	})
 }
 
-// A backend that hears nothing of a gate for long takes its players for gone while the cut lasts, and not when it is over:
-// rooms would wait for them.
+// A backend that hears nothing of a gate for long takes its players for gone while the cut lasts,
+// and not when it is over: rooms would wait for them.
 func TestCloseReasonOfASilentGate(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -188,7 +189,8 @@ func TestCloseReasonOfASilentGate(t *testing.T) {
 	})
 }
 
-// A client that is turned away sees the refusal and nothing else: what was pushed meanwhile was for a player.
+// A client that is turned away sees the refusal and nothing else: what was pushed meanwhile was for
+// a player.
 func TestRefusedHandshakeGetsNoPushes(t *testing.T) {
 	for _, kind := range []string{"tcp", "ws"} {
 		t.Run(kind, func(t *testing.T) {
@@ -233,7 +235,8 @@ func TestUnfinishedHandshakeIsTheReason(t *testing.T) {
 	})
 }
 
-// Who says goodbye to a room, or speaks just when somebody leaves it, is not told of an error that is none.
+// Who says goodbye to a room, or speaks just when somebody leaves it, is not told of an error that
+// is none.
 func TestBroadcastWhileAMemberLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		room := nano.NewGroup("room")

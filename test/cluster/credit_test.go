@@ -15,7 +15,8 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// overflow has a session sign in and out until the queue to a node, of 1 KiB, has overflowed. full is called while it is.
+// overflow has a session sign in and out until the queue to a node, of 1 KiB, has overflowed. full
+// is called while it is.
 func overflow(t *testing.T, n *apptest.Node, s *session.Session, full func()) {
 	t.Helper()
 	for uid := range int64(500) {
@@ -29,7 +30,8 @@ func overflow(t *testing.T, n *apptest.Node, s *session.Session, full func()) {
 	}
 }
 
-// messages reads on what comes to a client, answers heartbeats, and passes on what the data packets hold.
+// messages reads on what comes to a client, answers heartbeats, and passes on what the data packets
+// hold.
 func messages(c *nanotest.Client) <-chan codec.View {
 	all := make(chan codec.View, 1000)
 	go func() {
@@ -62,8 +64,8 @@ func arrives[T any](c <-chan T, d time.Duration) (v T, ok bool) {
 	}
 }
 
-// When the link from a backend to a gate overflows, answers and credit are lost with its queue: requests get an error, and
-// no client is held up for what the backend has long done.
+// When the link from a backend to a gate overflows, answers and credit are lost with its queue:
+// requests get an error, and no client is held up for what the backend has long done.
 func TestOverflowToAGateHoldsUpNoClient(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -148,8 +150,8 @@ func TestOverflowToACallerStopsNoCalls(t *testing.T) {
 	})
 }
 
-// A node that cannot be reached is not taken for one that can because the queue to it has overflowed meanwhile: its
-// clients' requests would get no outcome.
+// A node that cannot be reached is not taken for one that can because the queue to it has
+// overflowed meanwhile: its clients' requests would get no outcome.
 func TestUnreachableBackendStillFailsRequests(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -181,7 +183,8 @@ func TestUnreachableBackendStillFailsRequests(t *testing.T) {
 	})
 }
 
-// dropping is a room that has ended, with a scheduler of the application's own: what comes for it is dropped.
+// dropping is a room that has ended, with a scheduler of the application's own: what comes for it
+// is dropped.
 type dropping struct{}
 
 func (dropping) Schedule(scheduler.Task) {}

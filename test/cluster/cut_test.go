@@ -53,9 +53,10 @@ var cuts = []struct {
 	{"silent to the gate", func(f *apptest.Cluster) { f.Silence("back:1", "gate:1") }, (*apptest.Cluster).Heal},
 }
 
-// A gate and a backend lose each other for a while, around the time after which one of them gives the other up. Either a
-// player's session goes on, and then it has every push and every notify, in order; or the backend has closed it. No message
-// runs as somebody else, and no request runs that the player was told had failed.
+// A gate and a backend lose each other for a while, around the time after which one of them gives
+// the other up. Either a player's session goes on, and then it has every push and every notify, in
+// order; or the backend has closed it. No message runs as somebody else, and no request runs that
+// the player was told had failed.
 func TestCutLinkKeepsOrEndsASession(t *testing.T) {
 	for _, c := range cuts {
 		t.Run(c.name, func(t *testing.T) {
@@ -236,8 +237,9 @@ func cutFor(t *testing.T, f *apptest.Cluster, d time.Duration, cut, mend func())
 	}
 }
 
-// A gate and a backend that lose each other without a word notice it within three heartbeats, whatever the limits of the
-// transport are: what a player has asked has its error then, and what another node has called.
+// A gate and a backend that lose each other without a word notice it within three heartbeats,
+// whatever the limits of the transport are: what a player has asked has its error then, and what
+// another node has called.
 func TestSilentCutIsNoticed(t *testing.T) {
 	for _, c := range cuts {
 		for _, beat := range []time.Duration{200 * time.Millisecond, time.Second, 3 * time.Second} {
@@ -297,8 +299,8 @@ func TestSilentCutIsNoticed(t *testing.T) {
 	}
 }
 
-// A master that reaches nobody for a while drops everybody. The players of gates and backends that have each other all the
-// time are none of its business.
+// A master that reaches nobody for a while drops everybody. The players of gates and backends that
+// have each other all the time are none of its business.
 func TestLonelyMasterEndsNoSession(t *testing.T) {
 	for _, d := range []time.Duration{3 * time.Second, 5 * time.Second, 20 * time.Second} {
 		for name, how := range map[string]struct {
@@ -361,8 +363,8 @@ func (s *without) SendMsg(m any) error {
 	return s.ClientStream.SendMsg(kept)
 }
 
-// Messages of a session of which a backend was not told have no user there. Their sender hears that at once, and no handler
-// runs; then it introduces the session.
+// Messages of a session of which a backend was not told have no user there. Their sender hears that
+// at once, and no handler runs; then it introduces the session.
 func TestUnknownSessionIsIntroduced(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		var lose atomic.Bool
@@ -406,7 +408,8 @@ func TestUnknownSessionIsIntroduced(t *testing.T) {
 	})
 }
 
-// A backend of the 0.5 series speaks in the name of a session that it does not introduce. Its gate can, and is asked first.
+// A backend of the 0.5 series speaks in the name of a session that it does not introduce. Its gate
+// can, and is asked first.
 func TestOldBackendSpeaksForASession(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		w := newWitness()

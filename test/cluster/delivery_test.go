@@ -19,8 +19,9 @@ type position struct {
 	At  int
 }
 
-// The classes of delivery that a backend has set hold at the gate, where the messages wait: for a push, a broadcast and
-// a push to a user. A gate needs no option for it. Of nodes that send no class, the gate's own options hold.
+// The classes of delivery that a backend has set hold at the gate, where the messages wait: for a
+// push, a broadcast and a push to a user. A gate needs no option for it. Of nodes that send no
+// class, the gate's own options hold.
 func TestDeliveryClassesHoldAtTheGate(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		room := nano.NewGroup("room")

@@ -1,5 +1,5 @@
-// Package cluster_test holds what a cluster has to stand. All nodes run in one process on a network in
-// memory (nanotest.Fabric) and a clock of their own, except in loopback_test.go.
+// Package cluster_test holds what a cluster has to stand. All nodes run in one process on a network
+// in memory (nanotest.Fabric) and a clock of their own, except in loopback_test.go.
 //
 //   - faults_test.go: a backend or a gate that dies or hangs, two gates with one node id; a broadcast
 //     is one frame for each gate; messages keep their order, also over a reconnect.

@@ -38,8 +38,8 @@ func failing() *component.Components {
 	return cs
 }
 
-// A game speaks protobuf, which has no form for an error of the framework: its clients get that as JSON, wherever the
-// request has failed, and its nodes read each other's errors with their codes.
+// A game speaks protobuf, which has no form for an error of the framework: its clients get that as
+// JSON, wherever the request has failed, and its nodes read each other's errors with their codes.
 func TestErrorsWithProtobufReachClients(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		pb := nano.WithSerializer(protobuf.NewSerializer())
@@ -81,8 +81,9 @@ func TestErrorsWithProtobufReachClients(t *testing.T) {
 	})
 }
 
-// The application shapes its errors, and its clients read them: the node where the request has failed shapes them, for a
-// client behind a gate as for its own. What a shape is made of need not be what the serializer takes.
+// The application shapes its errors, and its clients read them: the node where the request has
+// failed shapes them, for a client behind a gate as for its own. What a shape is made of need not
+// be what the serializer takes.
 func TestErrorShapeHoldsBehindAGate(t *testing.T) {
 	shape := func(where string, as func(text string) any) nano.Option {
 		return nano.WithErrorShape(func(s *session.Session, route string, err error) any {
@@ -144,8 +145,9 @@ func TestErrorShapeHoldsBehindAGate(t *testing.T) {
 	}
 }
 
-// Clients see that the node is gone, and not where it is: service addresses are inside. A link that takes no more is another
-// code than a node that is gone, so that a client knows whether to come again at once.
+// Clients see that the node is gone, and not where it is: service addresses are inside. A link that
+// takes no more is another code than a node that is gone, so that a client knows whether to come
+// again at once.
 func TestErrorsForClientsHoldNoServiceAddress(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))

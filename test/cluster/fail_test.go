@@ -14,8 +14,9 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// A handler that answers later answers with an error as one that returns it: shaped, counted, logged by its code, for clients
-// that accept errors only, and once. A client would wait for a dice that nobody rolls any more.
+// A handler that answers later answers with an error as one that returns it: shaped, counted,
+// logged by its code, for clients that accept errors only, and once. A client would wait for a dice
+// that nobody rolls any more.
 func TestLateErrorIsAnswered(t *testing.T) {
 	for _, name := range []string{"behind a gate", "on the node"} {
 		t.Run(name, func(t *testing.T) {

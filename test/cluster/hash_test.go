@@ -27,8 +27,8 @@ func inRoom(t *testing.T, g *apptest.Node, room string) string {
 	return name
 }
 
-// Players of one room meet on one backend, whichever gate they came by; when a backend ends, only its rooms move, and when it
-// comes back they are where they were.
+// Players of one room meet on one backend, whichever gate they came by; when a backend ends, only
+// its rooms move, and when it comes back they are where they were.
 func TestPlayersOfARoomMeet(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		hash := nano.WithRouting(nano.RouteHash(func(s *session.Session) string { return s.String("room") }))
@@ -71,8 +71,8 @@ func TestPlayersOfARoomMeet(t *testing.T) {
 	})
 }
 
-// The choice of RouteHash depends on who is there and on the key, not on the order of the list, and a node that joins takes
-// its share from all others alike.
+// The choice of RouteHash depends on who is there and on the key, not on the order of the list, and
+// a node that joins takes its share from all others alike.
 func TestRouteHashSpreads(t *testing.T) {
 	var key string
 	choose := nano.RouteHash(func(*session.Session) string { return key })

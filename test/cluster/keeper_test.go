@@ -25,12 +25,14 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// timeToLive is how long an entry of the table lasts that nobody renews: less than four heartbeats of the tests' nodes.
+// timeToLive is how long an entry of the table lasts that nobody renews: less than four heartbeats
+// of the tests' nodes.
 const timeToLive = 3 * time.Second
 
 var errAway = errors.New("the table cannot be reached")
 
-// table is an engine that keeps the list of members, such as etcd, in memory: entries with a time to live.
+// table is an engine that keeps the list of members, such as etcd, in memory: entries with a time
+// to live.
 type table struct {
 	mu      sync.Mutex
 	away    bool // it cannot be reached
@@ -46,7 +48,8 @@ type entry struct {
 
 func newTable() *table { return &table{entries: make(map[string]*entry)} }
 
-// setAway takes the table off the network, and back: whose time would have run out meanwhile gets another.
+// setAway takes the table off the network, and back: whose time would have run out meanwhile gets
+// another.
 func (t *table) setAway(away bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -233,7 +236,8 @@ func (t *table) start(tt *testing.T, f *apptest.Cluster, addr string, comps *com
 	return n, k
 }
 
-// A cluster without a master: its nodes find each other by another engine's list, which nobody of them keeps.
+// A cluster without a master: its nodes find each other by another engine's list, which nobody of
+// them keeps.
 func TestKeeper(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		table := newTable()
@@ -290,8 +294,8 @@ func TestKeeper(t *testing.T) {
 	})
 }
 
-// The engine is away for a while: players notice nothing, whoever cannot be reached is asked no more, and what has changed
-// meanwhile is made good.
+// The engine is away for a while: players notice nothing, whoever cannot be reached is asked no
+// more, and what has changed meanwhile is made good.
 func TestKeeperIsAway(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		table := newTable()
@@ -333,8 +337,8 @@ func TestKeeperIsAway(t *testing.T) {
 	})
 }
 
-// The list is told what a node is up to: one that has just started, while the engine is away, is used as soon as the list
-// can say that it works, and one that drains gets no new players.
+// The list is told what a node is up to: one that has just started, while the engine is away, is
+// used as soon as the list can say that it works, and one that drains gets no new players.
 func TestKeeperIsToldStates(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		table := newTable()
@@ -374,7 +378,8 @@ func TestKeeperIsToldStates(t *testing.T) {
 	})
 }
 
-// A gate was silent for so long that the list has dropped it, and is back: its players are known again as who they are.
+// A gate was silent for so long that the list has dropped it, and is back: its players are known
+// again as who they are.
 func TestKeeperDropsWhoIsSilent(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		table := newTable()
@@ -408,7 +413,8 @@ func TestKeeperDropsWhoIsSilent(t *testing.T) {
 	})
 }
 
-// What a Keeper refuses ends the start, and nothing is left; and so does who starts a node and changes their mind.
+// What a Keeper refuses ends the start, and nothing is left; and so does who starts a node and
+// changes their mind.
 func TestKeeperStart(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		table := newTable()
@@ -454,7 +460,8 @@ func TestKeeperStart(t *testing.T) {
 	})
 }
 
-// Where an engine keeps the list, nobody else has a say in it: not who plays a master, not a gate that nobody knows.
+// Where an engine keeps the list, nobody else has a say in it: not who plays a master, not a gate
+// that nobody knows.
 func TestKeeperAlone(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		n, _ := newTable().start(t, f, "back:1", apptest.Handlers(backend(nil)))
@@ -484,8 +491,8 @@ func TestKeeperAlone(t *testing.T) {
 	}
 }
 
-// Two nodes are given one service address by mistake, in a cluster without a master: the one that lives keeps it, and the
-// second is told what to do. One that is started again after its end is in.
+// Two nodes are given one service address by mistake, in a cluster without a master: the one that
+// lives keeps it, and the second is told what to do. One that is started again after its end is in.
 func TestTakenAddressStaysItsOwnersInAKeepersList(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		table := newTable()
@@ -517,7 +524,8 @@ func TestTakenAddressStaysItsOwnersInAKeepersList(t *testing.T) {
 	})
 }
 
-// The engine has given up while the node runs: the node goes on with the list as it is, for good. Whoever runs it has to know.
+// The engine has given up while the node runs: the node goes on with the list as it is, for good.
+// Whoever runs it has to know.
 func TestKeeperThatEndsItsViewsIsLogged(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		table := newTable()

@@ -12,8 +12,9 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// A user has just signed in, at the gate or by a backend: whoever has seen the answer can have them kicked from any node, at
-// once. An operator who bans a player would be told that it is done, and the player would play on.
+// A user has just signed in, at the gate or by a backend: whoever has seen the answer can have them
+// kicked from any node, at once. An operator who bans a player would be told that it is done, and
+// the player would play on.
 func TestKickFindsAUserRightAfterLogin(t *testing.T) {
 	for _, route := range []string{"A.Bind", "Back.Bind"} {
 		t.Run(route, func(t *testing.T) {
@@ -75,8 +76,9 @@ func TestKickOfNobodySaysSo(t *testing.T) {
 	})
 }
 
-// A player signs in again at the same gate, and the first session goes. Whoever else is told of the player has to hear of its
-// end, too: or the other nodes take them for online for good, push into nothing, and keep one entry for each login.
+// A player signs in again at the same gate, and the first session goes. Whoever else is told of the
+// player has to hear of its end, too: or the other nodes take them for online for good, push into
+// nothing, and keep one entry for each login.
 func TestSecondLoginAtAGateLeavesNobodyOnline(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -111,8 +113,8 @@ func TestSecondLoginAtAGateLeavesNobodyOnline(t *testing.T) {
 	})
 }
 
-// A gate cannot be reached just then, so who kicks is told that the user is not online. Whoever signs in there after that is
-// not kicked when the network is back.
+// A gate cannot be reached just then, so who kicks is told that the user is not online. Whoever
+// signs in there after that is not kicked when the network is back.
 func TestKickThatFoundNobodyKicksNobodyLater(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))

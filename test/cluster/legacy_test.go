@@ -23,8 +23,8 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// old is a node of the 0.5 series as others see it: it knows the unary calls, and of their messages only the fields
-// that there were then.
+// old is a node of the 0.5 series as others see it: it knows the unary calls, and of their messages
+// only the fields that there were then.
 type old struct {
 	clusterpb.UnimplementedMemberServer
 	clusterpb.UnimplementedMasterServer
@@ -175,8 +175,9 @@ func (o *old) CloseSession(_ context.Context, r *clusterpb.CloseSessionRequest) 
 	return &clusterpb.CloseSessionResponse{}, nil
 }
 
-// Register is what a master of 0.5 does: it tells the others, and answers with those who were there. It keeps the fields
-// that it does not know, as protobuf does, and passes them on as they came.
+// Register is what a master of 0.5 does: it tells the others, and answers with those who were
+// there. It keeps the fields that it does not know, as protobuf does, and passes them on as they
+// came.
 func (o *old) Register(ctx context.Context, r *clusterpb.RegisterRequest) (*clusterpb.RegisterResponse, error) {
 	info := proto.CloneOf(r.GetMemberInfo())
 	if info.GetServiceAddr() == "" {
@@ -307,8 +308,9 @@ func TestOldGateServesItsPlayers(t *testing.T) {
 	})
 }
 
-// A gate of the 0.5 series crashes and is back at once, before anybody has missed it. Its players are gone: their sessions
-// must end on every node, on the master like on others, and on one that gets the list as a whole.
+// A gate of the 0.5 series crashes and is back at once, before anybody has missed it. Its players
+// are gone: their sessions must end on every node, on the master like on others, and on one that
+// gets the list as a whole.
 func TestRestartOfAnOldGateEndsItsSessions(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(backend(nil)))

@@ -103,7 +103,8 @@ func newEvil(t *testing.T, f *apptest.Cluster) *evil {
 	return e
 }
 
-// fuzz sends batches over links, each of which has to be handled: acknowledged, or refused for what is in it.
+// fuzz sends batches over links, each of which has to be handled: acknowledged, or refused for what
+// is in it.
 func (e *evil) fuzz(t *testing.T, random *rand.Rand, conn *grpc.ClientConn, sessions []int64) {
 	t.Helper()
 	for i := range 300 {
@@ -295,7 +296,8 @@ func TestStrangersGetNothing(t *testing.T) {
 	}
 }
 
-// Who opens a cluster to a network without credentials is told so: whoever reaches the address could act as a node.
+// Who opens a cluster to a network without credentials is told so: whoever reaches the address
+// could act as a node.
 func TestOpenServiceAddressIsWarnedOf(t *testing.T) {
 	cert := nanotest.NewTLS(t)
 	asking := func(how tls.ClientAuthType) *tls.Config {
@@ -360,7 +362,8 @@ func TestFalseNodeIsNotTalkedTo(t *testing.T) {
 	})
 }
 
-// A node starts while its master is away: it waits, and is there as soon as the master is. Or it is told to end.
+// A node starts while its master is away: it waits, and is there as soon as the master is. Or it is
+// told to end.
 func TestStartWaitsForTheMaster(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		n := f.Make("gate:1", apptest.Handlers(nil))

@@ -16,8 +16,8 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// A whole cluster over real sockets, on all processors: players of two gates at once, and all nodes stop at once. What
-// the race detector and the leak check have to say is the test.
+// A whole cluster over real sockets, on all processors: players of two gates at once, and all nodes
+// stop at once. What the race detector and the leak check have to say is the test.
 func TestPlayersOverRealSockets(t *testing.T) {
 	nanotest.Leaks(t)
 	files := nanotest.OpenFiles(t)
@@ -88,7 +88,8 @@ func TestPlayersOverRealSockets(t *testing.T) {
 	nanotest.Until(t, "all descriptors are closed", func() bool { return nanotest.OpenFiles(t) <= files })
 }
 
-// play is one player's time with us. It may not fail the test by itself: it is not on the test's goroutine.
+// play is one player's time with us. It may not fail the test by itself: it is not on the test's
+// goroutine.
 func play(c *nanotest.Client, uid, rounds int) error {
 	defer c.Close()
 	if err := c.SendPacket(codec.Handshake, []byte(apptest.AcceptErrors)); err != nil {

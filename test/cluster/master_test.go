@@ -16,8 +16,9 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// The master's network is away for a while. Gate and backend have each other all the time: their players go on playing, and
-// nobody is thrown out of a room, neither while the master is away nor when it is back.
+// The master's network is away for a while. Gate and backend have each other all the time: their
+// players go on playing, and nobody is thrown out of a room, neither while the master is away nor
+// when it is back.
 func TestMasterThatIsCutOffEndsNoSession(t *testing.T) {
 	const players = 10
 	away := map[string]func(f *apptest.Cluster) (back func()){
@@ -83,8 +84,9 @@ func apart(f *apptest.Cluster, addr string, opts ...nano.Option) *apptest.Node {
 	}, opts...)...)
 }
 
-// Two nodes are given one service address by mistake: the one that lives keeps it, and the second is told what to do. It
-// pushed the first one out, with all its players, and could not be reached itself.
+// Two nodes are given one service address by mistake: the one that lives keeps it, and the second
+// is told what to do. It pushed the first one out, with all its players, and could not be reached
+// itself.
 func TestTakenAddressStaysItsOwners(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -121,8 +123,8 @@ func TestTakenAddressStaysItsOwners(t *testing.T) {
 	})
 }
 
-// A process that was killed and is started again is in at once, also while its old run is still in the list; so is one whose
-// old run hangs.
+// A process that was killed and is started again is in at once, also while its old run is still in
+// the list; so is one whose old run hangs.
 func TestRestartedNodeIsInAtOnce(t *testing.T) {
 	for name, end := range map[string]func(f *apptest.Cluster) (undo func()){
 		"killed": func(f *apptest.Cluster) func() { f.Kill("back:1"); return func() {} },
@@ -148,9 +150,9 @@ func TestRestartedNodeIsInAtOnce(t *testing.T) {
 	}
 }
 
-// The list has lost a node that lives: the master could not reach it for a while, or was started again. Another process that
-// is given its address by mistake is refused all the same, or the players of the one that lives would be thrown out, and it
-// would never get into the list again.
+// The list has lost a node that lives: the master could not reach it for a while, or was started
+// again. Another process that is given its address by mistake is refused all the same, or the
+// players of the one that lives would be thrown out, and it would never get into the list again.
 func TestAddressOfANodeThatTheListHasLost(t *testing.T) {
 	for name, lose := range map[string]func(t *testing.T, f *apptest.Cluster, m *apptest.Node, c *nanotest.Client){
 		"dropped": func(t *testing.T, f *apptest.Cluster, m *apptest.Node, c *nanotest.Client) {

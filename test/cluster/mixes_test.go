@@ -15,8 +15,9 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// A cluster is moved from v0.5 to this version one node at a time, in whatever order: players do not notice. Master, gate and
-// backend are each of one or the other; gate and backend come in either order, and what works when they come works later.
+// A cluster is moved from v0.5 to this version one node at a time, in whatever order: players do
+// not notice. Master, gate and backend are each of one or the other; gate and backend come in
+// either order, and what works when they come works later.
 func TestMovingFromV05NodeByNode(t *testing.T) {
 	for i := range 16 {
 		oldMaster, oldGate, oldBackend, gateFirst := i&1 > 0, i&2 > 0, i&4 > 0, i&8 > 0

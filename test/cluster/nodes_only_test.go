@@ -76,8 +76,9 @@ func served(t *testing.T, n, at *apptest.Node, v *Vault) {
 	}
 }
 
-// What moves a game's money is called by its other nodes. A client that guesses the name of the route is refused, like any
-// refusal is told, logged and counted, and the handler does not run: also when a filter sends its message there.
+// What moves a game's money is called by its other nodes. A client that guesses the name of the
+// route is refused, like any refusal is told, logged and counted, and the handler does not run:
+// also when a filter sends its message there.
 func TestNodesOnly(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, _ *apptest.Cluster) {
 		v := new(Vault)

@@ -15,8 +15,8 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// A game fills one buffer again and again and sends it: what it writes after a call has returned must not be what the
-// client, or another handler, gets. Whichever way the payload goes.
+// A game fills one buffer again and again and sends it: what it writes after a call has returned
+// must not be what the client, or another handler, gets. Whichever way the payload goes.
 func TestPayloadsMayBeUsedAgain(t *testing.T) {
 	for _, gated := range []bool{true, false} {
 		for _, filtered := range []bool{true, false} {

@@ -19,8 +19,9 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// A client that sends more than its handlers take must not fill the link between the nodes: requests of others would be
-// refused, and the backend not hear of sessions that end, whose users would stay online for good.
+// A client that sends more than its handlers take must not fill the link between the nodes:
+// requests of others would be refused, and the backend not hear of sessions that end, whose users
+// would stay online for good.
 func TestFloodOfOneClientHoldsUpNobodyElse(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -88,7 +89,8 @@ type Stuck struct {
 
 func (c *Stuck) Do(*session.Session, []byte) error { <-c.release; return nil }
 
-// stuckNode starts a backend with a component that is stuck on a scheduler of its own, which takes two calls.
+// stuckNode starts a backend with a component that is stuck on a scheduler of its own, which takes
+// two calls.
 func stuckNode(t *testing.T, f *apptest.Cluster, opts ...nano.Option) (b *apptest.Node, release chan struct{}) {
 	t.Helper()
 	own := scheduler.New(scheduler.WithLimit(2), scheduler.WithSlow(0, nil))
@@ -100,7 +102,8 @@ func stuckNode(t *testing.T, f *apptest.Cluster, opts ...nano.Option) (b *apptes
 	return f.Start(t, "back:1", cs, opts...), c.release
 }
 
-// One component that stands still is no reason for the node's others to do so, nor for its own clients to miss heartbeats.
+// One component that stands still is no reason for the node's others to do so, nor for its own
+// clients to miss heartbeats.
 func TestStuckComponentHoldsUpNoOther(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -140,7 +143,8 @@ func TestStuckComponentHoldsUpNoOther(t *testing.T) {
 	})
 }
 
-// A client that was held up is let go when the node that it waits for dies, and when it ends itself.
+// A client that was held up is let go when the node that it waits for dies, and when it ends
+// itself.
 func TestHeldClientIsLetGo(t *testing.T) {
 	for _, how := range []string{"the node dies", "the client is kicked"} {
 		t.Run(how, func(t *testing.T) {
@@ -190,7 +194,8 @@ func TestHeldClientIsLetGo(t *testing.T) {
 	}
 }
 
-// A node that calls another faster than that works gets errors: neither of them gathers calls without end.
+// A node that calls another faster than that works gets errors: neither of them gathers calls
+// without end.
 func TestTooManyCallsAreErrors(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -218,7 +223,8 @@ func TestTooManyCallsAreErrors(t *testing.T) {
 	})
 }
 
-// Who logs in and out while a link carries nothing, for so long that its queue is full, is known rightly in the end.
+// Who logs in and out while a link carries nothing, for so long that its queue is full, is known
+// rightly in the end.
 func TestUsersAreRightAfterAnOverflow(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -286,8 +292,9 @@ func TestOutboundChannelPanics(t *testing.T) {
 	})
 }
 
-// A client that sends 20,000 requests to a handler that waits for another node must not cost a goroutine for each of them:
-// not on the node that it is connected to, and not on one behind that. Other clients are served meanwhile.
+// A client that sends 20,000 requests to a handler that waits for another node must not cost a
+// goroutine for each of them: not on the node that it is connected to, and not on one behind that.
+// Other clients are served meanwhile.
 func TestFloodIntoAHandlerThatWaits(t *testing.T) {
 	for where, route := range map[string]string{"on the gate": "Gate.Wait", "on a backend": "Back.Wait"} {
 		t.Run(where, func(t *testing.T) {
@@ -326,8 +333,8 @@ func TestFloodIntoAHandlerThatWaits(t *testing.T) {
 	}
 }
 
-// One answer is larger than all that may wait for the gate. It is an error of that request; other players of the two nodes
-// do not notice.
+// One answer is larger than all that may wait for the gate. It is an error of that request; other
+// players of the two nodes do not notice.
 func TestAnswerLargerThanTheLinksQueueCostsOneRequest(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))

@@ -36,8 +36,8 @@ func outcome(t *testing.T, c *nanotest.Client, id uint64, within time.Duration) 
 	return failed
 }
 
-// A gate that the master cannot hear falls out of the list, though it reaches the backends. Its players play on there; and
-// when it then dies, nothing of them may stay on a backend for good.
+// A gate that the master cannot hear falls out of the list, though it reaches the backends. Its
+// players play on there; and when it then dies, nothing of them may stay on a backend for good.
 func TestGateOutsideTheListServesItsPlayers(t *testing.T) {
 	setup := func(t *testing.T, f *apptest.Cluster) (g, b *apptest.Node, closed *ends, c *nanotest.Client) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -87,8 +87,9 @@ func TestGateOutsideTheListServesItsPlayers(t *testing.T) {
 	})
 }
 
-// A backend is started again on its address while there is no master: it waits to join, and serves nobody yet. Who was
-// with the one before it must get an answer from another backend, and not wait for one that never comes.
+// A backend is started again on its address while there is no master: it waits to join, and serves
+// nobody yet. Who was with the one before it must get an answer from another backend, and not wait
+// for one that never comes.
 func TestRestartWithoutMasterLosesNoAnswer(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -123,8 +124,9 @@ func TestRestartWithoutMasterLosesNoAnswer(t *testing.T) {
 	})
 }
 
-// The backend cannot connect to the gate, though the gate can to the backend: a firewall, or a wrong address. Players
-// must be told, each time, or be served by another backend; when the way is free, they are served by this one.
+// The backend cannot connect to the gate, though the gate can to the backend: a firewall, or a
+// wrong address. Players must be told, each time, or be served by another backend; when the way is
+// free, they are served by this one.
 func TestPlayersAreToldOfAOneWayLink(t *testing.T) {
 	for _, before := range []bool{true, false} {
 		t.Run(map[bool]string{true: "from the beginning", false: "later"}[before], func(t *testing.T) {
@@ -162,8 +164,8 @@ func TestPlayersAreToldOfAOneWayLink(t *testing.T) {
 	}
 }
 
-// Neither of two nodes reaches the other, for long; then the network is whole again. Each end gives the other up, and must
-// not wait for the other to come first.
+// Neither of two nodes reaches the other, for long; then the network is whole again. Each end gives
+// the other up, and must not wait for the other to come first.
 func TestNodesFindEachOtherAgain(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -196,8 +198,8 @@ func TestNodesFindEachOtherAgain(t *testing.T) {
 	})
 }
 
-// A gate dies while a batch of its frames waits for a backend that is busy for long. What comes after in that batch must
-// not bring back its players: nobody would ever end them.
+// A gate dies while a batch of its frames waits for a backend that is busy for long. What comes
+// after in that batch must not bring back its players: nobody would ever end them.
 func TestDeadGatesPlayersDoNotComeBack(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		own := scheduler.New(scheduler.WithLimit(1), scheduler.WithSlow(0, nil))
@@ -238,8 +240,8 @@ func TestDeadGatesPlayersDoNotComeBack(t *testing.T) {
 	})
 }
 
-// The link to one node breaks all the time, as soon as something went over it. That must not keep the master from noticing
-// that another one is dead.
+// The link to one node breaks all the time, as soon as something went over it. That must not keep
+// the master from noticing that another one is dead.
 func TestFlappingLinkHidesNoDeadNode(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -261,8 +263,9 @@ func TestFlappingLinkHidesNoDeadNode(t *testing.T) {
 	})
 }
 
-// The master's host loses its power, and another takes its address. Nothing tells the nodes that their connections are
-// dead; the new master must know them all the same before it takes them for gone, or nobody could join for long.
+// The master's host loses its power, and another takes its address. Nothing tells the nodes that
+// their connections are dead; the new master must know them all the same before it takes them for
+// gone, or nobody could join for long.
 func TestMasterOnAnotherHostIsFound(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Make(apptest.Master, apptest.Handlers(nil))

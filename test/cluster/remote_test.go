@@ -23,8 +23,9 @@ func who(_ context.Context, s *session.Session, _ []byte) error {
 	return s.Response(fmt.Appendf(nil, "%d %v", s.UID(), s.Value("name")))
 }
 
-// A player who has signed in at the gate is known at a backend from their first message on: by components with a
-// scheduler of their own and by filters too, however busy the node's scheduler is. They would be refused as strangers.
+// A player who has signed in at the gate is known at a backend from their first message on: by
+// components with a scheduler of their own and by filters too, however busy the node's scheduler
+// is. They would be refused as strangers.
 func TestUserIsKnownFromTheFirstMessage(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -73,8 +74,9 @@ func TestUserIsKnownFromTheFirstMessage(t *testing.T) {
 	})
 }
 
-// A client plays on as another user: what it sent before is done as the first, and what it sends after as the second,
-// on whichever scheduler. A save that was on its way would be written to the account of the other.
+// A client plays on as another user: what it sent before is done as the first, and what it sends
+// after as the second, on whichever scheduler. A save that was on its way would be written to the
+// account of the other.
 func TestUserChangesInOrder(t *testing.T) {
 	for _, route := range []string{"Main.Who", "Own.Who", "Named.Who"} {
 		for _, change := range []struct{ route, data, want string }{{"A.Bind", "8", "8 Ann"}, {"A.Clear", "", "0 <nil>"}} {
@@ -133,9 +135,9 @@ func TestUserChangesInOrder(t *testing.T) {
 	}
 }
 
-// A backend that got a session from another backend signs it in with its first handler, while the gate answers that it
-// has heard of the backend. The gate does not know of the login then: its answer must not undo it, or the player would
-// lose what the handler has set.
+// A backend that got a session from another backend signs it in with its first handler, while the
+// gate answers that it has heard of the backend. The gate does not know of the login then: its
+// answer must not undo it, or the player would lose what the handler has set.
 func TestBindBeforeTheGateAnswers(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -190,7 +192,8 @@ type (
 
 func (explosive) GobEncode() ([]byte, error) { panic("secret") }
 
-// Of a session's forwarded values one cannot be packed: the others arrive, and the log names the one that does not.
+// Of a session's forwarded values one cannot be packed: the others arrive, and the log names the
+// one that does not.
 func TestValueThatCannotBePackedCostsItself(t *testing.T) {
 	gob.Register(explosive{})
 	for name, bad := range map[string]any{"of a bad type": unpackable(func() {}), "panics": explosive{}} {
@@ -218,8 +221,9 @@ func TestValueThatCannotBePackedCostsItself(t *testing.T) {
 	}
 }
 
-// A room has a scheduler of its own. What its component does when a player leaves, it does after what the player has sent,
-// also when the room is slow: or the player's last message would bring them back into a room that they have left.
+// A room has a scheduler of its own. What its component does when a player leaves, it does after
+// what the player has sent, also when the room is slow: or the player's last message would bring
+// them back into a room that they have left.
 func TestRoomHandlesMessagesBeforeTheEnd(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))

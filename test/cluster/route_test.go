@@ -99,8 +99,8 @@ func TestLeastSessionsForgetsWhoLeft(t *testing.T) {
 	})
 }
 
-// A backend that hands its players on, by RPC, spreads them like a gate does, and forgets those who have left. One node
-// would have them all.
+// A backend that hands its players on, by RPC, spreads them like a gate does, and forgets those who
+// have left. One node would have them all.
 func TestLeastSessionsOfABackend(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		all := []*apptest.Node{f.Start(t, apptest.Master, apptest.Handlers(nil)), f.Start(t, "gate:1", apptest.Handlers(nil))}
@@ -142,7 +142,8 @@ func TestLeastSessionsOfABackend(t *testing.T) {
 	})
 }
 
-// The application's function sees the members that run the service, and what goes wrong in it costs one message.
+// The application's function sees the members that run the service, and what goes wrong in it costs
+// one message.
 func TestRouteFunctionSeesTheMembers(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		choose := "room 3"
@@ -177,7 +178,8 @@ func TestRouteFunctionSeesTheMembers(t *testing.T) {
 	})
 }
 
-// Router().Bind sends a player elsewhere, Delete lets the policy choose again, and a route to a node that left is none.
+// Router().Bind sends a player elsewhere, Delete lets the policy choose again, and a route to a
+// node that left is none.
 func TestRouterBindSendsAPlayerElsewhere(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		g, all := rooms(t, f, nano.WithRouting(nano.RouteHash(func(*session.Session) string { return "lobby" })))
@@ -204,8 +206,9 @@ func TestRouterBindSendsAPlayerElsewhere(t *testing.T) {
 	})
 }
 
-// What Router().Find says holds now: a node that has left, or cannot be reached, is not in it, on gates and on backends, for
-// sessions that have said nothing since. An application that asks where a player's room is would wait for a dead node.
+// What Router().Find says holds now: a node that has left, or cannot be reached, is not in it, on
+// gates and on backends, for sessions that have said nothing since. An application that asks where
+// a player's room is would wait for a dead node.
 func TestRouterFindsNoDeadNode(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		g, all := rooms(t, f)
@@ -258,7 +261,8 @@ func TestRouterFindsNoDeadNode(t *testing.T) {
 	})
 }
 
-// A route that no backend has is an answer, not a message that goes round between two of them for good.
+// A route that no backend has is an answer, not a message that goes round between two of them for
+// good.
 func TestUnknownRouteDoesNotGoRound(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		g, all := rooms(t, f)
@@ -312,7 +316,8 @@ func TestDrainingNodeGetsNoNewPlayers(t *testing.T) {
 	})
 }
 
-// A node whose components take long to begin is in the list, but gets no players before it is ready: they would wait.
+// A node whose components take long to begin is in the list, but gets no players before it is
+// ready: they would wait.
 func TestStartingNodeGetsNoPlayers(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -534,7 +539,8 @@ func TestNotifyReachesNodes(t *testing.T) {
 	})
 }
 
-// A function that chooses backends and panics for one session costs that message: the gate serves on.
+// A function that chooses backends and panics for one session costs that message: the gate serves
+// on.
 func TestPanicOfARouteFunctionCostsOneMessage(t *testing.T) {
 	victim := func(s *session.Session) bool { return s.HasKey("victim") }
 	for name, opt := range map[string]nano.Option{

@@ -79,8 +79,8 @@ func (e *ends) list() []string {
 	return all
 }
 
-// A player's name and address are asked for on a backend: it knows them as the gate does, and what the application
-// did not choose to forward stays where it is.
+// A player's name and address are asked for on a backend: it knows them as the gate does, and what
+// the application did not choose to forward stays where it is.
 func TestBackendKnowsTheSession(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -139,7 +139,8 @@ func TestBackendKnowsTheSession(t *testing.T) {
 	})
 }
 
-// A backend asks which gate a player came by: to count them, or to send them to the gate that is nearer.
+// A backend asks which gate a player came by: to count them, or to send them to the gate that is
+// nearer.
 func TestGateOfASession(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		gateOf := func(_ context.Context, s *session.Session, _ []byte) error {
@@ -162,7 +163,8 @@ func TestGateOfASession(t *testing.T) {
 	})
 }
 
-// A backend ends a session: what it pushed before is there first, and the session ends everywhere, once.
+// A backend ends a session: what it pushed before is there first, and the session ends everywhere,
+// once.
 func TestBackendEndsASession(t *testing.T) {
 	for _, how := range []string{"Back.Kick", "Back.Close", "client"} {
 		t.Run(how, func(t *testing.T) {
@@ -234,8 +236,8 @@ func TestOnClosedComesAfterTheLastMessage(t *testing.T) {
 	})
 }
 
-// A message goes from a gate to a backend and from there to another: that one can push to the client, knows who it
-// is, can go back to the gate, and is told the end.
+// A message goes from a gate to a backend and from there to another: that one can push to the
+// client, knows who it is, can go back to the gate, and is told the end.
 func TestSessionGoesAlongWithRPC(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))

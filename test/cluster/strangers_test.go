@@ -53,8 +53,8 @@ func newMetered(t *testing.T, f *apptest.Cluster, addr string) (*grpc.ClientConn
 	return c, written
 }
 
-// A stranger without the token sends large messages: they are refused by their headers. They were read and decoded first,
-// which took a hundred times their size.
+// A stranger without the token sends large messages: they are refused by their headers. They were
+// read and decoded first, which took a hundred times their size.
 func TestStrangersAreRefusedUnread(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil), nano.WithClusterToken("secret"))
@@ -90,7 +90,8 @@ func TestStrangersAreRefusedUnread(t *testing.T) {
 	})
 }
 
-// Who can reach a node without credentials cannot have it decode anything large by calls that are small between nodes.
+// Who can reach a node without credentials cannot have it decode anything large by calls that are
+// small between nodes.
 func TestLargeUnaryMessagesAreRefused(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -148,7 +149,8 @@ func TestUnfinishedCallsEnd(t *testing.T) {
 	})
 }
 
-// A node that is told an address which others cannot dial says so, and what to write: on one machine it works.
+// A node that is told an address which others cannot dial says so, and what to write: on one
+// machine it works.
 func TestAddressForOneMachineIsWarnedOf(t *testing.T) {
 	for _, c := range []struct {
 		addr, master string // "" for a master
@@ -183,8 +185,8 @@ func TestAddressForOneMachineIsWarnedOf(t *testing.T) {
 	}
 }
 
-// HTTPS_PROXY is for what is outside: nodes connect to each other directly. The environment is read once in a process, so
-// the nodes have one of their own.
+// HTTPS_PROXY is for what is outside: nodes connect to each other directly. The environment is read
+// once in a process, so the nodes have one of their own.
 func TestNodesIgnoreProxies(t *testing.T) {
 	if os.Getenv("NANO_TEST_NODES") == "" {
 		proxy, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

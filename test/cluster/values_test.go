@@ -32,8 +32,8 @@ func values(name string) *component.Components {
 	})
 }
 
-// A player is given a level, or a name, or loses one, while they play: every backend that has them knows it before their
-// next message. They would play on as who they were until they sign in again.
+// A player is given a level, or a name, or loses one, while they play: every backend that has them
+// knows it before their next message. They would play on as who they were until they sign in again.
 func TestForwardedValuesChange(t *testing.T) {
 	for _, row := range []struct {
 		name   string
@@ -77,7 +77,8 @@ func TestForwardedValuesChange(t *testing.T) {
 	}
 }
 
-// A filter of the gate notes something of each message: the backend's handler finds just that, in its order.
+// A filter of the gate notes something of each message: the backend's handler finds just that, in
+// its order.
 func TestForwardedValuesChangeInOrder(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -114,8 +115,8 @@ func TestForwardedValuesChangeInOrder(t *testing.T) {
 	})
 }
 
-// What a handler sets many times goes over the link once, and what is not forwarded not at all: a position that is set
-// with each step would fill the links.
+// What a handler sets many times goes over the link once, and what is not forwarded not at all: a
+// position that is set with each step would fill the links.
 func TestForwardedChangesGoTogether(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -149,7 +150,8 @@ func TestForwardedChangesGoTogether(t *testing.T) {
 	})
 }
 
-// What a backend has set itself stays when the gate changes something else: another value, or the user.
+// What a backend has set itself stays when the gate changes something else: another value, or the
+// user.
 func TestBackendsOwnValuesStay(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -184,7 +186,8 @@ func (u *unreadable) GobDecode(b []byte) error {
 	return errors.New("not here")
 }
 
-// Of a session's forwarded values a backend cannot read one: it knows the others, and not what the one was before.
+// Of a session's forwarded values a backend cannot read one: it knows the others, and not what the
+// one was before.
 func TestValueThatCannotBeReadCostsItself(t *testing.T) {
 	gob.Register(unreadable{})
 	for _, bad := range []unreadable{{panics: false}, {panics: true}} {
@@ -213,7 +216,8 @@ func TestValueThatCannotBeReadCostsItself(t *testing.T) {
 	}
 }
 
-// Values are set by several goroutines while the player plays: in the end the backend knows what the gate knows.
+// Values are set by several goroutines while the player plays: in the end the backend knows what
+// the gate knows.
 func TestLastOfManyChangesIsForwarded(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -243,8 +247,8 @@ func TestLastOfManyChangesIsForwarded(t *testing.T) {
 	})
 }
 
-// A backend sends a message in a player's name to another, which does not know them: it is told the values as they are
-// now, and not as they were when the first backend came to know the player.
+// A backend sends a message in a player's name to another, which does not know them: it is told the
+// values as they are now, and not as they were when the first backend came to know the player.
 func TestBackendForwardsCurrentValues(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		var seen []string
@@ -309,8 +313,8 @@ func TestLargeValueCostsItself(t *testing.T) {
 	})
 }
 
-// A handler that goes on changing a map which it has set as a forwarded value must not race with the one who sends it: Go
-// ends a process for that. (The race detector sees it.)
+// A handler that goes on changing a map which it has set as a forwarded value must not race with
+// the one who sends it: Go ends a process for that. (The race detector sees it.)
 func TestForwardedMapMayBeChangedOn(t *testing.T) {
 	gob.Register(map[string]int{})
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {

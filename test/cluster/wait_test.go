@@ -11,8 +11,9 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// A backend is in the list and about to be ready when the first players come: their first requests and calls wait for it a
-// moment, and are served. They failed because the gate had not heard yet that the backend works.
+// A backend is in the list and about to be ready when the first players come: their first requests
+// and calls wait for it a moment, and are served. They failed because the gate had not heard yet
+// that the backend works.
 func TestFirstMessagesWaitForAStart(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -116,8 +117,9 @@ func TestWaitForAlone(t *testing.T) {
 	}
 }
 
-// A backend that takes long to start: who waited in vain is told, and the messages behind do not each wait again. A client
-// that sends a few would not be read for seconds, and lose its session as silent.
+// A backend that takes long to start: who waited in vain is told, and the messages behind do not
+// each wait again. A client that sends a few would not be read for seconds, and lose its session as
+// silent.
 func TestSlowStartHoldsUpNoClient(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))

@@ -19,8 +19,9 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// These tests pin the common language of nodes as bytes and names, without our generated code: who renumbers a field or
-// renames a method there, and has all tests of ours agree with it, still cuts off the nodes of the 0.5 series.
+// These tests pin the common language of nodes as bytes and names, without our generated code: who
+// renumbers a field or renames a method there, and has all tests of ours agree with it, still cuts
+// off the nodes of the 0.5 series.
 
 // field is a field of a message: its number, and a string, []byte, uint64, int64 or []field.
 type field struct {
@@ -75,7 +76,8 @@ var fields05 = map[string]struct {
 	"/clusterpb.Member/CloseSession":   {1, 0, false},
 }
 
-// only returns the fields up to last as they are, and of the first, if it is a message, those up to inner.
+// only returns the fields up to last as they are, and of the first, if it is a message, those up to
+// inner.
 func only(t *testing.T, b []byte, last, inner protowire.Number) (kept []byte) {
 	t.Helper()
 	for len(b) > 0 {
@@ -156,7 +158,8 @@ func (o *bare) note(method string, b []byte) {
 	o.calls = append(o.calls, called(method, only(o.t, b, m.request, inner)))
 }
 
-// take returns the calls since the last time, when nothing moves any more; the same again and again is one.
+// take returns the calls since the last time, when nothing moves any more; the same again and again
+// is one.
 func (o *bare) take() []string {
 	synctest.Wait()
 	o.mu.Lock()
@@ -189,7 +192,8 @@ func (o *bare) call(to, method string, fields ...field) []byte {
 	return only(o.t, bytes.Clone(answer), fields05[method].response, 3)
 }
 
-// A gate of ours beside a master and a backend of the 0.5 series: what it says, and how it is spoken to.
+// A gate of ours beside a master and a backend of the 0.5 series: what it says, and how it is
+// spoken to.
 func TestBytesOfAGateAreThoseOfV05(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		master, back := newBare(t, f, apptest.Master), newBare(t, f, "old:2")

@@ -197,8 +197,8 @@ func FuzzLink(f *testing.F) {
 		if over != nil && strings.Contains(over.Error(), "panic") {
 			t.Errorf("the link ended with %v", over)
 		}
-		// It leaves as a node does that ends. One that goes without a word and still answers at its address
-		// keeps its link, and thousands of them are too many for a machine.
+		// It leaves as a node does that ends. One that goes without a word and still answers at its
+		// address keeps its link, and thousands of them are too many for a machine.
 		info.State = clusterpb.State_DRAINING
 		if _, err := master.Heartbeat(ctx, &clusterpb.HeartbeatRequest{MemberInfo: info}); err != nil {
 			t.Fatalf("heartbeat: %v", err)

@@ -13,7 +13,8 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// exhausted is a listener whose Accept fails until a moment, as one does when the process is out of descriptors.
+// exhausted is a listener whose Accept fails until a moment, as one does when the process is out of
+// descriptors.
 type exhausted struct {
 	*nanotest.Listener
 	until time.Time
@@ -32,8 +33,8 @@ func (l *exhausted) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// Giving up would leave a node that nobody can connect to, trying without a pause one that does nothing else,
-// and a log of gigabytes.
+// Giving up would leave a node that nobody can connect to, trying without a pause one that does
+// nothing else, and a log of gigabytes.
 func TestAcceptRecoversFromFullDescriptorTable(t *testing.T) {
 	for _, ws := range []bool{false, true} {
 		t.Run(map[bool]string{false: "tcp", true: "websocket"}[ws], func(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// endOf returns how long it took until the connection ended. It reads only if read is true; else the end shows in
-// what is sent: beat is sent every 100 ms.
+// endOf returns how long it took until the connection ended. It reads only if read is true; else
+// the end shows in what is sent: beat is sent every 100 ms.
 func endOf(t *testing.T, nc net.Conn, read bool, beat func() error) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -106,7 +106,8 @@ func TestClientThatDoesNotReadIsClosed(t *testing.T) {
 	}
 }
 
-// beats has the client answer heartbeats until its connection ends, and then tells how far apart they came.
+// beats has the client answer heartbeats until its connection ends, and then tells how far apart
+// they came.
 func beats(c *nanotest.Client) <-chan []time.Duration {
 	c.Beats = true
 	c.Ready()
@@ -344,7 +345,8 @@ func TestUnfinishedHandshakeIsClosed(t *testing.T) {
 	}
 }
 
-// A client that has said nothing for three heartbeats is gone; one that says anything stays, and gets heartbeats.
+// A client that has said nothing for three heartbeats is gone; one that says anything stays, and
+// gets heartbeats.
 func TestSilentClientIsClosed(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {

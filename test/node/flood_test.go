@@ -16,7 +16,8 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// Programs of v0.5 answer later, from goroutines of their own: a handler that has returned does not count.
+// Programs of v0.5 answer later, from goroutines of their own: a handler that has returned does not
+// count.
 func TestHandlersThatAnswerLaterAreNotBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mids []uint64
@@ -43,8 +44,8 @@ func TestHandlersThatAnswerLaterAreNotBounded(t *testing.T) {
 	})
 }
 
-// A client takes answers in the order of its requests, where all are answered at once; an error that is found when a message
-// is read must not overtake what is still being handled.
+// A client takes answers in the order of its requests, where all are answered at once; an error
+// that is found when a message is read must not overtake what is still being handled.
 func TestErrorAnswersKeepTheOrder(t *testing.T) {
 	own := scheduler.New()
 	for name, opts := range map[string][]component.Option{"the node's scheduler": nil, "a component's scheduler": {component.WithScheduler(own)}} {

@@ -47,8 +47,8 @@ func joinAs(t *testing.T, c *nanotest.Client) *nanotest.Client {
 	return c
 }
 
-// A group may hold sessions of two nodes, whose ids may be the same, and a mock: each gets the push in its own
-// node's format and with its own node's route codes.
+// A group may hold sessions of two nodes, whose ids may be the same, and a mock: each gets the push
+// in its own node's format and with its own node's route codes.
 func TestGroupOverTwoNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := nano.NewGroup("room")
@@ -128,7 +128,8 @@ func TestGroupErrorOfOneNode(t *testing.T) {
 	})
 }
 
-// Where filters look at each session's messages, a broadcast passes them too, and one that refuses stops only its own.
+// Where filters look at each session's messages, a broadcast passes them too, and one that refuses
+// stops only its own.
 func TestGroupBroadcastPassesOutboundFilters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := nano.NewGroup("room")

@@ -21,7 +21,8 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// Hostile serves the tests of this file: it echoes, counts what reached a handler, and does what it is asked to.
+// Hostile serves the tests of this file: it echoes, counts what reached a handler, and does what it
+// is asked to.
 type Hostile struct {
 	component.Base
 	served atomic.Int64
@@ -195,7 +196,8 @@ func TestGarbageEndsOnlyItsConnection(t *testing.T) {
 	}
 }
 
-// With a second writer, packets would be torn; with a writer that a repeated handshake replaced, lost.
+// With a second writer, packets would be torn; with a writer that a repeated handshake replaced,
+// lost.
 func TestRepeatedHandshakeLosesNoPush(t *testing.T) {
 	nanotest.Leaks(t)
 	count := 100_000
@@ -340,7 +342,8 @@ func TestNobodyIsServedBeforeTheHandshake(t *testing.T) {
 	}
 }
 
-// What a client sends after its session was closed is not served, although it may still be flushed to.
+// What a client sends after its session was closed is not served, although it may still be flushed
+// to.
 func TestNothingIsServedAfterClose(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {

@@ -257,7 +257,8 @@ func TestSchedulerThatEndedFirst(t *testing.T) {
 	})
 }
 
-// comeAndGo connects 10,000 clients that end in every way, and some by WebSocket; it returns their number.
+// comeAndGo connects 10,000 clients that end in every way, and some by WebSocket; it returns their
+// number.
 func comeAndGo(t *testing.T, app *nano.App) int {
 	t.Helper()
 	const total, workers = 10000, 50

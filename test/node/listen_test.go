@@ -63,7 +63,8 @@ func (a accepting) Accept() (net.Conn, error) {
 	return a.Listener.Accept()
 }
 
-// Two Listens at once would share the process's default instances: the second one says so and returns.
+// Two Listens at once would share the process's default instances: the second one says so and
+// returns.
 func TestListenTwice(t *testing.T) {
 	l := nanotest.NewListener()
 	began := make(chan struct{})

@@ -21,13 +21,15 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// maxLines is how many lines a flood may make at once, whatever it is made of: the first of each kind.
+// maxLines is how many lines a flood may make at once, whatever it is made of: the first of each
+// kind.
 const maxLines = 25
 
 // named is an argument whose type's name is nothing for clients.
 type named struct{ Name string }
 
-// refusals are an application whose handlers and filter fail in every way that a client can bring about.
+// refusals are an application whose handlers and filter fail in every way that a client can bring
+// about.
 func refusals() (*component.Components, nano.Option) {
 	cs := new(component.Components)
 	component.HandleNotify(cs, "Room.Join", func(context.Context, *session.Session, *named) error { return nil })
@@ -44,7 +46,8 @@ func refusals() (*component.Components, nano.Option) {
 	return cs, nano.WithPipeline(p)
 }
 
-// Whoever writes a client learns from the server's log why a message was refused, the first time that it is.
+// Whoever writes a client learns from the server's log why a message was refused, the first time
+// that it is.
 func TestRefusedMessagesAreLogged(t *testing.T) {
 	for _, c := range []struct{ route, data, want string }{
 		{"room.join", "{}", `no handler for route "room.join"; did you mean "Room.Join"?`},
@@ -75,7 +78,8 @@ func TestRefusedMessagesAreLogged(t *testing.T) {
 	}
 }
 
-// A client that sends nonsense as fast as it can fills no disk: neither with one kind of message nor with many.
+// A client that sends nonsense as fast as it can fills no disk: neither with one kind of message
+// nor with many.
 func TestFloodsMakeFewLines(t *testing.T) {
 	const messages = 3000
 	floods := map[string]func(i int) (route, data string){

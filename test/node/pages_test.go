@@ -15,7 +15,8 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// setPage has http.DefaultServeMux answer path with body, as programs of v0.5 do; it can be run again.
+// setPage has http.DefaultServeMux answer path with body, as programs of v0.5 do; it can be run
+// again.
 func setPage(path, body string) {
 	if _, pattern := http.DefaultServeMux.Handler(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}}); pattern == path {
 		return
@@ -43,8 +44,8 @@ func get(t *testing.T, l *nanotest.Listener, addr net.Addr, path string) (int, s
 	return resp.StatusCode, string(b)
 }
 
-// Programs of v0.5 put their pages on http.DefaultServeMux, beside the WebSocket; New serves nothing that it
-// was not told to.
+// Programs of v0.5 put their pages on http.DefaultServeMux, beside the WebSocket; New serves
+// nothing that it was not told to.
 func TestPagesOfTheDefaultMux(t *testing.T) {
 	setPage("/nano-test-page", "from the default mux")
 	t.Run("options of v0.5", func(t *testing.T) {

@@ -47,8 +47,8 @@ type panicWorld struct {
 	c *nanotest.Client // the client that it happens to
 }
 
-// Each of the application's callbacks panics for one client. The process would end, or the neighbour's
-// connection, or the scheduler, and with it everybody's game.
+// Each of the application's callbacks panics for one client. The process would end, or the
+// neighbour's connection, or the scheduler, and with it everybody's game.
 func TestPanicCostsOneCall(t *testing.T) {
 	for _, row := range slices.Concat(panicsOfMessages, panicsOfConnections, panicsOfTheScheduler) {
 		t.Run(row.name, func(t *testing.T) {
@@ -326,7 +326,8 @@ func (p panicky) Unmarshal(b []byte, v any) error {
 	return p.Serializer.Unmarshal(b, v)
 }
 
-// A panic in Init is the reason why a node does not start, not the end of the process that started it.
+// A panic in Init is the reason why a node does not start, not the end of the process that started
+// it.
 func TestPanicInInitIsAnErrorOfStart(t *testing.T) {
 	for _, row := range []struct {
 		name string

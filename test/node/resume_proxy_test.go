@@ -27,7 +27,8 @@ var (
 	resumeCuts    = flag.Int("resume.cuts", 0, "cuts a second, of all connections together; 0: as many as there are")
 )
 
-// badNetwork is a proxy on which each connection comes to grief after some byte: the next one after a byte more.
+// badNetwork is a proxy on which each connection comes to grief after some byte: the next one after
+// a byte more.
 type badNetwork struct {
 	t      *testing.T
 	to     string
@@ -303,8 +304,9 @@ func (v *visitor) run(stop <-chan struct{}) (sent uint64) {
 	}
 }
 
-// On a network that cuts, resets, stalls and half-closes connections after every byte, players notice nothing: no
-// message is lost, doubled or out of order, in either direction, each request has one answer, and no session ends.
+// On a network that cuts, resets, stalls and half-closes connections after every byte, players
+// notice nothing: no message is lost, doubled or out of order, in either direction, each request
+// has one answer, and no session ends.
 func TestResumeOnABadNetwork(t *testing.T) {
 	for _, kind := range []string{"tcp", "ws"} {
 		t.Run(kind, func(t *testing.T) { testBadNetwork(t, kind) })

@@ -170,7 +170,8 @@ func eachKind(t *testing.T, test func(t *testing.T, websocket bool)) {
 	}
 }
 
-// A player whose network changes loses nothing: not the session, not a push, not an answer that came meanwhile.
+// A player whose network changes loses nothing: not the session, not a push, not an answer that
+// came meanwhile.
 func TestResume(t *testing.T) {
 	eachKind(t, func(t *testing.T, websocket bool) {
 		n := startResuming(t, nano.Resume{Window: window, Buffer: 64 << 10})
@@ -224,7 +225,8 @@ func TestResume(t *testing.T) {
 	})
 }
 
-// A connection that the node still believes in is replaced, and what the client has sent on it counts once.
+// A connection that the node still believes in is replaced, and what the client has sent on it
+// counts once.
 func TestResumeReplacesAnOpenConnection(t *testing.T) {
 	eachKind(t, func(t *testing.T, websocket bool) {
 		n := startResuming(t, nano.Resume{Window: window})

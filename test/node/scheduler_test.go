@@ -232,8 +232,9 @@ func TestBusyRoomHoldsUpNoOther(t *testing.T) {
 	})
 }
 
-// A room's scheduler that the application made is like the node's own: what it runs goes out, who holds it up is
-// named, and a panic costs one task. It is made in Init, in handlers, and ended at will.
+// A room's scheduler that the application made is like the node's own: what it runs goes out, who
+// holds it up is named, and a panic costs one task. It is made in Init, in handlers, and ended at
+// will.
 func TestNewScheduler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n *apptest.Node

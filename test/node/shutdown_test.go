@@ -57,8 +57,8 @@ func TestSecondShutdownWaitsForTheFirst(t *testing.T) {
 	})
 }
 
-// lastWords wants what client i is told by a node that ends: what was queued, what both hooks of both components
-// broadcast, and the kick.
+// lastWords wants what client i is told by a node that ends: what was queued, what both hooks of
+// both components broadcast, and the kick.
 func lastWords(t *testing.T, i int, c *nanotest.Client) {
 	t.Helper()
 	for k := range 100 {

@@ -22,7 +22,8 @@ func (*Foyer) Leave(*session.Session, *named)                       {}
 func (*Foyer) Chat(context.Context, *session.Session, string) error { return nil }
 func (*Foyer) Count() int                                           { return 0 }
 
-// A method that misses being a handler is told at the start: its clients would only see a route that is not there.
+// A method that misses being a handler is told at the start: its clients would only see a route
+// that is not there.
 func TestMissedHandlersAreWarnedOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cs := new(component.Components)
@@ -43,7 +44,8 @@ func TestMissedHandlersAreWarnedOf(t *testing.T) {
 	})
 }
 
-// A forgotten WithSerializer is told at the start, and again when the first payload is refused for it.
+// A forgotten WithSerializer is told at the start, and again when the first payload is refused for
+// it.
 func TestForgottenSerializerIsWarnedOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cs, _ := refusals()

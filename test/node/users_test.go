@@ -13,8 +13,8 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// A player signs in on a phone while the tablet is still connected: what happens is the application's choice, and
-// whichever connection ends, the one that stays is reachable.
+// A player signs in on a phone while the tablet is still connected: what happens is the
+// application's choice, and whichever connection ends, the one that stays is reachable.
 func TestBindPolicies(t *testing.T) {
 	for _, c := range []struct {
 		name   string

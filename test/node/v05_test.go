@@ -20,8 +20,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// What stands here, up to lobbyMain, is a program as people wrote it for v0.5, with no name of ours that v0.5 does not
-// have. Only what it reports to the test is new.
+// What stands here, up to lobbyMain, is a program as people wrote it for v0.5, with no name of ours
+// that v0.5 does not have. Only what it reports to the test is new.
 
 type (
 	LobbyUser struct {
@@ -177,7 +177,8 @@ func lobbyMain(addr string, ws bool, lobby *Lobby, stats *lobbyStats, logger *pr
 	)
 }
 
-// A program that was written for v0.5 does what it did, all of it together, for clients that speak as v0.5's do.
+// A program that was written for v0.5 does what it did, all of it together, for clients that speak
+// as v0.5's do.
 func TestProgramOfV05(t *testing.T) {
 	setPage("/nano-test-lobby", "the lobby's page")
 	for _, ws := range []bool{false, true} {

@@ -389,7 +389,8 @@ func TestWebSocketIsAtItsPathOnly(t *testing.T) {
 	})
 }
 
-// A client at any path is served where v0.5 served it, and the log tells where that is, to be copied into a client.
+// A client at any path is served where v0.5 served it, and the log tells where that is, to be
+// copied into a client.
 func TestWebSocketsOfV05HaveEveryPath(t *testing.T) {
 	nanotest.Leaks(t)
 	for _, row := range []struct {

@@ -176,7 +176,8 @@ func TestSignalEndsTheProcessInOrder(t *testing.T) {
 	}
 }
 
-// A Shutdown that comes before the first Listen ends it: programs do that from another goroutine and cannot know.
+// A Shutdown that comes before the first Listen ends it: programs do that from another goroutine
+// and cannot know.
 func TestShutdownBeforeListen(t *testing.T) {
 	cmd, lines := server(t, "early", "127.0.0.1:0")
 	var said []string

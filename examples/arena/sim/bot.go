@@ -24,8 +24,9 @@ var tempers = [...]Temper{
 	{Brink: 0.74, Charge: 170, Greed: 220, Care: 130, Slip: 0.14, Pause: 2}, // a duelist
 }
 
-// Towards novices a bot is kind: it goes for others first, comes slowly, never dashes at them, and turns away when they
-// have the rim behind them. What lies around is left to them, when they are nearer.
+// Towards novices a bot is kind: it goes for others first, comes slowly, never dashes at them, and
+// turns away when they have the rim behind them. What lies around is left to them, when they are
+// nearer.
 const (
 	kindThrust = 0.45 // of full thrust, at a novice
 	kindRim    = 0.55 // of the rim: further out a novice is left alone

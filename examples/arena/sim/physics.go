@@ -1,6 +1,7 @@
-// Package sim is the game of the arena, without people, clocks or a network: discs on a round platform push each
-// other over its rim. A World is a value, and Step is a twentieth of a second of it. The same seed and the same inputs
-// give the same game, so a test plays a thousand rounds in a few seconds.
+// Package sim is the game of the arena, without people, clocks or a network: discs on a round
+// platform push each other over its rim. A World is a value, and Step is a twentieth of a second of
+// it. The same seed and the same inputs give the same game, so a test plays a thousand rounds in a
+// few seconds.
 //
 //	w := sim.New(7)
 //	w.Enter(0)
@@ -9,8 +10,9 @@
 //		w.Step(&[sim.Places]sim.Input{0: {AX: 127}})
 //	}
 //
-// physics.go is what the page predicts with: page/physics.js does the same in JavaScript, number for number.
-// world.go is rounds, points and pick-ups, which only a server decides; bot.go plays where people are missing.
+// physics.go is what the page predicts with: page/physics.js does the same in JavaScript, number
+// for number. world.go is rounds, points and pick-ups, which only a server decides; bot.go plays
+// where people are missing.
 //
 // A World has no lock: one goroutine at a time. Nothing in this package knows of sessions.
 package sim
@@ -23,8 +25,9 @@ const Places = 8
 // Rate is how many ticks there are in a second.
 const Rate = 20
 
-// The measures of the world: units, and units a second. They are written out, and not worked out of each other, so
-// that Go, whose constants are exact, and JavaScript, whose are not, begin with the same numbers.
+// The measures of the world: units, and units a second. They are written out, and not worked out of
+// each other, so that Go, whose constants are exact, and JavaScript, whose are not, begin with the
+// same numbers.
 const (
 	Radius      = 34.0 // of a disc
 	HeavyRadius = 46.0 // of a heavy one
@@ -76,7 +79,8 @@ func (b *Body) mass() float64 {
 	return mass
 }
 
-// Move is one tick of all bodies. touched, if there is one, is told of each hit, and how fast the two met.
+// Move is one tick of all bodies. touched, if there is one, is told of each hit, and how fast the
+// two met.
 func Move(bodies *[Places]Body, inputs *[Places]Input, touched func(a, b int, speed float64)) {
 	for i := range bodies {
 		if bodies[i].Alive {
@@ -138,8 +142,8 @@ func (b *Body) slide() {
 	b.Y += float64(b.VY * dt)
 }
 
-// collide has two bodies bounce off each other if they touch: apart first, and then an elastic hit, in which momentum
-// and energy stay. It returns how fast they met, 0 if they did not.
+// collide has two bodies bounce off each other if they touch: apart first, and then an elastic hit,
+// in which momentum and energy stay. It returns how fast they met, 0 if they did not.
 func collide(a, b *Body) float64 {
 	if !a.Alive || !b.Alive || a.Ghost > 0 || b.Ghost > 0 {
 		return 0
@@ -177,8 +181,9 @@ func collide(a, b *Body) float64 {
 	return speed
 }
 
-// settle ends a tick: what runs out runs out, and what is left is rounded to what a snapshot can carry. A page that
-// has the snapshot then has the world itself, and what it predicts from there is what will be.
+// settle ends a tick: what runs out runs out, and what is left is rounded to what a snapshot can
+// carry. A page that has the snapshot then has the world itself, and what it predicts from there is
+// what will be.
 func (b *Body) settle() {
 	if !b.Alive {
 		*b = Body{}
@@ -202,10 +207,11 @@ const (
 // fine rounds a coordinate to the nearest place on its grid.
 func fine(v float64) float64 { return math.Floor(max(-1000, min(1000, v))*Fine+0.5) / Fine }
 
-// coarse cuts a speed down to its grid: rounded to the nearest, the slowest would never come to rest.
+// coarse cuts a speed down to its grid: rounded to the nearest, the slowest would never come to
+// rest.
 func coarse(v float64) float64 { return math.Trunc(max(-maxSpeed, min(maxSpeed, v))*Coarse) / Coarse }
 
-// dot is ax·bx + ay·by. Products are converted before they are added, here and above: a Go compiler may otherwise
-// make one instruction of a product and a sum, which rounds once and not twice, and no browser does that. (Times a power
-// of two, as in fine, is exact either way.)
+// dot is ax·bx + ay·by. Products are converted before they are added, here and above: a Go compiler
+// may otherwise make one instruction of a product and a sum, which rounds once and not twice, and
+// no browser does that. (Times a power of two, as in fine, is exact either way.)
 func dot(ax, ay, bx, by float64) float64 { return float64(ax*bx) + float64(ay*by) }

@@ -133,7 +133,8 @@ func TestSteering(t *testing.T) {
 	}
 }
 
-// Whatever a client sends, its disc gets no more than one thrust a tick, and no more than one dash in a while.
+// Whatever a client sends, its disc gets no more than one thrust a tick, and no more than one dash
+// in a while.
 func TestNoInputIsFasterThanAllowed(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 300 {
@@ -157,7 +158,8 @@ func TestNoInputIsFasterThanAllowed(t *testing.T) {
 
 var update = flag.Bool("update", false, "write testdata/physics.json anew")
 
-// script is a game that is all physics, and what becomes of it, for the JavaScript that has to do the same.
+// script is a game that is all physics, and what becomes of it, for the JavaScript that has to do
+// the same.
 type script struct {
 	Begin  [Places]encoded         `json:"begin"`
 	Inputs [][Places][3]int        `json:"inputs"` // of each tick: AX, AY, Dash
@@ -185,7 +187,8 @@ func encodeAll(bodies *[Places]Body) (all [Places]encoded) {
 	return all
 }
 
-// play makes the script: discs in all states that crowd in the middle, fall apart, and dash into each other.
+// play makes the script: discs in all states that crowd in the middle, fall apart, and dash into
+// each other.
 func play() *script {
 	r := rand.New(rand.NewPCG(5, 6))
 	bodies := [Places]Body{
@@ -235,8 +238,8 @@ func (s *script) write() []byte {
 	return b.Bytes()
 }
 
-// The page predicts with the same numbers: its test (arena-physics.test.js) plays the same file. A change of the physics
-// here is a change there: go test ./examples/arena/sim -update.
+// The page predicts with the same numbers: its test (arena-physics.test.js) plays the same file. A
+// change of the physics here is a change there: go test ./examples/arena/sim -update.
 func TestTheScriptOfThePage(t *testing.T) {
 	const file = "testdata/physics.json"
 	got := play().write()

@@ -31,8 +31,8 @@ type Pickup struct {
 	X, Y float64
 }
 
-// pickups lays out new ones, takes those away from under which the platform has gone, and gives the others to who is
-// there.
+// pickups lays out new ones, takes those away from under which the platform has gone, and gives the
+// others to who is there.
 func (w *World) pickups(events []Event) []Event {
 	if w.nextPickup--; w.nextPickup <= 0 {
 		w.nextPickup = pickupTicks

@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 )
 
-// How a round goes, in ticks. For two thirds of it who falls comes back; then nobody does, and the last one standing
-// has won a bonus.
+// How a round goes, in ticks. For two thirds of it who falls comes back; then nobody does, and the
+// last one standing has won a bonus.
 const (
 	ReadyTicks  = 3 * Rate
 	PlayTicks   = 60 * Rate
@@ -76,7 +76,8 @@ type Event struct {
 	What    PickupKind
 }
 
-// World is a game. The zero value is none; see New. It may be copied, which keeps the game as it is.
+// World is a game. The zero value is none; see New. It may be copied, which keeps the game as it
+// is.
 type World struct {
 	Tick    uint32
 	Round   int
@@ -161,7 +162,8 @@ func (w *World) touched(a, b int, _ float64) {
 	w.Players[b].foe, w.Players[b].foeFor = a, foeTicks
 }
 
-// shrink sets the rim: it stays for a sixth of the round, and is at its smallest when the round ends.
+// shrink sets the rim: it stays for a sixth of the round, and is at its smallest when the round
+// ends.
 func (w *World) shrink() {
 	moving := w.Length * 5 / 6
 	at := float64(min(moving, max(0, w.Left))) / float64(moving)
@@ -196,8 +198,8 @@ func (w *World) falls(events []Event) []Event {
 	return events
 }
 
-// returns lets those come back whose time it is. Whoever waits when the end of the round begins comes back at once:
-// the last to fall before it has not fallen for good.
+// returns lets those come back whose time it is. Whoever waits when the end of the round begins
+// comes back at once: the last to fall before it has not fallen for good.
 func (w *World) returns() {
 	for who := range w.Players {
 		p := &w.Players[who]
@@ -275,8 +277,8 @@ func (w *World) end() Event {
 	return Event{Kind: Ended, Who: winner, By: Nobody}
 }
 
-// Leader returns who has the most points: of several who stands, and then who fell less often. Nobody leads while
-// nobody has points, and while two cannot be told apart.
+// Leader returns who has the most points: of several who stands, and then who fell less often.
+// Nobody leads while nobody has points, and while two cannot be told apart.
 func (w *World) Leader() int {
 	best, tied := Nobody, false
 	for who := range w.Players {

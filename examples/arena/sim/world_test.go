@@ -58,8 +58,8 @@ func (g *game) until(t *testing.T, k Kind) Event {
 	return Event{}
 }
 
-// Nobody leaves the platform without having fallen, and who has fallen does not stay: an independent look at the same
-// tick says who must be out.
+// Nobody leaves the platform without having fallen, and who has fallen does not stay: an
+// independent look at the same tick says who must be out.
 func TestWhoIsOutHasFallen(t *testing.T) {
 	outs := 0
 	for seed := range uint64(20) {
@@ -303,7 +303,8 @@ func TestPickups(t *testing.T) {
 		})
 	}
 
-	// They are laid out in time, of every kind, never too many, and none stays where the platform has gone.
+	// They are laid out in time, of every kind, never too many, and none stays where the platform
+	// has gone.
 	seen, most := make(map[PickupKind]int), 0
 	w := New(4)
 	for range 20 * (ReadyTicks + PlayTicks + OverTicks) {
@@ -325,7 +326,8 @@ func TestPickups(t *testing.T) {
 	}
 }
 
-// Somebody who comes late drops in, or waits for the next round, and who goes leaves nothing behind.
+// Somebody who comes late drops in, or waits for the next round, and who goes leaves nothing
+// behind.
 func TestEnterAndLeave(t *testing.T) {
 	w := New(5)
 	w.Enter(2)
@@ -363,8 +365,8 @@ func TestEnterAndLeave(t *testing.T) {
 	}
 }
 
-// Bots that fall by themselves, or let each other be, are no company. That they all win now and then, and not all as
-// often, is what makes them differ.
+// Bots that fall by themselves, or let each other be, are no company. That they all win now and
+// then, and not all as often, is what makes them differ.
 func TestBotsPlay(t *testing.T) {
 	const rounds = 60
 	outs, alone := 0, 0
@@ -427,8 +429,9 @@ func TestBotsAgainstAFool(t *testing.T) {
 	}
 }
 
-// Who plays for the first time falls far less often while the bots are kind, and they still play against each other. Of a
-// beginner who only ever goes for the nearest disc there is not much to expect.
+// Who plays for the first time falls far less often while the bots are kind, and they still play
+// against each other. Of a beginner who only ever goes for the nearest disc there is not much to
+// expect.
 func TestBotsAreKindToNovices(t *testing.T) {
 	play := func(novice bool) (falls, others, wins int) {
 		g := newGame(8, 4, 0)
@@ -480,7 +483,8 @@ func beginner(w *World, me int) Input {
 	return towards(way.times(0.5), w.Bodies[me].Cooldown == 0 && near < 120)
 }
 
-// A shorter round is the same game: its last third is the end, and the rim is as small when it is over.
+// A shorter round is the same game: its last third is the end, and the rim is as small when it is
+// over.
 func TestARoundOfAnotherLength(t *testing.T) {
 	g := newGame(3, 4, 0)
 	g.Length = 9 * Rate

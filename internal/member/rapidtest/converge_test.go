@@ -10,8 +10,9 @@ import (
 	"github.com/lonng/nano/internal/member"
 )
 
-// After any history, five heartbeats after the last event, every living node sees all living nodes and none that
-// is dead. A player would otherwise be sent to a server that is gone, or never to one that is there.
+// After any history, five heartbeats after the last event, every living node sees all living nodes
+// and none that is dead. A player would otherwise be sent to a server that is gone, or never to one
+// that is there.
 func TestViewsConverge(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := &world{T: rt, nodes: map[string]*process{}}
@@ -28,8 +29,9 @@ func TestViewsConverge(t *testing.T) {
 	})
 }
 
-// Where the master lives all the time, no two processes ever have the same leased node id, asleep or not. (One that
-// was configured goes to another node when the first was dropped: it is refused when it wakes.)
+// Where the master lives all the time, no two processes ever have the same leased node id, asleep
+// or not. (One that was configured goes to another node when the first was dropped: it is refused
+// when it wakes.)
 func TestNodeIDsNeverCollide(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := &world{T: rt, nodes: map[string]*process{}}
@@ -54,8 +56,8 @@ func TestNodeIDsNeverCollide(t *testing.T) {
 	})
 }
 
-// Where no call is lost and nobody sleeps, a node is not taken for dead while it lives, whatever becomes of the master:
-// its players' sessions would be closed on all others.
+// Where no call is lost and nobody sleeps, a node is not taken for dead while it lives, whatever
+// becomes of the master: its players' sessions would be closed on all others.
 func TestTheLivingAreNotRemoved(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := &world{T: rt, nodes: map[string]*process{}, gentle: true}

@@ -73,7 +73,8 @@ func (w *world) believer(self string) *believer {
 	}
 }
 
-// epoch returns one for a new process: newer than all, or, from a machine whose clock is behind, older.
+// epoch returns one for a new process: newer than all, or, from a machine whose clock is behind,
+// older.
 func (w *world) epoch() uint64 {
 	w.epochs++
 	if rapid.IntRange(0, 9).Draw(w.T, "clock") == 9 {

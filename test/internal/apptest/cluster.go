@@ -67,9 +67,10 @@ func Members(n *Node) []string {
 	return all
 }
 
-// InBubble runs a test on a clock of its own, on which all nodes run. One processor at a time: the race detector's
-// context of a bubble's timers is shared by all threads that find one expired, and two at once crash the process
-// (seen with Go 1.26). Races are found all the same: the detector goes by what is synchronized, not by the moment.
+// InBubble runs a test on a clock of its own, on which all nodes run. One processor at a time: the
+// race detector's context of a bubble's timers is shared by all threads that find one expired, and
+// two at once crash the process (seen with Go 1.26). Races are found all the same: the detector
+// goes by what is synchronized, not by the moment.
 func InBubble(t *testing.T, test func(t *testing.T, f *Cluster)) {
 	t.Helper()
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))

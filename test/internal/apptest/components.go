@@ -29,7 +29,8 @@ func Handlers(fns Funcs) *component.Components {
 	return cs
 }
 
-// Pong wants the next message to be the answer to a ping: nothing came before, and the connection lives.
+// Pong wants the next message to be the answer to a ping: nothing came before, and the connection
+// lives.
 func Pong(t *testing.T, c *nanotest.Client) {
 	t.Helper()
 	if m := c.Call("Ping.Pong", []byte("ping")); m.Err || string(m.Data) != "ping" {

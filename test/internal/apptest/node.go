@@ -1,6 +1,6 @@
-// Package apptest starts applications for tests: a node with endpoints in memory, or several nodes on a network in
-// memory, and the handlers and clients' calls that many tests need. It is beside internal/nanotest, which holds what
-// does not need package nano.
+// Package apptest starts applications for tests: a node with endpoints in memory, or several nodes
+// on a network in memory, and the handlers and clients' calls that many tests need. It is beside
+// internal/nanotest, which holds what does not need package nano.
 package apptest
 
 import (
@@ -30,8 +30,9 @@ type Node struct {
 	ids   []int64 // of the sessions that were opened
 }
 
-// Start runs an application with these components until the test ends: JSON payloads, a heartbeat of 1 s, no
-// network. Inside a synctest bubble, all of it runs on the bubble's clock. Options override what it sets.
+// Start runs an application with these components until the test ends: JSON payloads, a heartbeat
+// of 1 s, no network. Inside a synctest bubble, all of it runs on the bubble's clock. Options
+// override what it sets.
 func Start(t *testing.T, comps *component.Components, opts ...nano.Option) *Node {
 	t.Helper()
 	n := New(comps, opts...)

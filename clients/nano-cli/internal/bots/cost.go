@@ -27,7 +27,8 @@ func (r *run) spent() spent {
 	return spent{time.Now(), cpuTime(), memory(), n[0], n[1]}
 }
 
-// cost compares the moments at which the run began, the load began, and it was over, with the end of the run.
+// cost compares the moments at which the run began, the load began, and it was over, with the end
+// of the run.
 func (r *run) cost(begin, before, after, end spent) Cost {
 	c := Cost{CPU: (end.cpu - begin.cpu).Seconds(), Memory: after.memory}
 	if n := after.answers + after.sends - before.answers - before.sends; n > 0 {

@@ -108,8 +108,8 @@ func startProcess(t *testing.T, scheme string) func() figures {
 	}
 }
 
-// With thousands of connections the figures are what people decide on, and the bots run beside the server as often as
-// not: they must count what the server counts, and leave the machine to it.
+// With thousands of connections the figures are what people decide on, and the bots run beside the
+// server as often as not: they must count what the server counts, and leave the machine to it.
 func TestFiveThousandConnections(t *testing.T) {
 	const conns = 5000
 	if testing.Short() {

@@ -68,7 +68,8 @@ func letters(dst []byte, n int) []byte {
 	return dst
 }
 
-// simple returns the pieces of a template that holds text, variables, and functions of a number; else nil.
+// simple returns the pieces of a template that holds text, variables, and functions of a number;
+// else nil.
 func simple(nodes []parse.Node) []piece {
 	var all []piece
 	for _, n := range nodes {

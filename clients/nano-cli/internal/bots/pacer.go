@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// pacer wakes workers when they are due: one goroutine for very many of them. A timer each would need a goroutine for
-// each message.
+// pacer wakes workers when they are due: one goroutine for very many of them. A timer each would
+// need a goroutine for each message.
 type pacer struct {
 	epoch  time.Time // from when on times are counted
 	mu     sync.Mutex
@@ -17,8 +17,8 @@ type pacer struct {
 	dueNow []*worker     // of run
 }
 
-// tick is how long a pacer sleeps at least: to be woken for each message costs more than to send it. What is sent is
-// measured from when it is sent.
+// tick is how long a pacer sleeps at least: to be woken for each message costs more than to send
+// it. What is sent is measured from when it is sent.
 const tick = time.Millisecond
 
 // newPacers returns n, and what ends them. Workers that wait then are forgotten.
@@ -106,8 +106,8 @@ func (p *pacer) isStopped(w *worker) bool {
 
 func anyOf(all []*pacer) *pacer { return all[rand.IntN(len(all))] }
 
-// queue is a heap of workers, those that are due first before the others. The times lie in it: there are thousands of
-// workers, and to look into each that is passed takes longer than all else.
+// queue is a heap of workers, those that are due first before the others. The times lie in it:
+// there are thousands of workers, and to look into each that is passed takes longer than all else.
 type queue []entry
 
 type entry struct {

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Bots that are not sent in the order of their times ask some of them too late, and the server is measured for it.
+// Bots that are not sent in the order of their times ask some of them too late, and the server is
+// measured for it.
 func TestQueue(t *testing.T) {
 	var q queue
 	due := make(map[*worker]time.Duration)

@@ -14,9 +14,10 @@ const (
 	shrinkAt  = 10  // looks in a row that fewer would have been enough
 )
 
-// fewProcessors has Go run on no more processors than the work takes, from one up to what it was, until the function is
-// called. One that has nothing to do is woken for each answer, in case there are more, and put to sleep again, which is a
-// fifth of what the bots cost; and the server may be on the same machine. Who sets GOMAXPROCS has chosen.
+// fewProcessors has Go run on no more processors than the work takes, from one up to what it was,
+// until the function is called. One that has nothing to do is woken for each answer, in case there
+// are more, and put to sleep again, which is a fifth of what the bots cost; and the server may be
+// on the same machine. Who sets GOMAXPROCS has chosen.
 func fewProcessors() (end func()) {
 	most := runtime.GOMAXPROCS(0)
 	if most == 1 || os.Getenv("GOMAXPROCS") != "" || cpuTime() == 0 {

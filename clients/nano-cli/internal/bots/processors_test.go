@@ -2,8 +2,8 @@ package bots
 
 import "testing"
 
-// With too few processors the bots would be slower than the server that they measure; with too many they cost it some
-// of its own.
+// With too few processors the bots would be slower than the server that they measure; with too many
+// they cost it some of its own.
 func TestProcessors(t *testing.T) {
 	for _, row := range []struct {
 		what       string

@@ -126,7 +126,8 @@ func (r *run) report(begin, before, after spent) *Report {
 	return rep
 }
 
-// problems lists what was tried and failed each time: then figures and thresholds say nothing of the server.
+// problems lists what was tried and failed each time: then figures and thresholds say nothing of
+// the server.
 func (rep *Report) problems() []string {
 	all := []string{}
 	c := rep.Connections

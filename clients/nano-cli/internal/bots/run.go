@@ -50,9 +50,9 @@ type run struct {
 	pending sync.WaitGroup // until they are connected and set up, or have failed
 }
 
-// Run runs the scenario to its end or that of ctx: then what is in flight is waited for, for as long as the
-// scenario's timeout, and the report is of what there was. The error is about the scenario, not about what failed in
-// the run.
+// Run runs the scenario to its end or that of ctx: then what is in flight is waited for, for as
+// long as the scenario's timeout, and the report is of what there was. The error is about the
+// scenario, not about what failed in the run.
 func (rn *Runner) Run(ctx context.Context) (*Report, error) {
 	p, err := rn.Scenario.plan()
 	if err != nil {
@@ -187,7 +187,8 @@ func (r *run) connect(i int) *client.Client {
 	}
 	c := client.New(r.URL, opts...)
 	begin := time.Now()
-	// Not cut short when the load ends: its timeout is short, and half a handshake would look like an error.
+	// Not cut short when the load ends: its timeout is short, and half a handshake would look like
+	// an error.
 	if err := c.Connect(context.Background()); err != nil {
 		r.failures.add("connect", err)
 		_ = c.Close()
@@ -248,7 +249,8 @@ func (r *run) send(c *client.Client, t *task, i, n int, begin time.Time) bool {
 		r.failures.add(t.route, err)
 		return false
 	}
-	// Without ctx: what was sent before the end of the load gets its answer. The client's timeout bounds it.
+	// Without ctx: what was sent before the end of the load gets its answer. The client's timeout
+	// bounds it.
 	if t.request {
 		err = c.Request(context.Background(), t.route, data, nil)
 	} else {

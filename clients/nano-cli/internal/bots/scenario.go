@@ -1,4 +1,5 @@
-// Package bots makes load: connections that send requests and notifies to a server, and how long it took.
+// Package bots makes load: connections that send requests and notifies to a server, and how long it
+// took.
 package bots
 
 import (
@@ -32,7 +33,8 @@ func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
 // MarshalJSON writes it as it is read.
 func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }
 
-// Text is a payload: text, or in YAML also a mapping or list, which becomes JSON. It is a template; see Vars.
+// Text is a payload: text, or in YAML also a mapping or list, which becomes JSON. It is a template;
+// see Vars.
 type Text string
 
 // UnmarshalYAML reads it.
@@ -60,7 +62,8 @@ type Step struct {
 	Request string `yaml:"request"` // the route, of either
 	Notify  string `yaml:"notify"`
 	Payload Text   `yaml:"payload"`
-	// Rate is how many a second each bot sends. 0: the next when the last was answered. nil: the scenario's.
+	// Rate is how many a second each bot sends. 0: the next when the last was answered. nil: the
+	// scenario's.
 	Rate *float64 `yaml:"rate"`
 	// InFlight is how many requests of a bot may wait for their answers at the same time. 0: 1.
 	InFlight int `yaml:"in-flight"`

@@ -51,7 +51,8 @@ thresholds: {max-p99: 50ms, max-errors: 0.1%, min-rate: 10}
 	}
 }
 
-// A slip in a file must be told with its place, not be ignored: who writes "conections" gets no load test otherwise.
+// A slip in a file must be told with its place, not be ignored: who writes "conections" gets no
+// load test otherwise.
 func TestErrorsOfScenarios(t *testing.T) {
 	for _, c := range []struct {
 		name, text string

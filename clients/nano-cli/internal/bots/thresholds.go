@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Thresholds are what a run must keep to. A nil or empty one is not looked at. Latencies are those of all requests
-// of the steps together.
+// Thresholds are what a run must keep to. A nil or empty one is not looked at. Latencies are those
+// of all requests of the steps together.
 type Thresholds struct {
 	MaxP50    *Duration `yaml:"max-p50"`
 	MaxP90    *Duration `yaml:"max-p90"`

@@ -13,12 +13,12 @@ import (
 // retryAfter is when a request is sent again that found the connection full.
 const retryAfter = time.Millisecond
 
-// worker sends one request of one bot again and again, one at a time. With a rate, each has its time, and one whose time
-// came while the one before was not answered yet is measured from there: a server that stalls is not measured once but as
-// often as it would have been asked.
+// worker sends one request of one bot again and again, one at a time. With a rate, each has its
+// time, and one whose time came while the one before was not answered yet is measured from there: a
+// server that stalls is not measured once but as often as it would have been asked.
 //
-// It has no goroutine. A pacer has it send what is due, and the client's reader tells the answer: thousands of bots run
-// beside the server that they load, and should leave the machine to it.
+// It has no goroutine. A pacer has it send what is due, and the client's reader tells the answer:
+// thousands of bots run beside the server that they load, and should leave the machine to it.
 type worker struct {
 	run  *run
 	c    *client.Client
@@ -31,7 +31,8 @@ type worker struct {
 
 	onAnswer func(data []byte, err error) // answered, bound once
 
-	// What stands here belongs to whoever handles the worker: the pacer, the reader, and start before both.
+	// What stands here belongs to whoever handles the worker: the pacer, the reader, and start
+	// before both.
 	due   time.Time
 	late  bool      // the one before was not answered when it was due
 	begin time.Time // from when on what is in flight is measured

@@ -1,4 +1,5 @@
-// Package connect is a session with a server that a person, or a script through a pipe, drives by commands.
+// Package connect is a session with a server that a person, or a script through a pipe, drives by
+// commands.
 package connect
 
 import (
@@ -101,8 +102,9 @@ func (s *Session) Close() {
 	}
 }
 
-// Script runs the commands of in, one a line, until it ends, the connection ends, or one of them is quit. A command
-// that fails is reported, the next ones run, and the error is ErrCommands. "#" begins a comment.
+// Script runs the commands of in, one a line, until it ends, the connection ends, or one of them is
+// quit. A command that fails is reported, the next ones run, and the error is ErrCommands. "#"
+// begins a comment.
 func (s *Session) Script(ctx context.Context, in io.Reader) error {
 	lines := make(chan string)
 	stop := make(chan struct{})
@@ -147,8 +149,8 @@ func (s *Session) Script(ctx context.Context, in io.Reader) error {
 	}
 }
 
-// outcome is the result of a script that has come to its end. A connection that has ended before is an error, whether it
-// was noticed in time or not.
+// outcome is the result of a script that has come to its end. A connection that has ended before is
+// an error, whether it was noticed in time or not.
 func (s *Session) outcome(failed int) error {
 	select {
 	case <-s.c.Done():
@@ -230,8 +232,8 @@ func (s *Session) printf(format string, a ...any) {
 	s.writeLocked(format, a...)
 }
 
-// writeLocked writes to who looks; if nobody can any more, the next read of commands ends all. Nothing that a server
-// says can steer the terminal.
+// writeLocked writes to who looks; if nobody can any more, the next read of commands ends all.
+// Nothing that a server says can steer the terminal.
 func (s *Session) writeLocked(format string, a ...any) {
 	_, _ = io.WriteString(s.out, strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {

@@ -187,8 +187,8 @@ type console struct {
 	io.Writer
 }
 
-// At the prompt, Tab must save typing, what is shown must not mix with what is typed, and history must be there the
-// next time.
+// At the prompt, Tab must save typing, what is shown must not mix with what is typed, and history
+// must be there the next time.
 func TestPrompt(t *testing.T) {
 	app := nodetest.Start(t, nano.WithDictionary(map[string]uint16{"Room.Echo": 1, "Room.Say": 2}))
 	file := filepath.Join(t.TempDir(), "not there yet", "history")

@@ -20,8 +20,8 @@ const prompt = "nano> "
 // maxHistory is how many lines of history are kept.
 const maxHistory = 1000
 
-// Interactive runs a prompt on the terminal in (which is put into raw mode and back) until quit, Ctrl-D, Ctrl-C, or
-// the end of the connection, which is the error.
+// Interactive runs a prompt on the terminal in (which is put into raw mode and back) until quit,
+// Ctrl-D, Ctrl-C, or the end of the connection, which is the error.
 func (s *Session) Interactive(ctx context.Context, in *os.File, out io.Writer) error {
 	fd := int(in.Fd())
 	old, err := term.MakeRaw(fd)
@@ -98,7 +98,8 @@ func (s *Session) typed(ctx context.Context, t *term.Terminal) error {
 	}
 }
 
-// complete completes the word before pos: a command, or a route seen. choice is what it could be, if not one.
+// complete completes the word before pos: a command, or a route seen. choice is what it could be,
+// if not one.
 func (s *Session) complete(line string, pos int) (_ string, _ int, choice []string) {
 	head, tail := line[:pos], line[pos:]
 	begin := strings.LastIndexByte(head, ' ') + 1

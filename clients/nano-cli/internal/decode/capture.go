@@ -47,8 +47,8 @@ func openCapture(data []byte) (frames, error) {
 // maxPages bounds what is kept of a connection while a segment is missing, in pages of about 2 KB.
 const maxPages = 8192
 
-// Capture explains what both sides of each TCP connection to a port have sent, in the order of time; port 0 is any. The
-// error joins an *Error for each thing that is wrong.
+// Capture explains what both sides of each TCP connection to a port have sent, in the order of
+// time; port 0 is any. The error joins an *Error for each thing that is wrong.
 func (x *Explainer) Capture(data []byte, port int) error {
 	x.failed, x.werr = nil, nil
 	in, err := openCapture(data)
@@ -129,7 +129,8 @@ func (c *conversations) wants(t *layers.TCP) bool {
 	return c.port == 0 || t.SrcPort == c.port || t.DstPort == c.port
 }
 
-// New is called by the library for a new connection. Its flow is that of the first packet that there is.
+// New is called by the library for a new connection. Its flow is that of the first packet that
+// there is.
 func (c *conversations) New(flow, transport gopacket.Flow, t *layers.TCP, _ reassembly.AssemblerContext) reassembly.Stream {
 	from := address(flow.Src(), transport.Src())
 	to := address(flow.Dst(), transport.Dst())
@@ -152,7 +153,8 @@ func address(host, port gopacket.Endpoint) string {
 	return net.JoinHostPort(host.String(), port.String())
 }
 
-// Accept is called by the library before each segment: what begins in the middle is taken from there.
+// Accept is called by the library before each segment: what begins in the middle is taken from
+// there.
 func (c *conversation) Accept(t *layers.TCP, _ gopacket.CaptureInfo, _ reassembly.TCPFlowDirection, next reassembly.Sequence, start *bool, _ reassembly.AssemblerContext) bool {
 	if next < 0 && !t.SYN && len(t.Payload) > 0 {
 		*start = true
@@ -177,8 +179,8 @@ func (c *conversation) ReassembledSG(sg reassembly.ScatterGather, _ reassembly.A
 	c.pieces = append(c.pieces, p)
 }
 
-// ReassemblyComplete is called by the library at the end. It keeps the connection: what is captured twice, or late, would
-// look like a new one.
+// ReassemblyComplete is called by the library at the end. It keeps the connection: what is captured
+// twice, or late, would look like a new one.
 func (c *conversation) ReassemblyComplete(reassembly.AssemblerContext) bool { return false }
 
 // side is one direction of a connection that is being explained.

@@ -30,7 +30,8 @@ func testdata(t *testing.T, name string) []byte {
 	return b
 }
 
-// What tcpdump has captured of a session over TCP and one over a WebSocket must be explained whole, both sides.
+// What tcpdump has captured of a session over TCP and one over a WebSocket must be explained whole,
+// both sides.
 func TestCapture(t *testing.T) {
 	for _, name := range []string{"session", "any"} { // of the loopback interface; of all interfaces, which has other link headers
 		var out bytes.Buffer
@@ -254,7 +255,8 @@ func TestCaptureCutOff(t *testing.T) {
 	}
 }
 
-// The dictionary that a server left out, because the client has it, is the one that it gave under this version before.
+// The dictionary that a server left out, because the client has it, is the one that it gave under
+// this version before.
 func TestCaptureWithAKeptDictionary(t *testing.T) {
 	dict, err := codec.NewDictionary(map[string]uint16{"on": 7})
 	if err != nil {

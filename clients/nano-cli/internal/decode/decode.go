@@ -36,7 +36,8 @@ func (e *Error) Error() string {
 // Explainer writes explanations. The zero value needs Out. It belongs to one goroutine.
 type Explainer struct {
 	Out io.Writer
-	// Dictionary gives the routes of codes. A dictionary in a handshake that comes along takes its place.
+	// Dictionary gives the routes of codes. A dictionary in a handshake that comes along takes its
+	// place.
 	Dictionary *codec.Dictionary
 	// MaxBody is the largest body that is no error, in bytes. 0: the largest there can be.
 	MaxBody int
@@ -133,7 +134,8 @@ func (x *Explainer) packet(f *flow, last bool) bool {
 	return true
 }
 
-// Message explains one message, the body of a data packet. The error joins an *Error for each thing that is wrong.
+// Message explains one message, the body of a data packet. The error joins an *Error for each thing
+// that is wrong.
 func (x *Explainer) Message(data []byte) error {
 	x.failed, x.werr = nil, nil
 	x.message(0, data)
@@ -165,7 +167,8 @@ func (x *Explainer) body(at int, t codec.PacketType, body []byte) {
 	}
 }
 
-// dictionary takes over what a handshake says of routes. A server leaves out what the client has had from it before.
+// dictionary takes over what a handshake says of routes. A server leaves out what the client has
+// had from it before.
 func (x *Explainer) dictionary(at int, body []byte) {
 	version := versionOf(body)
 	if routes, err := routesOf(body); err == nil && bytes.Contains(body, []byte(`"dict"`)) {

@@ -32,7 +32,8 @@ func (f frame) String() string {
 	return text
 }
 
-// nextFrame returns the frame at the beginning of b and its length; 0 if it is not complete; or what is wrong.
+// nextFrame returns the frame at the beginning of b and its length; 0 if it is not complete; or
+// what is wrong.
 func nextFrame(b []byte) (f frame, n int, wrong string) {
 	if len(b) < 2 {
 		return f, 0, ""

@@ -12,8 +12,8 @@ import (
 	"github.com/lonng/nano/codec"
 )
 
-// Hex reads hex digits. Blanks, line ends, and ":", "," and "-" may stand between bytes, and "0x" before them. The
-// error says which character is wrong.
+// Hex reads hex digits. Blanks, line ends, and ":", "," and "-" may stand between bytes, and "0x"
+// before them. The error says which character is wrong.
 func Hex(text string) ([]byte, error) {
 	out := make([]byte, 0, len(text)/2)
 	high := -1 // the digit that waits for its second
@@ -45,8 +45,9 @@ func Hex(text string) ([]byte, error) {
 	return out, nil
 }
 
-// Input reads data in one of the formats "hex", "raw", "pcap", which is a capture of either kind, and "auto", which is a
-// capture if it begins like one, and else hex if nothing but hex stands there.
+// Input reads data in one of the formats "hex", "raw", "pcap", which is a capture of either kind,
+// and "auto", which is a capture if it begins like one, and else hex if nothing but hex stands
+// there.
 func Input(data []byte, format string) (b []byte, capture bool, err error) {
 	switch format {
 	case "raw":
@@ -77,8 +78,8 @@ func printable(data []byte) bool {
 	return bytes.IndexFunc(data, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r > '~' }) < 0
 }
 
-// Dictionary makes a dictionary of "route=code" pairs and "@file" names, whose files hold a JSON object of routes and
-// codes, or a handshake's answer. None of them: nil.
+// Dictionary makes a dictionary of "route=code" pairs and "@file" names, whose files hold a JSON
+// object of routes and codes, or a handshake's answer. None of them: nil.
 func Dictionary(args []string) (*codec.Dictionary, error) {
 	if len(args) == 0 {
 		return nil, nil

@@ -11,9 +11,9 @@ import (
 	"unicode"
 )
 
-// Parse makes the bytes of a payload from what somebody wrote: JSON as it is, "hex:0a0b" as the bytes that stand
-// there, "text:hello" as the text after the colon, "@name" as the content of a file, nothing as no payload. The error
-// for broken JSON says where it breaks.
+// Parse makes the bytes of a payload from what somebody wrote: JSON as it is, "hex:0a0b" as the
+// bytes that stand there, "text:hello" as the text after the colon, "@name" as the content of a
+// file, nothing as no payload. The error for broken JSON says where it breaks.
 func Parse(text string) ([]byte, error) {
 	text = strings.TrimSpace(text)
 	switch {
@@ -41,7 +41,8 @@ func Parse(text string) ([]byte, error) {
 	return []byte(text), nil
 }
 
-// CheckJSON returns nil if text is one JSON value, and else an error that says at which character it is not.
+// CheckJSON returns nil if text is one JSON value, and else an error that says at which character
+// it is not.
 func CheckJSON(text string) error {
 	var v any
 	err := json.Unmarshal([]byte(text), &v)
