@@ -190,3 +190,51 @@ func BenchmarkBroadcast(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkGroupChurn measures joins and leaves of a group, one of each per operation, while 20 broadcasts a second go to its
+// 10,000 members. "changes/s" counts both.
+func BenchmarkGroupChurn(b *testing.B) {
+	movers := runtime.GOMAXPROCS(0)
+	app, _, g := crowd(b, 10_000+movers)
+	moving := make(chan *session.Session, movers)
+	for _, s := range g.Sessions()[:movers] {
+		if err := g.Leave(s); err != nil {
+			b.Fatal(err)
+		}
+		moving <- s
+	}
+	stop := make(chan struct{})
+	var broadcasts sync.WaitGroup
+	broadcasts.Go(func() {
+		every := time.NewTicker(time.Second / 20)
+		defer every.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-every.C:
+				onScheduler(app, func() {
+					if err := g.Broadcast("onIt", []byte(payload)); err != nil {
+						b.Error(err)
+					}
+				})
+			}
+		}
+	})
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		s := <-moving
+		for pb.Next() {
+			if err := g.Add(s); err != nil {
+				b.Error(err)
+			}
+			if err := g.Leave(s); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(2*float64(b.N)/b.Elapsed().Seconds(), "changes/s")
+	close(stop)
+	broadcasts.Wait()
+}

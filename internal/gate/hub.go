@@ -33,17 +33,20 @@ const (
 // free.
 //
 // While a scheduler runs a batch of handlers, the connections they write to gather here. At the end
-// of the batch the scheduler flushes them itself if they are few; else workers are woken, and the
-// scheduler helps as long as no handler waits. What is queued from outside any batch wakes a worker
-// at once. Flushing never blocks: a client that does not keep up gets a goroutine of its own (see
-// Conn.drain).
+// of the batch the scheduler flushes them itself if they are few; else workers are woken. What is
+// queued from outside any batch wakes a worker at once. Flushing never blocks: a client that does
+// not keep up gets a goroutine of its own (see Conn.drain).
 //
 // Answers have a list of their own, which is flushed first: the answer to one client does not wait
-// until a broadcast to thousands is written. With a delay, output that may wait gathers in a third
+// until a broadcast to thousands is written. The scheduler helps with answers as long as no handler
+// waits, and leaves broadcasts to the workers. With a delay, output that may wait gathers in a third
 // list, which joins the others when the delay is over.
 //
-// There are workers for half of the processors: the others are for whoever helps, for handlers and
-// for the kernel's part.
+// A worker yields after every few connections: the runtime does not know of the system calls, and
+// what is read meanwhile would wait until it takes the processor away, for up to 10 ms.
+//
+// There are workers for all processors but one, which is left to handlers and to what is read: with
+// all of them busy a broadcast would hold up answers, though nobody waits for a lock.
 //
 // Lock order: a connection's lock, then the hub's.
 type hub struct {
@@ -93,7 +96,7 @@ func emptied(list []Flusher) []Flusher {
 }
 
 func newHub(delay time.Duration) *hub {
-	h := &hub{delay: delay, limit: (runtime.GOMAXPROCS(0) + 1) / 2}
+	h := &hub{delay: delay, limit: max(runtime.GOMAXPROCS(0)-1, 1)}
 	h.round.Store(1)
 	h.wake = make(chan struct{}, h.limit)
 	for range h.limit {
@@ -198,12 +201,12 @@ func (h *hub) end() {
 	flushAll(mine)
 }
 
-// help flushes one connection after the other until more, or until there is nothing to do.
+// help flushes answers until more, or until there are none.
 func (h *hub) help(more func() bool) {
 	var few [share]Flusher
 	for !more() {
 		h.mu.Lock()
-		mine := h.nextLocked(&few)
+		mine := h.first.take(few[:0], share)
 		h.mu.Unlock()
 		if len(mine) == 0 {
 			return
@@ -242,6 +245,7 @@ func (h *hub) work() {
 			}
 			h.mu.Unlock()
 			flushAll(mine)
+			runtime.Gosched()
 		}
 		clear(few[:])
 	}
