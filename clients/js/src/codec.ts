@@ -129,6 +129,14 @@ export class Dictionary {
 
 const hasId = (type: number) => type === Wire.REQUEST || type === Wire.RESPONSE;
 
+/** A number in groups of seven bits, the low ones first. */
+export const varint = (n: number | bigint): number[] => {
+  const bytes = [];
+  let rest = BigInt(n);
+  for (; rest > 127n; rest >>= 7n) bytes.push(Number(rest & 127n) | 128);
+  return [...bytes, Number(rest)];
+};
+
 /** The parts of a message as they are on the wire: a route may be a number of the dictionary. */
 export interface RawMessage extends Omit<Message, "route"> {
   route: string | number;
@@ -137,11 +145,7 @@ export interface RawMessage extends Omit<Message, "route"> {
 /** Makes a message of its parts. */
 export function encodeRaw(type: number, id: number | bigint, route: string | number, data: Uint8Array, flags?: number): Uint8Array {
   const head = [flags! | (type << 1)];
-  if (hasId(type)) {
-    let rest = BigInt(id);
-    for (; rest > 127n; rest >>= 7n) head.push(Number(rest & 127n) | 128);
-    head.push(Number(rest));
-  }
+  if (hasId(type)) head.push(...varint(id));
   if (type !== Wire.RESPONSE) {
     if (typeof route === "number") {
       head[0]! |= Wire.COMPRESSED;
@@ -153,6 +157,9 @@ export function encodeRaw(type: number, id: number | bigint, route: string | num
   }
   return concat(head, data);
 }
+
+/** The number in bytes that varint made. */
+export const readVarint = (bytes: Uint8Array): number => bytes.reduceRight((n, b) => n * 128 + (b & 127), 0);
 
 /** Takes a message apart. The payload shares memory with the body. */
 export function decodeRaw(body: Uint8Array): RawMessage {

@@ -3,6 +3,7 @@ import { Emitter } from "./emitter.js";
 import { NanoError, asNanoError, report } from "./errors.js";
 import { type Line, type LineOptions, type Settle, type State, createLine } from "./line.js";
 import type { Handshake, VersionedDictionary } from "./link.js";
+import { createSession } from "./resume.js";
 import { type Serializer, json } from "./serializers.js";
 
 /**
@@ -75,9 +76,17 @@ export interface Events {
     error?: NanoError;
     /** When the next attempt is due (milliseconds since 1970), in the state `waiting`. */
     retryAt: number;
-    /** In the state `open`: it was open before, so the server has a new session for it. */
+    /** In the state `open`: it was open before, and the server has a new session for it. */
     again: boolean;
+    /** In the state `open`: the session from before goes on, and nothing was lost. */
+    resumed: boolean;
   };
+  /** The connection was lost, and its session waits: what is sent is kept, and requests resolve later. */
+  suspended: { reason: string };
+  /** The session goes on with a new connection. */
+  resumed: object;
+  /** It does not: there is a new session. The reason is `expired`, `overflow`, `unknown` or `gap`. */
+  lost: { reason: string };
   /** Something that no caller waits for failed: a push that cannot be read, say. Reported to the console if nobody listens. */
   error: NanoError;
 }
@@ -85,9 +94,11 @@ export interface Events {
 /**
  * A connection to a node, and those that follow when it is lost. Made closed: `open` opens it, as `connect` does.
  *
- * Requests that were under way when the connection was lost fail with `unavailable`, and so do those that wait when the
- * first connection cannot be made. What is sent while a connection is away waits for the next, up to a bound. The server has a new session for each connection: sign in by the handshake (`user`) or at each state
- * `open`; what is sent in that event goes before what waited.
+ * What is sent while a connection is away waits for the next, up to a bound. Where the server can, the next one goes on
+ * with the session: requests that were under way get their answers, and no message is lost or doubled. Else the server has
+ * a new session for each connection, and requests that were under way fail with `unavailable`, as those do that wait when
+ * the first connection cannot be made. Sign in by the handshake (`user`), or at each state `open` that is not `resumed`;
+ * what is sent in that event goes before what waited.
  */
 export class Connection<R extends Routes = Routes> {
   /** The server's last answer to the handshake. */
@@ -100,17 +111,29 @@ export class Connection<R extends Routes = Routes> {
 
   /** The URL is ws:, wss:, http: or https:, or relative to the page's. */
   constructor(url: string | URL, options: ConnectOptions = {}) {
+    options = { accept: ["error", "gzip", "batch", "resume"], ...options };
     this._timeout = options.timeout ?? 10_000;
     this._serializer = options.serializer ?? json;
-    const changed = (state: State, error: NanoError | undefined, retryAt: number, again = false) =>
-      this._tell("state", { state, reason: error ? error.message || error.code : "", retryAt, again, ...(error && { error }) });
+    let away = false; // suspended was told
+    const session = createSession();
+    const changed = (state: State, error: NanoError | undefined, retryAt: number, again = false, resumed = false) => {
+      const reason = error ? error.message || error.code : "";
+      this._tell("state", { state, reason, retryAt, again, resumed, ...(error && { error }) });
+      if (session._token && state === "waiting" && !away) {
+        away = true;
+        this._tell("suspended", { reason });
+      }
+    };
     this._line = createLine(
       String(url),
       options,
       {
-        _open: (answer, again) => {
+        _open: (answer, again, resumed, lost) => {
           this.handshake = answer;
-          changed("open", undefined, 0, again);
+          away = false;
+          if (lost) this._tell("lost", { reason: lost });
+          changed("open", undefined, 0, again && !resumed, resumed);
+          if (resumed) this._tell("resumed", {});
         },
         _message: (message) => {
           if (message.type === Wire.RESPONSE) this._line._settle(message.id, undefined, message);
@@ -120,6 +143,8 @@ export class Connection<R extends Routes = Routes> {
         _error: (err) => this._tell("error", err),
         _changed: changed,
       },
+      false,
+      session,
     );
   }
 

@@ -1,5 +1,6 @@
 import { Dictionary, type Message, Wire, fit, toUTF8 } from "./codec.js";
 import { NanoError, asNanoError } from "./errors.js";
+import type { Session } from "./resume.js";
 import { type Handshake, type Link, type VersionedDictionary, type WebSocketConstructor, openLink } from "./link.js";
 import { platformWebSocket } from "#platform";
 
@@ -44,7 +45,7 @@ export interface LineOptions {
   reconnect?: boolean | ReconnectOptions;
   /** Requests and notifies that may wait for the connection to be open; more are refused. Default: 100. */
   queue?: number;
-  /** What to ask the server for. Default: `["error", "gzip", "batch"]`. Never `gzip` where it cannot be unpacked. */
+  /** What to ask the server for. Default: `["error", "gzip", "batch", "resume"]`. Never `gzip` where it cannot be unpacked. */
   accept?: string[] | undefined;
   /**
    * Bytes that the body of a packet may have that is sent; a server that gets more ends the connection. Default: what the
@@ -59,8 +60,8 @@ export interface LineOptions {
 
 /** Who has a line. */
 export interface LineOwner {
-  /** The handshake is over. What is posted now goes before what waited. */
-  _open(answer: Handshake, again: boolean): void;
+  /** The handshake is over. What is posted now goes before what waited. again: there was a connection before. */
+  _open(answer: Handshake, again: boolean, resumed: boolean, lost: string | undefined): void;
   _message(message: Message, raw: Uint8Array): void;
   _ioError: (event: unknown) => void;
   /** A message cannot be read, or one that waited cannot be sent, and no request has ended with it. */
@@ -94,8 +95,8 @@ export interface Line {
   _expire(id: number, err: NanoError): void;
 }
 
-/** With raw, messages are not taken apart. */
-export function createLine(address: string, options: LineOptions, owner: LineOwner, raw?: boolean): Line {
+/** With raw, messages are not taken apart. With session, one goes on with the next connection where the server can. */
+export function createLine(address: string, options: LineOptions, owner: LineOwner, raw?: boolean, session?: Session): Line {
   const { user, reconnect = true, queue: room = 100, accept = ["error", "gzip", "batch"] } = options;
   const { min = 400, max = 15000, attempts = Infinity, steadyAfter = 5000, afterKick = ownReason } = (reconnect || {}) as ReconnectOptions; // true has none of them
   const queue = new Map<unknown, Make>(); // what waits; notifies have negative numbers
@@ -110,14 +111,23 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
   let tried = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
+  const send = (make: Make) => {
+    const body = fit(make(dictionary), limit);
+    session?._sent(make, body.length);
+    line._link!._send(Wire.DATA, body);
+  };
+
   const online = () => line._open();
 
   const change = (state: State, err?: NanoError, retryAt = 0) => {
     line._state = state;
     (globalThis as Partial<typeof globalThis>)[state === "waiting" ? "addEventListener" : "removeEventListener"]?.("online", online);
     const closed = state === "closed";
-    if (closed) queue.clear();
-    if (err) {
+    if (closed) {
+      queue.clear();
+      session?._forget();
+    }
+    if (err && !session?._token) {
       away = closed ? err : new NanoError("unavailable", err.message, err.details);
       for (const id of [...pending.keys()]) {
         if (!again || !queue.has(id)) line._settle(id, away);
@@ -132,6 +142,7 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
       version: __VERSION__,
       accept: accept.filter((word) => word !== "gzip" || (globalThis as { DecompressionStream?: unknown }).DecompressionStream),
       dictVersion: line._kept?.version,
+      resume: session?._token ? { token: session._token, received: session._received } : undefined,
     };
     const body = { sys, user: (await (typeof user === "function" ? user() : user)) ?? {} };
     return fit(toUTF8(JSON.stringify(body)), limit ?? LIMIT);
@@ -144,7 +155,7 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
       const url = new URL(address, (globalThis as { location?: Location }).location?.href);
       url.protocol = url.protocol.replace("http", "ws");
       const socket = new (options.WebSocket ?? platformWebSocket())(url.href);
-      line._link = openLink(socket, hello, { _timeout: options.handshakeTimeout ?? 10_000, _raw: raw, _kept: line._kept }, { ...owner, _open: opened, _error: failed, _down: lost });
+      line._link = openLink(socket, hello, { _timeout: options.handshakeTimeout ?? 10_000, _raw: raw, _kept: line._kept }, { ...owner, _open: opened, _error: failed, _down: lost }, session);
     } catch (err) {
       return change("closed", asNanoError(err, "invalid_argument"));
     }
@@ -160,14 +171,23 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
     line._kept = kept;
     limit = options.maxPacket ?? (answer.sys.maxPacket || LIMIT);
     timer = setTimeout(() => (tried = 0), steadyAfter);
+    const then = session?._opened(answer.sys);
+    const resumed = Array.isArray(then);
+    if (resumed) {
+      for (const make of then) link._send(Wire.DATA, fit(make(dictionary), limit));
+    } else if (then) {
+      for (const id of [...pending.keys()]) {
+        if (!queue.has(id)) line._settle(id, new NanoError("unavailable", `session lost: ${then}`));
+      }
+    }
     line._state = "open";
-    owner._open(answer, again);
+    owner._open(answer, again, resumed, resumed ? undefined : then);
     again = true;
     for (const [id, make] of queue) {
       if (line._link !== link) return; // the owner has closed it, or sending did
       queue.delete(id);
       try {
-        link._send(Wire.DATA, fit(make(dictionary), limit));
+        send(make);
       } catch (err) {
         failed(asNanoError(err, "invalid_argument"), id);
       }
@@ -177,6 +197,7 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
   const lost = (err: NanoError) => {
     line._link = undefined;
     clearTimeout(timer);
+    if (err.code !== "unavailable") session?._forget(); // it was ended, or makes no sense
     if (!wanted || !reconnect || err.code === "refused" || tried >= attempts || (err.code === "kicked" && !afterKick(err.message))) {
       return change("closed", err);
     }
@@ -197,14 +218,14 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
     _close(reason) {
       wanted = false;
       const err = new NanoError("unavailable", reason);
-      if (line._link) line._link._end(err);
+      if (line._link) line._link._end(err, true);
       else if (line._state === "waiting") lost(err);
     },
     _post(make, settle) {
       const id = settle ? ++requests : --notifies;
       const made = make(settle ? id : 0);
       if (line._state === "open") {
-        line._link!._send(Wire.DATA, fit(made(dictionary), limit));
+        send(made);
       } else {
         if (line._state === "closed" || !room) throw new NanoError("unavailable", "not connected");
         if (queue.size >= room) throw new NanoError("resource_exhausted", "too many messages wait");

@@ -1,5 +1,6 @@
 import { Dictionary, type Message, PacketDecoder, type PacketType, Wire, decodeMessage, encodePacket, fromUTF8, parseOr, toBytes, toUTF8 } from "./codec.js";
 import { NanoError, asNanoError } from "./errors.js";
+import type { Session } from "./resume.js";
 
 /** What is used of a WebSocket: that of browsers, of Node, or of a package such as `ws`. */
 export interface WebSocketLike {
@@ -32,8 +33,10 @@ export interface Handshake {
     dictVersion?: string | number;
     /** Bytes that the body of a packet to the server may have. */
     maxPacket?: number;
-    /** What was asked for and will be used: `error`, `gzip`, `batch`. */
+    /** What was asked for and will be used: `error`, `gzip`, `batch`, `resume`. */
     accepted?: string[];
+    /** Of `resume`: what the next connection says to go on with the session; whether this one does, or why not. */
+    resume?: { token: string; window: number; resumed?: boolean; received?: number; reason?: string };
     [key: string]: unknown;
   };
   /** What the application adds to the answer. */
@@ -82,12 +85,12 @@ const gunzip = async (data: Uint8Array): Promise<Uint8Array> => {
 export interface Link {
   readonly _socket: WebSocketLike;
   _send(type: PacketType, body?: Uint8Array): void;
-  /** Ends it. The owner hears of it before this returns. Harmless if it has ended. */
-  _end(err: NanoError): void;
+  /** Ends it, for the server too if it is a goodbye. The owner hears of it before this returns. Harmless if it has ended. */
+  _end(err: NanoError, goodbye?: boolean): void;
 }
 
 /** Shakes hands on a new socket, with what hello makes, and answers heartbeats. */
-export function openLink(socket: WebSocketLike, hello: () => Promise<Uint8Array>, options: LinkOptions, owner: LinkOwner): Link {
+export function openLink(socket: WebSocketLike, hello: () => Promise<Uint8Array>, options: LinkOptions, owner: LinkOwner, session?: Session): Link {
   const packets = new PacketDecoder();
   const inbox: Job[] = []; // what came and was not handled yet
   let dictionary = new Dictionary();
@@ -102,13 +105,13 @@ export function openLink(socket: WebSocketLike, hello: () => Promise<Uint8Array>
     if (!over) socket.send(packet as Uint8Array<ArrayBuffer>);
   };
 
-  const end = (err: NanoError) => {
+  const end = (err: NanoError, goodbye?: boolean) => {
     if (over) return;
     over = true;
     clearTimeout(timer);
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.onerror = () => {}; // of the close, where the socket was not open yet
-    socket.close();
+    socket.close(goodbye ? 1000 : undefined); // without a code, the session may go on
     owner._down(err);
   };
   const unavailable = (message: string, details?: unknown) => end(new NanoError("unavailable", message, details));
@@ -172,6 +175,7 @@ export function openLink(socket: WebSocketLike, hello: () => Promise<Uint8Array>
     } catch (err) {
       if (!over) owner._error(asNanoError(err), message?.id);
     }
+    if (!over && session?._handled(body.length)) send(Wire.HEARTBEAT, session._beat());
   };
 
   const kicked = (body: Uint8Array) => {
@@ -182,7 +186,7 @@ export function openLink(socket: WebSocketLike, hello: () => Promise<Uint8Array>
   const receive = (type: PacketType, body: Uint8Array): void | Promise<void> => {
     // Beats are answered, and none are sent on our own time: what arrives is handled in a hidden tab too, where timers
     // are held back.
-    if (type === Wire.HEARTBEAT) send(Wire.HEARTBEAT);
+    if (type === Wire.HEARTBEAT) send(Wire.HEARTBEAT, session?._beat(body));
     else if (type === Wire.HANDSHAKE && !ready) shakeHands(body);
     else if (type === Wire.DATA && ready) return open(body);
     else if (type === Wire.KICK) kicked(body);

@@ -52,7 +52,7 @@ test("the handshake: who it is, what it understands, and the ack", async () => {
   assert.equal(socket.binaryType, "arraybuffer");
   assert.equal(socket.url, "ws://game.example/nano");
   await socket.open({ heartbeat: 3, accepted: ["error"] }, { user: { name: "Ada" } });
-  assert.deepEqual(socket.hello, { sys: { type: "js-websocket", version: "0.6.0", accept: ["error", "gzip", "batch"] }, user: { token: 1 } });
+  assert.deepEqual(socket.hello, { sys: { type: "js-websocket", version: "0.6.0", accept: ["error", "gzip", "batch", "resume"] }, user: { token: 1 } });
   assert.deepEqual(socket.sent.map(({ type }) => type), [Packet.Handshake, Packet.HandshakeAck]);
   assert.deepEqual(connection.handshake, { code: 200, sys: { heartbeat: 3, accepted: ["error"] }, user: { name: "Ada" } });
   await socket.lose();
@@ -221,6 +221,106 @@ test("requests under way fail when the connection is lost; those that wait go wi
   assert.deepEqual(socket.messages().map(({ route }) => route), ["kept"]);
   await socket.receive(socket.message({ type: Type.Response, id: socket.messages()[0].id, data: 1 }));
   assert.equal(await kept, 1);
+});
+
+const resuming = (resume) => ({ accepted: ["error", "resume"], resume: { window: 30, ...resume } });
+
+/** The packets that a socket was sent after the handshake, in short. */
+const after = (socket) =>
+  socket.sent.slice(2).map(({ type, body }) => (type === Packet.Heartbeat ? `beat ${[...body]}` : nano.decodeMessage(body, new Dictionary({ short: 7 })).route));
+
+test("a session goes on with the next connection: what the server lacks is sent again, and requests resolve", async () => {
+  const connection = await opened({}, resuming({ token: "one" }));
+  const events = [];
+  for (const event of ["suspended", "resumed", "lost"]) connection.on(event, () => events.push(event));
+  const pushes = [];
+  connection.onPush("n", (n) => pushes.push(n));
+  const first = net.last();
+  assert.equal(first.hello.sys.resume, undefined);
+  const answers = ["a", "b", "c"].map((route) => connection.request(route));
+  connection.notify("d");
+  await first.receive(first.message({ type: Type.Response, id: 1, data: "A" }), first.message({ type: Type.Push, route: "n", data: 1 }));
+  await first.receive(encodePacket(Packet.Heartbeat, new Uint8Array([1])));
+  assert.deepEqual(after(first), ["a", "b", "c", "d", "beat 2"]);
+  await first.lose();
+  connection.notify("e");
+  answers.push(connection.request("f"));
+  await later(400);
+  await net.last().lose(); // in the middle of the handshake
+  await later(800);
+  const second = net.last();
+  await second.open(resuming({ token: "two", resumed: true, received: 2 }));
+  assert.deepEqual(second.hello.sys.resume, { token: "one", received: 2 });
+  assert.deepEqual(after(second), ["c", "d", "e", "f"]);
+  await second.receive(
+    ...[2, 3, 5].map((id) => second.message({ type: Type.Response, id: id === 5 ? 4 : id, data: id })),
+    second.message({ type: Type.Push, route: "n", data: 2 }),
+  );
+  assert.deepEqual(await Promise.all(answers), ["A", 2, 3, 5]);
+  assert.deepEqual(pushes, [1, 2]);
+  assert.deepEqual(events, ["suspended", "resumed"]);
+  const open = connection.seen.filter(({ state }) => state === "open");
+  assert.deepEqual(open.map(({ again, resumed }) => [again, resumed]), [[false, false], [false, true]]);
+  connection.close();
+  assert.equal(second.code, 1000, "a goodbye");
+});
+
+test("a session that is lost says so, and fails what was under way", async () => {
+  const connection = await opened({}, resuming({ token: "one" }));
+  const lost = [];
+  connection.on("lost", ({ reason }) => lost.push(reason));
+  const failed = fails(connection.request("a"), "unavailable", "session lost: expired");
+  await net.last().lose();
+  assert.equal(net.last().code, undefined, "no goodbye");
+  const kept = connection.request("b");
+  await later(400);
+  await net.last().open(resuming({ token: "two", resumed: false, reason: "expired" }));
+  await failed;
+  assert.deepEqual([lost, after(net.last())], [["expired"], ["b"]]);
+  await net.last().receive(net.last().message({ type: Type.Response, id: 2, data: 1 }));
+  assert.equal(await kept, 1);
+  assert.equal(connection.seen.at(-1).again, true);
+  // A server that does not know of it any more.
+  await net.last().lose();
+  await later(800);
+  await net.last().open();
+  assert.deepEqual(net.last().hello.sys.resume, { token: "two", received: 1 });
+  assert.deepEqual(lost, ["expired", "unknown"]);
+});
+
+test("kicked, there is no session to come back to", async () => {
+  const connection = await opened({}, resuming({ token: "one" }));
+  const failed = fails(connection.request("a"), "unavailable");
+  await net.last().receive(encodePacket(Packet.Kick, json({ reason: "slow consumer" })));
+  await failed;
+  await later(400);
+  await net.last().open(resuming({ token: "two" }));
+  assert.equal(net.last().hello.sys.resume, undefined);
+  connection.close();
+});
+
+test("the server is told what came, and what is kept has a bound", async () => {
+  const connection = await opened({}, resuming({ token: "one" }));
+  const socket = net.last();
+  const push = socket.message({ type: Type.Push, route: "n", data: new Uint8Array(1000) });
+  for (let i = 0; i < 40; i++) await socket.receive(push);
+  assert.deepEqual(after(socket), ["beat 16", "beat 32"]);
+  connection.onPush("n", () => {});
+  for (let i = 0; i < 40; i++) connection.notify("x", new Uint8Array(40_000), { serializer: nano.bytes });
+  await socket.lose();
+  await later(400);
+  await net.last().open(resuming({ token: "two" }));
+  assert.equal(net.last().hello.sys.resume, undefined, "too much was kept to go on");
+});
+
+test("routes are sent again with the dictionary of the server that goes on", async () => {
+  const connection = await opened({}, { ...resuming({ token: "one" }), dict: { short: 7 } });
+  connection.notify("short");
+  await net.last().lose();
+  await later(400);
+  await net.last().open({ ...resuming({ token: "two", resumed: true, received: 0 }), dict: { short: 9 } });
+  assert.deepEqual(net.last().messages(new Dictionary({ short: 9 })).map(({ route }) => route), ["short"]);
+  connection.close();
 });
 
 test("without a server, a request fails at once with the cause, and what it interrupts waits for its return", async () => {
@@ -426,7 +526,7 @@ test("gzip is asked for only where it can be unpacked", async () => {
   delete globalThis.DecompressionStream;
   try {
     const connection = await opened();
-    assert.deepEqual(net.last().hello.sys.accept, ["error", "batch"]);
+    assert.deepEqual(net.last().hello.sys.accept, ["error", "batch", "resume"]);
     connection.close();
   } finally {
     globalThis.DecompressionStream = DecompressionStream;

@@ -72,8 +72,9 @@ export function fakeSockets({ Packet, PacketDecoder, encodePacket, encodeMessage
     send(data) {
       new PacketDecoder().push(data, (type, body) => this.sent.push({ type, body }));
     }
-    close() {
+    close(code) {
       this.closed = true;
+      this.code = code;
     }
     /** The handshake that the client sent. */
     get hello() {

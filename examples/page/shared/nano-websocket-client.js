@@ -90,13 +90,15 @@ var Dictionary = class {
   }
 };
 var hasId = (type) => type === 0 /* REQUEST */ || type === 2 /* RESPONSE */;
+var varint = (n) => {
+  const bytes2 = [];
+  let rest = BigInt(n);
+  for (; rest > 127n; rest >>= 7n) bytes2.push(Number(rest & 127n) | 128);
+  return [...bytes2, Number(rest)];
+};
 function encodeRaw(type, id, route, data, flags) {
   const head = [flags | type << 1];
-  if (hasId(type)) {
-    let rest = BigInt(id);
-    for (; rest > 127n; rest >>= 7n) head.push(Number(rest & 127n) | 128);
-    head.push(Number(rest));
-  }
+  if (hasId(type)) head.push(...varint(id));
   if (type !== 2 /* RESPONSE */) {
     if (typeof route === "number") {
       head[0] |= 1 /* COMPRESSED */;
@@ -108,6 +110,7 @@ function encodeRaw(type, id, route, data, flags) {
   }
   return concat(head, data);
 }
+var readVarint = (bytes2) => bytes2.reduceRight((n, b) => n * 128 + (b & 127), 0);
 function decodeRaw(body) {
   let at = 0;
   const next = () => {
@@ -210,7 +213,7 @@ var gunzip = async (data) => {
   const stream = new Response(data).body.pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 };
-function openLink(socket, hello, options, owner) {
+function openLink(socket, hello, options, owner, session) {
   const packets = new PacketDecoder();
   const inbox = [];
   let dictionary = new Dictionary();
@@ -223,14 +226,14 @@ function openLink(socket, hello, options, owner) {
     const packet = encodePacket(type, body);
     if (!over) socket.send(packet);
   };
-  const end = (err) => {
+  const end = (err, goodbye) => {
     if (over) return;
     over = true;
     clearTimeout(timer);
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.onerror = () => {
     };
-    socket.close();
+    socket.close(goodbye ? 1e3 : void 0);
     owner._down(err);
   };
   const unavailable = (message, details) => end(new NanoError("unavailable", message, details));
@@ -284,13 +287,14 @@ function openLink(socket, hello, options, owner) {
     } catch (err) {
       if (!over) owner._error(asNanoError(err), message?.id);
     }
+    if (!over && session?._handled(body.length)) send(3 /* HEARTBEAT */, session._beat());
   };
   const kicked = (body) => {
     const said = parseOr(body, {});
     end(new NanoError("kicked", said?.reason ?? "", said));
   };
   const receive = (type, body) => {
-    if (type === 3 /* HEARTBEAT */) send(3 /* HEARTBEAT */);
+    if (type === 3 /* HEARTBEAT */) send(3 /* HEARTBEAT */, session?._beat(body));
     else if (type === 1 /* HANDSHAKE */ && !ready) shakeHands(body);
     else if (type === 4 /* DATA */ && ready) return open(body);
     else if (type === 5 /* KICK */) kicked(body);
@@ -322,7 +326,7 @@ var platformWebSocket = () => globalThis.WebSocket;
 
 // src/line.ts
 var LIMIT = 65536;
-function createLine(address2, options, owner, raw) {
+function createLine(address2, options, owner, raw, session) {
   const { user, reconnect = true, queue: room = 100, accept = ["error", "gzip", "batch"] } = options;
   const { min = 400, max = 15e3, attempts = Infinity, steadyAfter = 5e3, afterKick = ownReason } = reconnect || {};
   const queue = /* @__PURE__ */ new Map();
@@ -336,13 +340,21 @@ function createLine(address2, options, owner, raw) {
   let away;
   let tried = 0;
   let timer;
+  const send = (make) => {
+    const body = fit(make(dictionary), limit);
+    session?._sent(make, body.length);
+    line._link._send(4 /* DATA */, body);
+  };
   const online = () => line._open();
   const change = (state, err, retryAt = 0) => {
     line._state = state;
     globalThis[state === "waiting" ? "addEventListener" : "removeEventListener"]?.("online", online);
     const closed = state === "closed";
-    if (closed) queue.clear();
-    if (err) {
+    if (closed) {
+      queue.clear();
+      session?._forget();
+    }
+    if (err && !session?._token) {
       away = closed ? err : new NanoError("unavailable", err.message, err.details);
       for (const id of [...pending.keys()]) {
         if (!again || !queue.has(id)) line._settle(id, away);
@@ -355,7 +367,8 @@ function createLine(address2, options, owner, raw) {
       type: "js-websocket",
       version: "0.6.0",
       accept: accept.filter((word) => word !== "gzip" || globalThis.DecompressionStream),
-      dictVersion: line._kept?.version
+      dictVersion: line._kept?.version,
+      resume: session?._token ? { token: session._token, received: session._received } : void 0
     };
     const body = { sys, user: await (typeof user === "function" ? user() : user) ?? {} };
     return fit(toUTF8(JSON.stringify(body)), limit ?? LIMIT);
@@ -367,7 +380,7 @@ function createLine(address2, options, owner, raw) {
       const url = new URL(address2, globalThis.location?.href);
       url.protocol = url.protocol.replace("http", "ws");
       const socket = new (options.WebSocket ?? platformWebSocket())(url.href);
-      line._link = openLink(socket, hello, { _timeout: options.handshakeTimeout ?? 1e4, _raw: raw, _kept: line._kept }, { ...owner, _open: opened, _error: failed, _down: lost });
+      line._link = openLink(socket, hello, { _timeout: options.handshakeTimeout ?? 1e4, _raw: raw, _kept: line._kept }, { ...owner, _open: opened, _error: failed, _down: lost }, session);
     } catch (err) {
       return change("closed", asNanoError(err, "invalid_argument"));
     }
@@ -380,14 +393,23 @@ function createLine(address2, options, owner, raw) {
     line._kept = kept;
     limit = options.maxPacket ?? (answer.sys.maxPacket || LIMIT);
     timer = setTimeout(() => tried = 0, steadyAfter);
+    const then = session?._opened(answer.sys);
+    const resumed = Array.isArray(then);
+    if (resumed) {
+      for (const make of then) link._send(4 /* DATA */, fit(make(dictionary), limit));
+    } else if (then) {
+      for (const id of [...pending.keys()]) {
+        if (!queue.has(id)) line._settle(id, new NanoError("unavailable", `session lost: ${then}`));
+      }
+    }
     line._state = "open";
-    owner._open(answer, again);
+    owner._open(answer, again, resumed, resumed ? void 0 : then);
     again = true;
     for (const [id, make] of queue) {
       if (line._link !== link) return;
       queue.delete(id);
       try {
-        link._send(4 /* DATA */, fit(make(dictionary), limit));
+        send(make);
       } catch (err) {
         failed(asNanoError(err, "invalid_argument"), id);
       }
@@ -396,6 +418,7 @@ function createLine(address2, options, owner, raw) {
   const lost = (err) => {
     line._link = void 0;
     clearTimeout(timer);
+    if (err.code !== "unavailable") session?._forget();
     if (!wanted || !reconnect || err.code === "refused" || tried >= attempts || err.code === "kicked" && !afterKick(err.message)) {
       return change("closed", err);
     }
@@ -414,14 +437,14 @@ function createLine(address2, options, owner, raw) {
     _close(reason) {
       wanted = false;
       const err = new NanoError("unavailable", reason);
-      if (line._link) line._link._end(err);
+      if (line._link) line._link._end(err, true);
       else if (line._state === "waiting") lost(err);
     },
     _post(make, settle) {
       const id = settle ? ++requests : --notifies;
       const made = make(settle ? id : 0);
       if (line._state === "open") {
-        line._link._send(4 /* DATA */, fit(made(dictionary), limit));
+        send(made);
       } else {
         if (line._state === "closed" || !room) throw new NanoError("unavailable", "not connected");
         if (queue.size >= room) throw new NanoError("resource_exhausted", "too many messages wait");
@@ -446,6 +469,56 @@ function createLine(address2, options, owner, raw) {
 }
 var ownReason = (reason) => reason === "server shutdown" || reason === "slow consumer";
 
+// src/resume.ts
+var KEPT = 1 << 20;
+var TELL = 1 << 14;
+function createSession() {
+  let owed = 0;
+  let kept = [];
+  let size = 0;
+  let base = 0;
+  const took = (count) => {
+    for (; base < count && kept.length; base++) size -= kept.shift()[1];
+  };
+  const session = {
+    _token: void 0,
+    _received: 0,
+    _sent(make, bytes2) {
+      if (session._token === void 0) return;
+      kept.push([make, bytes2]);
+      if ((size += bytes2) > KEPT) session._forget();
+    },
+    _handled(bytes2) {
+      session._received++;
+      return (owed += bytes2 + 32) > TELL && session._token !== void 0;
+    },
+    _beat(body) {
+      owed = 0;
+      if (session._token === void 0) return;
+      if (body?.length) took(readVarint(body));
+      return new Uint8Array(varint(session._received));
+    },
+    _opened({ accepted, resume }) {
+      const before = session._token;
+      const token = accepted?.includes("resume") ? resume?.token : void 0;
+      if (before !== void 0 && token !== void 0 && resume.resumed) {
+        session._token = token;
+        took(resume.received);
+        return kept.map(([make]) => make);
+      }
+      session._forget();
+      session._token = token;
+      return before && (resume?.reason ?? "unknown");
+    },
+    _forget() {
+      session._token = void 0;
+      session._received = owed = size = base = 0;
+      kept = [];
+    }
+  };
+  return session;
+}
+
 // src/serializers.ts
 var isBinary = (value) => value instanceof ArrayBuffer || ArrayBuffer.isView(value);
 var toJSON = (value) => isBinary(value) ? toBytes(value) : toUTF8(JSON.stringify(value ?? {}));
@@ -465,16 +538,29 @@ var Connection = class {
   constructor(url, options = {}) {
     this._events = new Emitter();
     this._pushes = new Emitter();
+    options = { accept: ["error", "gzip", "batch", "resume"], ...options };
     this._timeout = options.timeout ?? 1e4;
     this._serializer = options.serializer ?? json;
-    const changed = (state, error, retryAt, again = false) => this._tell("state", { state, reason: error ? error.message || error.code : "", retryAt, again, ...error && { error } });
+    let away = false;
+    const session = createSession();
+    const changed = (state, error, retryAt, again = false, resumed = false) => {
+      const reason = error ? error.message || error.code : "";
+      this._tell("state", { state, reason, retryAt, again, resumed, ...error && { error } });
+      if (session._token && state === "waiting" && !away) {
+        away = true;
+        this._tell("suspended", { reason });
+      }
+    };
     this._line = createLine(
       String(url),
       options,
       {
-        _open: (answer, again) => {
+        _open: (answer, again, resumed, lost) => {
           this.handshake = answer;
-          changed("open", void 0, 0, again);
+          away = false;
+          if (lost) this._tell("lost", { reason: lost });
+          changed("open", void 0, 0, again && !resumed, resumed);
+          if (resumed) this._tell("resumed", {});
         },
         _message: (message) => {
           if (message.type === 2 /* RESPONSE */) this._line._settle(message.id, void 0, message);
@@ -485,7 +571,9 @@ var Connection = class {
         // its end follows, and says as much
         _error: (err) => this._tell("error", err),
         _changed: changed
-      }
+      },
+      false,
+      session
     );
   }
   get state() {
