@@ -50,6 +50,14 @@ func (s *Scheduler) InitLane(l *Lane, waiting int) {
 // Latest returns the scheduler that was given jobs of the lane last; nil if none was.
 func (l *Lane) Latest() *Scheduler { return l.latest.Load() }
 
+// Sized is a [Job] that holds memory until it has run: a message. A lane in which 1 MiB of such jobs
+// waits takes no more from [Scheduler.SubmitTo], and neither does any lane in which a job waits when
+// all lanes of the scheduler hold 256 MiB.
+type Sized interface {
+	// Size returns how many bytes the job holds. It does not change while the job waits.
+	Size() int
+}
+
 // Submit queues jobs in order, all of them or none, under one lock. While the queue is at its
 // limit, Submit waits for room. It returns [ErrStopped] when stop is closed first, and
 // [ErrClosed] when the scheduler is closed. A nil stop waits for room only. Submit copies the
@@ -96,7 +104,7 @@ func (s *Scheduler) SubmitTo(l *Lane, jobs []Job, stop func() <-chan struct{}) (
 			return n, ErrStopped
 		}
 		q := s.laneLocked(l)
-		if some := min(s.roomLocked(q), len(jobs)-n); some > 0 {
+		if some := s.roomLocked(q, jobs[n:]); some > 0 {
 			s.appendLocked(q, came, jobs[n:n+some]...)
 			n += some
 		}

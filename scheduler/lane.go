@@ -9,6 +9,10 @@ import (
 const (
 	// laneLimit is how many jobs of a lane may wait before SubmitTo does.
 	laneLimit = 512
+	// laneBytes and allBytes are how many bytes of jobs (see Sized) may wait in a
+	// lane, and in all lanes, before SubmitTo does.
+	laneBytes = 1 << 20
+	allBytes  = 256 << 20
 	// batchLimit is how many jobs of lanes a batch holds. With more lanes, it holds one of each.
 	batchLimit = 512
 	// spareQueues is how many queues of lanes are kept for others.
@@ -30,6 +34,7 @@ type laneQueue struct {
 	jobs    []Job
 	stamps  []uint64      // of each job: lanes.clock when it came
 	first   int           // of jobs that waits
+	bytes   int           // of the jobs
 	waiting int           // calls in Await, until they have their turn again
 	came    time.Duration // when the first job came, or a little earlier
 	last    time.Duration // when the last one did
@@ -77,6 +82,7 @@ type lanes struct {
 	held    laneList      // have calls in Await, and the scheduler has as many as it may
 	count   int           // queues in ready
 	jobs    int           // in all queues
+	bytes   int           // of these
 	oldest  time.Duration // when the first of the jobs in ready came
 	waiting int           // calls in Await of lanes and others, until they have their turn again
 	clock   uint64        // counts what was queued in lanes
@@ -169,18 +175,40 @@ func (s *Scheduler) freeLocked(q *laneQueue) {
 	}
 }
 
-// roomLocked is how many jobs a queue takes now. Where the scheduler has as many
-// as it may, one in which nothing waits takes a few: those of others do not keep a
-// source out.
-func (s *Scheduler) roomLocked(q *laneQueue) int {
+// roomLocked is how many of the jobs a queue takes now. Where the scheduler has as
+// many as it may, one in which nothing waits takes a few: those of others do not
+// keep a source out. A job may be larger than all bounds.
+func (s *Scheduler) roomLocked(q *laneQueue, jobs []Job) int {
 	n := q.len()
-	if s.lanes.jobs+len(s.queue) < s.cfg.limit {
-		return min(laneLimit, s.cfg.limit) - n
+	room := min(laneLimit, s.cfg.limit) - n
+	if s.lanes.jobs+len(s.queue) >= s.cfg.limit {
+		if room = 0; n == 0 {
+			room = min(16, s.cfg.limit)
+		}
 	}
-	if n == 0 {
-		return min(16, s.cfg.limit)
+	room = min(room, len(jobs))
+	left := min(laneBytes-q.bytes, allBytes-s.lanes.bytes)
+	for i := range room {
+		if left -= sizeOf(jobs[i]); left < 0 && n+i > 0 {
+			return i
+		}
+	}
+	return room
+}
+
+// sizeOf is how many bytes a job holds.
+func sizeOf(j Job) int {
+	if z, ok := j.(Sized); ok {
+		return z.Size()
 	}
 	return 0
+}
+
+func sizesOf(jobs []Job) (bytes int) {
+	for _, j := range jobs {
+		bytes += sizeOf(j)
+	}
+	return bytes
 }
 
 func (s *Scheduler) appendLocked(q *laneQueue, came time.Duration, jobs ...Job) {
@@ -197,6 +225,9 @@ func (s *Scheduler) appendLocked(q *laneQueue, came time.Duration, jobs ...Job) 
 		q.stamps = append(q.stamps, s.lanes.clock)
 	}
 	s.lanes.jobs += len(jobs)
+	bytes := sizesOf(jobs)
+	q.bytes += bytes
+	s.lanes.bytes += bytes
 	if q.list == nil {
 		s.readyLocked(q)
 	}
@@ -236,6 +267,9 @@ func (s *Scheduler) readyLocked(q *laneQueue) {
 func (s *Scheduler) gatherLocked(oldest time.Duration) time.Duration {
 	clear(s.lanes.runs)
 	s.lanes.runs = s.lanes.runs[:0]
+	for room := s.cfg.awaits - s.lanes.waiting; room > 0 && s.lanes.held.head != nil; room-- {
+		s.readyLocked(s.lanes.held.head)
+	}
 	n := s.lanes.count
 	if n == 0 {
 		return oldest
@@ -315,9 +349,12 @@ func (s *Scheduler) allowedLocked(q *laneQueue, turn, taken int) int {
 func (s *Scheduler) takeLocked(q *laneQueue, n int) {
 	some := q.jobs[q.first : q.first+n]
 	s.queue = append(s.queue, some...)
+	bytes := sizesOf(some)
 	clear(some)
 	q.first += n
+	q.bytes -= bytes
 	s.lanes.jobs -= n
+	s.lanes.bytes -= bytes
 	s.lanes.runs = append(s.lanes.runs, laneRun{end: len(s.queue), lane: q.lane})
 	if q.room != nil && q.len() <= laneLimit/2 {
 		close(q.room)
@@ -363,8 +400,8 @@ func (s *Scheduler) laneOfCallLocked() *Lane {
 	return runs[i].lane
 }
 
-// resumeLocked notes that a call of the lane has its turn again, which lets those
-// go on that were held back for it.
+// resumeLocked notes that a call of the lane has its turn again. Lanes that were
+// held back for it go on with the next batch.
 func (s *Scheduler) resumeLocked(l *Lane) {
 	s.lanes.waiting--
 	if l != nil {
@@ -376,9 +413,6 @@ func (s *Scheduler) resumeLocked(l *Lane) {
 		case q.waiting == 0 && q.len() == 0:
 			s.freeLocked(q)
 		}
-	}
-	if q := s.lanes.held.head; q != nil && s.lanes.waiting < s.cfg.awaits {
-		s.readyLocked(q)
 	}
 }
 
@@ -401,7 +435,7 @@ func (s *Scheduler) closeLanesLocked() {
 func (s *Scheduler) dropLanesLocked() {
 	s.closeLanesLocked()
 	s.dropped += uint64(s.lanes.jobs + len(s.lanes.tasks))
-	s.lanes.jobs, s.lanes.tasks = 0, nil
+	s.lanes.jobs, s.lanes.bytes, s.lanes.tasks = 0, 0, nil
 	for q := s.lanes.ready.head; q != nil; q = s.lanes.ready.head {
 		q.unlist()
 		s.lanes.count--

@@ -318,3 +318,105 @@ func TestTasksPassALaneThatIsHeldBack(t *testing.T) {
 		}
 	})
 }
+
+// A call comes back, so one more may wait: all lanes that were held back for it go on, one after the other, though the jobs of
+// the first do not wait for anything. A session would stand still until some other call of some other session ends.
+func TestHeldLanesGoOnWhileThereIsRoom(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := started(t, WithAwaiting(4))
+		var lanes []*Lane
+		var release []chan struct{}
+		for range 6 { // each may have one, whatever the bound
+			l, c := s.NewLane(8), make(chan struct{})
+			submit(t, s, l, jobs(1, func(int) { s.Await(func() { <-c }) }))
+			lanes, release = append(lanes, l), append(release, c)
+			synctest.Wait()
+		}
+		ran := make([]bool, 3)
+		for i := range ran {
+			submit(t, s, lanes[i], jobs(1, func(int) { ran[i] = true }))
+		}
+		synctest.Wait()
+		if slices.Contains(ran, true) {
+			t.Errorf("6 calls wait, 4 may, and these jobs ran: %v", ran)
+		}
+		for _, c := range release[3:] {
+			close(c)
+			synctest.Wait()
+		}
+		if slices.Contains(ran, false) {
+			t.Errorf("3 calls wait, 4 may, and only these jobs ran: %v", ran)
+		}
+		for _, c := range release[:3] {
+			close(c)
+		}
+	})
+}
+
+// large is a job that holds bytes.
+type large struct {
+	job
+	size int
+}
+
+func (l *large) Size() int { return l.size }
+
+// A scheduler is held up. Clients with large messages fill it by what these hold, and not by their number: ten of them with 60
+// KiB each would otherwise hold 300 MiB.
+func TestLanesHoldSoManyBytes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := New() // runs nothing yet
+		no := make(chan struct{})
+		close(no)
+		ran := 0
+		fill := func(l *Lane, n, size int) int {
+			js := make([]Job, n)
+			for i := range js {
+				js[i] = &large{job{"test.job", func() { ran++ }}, size}
+			}
+			took, _ := s.SubmitTo(l, js, func() <-chan struct{} { return no })
+			return took
+		}
+		all := 0
+		for _, c := range []struct{ n, size, want int }{
+			{100, 60 << 10, laneBytes / (60 << 10)},
+			{100, 2 << 20, 1}, // one may be larger than the bound
+			{1000, 1 << 10, laneLimit},
+			{1000, 0, laneLimit},
+		} {
+			took := fill(s.NewLane(0), c.n, c.size)
+			if took != c.want {
+				t.Errorf("of %d jobs of %d bytes %d wait, want %d", c.n, c.size, took, c.want)
+			}
+			all += took
+		}
+		bytes := s.lanes.bytes
+		for bytes < allBytes {
+			took := fill(s.NewLane(0), 100, 1<<18)
+			all, bytes = all+took, bytes+took<<18
+		}
+		last := s.NewLane(0)
+		if took := fill(last, 100, 1<<10); took != 1 {
+			t.Errorf("with all bytes taken, %d jobs of another lane wait, want 1", took)
+		}
+		rest := make(chan int)
+		go func() {
+			js := make([]Job, 200)
+			for i := range js {
+				js[i] = &large{job{"test.job", func() { ran++ }}, 60 << 10}
+			}
+			n, _ := s.SubmitTo(last, js, nil)
+			rest <- n
+		}()
+		synctest.Wait()
+		s.Start()
+		if n := <-rest; n != 200 {
+			t.Errorf("%d of 200 were taken once the scheduler runs", n)
+		}
+		synctest.Wait()
+		if ran != all+1+200 || s.lanes.bytes != 0 {
+			t.Errorf("%d of %d jobs ran, and %d bytes are still counted", ran, all+201, s.lanes.bytes)
+		}
+		end(s)
+	})
+}

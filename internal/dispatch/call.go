@@ -25,6 +25,7 @@ type call struct {
 	sched *scheduler.Scheduler // runs the call; nil: one of the application's own does
 	meter Meter                // nil, or to be told that the call has left the queue
 	cost  int
+	size  int    // bytes of the payload
 	err   error  // not nil: the message was refused; this is its answer, in order with the others
 	name  string // of the route, where there is no route
 }
@@ -38,6 +39,10 @@ func (c *call) Name() string {
 	}
 	return c.route.name
 }
+
+// Size is how many bytes the call holds while it waits: a decoded argument is about as large as its
+// payload.
+func (c *call) Size() int { return c.size }
 
 // Run calls the handler and answers. A scheduler runs it.
 func (c *call) Run() {
@@ -77,10 +82,10 @@ func (c *call) Run() {
 		}
 		c.table.fail(c.peer, c.mid, c.route.name, err)
 	case h.HasReply && c.mid != 0:
+		if a, ok := c.peer.(Answerer); ok && a.Answered() == c.mid {
+			return // the handler has answered by itself
+		}
 		if reply == nil {
-			if a, ok := c.peer.(Answerer); ok && a.Answered() == c.mid {
-				return // the handler has answered by itself
-			}
 			reply = reflect.Zero(h.Reply).Interface()
 		}
 		if err := c.peer.ResponseMid(c.mid, reply); err != nil {
@@ -169,7 +174,7 @@ func (r *route) local(p Peer) (scheduler.LocalScheduler, error) {
 // prepare makes the call with its argument. data is borrowed.
 func (t *Table) prepare(p Peer, r *route, mid uint64, data []byte) (*call, error) {
 	c := calls.Get().(*call)
-	*c = call{table: t, route: r, peer: p, mid: mid}
+	*c = call{table: t, route: r, peer: p, mid: mid, size: len(data)}
 	if r.handler.IsRawArg {
 		c.raw = append(make([]byte, 0, len(data)), data...)
 		return c, nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
 )
 
@@ -238,5 +239,76 @@ func TestHasAndNames(t *testing.T) {
 	}
 	if n := len(names.list()); n != 12 {
 		t.Errorf("%d routes: %s", n, strings.Join(names.list(), ", "))
+	}
+}
+
+// answering is a peer that knows whether its handler has answered.
+type answering struct {
+	*peer
+	Answers
+}
+
+func (p *answering) Enter(mid uint64) { p.peer.Enter(mid); p.Answers.Enter(mid) }
+
+func (p *answering) ResponseMid(mid uint64, v any) error {
+	p.TakeAnswer(mid)
+	return p.peer.ResponseMid(mid, v)
+}
+
+// ByItself has handlers that answer by themselves, and return a reply that is nil.
+type ByItself struct{ component.Base }
+
+func (*ByItself) Bytes(s *session.Session, _ *Ask) ([]byte, error) {
+	return nil, s.ResponseMID(9, "by itself")
+}
+
+func (*ByItself) Map(s *session.Session, _ *Ask) (map[string]int, error) {
+	return nil, s.ResponseMID(9, "by itself")
+}
+
+func (*ByItself) Slice(s *session.Session, _ *Ask) ([]int, error) {
+	return nil, s.ResponseMID(9, "by itself")
+}
+
+func (*ByItself) Struct(s *session.Session, _ *Ask) (Told, error) {
+	return Told{}, s.ResponseMID(9, "by itself")
+}
+
+func (*ByItself) Pointer(s *session.Session, _ *Ask) (*Told, error) {
+	return nil, s.ResponseMID(9, "by itself")
+}
+
+// A handler that has a reply answers by itself and returns nil. Of types whose nil is a value of its own that is no second
+// answer either.
+func TestHandlerWithReplyThatHasAnswered(t *testing.T) {
+	cs := new(component.Components)
+	cs.Register(new(ByItself))
+	for _, name := range []string{"Bytes", "Map", "Slice", "Struct", "Pointer"} {
+		b := newBench(t, cs)
+		p := &answering{peer: newPeer()}
+		p.s = session.NewWithID(p, 1)
+		batch := b.Begin()
+		batch.Add(p, request(9, "ByItself."+name, `{}`))
+		batch.Submit()
+		b.finish()
+		if got := p.Responses(); len(got) != 1 || got[0].Value != "by itself" {
+			t.Errorf("%s: answers %+v", name, got)
+		}
+	}
+}
+
+// A scheduler that is held up bounds what waits by bytes, so a call says how many it holds.
+func TestCallKnowsItsSize(t *testing.T) {
+	b, _ := formsTable(t)
+	for _, route := range []string{"Forms.Raw", "Forms.Typed"} {
+		data := []byte(`{"Name":"` + strings.Repeat("a", 1000) + `"}`)
+		c, err := b.prepare(b.peer, b.routes[route], 9, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := scheduler.Sized(c).Size(); got != len(data) {
+			t.Errorf("%s: a call of %d bytes says %d", route, len(data), got)
+		}
+		c.free()
 	}
 }
