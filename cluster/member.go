@@ -49,7 +49,7 @@ func (h *LocalHandler) LocalService() []string {
 
 // RemoteService returns the names of the services that other nodes of the list run, sorted.
 func (h *LocalHandler) RemoteService() []string {
-	if h == nil || h.node == nil || !h.node.clustered() {
+	if h == nil || h.node == nil || !h.node.set.Load().clustered {
 		return nil
 	}
 	var names []string

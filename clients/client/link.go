@@ -99,7 +99,7 @@ func (l *link) writeNowLocked() {
 	n := 0
 	if l.event != nil {
 		n = l.event.TryWrite(*l.out)
-	} else if t, ok := l.t.(interface{ writeNow(b []byte) int }); ok {
+	} else if t, ok := l.t.(quickWriter); ok {
 		n = t.writeNow(*l.out)
 	}
 	if n == 0 {

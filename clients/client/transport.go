@@ -43,6 +43,9 @@ func newStream(nc net.Conn) *stream {
 	return s
 }
 
+// quickWriter is a transport that takes at once what its socket has room for.
+type quickWriter interface{ writeNow(b []byte) int }
+
 // writeNow writes what it can without waiting, and returns how many bytes that was. Nobody else
 // writes meanwhile.
 func (s *stream) writeNow(b []byte) int {

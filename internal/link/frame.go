@@ -109,12 +109,6 @@ func AppendFrame(dst []byte, f *Frame) []byte {
 	return appendFrame(dst, f, bodySize(f))
 }
 
-// FrameSize returns the number of bytes that [AppendFrame] appends.
-func FrameSize(f *Frame) int {
-	n := bodySize(f)
-	return uvarintSize(uint64(n)) + n
-}
-
 func appendFrame(dst []byte, f *Frame, body int) []byte {
 	dst = binary.AppendUvarint(dst, uint64(body))
 	dst = append(dst, byte(f.Kind), 0)

@@ -78,8 +78,8 @@ func TestNewerFramesAreSkipped(t *testing.T) {
 			t.Fatalf("%v %v %+v", ok, err, f)
 		}
 	}
-	if ok, err := r.Next(&f); ok || err != nil || r.Skipped() != 2 {
-		t.Fatalf("%v %v, skipped %d", ok, err, r.Skipped())
+	if ok, err := r.Next(&f); ok || err != nil {
+		t.Fatalf("behind the frames of unknown kinds: %v %v %+v", ok, err, f)
 	}
 }
 

@@ -10,9 +10,8 @@ import (
 // Reader iterates over the frames of one batch. It copies nothing and allocates nothing. It belongs
 // to one goroutine at a time.
 type Reader struct {
-	rest    []byte
-	err     error
-	skipped int
+	rest []byte
+	err  error
 }
 
 // NewReader returns a Reader of a batch.
@@ -20,9 +19,6 @@ func NewReader(batch []byte) *Reader { return &Reader{rest: batch} }
 
 // Reset starts the Reader on another batch.
 func (r *Reader) Reset(batch []byte) { *r = Reader{rest: batch} }
-
-// Skipped returns the number of frames so far whose kind this version does not know.
-func (r *Reader) Skipped() int { return r.skipped }
 
 // Next fills f with the next frame of a known kind. ok is false at the end of the batch and after
 // an error, which stays. The fields of f are borrowed from the batch, except Sessions, whose memory
@@ -36,7 +32,6 @@ func (r *Reader) Next(f *Frame) (ok bool, err error) {
 		body := r.rest[size : size+int(n)]
 		r.rest = r.rest[size+int(n):]
 		if kind := Kind(body[0]); kind == 0 || kind >= kindEnd {
-			r.skipped++
 			continue
 		}
 		if what := f.decode(body); what != "" {

@@ -58,7 +58,7 @@ func (in *inbound) handleBatch(from *sender, frames *link.Reader) error {
 func (in *inbound) handle(from *sender, f *link.Frame, calls *dispatch.Batch) {
 	defer func() {
 		if v := recover(); v != nil {
-			in.log.Error("a frame of another node panicked", "peer", from.addr, "kind", f.Kind, "panic", v, "stack", string(debug.Stack()))
+			in.log.Error("handling of another node's frame panicked", "peer", from.addr, "kind", f.Kind, "panic", v, "stack", string(debug.Stack()))
 		}
 	}()
 	if from.unheard() {

@@ -112,7 +112,7 @@ func (k *keeperClient) handleView(v keeper.View) (listed bool) {
 		}
 		listed = true
 		if m.NodeID > service.MaxNodeID {
-			k.log.Error("the node id of the list cannot be used", "id", m.NodeID)
+			k.log.Error("node id of the list was not used: it is out of range", "id", m.NodeID)
 			continue
 		}
 		k.roster.setNodeID(uint32(m.NodeID))

@@ -71,7 +71,7 @@ func (m *masterClient) asked(err error) {
 	m.silent = 0
 	conn, err := m.peers.dial(m.cfg.Master, false)
 	if err != nil {
-		m.log.Error("cannot connect to the master again", "master", m.cfg.Master, "err", err)
+		m.log.Error("connection to the master failed", "master", m.cfg.Master, "err", err)
 		return
 	}
 	old := m.conn
@@ -102,7 +102,7 @@ func (m *masterClient) join(ctx context.Context) error {
 		case codes.AlreadyExists, codes.Unauthenticated, codes.InvalidArgument, codes.Unimplemented:
 			return fmt.Errorf("the master %s refused this node: %w", m.cfg.Master, err)
 		}
-		m.log.Warn("the master does not answer; trying again", "master", m.cfg.Master, "err", err)
+		m.log.Warn("master did not answer; trying again", "master", m.cfg.Master, "err", err)
 		wait := time.NewTimer(m.cfg.RetryInterval)
 		select {
 		case <-wait.C:
@@ -156,7 +156,7 @@ func (m *masterClient) beat(ctx context.Context) {
 	resp, err := m.client().Heartbeat(ctx, &clusterpb.HeartbeatRequest{MemberInfo: ToInfo(self), Version: toVersion(have)})
 	m.asked(err)
 	if err != nil {
-		m.log.Warn("the master has not taken a heartbeat", "master", m.cfg.Master, "err", err)
+		m.log.Warn("master did not take a heartbeat", "master", m.cfg.Master, "err", err)
 		return
 	}
 	if resp.GetRejoined() {

@@ -45,7 +45,7 @@ func (m *masterService) Register(ctx context.Context, req *clusterpb.RegisterReq
 		return effects, err
 	})
 	if err != nil {
-		m.roster.log.Warn("a node was refused", "peer", info.Addr, "err", err)
+		m.roster.log.Warn("node refused", "peer", info.Addr, "err", err)
 		return nil, statusOf(err)
 	}
 	resp := &clusterpb.RegisterResponse{Members: toInfos(a.Members), NodeId: uint32(a.NodeID)}

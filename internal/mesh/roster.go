@@ -251,7 +251,7 @@ func (r *roster) setNodeID(id uint32) {
 		}
 		ids, err := service.New(uint64(id))
 		if err != nil {
-			r.log.Error("the node id of the master cannot be used", "id", id, "err", err)
+			r.log.Error("node id of the master was not used: it is out of range", "id", id, "err", err)
 			return
 		}
 		r.self.NodeID, r.leased = uint64(id), id
@@ -275,7 +275,7 @@ func (r *roster) linkUp(p *peer) {
 }
 
 func (r *roster) linkDown(p *peer, err error) {
-	r.log.Warn("the link to a node is down", "peer", p.addr, "err", err)
+	r.log.Warn("link to a node went down", "peer", p.addr, "err", err)
 	at := p.downSince(time.Now())
 	r.post(func() {
 		if r.peers.at(p.addr) == p {

@@ -61,7 +61,7 @@ func (r *roster) carryOutOne(e member.Effect) {
 			p.lost.Store(false)
 		}
 	case member.Unlisted:
-		r.log.Warn("the list does not have a node any more that is there: its sessions stay, and it gets no new ones", "peer", at.addr)
+		r.log.Warn("node fell out of the list, and its link is up: its sessions stay, and it gets no new ones", "peer", at.addr)
 	case member.Fetch:
 		r.beatNow()
 	}
@@ -75,7 +75,7 @@ func (r *roster) add(m member.Member) {
 	r.log.Info("node joined", "peer", m.Addr, "label", m.Label, "services", m.Services, "link", m.Link)
 	p, err := r.peers.connect(m, 0)
 	if err != nil {
-		r.log.Error("cannot connect to a node", "peer", m.Addr, "err", err)
+		r.log.Error("connection to a node failed", "peer", m.Addr, "err", err)
 		return
 	}
 	r.setPeer(m.Addr, p)
@@ -123,7 +123,7 @@ func (r *roster) beginAnew(p *peer, pairedWith uint64) bool {
 	if p.link != nil { // what a node of the 0.5 series is told needs no way of its own
 		var err error
 		if q, err = r.peers.connect(member.Member{Addr: p.addr, Epoch: p.epoch, Link: p.version}, pairedWith); err != nil {
-			r.log.Error("cannot connect to a node", "peer", p.addr, "err", err)
+			r.log.Error("connection to a node failed", "peer", p.addr, "err", err)
 			return false
 		}
 		q.lost.Store(p.lost.Load())
@@ -164,7 +164,7 @@ func (r *roster) meetAnew(p *peer, number uint64) (ok bool) {
 func (r *roster) renew() {
 	for _, p := range r.peers.all() {
 		if p.anew.Load() && !r.leaving {
-			r.log.Warn("the queue to a node has overflowed, or the node has forgotten this one: it is told everything anew", "peer", p.addr)
+			r.log.Warn("link to a node begins anew: its queue has overflowed, or the node has forgotten this one", "peer", p.addr)
 			r.beginAnew(p, 0)
 		}
 	}
@@ -176,10 +176,10 @@ func (r *roster) carryOutMaster(e member.Effects) {
 		r.carryOut(r.known.View(r.master.View()))
 	}
 	if e.Held > 0 {
-		r.log.Warn("most nodes were lost at once: until some are back, none is taken out of the list", "lost", e.Held)
+		r.log.Warn("master lost most nodes at once: it takes none out of the list until some are back", "lost", e.Held)
 	}
 	if e.Freed {
-		r.log.Info("enough nodes are back: those still missing are taken out of the list if they stay silent")
+		r.log.Info("master has enough nodes again: it takes out those that stay silent")
 	}
 	for _, gone := range e.Left {
 		if r.cfg.Left != nil {
@@ -195,7 +195,7 @@ func (r *roster) carryOutMaster(e member.Effects) {
 func (r *roster) tell(t member.Tell) {
 	err := r.tellMember(t)
 	if err != nil {
-		r.log.Warn("a member was not told of a change", "peer", t.To.Addr, "err", err)
+		r.log.Warn("member was not told of a change", "peer", t.To.Addr, "err", err)
 	}
 	r.do(func() { r.carryOutMaster(r.master.Told(t.To.Addr, t.Seq, err == nil, time.Now())) })
 }

@@ -82,7 +82,7 @@ func (s *server) build(register func(*grpc.Server)) {
 func (s *server) serve() {
 	s.background(func() {
 		if err := s.grpc.Serve(s.listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			s.log.Error("the service address is not served any more", "address", s.addr, "err", err)
+			s.log.Error("service address failed: other nodes cannot reach this one any more", "address", s.addr, "err", err)
 		}
 	})
 }
