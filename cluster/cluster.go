@@ -128,9 +128,7 @@ func (n *Node) UIDs() []int64 {
 	return n.users.UIDs()
 }
 
-// GateOf returns the service address of the gate that a session's client is connected to. It is ""
-// for a client of this node, and for a session without a client, such as that of a call between
-// nodes.
+// GateOf is [github.com/lonng/nano.GateOf] for programs that have no App.
 func GateOf(s *session.Session) string { return mesh.GateOf(s) }
 
 // ServiceAddress returns the address at which other nodes reach this one, as it was opened; nil on

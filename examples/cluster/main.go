@@ -75,23 +75,7 @@ func program(out io.Writer, parent io.Reader) *cli.App {
 	withParent := &cli.BoolFlag{Name: "with-parent", Hidden: true, Usage: "end with the process that holds the other end of the standard input"}
 
 	run := func(build func(config) (*nano.App, announcement, error)) cli.ActionFunc {
-		return func(c *cli.Context) error {
-			ctx := c.Context
-			if c.Bool(withParent.Name) {
-				signal.Ignore(os.Interrupt) // Ctrl-C reaches all processes of a terminal; this one is ended by its parent
-				var end context.CancelFunc
-				ctx, end = context.WithCancel(ctx)
-				defer end()
-				go func() {
-					_, _ = io.Copy(io.Discard, parent) // ends when the parent does, however that ends
-					end()
-				}()
-			}
-			if c.Bool(quiet.Name) {
-				slog.SetLogLoggerLevel(slog.LevelWarn)
-			}
-			return serve(ctx, out, c, build)
-		}
+		return func(c *cli.Context) error { return runNode(c, out, parent, build) }
 	}
 	return &cli.App{
 		Name:      "cluster",
@@ -140,6 +124,25 @@ func program(out io.Writer, parent io.Reader) *cli.App {
 			},
 		},
 	}
+}
+
+// runNode runs one node until it is told to end. Its flags are those of program.
+func runNode(c *cli.Context, out io.Writer, parent io.Reader, build func(config) (*nano.App, announcement, error)) error {
+	ctx := c.Context
+	if c.Bool("with-parent") {
+		signal.Ignore(os.Interrupt) // Ctrl-C reaches all processes of a terminal; this one is ended by its parent
+		var end context.CancelFunc
+		ctx, end = context.WithCancel(ctx)
+		defer end()
+		go func() {
+			_, _ = io.Copy(io.Discard, parent) // ends when the parent does, however that ends
+			end()
+		}()
+	}
+	if c.Bool("quiet") {
+		slog.SetLogLoggerLevel(slog.LevelWarn)
+	}
+	return serve(ctx, out, c, build)
 }
 
 // announcement is what a node says when it serves: the addresses, as they were opened.

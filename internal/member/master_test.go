@@ -190,19 +190,11 @@ func tick(s *stage) string { return s.write(s.m.Tick(clock(s.now))) }
 
 func masterRestarts(s *stage) string { s.restart(200); return "" }
 
-func TestMasterPlays(t *testing.T) {
-	gate, chat, chat2 := node("gate", 1, "gate"), node("chat", 1, "chat"), node("chat2", 1, "chat")
-	gate2 := node("gate2", 1, "gate")
-	old, old2 := node("old", 0, "chat"), node("old2", 0, "shop")
-	trio := func(s *stage) string { // gate, chat and chat2 are there, and know each other
-		for _, m := range []member.Member{gate, chat, chat2} {
-			register(m)(s)
-			for to := range s.flying {
-				told(to, true)(s)
-			}
-		}
-		return ""
-	}
+// A master takes nodes in, and tells the others of them.
+func TestMasterTakesNodesIn(t *testing.T) {
+	gate := node("gate", 1, "gate")
+	chat := node("chat", 1, "chat")
+	chat2 := node("chat2", 1, "chat")
 	plays := map[string][]act{
 		"a new node is told to those who are there, and sees them": {
 			{0, "gate", register(gate), "sees master#100"},
@@ -236,6 +228,18 @@ func TestMasterPlays(t *testing.T) {
 			{second, "and its next one", beat(gate), ""},
 			{second, "it is told again", leave("chat2", 1), "left chat2#1[chat]; tell gate del chat2#1[chat]"},
 		},
+	}
+	playAll(t, plays)
+}
+
+// A master drops who falls silent, but not most of its nodes at once.
+func TestMasterDropsTheSilent(t *testing.T) {
+	gate := node("gate", 1, "gate")
+	chat := node("chat", 1, "chat")
+	chat2 := node("chat2", 1, "chat")
+	gate2 := node("gate2", 1, "gate")
+	trio := trioOf(gate, chat, chat2)
+	plays := map[string][]act{
 		"four missed heartbeats are death": {
 			{0, "gate", register(gate), "sees master#100"},
 			{0, "chat", register(chat), "sees master#100 gate#1[gate]; tell gate new chat#1[chat]"},
@@ -301,6 +305,16 @@ func TestMasterPlays(t *testing.T) {
 			{0, "", register(gate), "sees master#100"},
 			{4*second + second/4, "", tick, "left gate#1[gate]"},
 		},
+	}
+	playAll(t, plays)
+}
+
+// A master waits for nobody, and learns of its nodes from their heartbeats when it starts again.
+func TestMasterGoesOn(t *testing.T) {
+	gate := node("gate", 1, "gate")
+	chat := node("chat", 1, "chat")
+	chat2 := node("chat2", 1, "chat")
+	plays := map[string][]act{
 		"a join does not wait for who hangs, and who hangs gets one call": {
 			{0, "", register(gate), "sees master#100"},
 			{0, "", register(chat), "sees master#100 gate#1[gate]; tell gate new chat#1[chat]"},
@@ -343,6 +357,17 @@ func TestMasterPlays(t *testing.T) {
 		},
 
 		// Nodes of the 0.5 series.
+	}
+	playAll(t, plays)
+}
+
+// A master treats nodes of the 0.5 series as their own master would.
+func TestMasterAndLegacyNodes(t *testing.T) {
+	chat := node("chat", 1, "chat")
+	chat2 := node("chat2", 1, "chat")
+	old := node("old", 0, "chat")
+	old2 := node("old2", 0, "shop")
+	plays := map[string][]act{
 		"a legacy node that restarts is removed first, because it would be listed twice": {
 			{0, "", register(old), "sees master#100"},
 			{0, "", register(old2), "sees master#100 old[chat]; tell old new old2[shop]"},
@@ -395,6 +420,24 @@ func TestMasterPlays(t *testing.T) {
 			{0, "but by starting there", register(node("x", 0)), "sees master#100; left x#3"},
 		},
 	}
+	playAll(t, plays)
+}
+
+// trioOf has three nodes be there, and know each other.
+func trioOf(all ...member.Member) func(s *stage) string {
+	return func(s *stage) string {
+		for _, m := range all {
+			register(m)(s)
+			for to := range s.flying {
+				told(to, true)(s)
+			}
+		}
+		return ""
+	}
+}
+
+func playAll(t *testing.T, plays map[string][]act) {
+	t.Helper()
 	for title, acts := range plays {
 		t.Run(title, func(t *testing.T) { play(t, acts) })
 	}

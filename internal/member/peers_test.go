@@ -134,10 +134,12 @@ func newest(v member.Version) func(*node1) string {
 	}
 }
 
-func TestPeersPlays(t *testing.T) {
-	self, a, a2, b := node("self", 1, "gate"), node("a", 1, "chat"), node("a", 2, "chat"), node("b", 1, "chat")
-	drains := with(a, func(m *member.Member) { m.State = member.Draining })
-	starts := with(b, func(m *member.Member) { m.State = member.Starting })
+// What a node makes of the list, and of its changes: each process comes and goes once.
+func TestPeersFollowTheList(t *testing.T) {
+	self := node("self", 1, "gate")
+	a := node("a", 1, "chat")
+	a2 := node("a", 2, "chat")
+	b := node("b", 1, "chat")
 	unsettled := func(master, n uint64, all ...member.Member) member.View {
 		return member.View{Version: member.Version{Master: master, N: n}, Members: all}
 	}
@@ -207,6 +209,19 @@ func TestPeersPlays(t *testing.T) {
 			{"", comes(b, member.Version{Master: 200, N: 8}), "fetch"},
 			{"", all, "a#1[chat]"},
 		},
+	}
+	playPeers(t, plays)
+}
+
+// What a node makes of links and of the states of others: where sessions stay, and where new ones
+// go.
+func TestPeersReach(t *testing.T) {
+	a := node("a", 1, "chat")
+	a2 := node("a", 2, "chat")
+	b := node("b", 1, "chat")
+	drains := with(a, func(m *member.Member) { m.State = member.Draining })
+	starts := with(b, func(m *member.Member) { m.State = member.Starting })
+	plays := map[string][]scene{
 		"a draining node keeps its sessions and gets no new ones": {
 			{"", sees(view(2, a, b)), "added a#1[chat]; added b#1[chat]"},
 			{"", open, "a#1[chat], b#1[chat]"},
@@ -263,6 +278,16 @@ func TestPeersPlays(t *testing.T) {
 			{"", lost("nobody", 1), ""},
 			{"", up("nobody", 1), ""},
 		},
+	}
+	playPeers(t, plays)
+}
+
+// What a node makes of a master that knows no versions, and of calls that make no sense.
+func TestPeersHearOthers(t *testing.T) {
+	a := node("a", 1, "chat")
+	a2 := node("a", 2, "chat")
+	b := node("b", 1, "chat")
+	plays := map[string][]scene{
 		"under a legacy master": {
 			{"", sees(member.View{Members: []member.Member{node("old", 0, "chat"), node("m", 0)}}), "added old[chat]; added m"},
 			{"told twice", comes(node("old", 0, "chat"), none), ""},
@@ -296,6 +321,12 @@ func TestPeersPlays(t *testing.T) {
 			{"in a list they are nothing", sees(view(1, member.Member{}, a, a)), "added a#1[chat]"},
 		},
 	}
+	playPeers(t, plays)
+}
+
+// A node that the list lacks lives as long as its link does.
+func TestPeersThatTheListLacks(t *testing.T) {
+	plays := make(map[string][]scene)
 	lively := []scene{
 		{"", sees(view(1, node("a", 1, "chat"), node("b", 1, "chat"))), "added a#1[chat]; added b#1[chat]"},
 		{"", up("a", 1), ""},
@@ -334,6 +365,11 @@ func TestPeersPlays(t *testing.T) {
 		{"", up("b", 2), ""},
 		{"", goes("b", 2, at(6)), "removed b#2[chat](draining)"},
 	}...)
+	playPeers(t, plays)
+}
+
+func playPeers(t *testing.T, plays map[string][]scene) {
+	t.Helper()
 	for title, scenes := range plays {
 		t.Run(title, func(t *testing.T) {
 			n := &node1{p: member.NewPeers(member.PeersConfig{Self: "self", Interval: second})}

@@ -1,10 +1,10 @@
-// Package protobuf is the payload format of Protocol Buffers: handlers take
-// and return pointers to generated messages.
+// Package protobuf serializes payloads with Protocol Buffers: handlers take and return pointers to
+// generated messages.
 //
 //	nano.Listen(":3250", nano.WithSerializer(protobuf.NewSerializer()), ...)
 //
-// Messages of older generators (those of github.com/golang/protobuf before
-// 1.4, with Reset, String and ProtoMessage only) work too.
+// Messages of older generators work too: those of github.com/golang/protobuf before 1.4, which have
+// no methods but Reset, String and ProtoMessage.
 package protobuf
 
 import (
@@ -16,19 +16,19 @@ import (
 	"github.com/lonng/nano/internal/fault"
 )
 
-// ErrWrongValueType is returned for a value that is not a protobuf message,
-// wrapped with its type.
+// ErrWrongValueType is returned for a value that is no protobuf message. The error that wraps it
+// names the value's type.
 var ErrWrongValueType = fault.New(fault.Invalid, "protobuf: the value is not a protobuf message")
 
-// Serializer is the format. It has no state: the zero value is ready, and its
-// methods may be called from any goroutine.
+// Serializer reads and writes the wire format of messages. It has no state: the zero value is ready
+// to use, and its methods may be called from any goroutine.
 type Serializer struct{}
 
 // NewSerializer returns a Serializer.
 func NewSerializer() *Serializer { return new(Serializer) }
 
-// Marshal returns the wire format of v, a message. A nil pointer to a message
-// is an empty one.
+// Marshal returns the wire format of v, a message. A nil pointer to a message counts as an empty
+// message.
 func (*Serializer) Marshal(v any) ([]byte, error) {
 	m, err := message(v)
 	if err != nil {
@@ -37,8 +37,7 @@ func (*Serializer) Marshal(v any) ([]byte, error) {
 	return proto.Marshal(m)
 }
 
-// Unmarshal reads the wire format into v, a message, of which all former
-// content is gone.
+// Unmarshal reads the wire format into v, a message. It replaces everything that v held.
 func (*Serializer) Unmarshal(data []byte, v any) error {
 	m, err := message(v)
 	if err != nil {
