@@ -158,6 +158,9 @@ func (x *Explainer) body(at int, t codec.PacketType, body []byte) {
 	case codec.Handshake:
 		x.json(at, body, "handshake")
 		x.dictionary(at, body)
+		x.resume(body)
+	case codec.Heartbeat:
+		x.beat(at, body)
 	case codec.Kick:
 		x.json(at, body, "reason")
 	default:

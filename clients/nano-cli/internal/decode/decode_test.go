@@ -180,6 +180,26 @@ func TestStreamWithDictionary(t *testing.T) {
 	golden(t, "stream", out.Bytes())
 }
 
+// A client that comes back, and what both sides say of it.
+func TestResume(t *testing.T) {
+	var stream []byte
+	for _, p := range []codec.Packet{
+		{Type: codec.Handshake, Body: []byte(`{"sys":{"accept":["resume"],"resume":{"token":"T1","received":7}}}`)},
+		{Type: codec.Handshake, Body: []byte(`{"code":200,"sys":{"accepted":["resume"],"resume":{"token":"T2","window":30,"resumed":true,"received":300}}}`)},
+		{Type: codec.Handshake, Body: []byte(`{"code":200,"sys":{"resume":{"token":"T2","window":30,"resumed":false,"reason":"expired"}}}`)},
+		{Type: codec.Handshake, Body: []byte(`{"code":200,"sys":{"resume":{"token":"T2","window":30}}}`)},
+		{Type: codec.Heartbeat, Body: []byte{0xac, 0x02}},
+		{Type: codec.Heartbeat, Body: []byte{0x80}},
+	} {
+		stream = codec.AppendPacket(stream, p.Type, p.Body)
+	}
+	var out bytes.Buffer
+	if err := (&decode.Explainer{Out: &out}).Packets(stream); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "resume", out.Bytes())
+}
+
 // What the framework reads must be explained, and what it refuses must be called wrong.
 func FuzzAgreesWithCodec(f *testing.F) {
 	for _, v := range vectors(f) {
