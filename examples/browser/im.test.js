@@ -1,0 +1,309 @@
+// The messenger as people use it, in a real Chromium against the real server.
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, afterEach, before, describe, test } from "node:test";
+import { promisify } from "node:util";
+import { ImPerson } from "./im-person.js";
+import { build, launch, phone, start } from "./lib.js";
+
+// serve runs the messenger on a folder, and waits for the address that it prints.
+async function serve(program, data, addr = "127.0.0.1:0") {
+  const server = await start(program, ["--addr", addr, "--data", data, "--live-tick", "100ms", "--quiet"], /open (http:\/\/\S+)\s/);
+  server.url = server.match[1];
+  server.addr = new URL(server.url).host;
+  return server;
+}
+
+// square is a picture as a file: so large, in one colour.
+const square = (page, side, colour) => page.evaluate(async ([size, fill]) => {
+  const canvas = Object.assign(document.createElement("canvas"), { width: size, height: size * 0.75 });
+  const context = canvas.getContext("2d");
+  context.fillStyle = fill;
+  context.fillRect(0, 0, size, size);
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  return [...new Uint8Array(await blob.arrayBuffer())];
+}, [side, colour]).then((bytes) => ({ name: "square.png", mimeType: "image/png", buffer: Buffer.from(bytes) }));
+
+const LONG = 100_000; // messages in the channel of everybody
+
+describe("messenger", { timeout: 300_000 }, () => {
+  let im, browser, server, data, people = [];
+
+  before(async () => {
+    im = process.env.IM ? { program: process.env.IM } : await build("im");
+    data = await mkdtemp(path.join(tmpdir(), "nano-im-data-"));
+    await promisify(execFile)(im.program, ["fill", "--data", data, "--messages", String(LONG)]);
+    server = await serve(im.program, data);
+    browser = await launch();
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+    await im?.remove?.();
+    await rm(data, { recursive: true, force: true });
+  });
+  afterEach(async () => {
+    for (const person of people) assert.deepEqual(person.complaints, [], "the browser complains");
+    await Promise.all(people.map((person) => person.close()));
+    people = [];
+  });
+
+  const keep = (person) => {
+    people.push(person);
+    return person;
+  };
+  const come = async (name, options) => keep(await ImPerson.come(browser, server.url, name, options));
+
+  // pair has two people come who talk to each other.
+  const pair = async (a, b, options) => {
+    const [ann, bob] = await Promise.all([come(a), come(b, options)]);
+    await ann.talkTo(b);
+    await bob.openChannel(a);
+    return [ann, bob];
+  };
+
+  test("two people talk", async () => {
+    const [ann, bob] = await pair("Ann Talk", "Bob Talk");
+    await bob.text.pressSequentially("Hel");
+    await ann.see("Bob Talk is typing…");
+    await bob.say("Hello Ann");
+    await ann.seeMessage("Hello Ann");
+    await ann.page.waitForFunction(() => document.getElementById("typing").textContent === "");
+    await bob.seeState("Hello Ann", "read");
+    await ann.say("Hello\nBob 👋");
+    await bob.seeMessage("Bob 👋");
+    for (const person of [ann, bob]) assert.deepEqual(await person.texts(), ["Hello Ann", "Hello\nBob 👋"]);
+
+    // Who looks elsewhere sees that something is new, and what; and then from where on it is.
+    await ann.openChannel("Everybody");
+    await bob.say("Are you there?");
+    await bob.seeState("Are you there?", "sent");
+    await bob.say("It is about lunch");
+    await ann.channel("Bob Talk").locator(".badge", { hasText: "2" }).waitFor();
+    await ann.channel("Bob Talk").getByText("It is about lunch").waitFor();
+    assert.match(await ann.page.title(), /^\(2\) Everybody/);
+    await ann.openChannel("Bob Talk");
+    await ann.message("Are you there?").getByText("New messages").waitFor();
+    await bob.seeState("It is about lunch", "read");
+    assert.equal(await ann.channel("Bob Talk").locator(".badge").count(), 0);
+    await bob.close();
+    await ann.page.locator("#subtitle", { hasText: "offline" }).waitFor();
+    people = [ann];
+  });
+
+  test("what people write stays text", async () => {
+    const nasty = `<img src=x onerror="document.title='owned'"><script>document.title='owned'</script> &amp; "'`;
+    const [ann, bob] = await pair("<b>Ann</b>", "Bob Text", phone);
+    await ann.say(nasty);
+    await bob.seeMessage("<img src=x");
+    assert.deepEqual(await bob.texts(), [nasty]);
+    assert.equal(await bob.page.locator("#feed img, #feed script, #feed b, .channel b").count(), 0);
+    await ann.say("see https://example.org/a_(b)?c=<d>, and javascript:alert(1)");
+    await bob.seeMessage("see https://");
+    const links = await bob.page.locator("#feed a").evaluateAll((all) => all.map((a) => [a.href, a.rel]));
+    assert.deepEqual(links, [["https://example.org/a_(b)?c=", "noopener noreferrer nofollow"]]);
+    await ann.say("ä".repeat(900));
+    await bob.seeMessage("ä".repeat(900));
+    await bob.fits();
+    await ann.fits();
+    assert.doesNotMatch(await bob.page.title(), /owned/);
+  });
+
+  test("pictures, replies, corrections, mentions, search", async () => {
+    const [ann, bob] = await pair("Ann Many", "Bob Many");
+    await ann.page.locator("#file").setInputFiles(await square(ann.page, 900, "#2a7"));
+    await ann.page.getByRole("group", { name: "Picture" }).waitFor();
+    await ann.say("Look at this meadow");
+    await ann.seeState("meadow", "read");
+    const picture = bob.message("meadow").getByRole("button", { name: /Picture: Look/ });
+    await picture.locator("img").evaluate((image) => image.decode());
+    await picture.click();
+    await bob.page.waitForFunction(() => document.getElementById("viewer-image").naturalWidth === 900);
+    await bob.page.keyboard.press("Escape");
+
+    await bob.act("meadow", "Reply");
+    await bob.say("So green");
+    await ann.message("So green").getByRole("button", { name: /Reply to Ann Many: Picture: Look/ }).waitFor();
+    await bob.text.press("ArrowUp");
+    await bob.see("Edit your message");
+    await bob.say("So very green");
+    await ann.message("So very green").getByText("edited").waitFor();
+    await bob.say("This is wrong");
+    await ann.seeMessage("This is wrong");
+    await bob.act("This is wrong", "Delete");
+    await bob.button("Delete").last().click();
+    await ann.see("Deleted message");
+    assert.deepEqual(await ann.texts(), ["Look at this meadow", "So very green"]);
+
+    await ann.text.pressSequentially("Hi @bo");
+    await ann.page.getByRole("option", { name: "Bob Many" }).waitFor();
+    await ann.text.press("Enter");
+    await ann.text.pressSequentially("come here");
+    await ann.text.press("Enter");
+    await bob.page.locator(".mention.me", { hasText: "@Bob Many" }).waitFor();
+
+    await bob.page.keyboard.press("Control+k");
+    await bob.page.getByLabel("Search in messages").fill("mead");
+    await bob.page.locator(".hit mark", { hasText: "mead" }).waitFor();
+    assert.equal(await bob.page.locator(".hit").count(), 1);
+    await bob.page.locator(".hit").click();
+    await bob.page.locator(".row.flash", { hasText: "meadow" }).waitFor();
+  });
+
+  test("a group: invited, talked to, renamed, left", async () => {
+    const [ann, bob, eve] = await Promise.all([come("Ann Group"), come("Bob Group"), come("Eve Group")]);
+    await ann.group("Garden", "Bob Group", "Eve Group");
+    await bob.openChannel("Garden");
+    await bob.see("You are invited to the group Garden.");
+    await bob.button("Accept").click();
+    await bob.say("Glad to be here");
+    await ann.seeMessage("Glad to be here");
+    await bob.seeState("Glad to be here", "read");
+    await eve.openChannel("Garden");
+    await eve.button("Decline").click();
+    await eve.channel("Garden").waitFor({ state: "detached" });
+
+    await ann.button("Members and settings").click();
+    await ann.page.locator("#members li", { hasText: "Bob Group" }).getByText("online").waitFor();
+    await ann.page.getByLabel("Name of the group").first().fill("Orchard");
+    await ann.button("Rename").click();
+    await bob.page.getByRole("heading", { level: 1, name: "Orchard" }).waitFor();
+    await bob.button("Members and settings").click();
+    await bob.button("Leave the group").click();
+    await bob.page.getByRole("button", { name: "Leave", exact: true }).click();
+    await bob.channel("Orchard").waitFor({ state: "detached" });
+    await ann.button("Members and settings").click();
+    await ann.button("Members and settings").click();
+    await ann.page.locator("#members li", { hasText: "Bob Group" }).waitFor({ state: "detached" });
+    await ann.see("1 member");
+  });
+
+  test("offline and back: nothing is missing, nothing is there twice", async () => {
+    const [ann, bob] = await pair("Ann Away", "Bob Away");
+    await ann.say("before");
+    await bob.seeMessage("before");
+    await server.kill();
+    await ann.see("You are offline");
+    for (const text of ["one", "two", "three"]) await ann.say(text);
+    await ann.seeState("three", "waiting");
+    await bob.say("from Bob");
+    await bob.seeState("from Bob", "waiting");
+    server = await serve(im.program, data, server.addr);
+    await bob.seeState("from Bob", "read");
+    await ann.seeState("three", "read");
+    // A page that is closed while something waits sends it when it is opened again.
+    await server.kill();
+    await ann.see("You are offline");
+    await ann.say("four");
+    await ann.seeState("four", "waiting");
+    server = await serve(im.program, data, server.addr);
+    await ann.page.reload();
+    await ann.seeState("four", "read");
+    await bob.seeMessage("four");
+    const [all, same] = await Promise.all([ann.texts(), bob.texts()]);
+    assert.deepEqual(all, same);
+    assert.deepEqual([...all].sort(), ["before", "four", "from Bob", "one", "three", "two"]);
+    assert.ok(all.indexOf("one") < all.indexOf("two") && all.indexOf("two") < all.indexOf("three"), `the order is ${all}`);
+  });
+
+  test("one connection a platform: the older page says so, and comes back", async () => {
+    const ann = await come("Ann Twice");
+    const twin = keep(new ImPerson(ann.context));
+    await twin.open(server.url);
+    await ann.see("The messenger is open somewhere else");
+    await ann.button("Use it here").click();
+    await ann.connected();
+    await twin.see("The messenger is open somewhere else");
+    people = [ann];
+  });
+
+  test("a live room", async () => {
+    const [ann, bob] = await Promise.all([come("Ann Live", { reducedMotion: "no-preference" }), come("Bob Live", phone)]);
+    for (const person of [ann, bob]) await person.openChannel("Live");
+    await ann.see("2 viewers");
+    await bob.page.getByLabel("Say something").fill("What an evening <b>");
+    await bob.button("Say it").click();
+    await ann.page.locator(".fly .bullet", { hasText: "What an evening <b>" }).waitFor();
+    await ann.page.locator(".says li", { hasText: "What an evening <b>" }).waitFor();
+    assert.equal(await bob.page.locator(".says li", { hasText: "What an evening" }).count(), 1);
+    for (let i = 0; i < 3; i++) await bob.button(/Like/).click();
+    await ann.page.locator("#live-likes", { hasText: "3" }).waitFor();
+    await bob.fits();
+    await bob.button("All channels").first().click();
+    await ann.see("1 viewer");
+  });
+
+  test("new messages while one reads higher up", async () => {
+    const ann = await come("Ann Up");
+    const bob = await come("Bob Up");
+    await ann.openChannel("Everybody");
+    await bob.openChannel("Everybody");
+    await ann.page.locator("#scroll").focus();
+    await ann.page.keyboard.press("End");
+    await ann.page.mouse.move(800, 300);
+    await ann.page.mouse.wheel(0, -2500);
+    const jump = ann.page.locator("#jump");
+    await jump.waitFor();
+    const first = await ann.page.evaluate(() => {
+      const row = [...document.querySelectorAll("#feed .row:not(.blank)")].find((r) => r.getBoundingClientRect().top > 200);
+      return row.querySelector(".text").textContent.slice(0, 200);
+    });
+    const top = await ann.where(first);
+    await bob.say("something new");
+    await ann.page.locator("#jump", { hasText: "1" }).waitFor();
+    await bob.say("and more");
+    await ann.page.locator("#jump", { hasText: "2" }).waitFor();
+    assert.ok(Math.abs((await ann.where(first)) - top) < 1.5, "what is read moves when something new comes");
+    await jump.click();
+    await ann.message("something new").getByText("New messages").waitFor();
+    await ann.page.keyboard.press("End");
+    await jump.waitFor({ state: "hidden" });
+    await ann.channel("Everybody").locator(".badge").waitFor({ state: "detached" });
+  });
+
+  test(`${LONG} messages: to the top and back`, async (t) => {
+    const ann = await come("Ann Long");
+    await ann.openChannel("Everybody");
+    await ann.page.locator("#scroll").focus();
+    await ann.page.keyboard.press("End");
+    await ann.page.waitForFunction(() => document.querySelectorAll("#feed .row:not(.blank)").length > 10);
+    // Step by step upwards, beyond what was loaded: what is seen moves as far as one scrolls, and no further.
+    const { jumps, frames, most } = await ann.page.evaluate(async () => {
+      const box = document.getElementById("scroll");
+      const frame = () => new Promise(requestAnimationFrame);
+      const found = { jumps: [], frames: [], most: 0 };
+      let last = await frame();
+      for (let i = 0; i < 240; i++) {
+        const row = [...document.querySelectorAll("#feed .row")].find((r) => r.getBoundingClientRect().top > box.getBoundingClientRect().top + 100);
+        const was = row.getBoundingClientRect().top;
+        const from = box.scrollTop;
+        box.scrollTop = from - 90;
+        const moved = from - box.scrollTop;
+        const now = await frame();
+        found.frames.push(now - last);
+        last = now;
+        await new Promise((resolve) => setTimeout(resolve)); // the frame is drawn
+        const is = row.isConnected && row.getBoundingClientRect().top;
+        if (is !== false && Math.abs(is - was - moved) > 1.5) found.jumps.push([i, is - was, moved]);
+        found.most = Math.max(found.most, document.getElementsByTagName("*").length);
+      }
+      return found;
+    });
+    const median = frames.sort((a, b) => a - b)[frames.length >> 1];
+    t.diagnostic(`frames: median ${median.toFixed(1)} ms, p95 ${frames[Math.floor(frames.length * 0.95)].toFixed(1)} ms; nodes at most ${most}`);
+    assert.deepEqual(jumps, []);
+    assert.ok(median < 50, `a frame takes ${median} ms`);
+
+    await ann.page.keyboard.press("Home");
+    await ann.page.locator("#feed .row[data-n='1']").waitFor();
+    await ann.page.keyboard.press("End");
+    await ann.page.waitForFunction((n) => [...document.querySelectorAll("#feed .row")].some((r) => Number(r.dataset.n) >= n), LONG);
+    const nodes = Math.max(most, await ann.nodes());
+    assert.ok(nodes < 2500, `${nodes} nodes`);
+    const held = await ann.page.evaluate(async () => (await import("/store.js")).state.active.messages.size);
+    assert.ok(held <= 2500, `${held} messages are held`);
+  });
+});
