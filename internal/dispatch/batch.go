@@ -31,21 +31,6 @@ var batches = sync.Pool{New: func() any {
 	return b
 }}
 
-// Begin returns an empty batch; Submit gives it back.
-func (t *Table) Begin() *Batch {
-	b := batches.Get().(*Batch)
-	b.table = t
-	return b
-}
-
-// BeginMetered returns an empty batch that never waits for a full scheduler: its senders bound what
-// they send, as meters tell them.
-func (t *Table) BeginMetered() *Batch {
-	b := t.Begin()
-	b.posts = true
-	return b
-}
-
 // AddMetered is [Batch.Add] for a message that was counted. m is told its cost when it leaves the
 // queue, which may be at once.
 func (b *Batch) AddMetered(p Peer, v codec.View, m Meter, cost int) {

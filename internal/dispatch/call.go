@@ -92,7 +92,7 @@ func (c *call) Run() {
 			c.table.fail(c.peer, c.mid, c.route.name, fmt.Errorf("answer with %T: %w", reply, err))
 		}
 	case c.mid != 0:
-		c.table.watch(c.peer, c.mid, c.route)
+		c.table.unanswered.watch(c.peer, c.mid, c.route)
 	}
 }
 

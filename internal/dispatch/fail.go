@@ -151,8 +151,8 @@ func (c cause) LogValue() slog.Value { return slog.StringValue(c.Error()) }
 func (c cause) Error() string {
 	text := c.err.Error()
 	if public(c.err).Code == component.CodeNotFound && !c.table.Has(c.route) {
-		if meant := c.table.meant(c.route); meant != "" {
-			text += fmt.Sprintf("; did you mean %q?", meant)
+		if similar := meant(c.table, c.route); similar != "" {
+			text += fmt.Sprintf("; did you mean %q?", similar)
 		}
 	}
 	if errors.Is(c.err, protobuf.ErrWrongValueType) {

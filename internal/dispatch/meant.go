@@ -10,7 +10,7 @@ const maxMeant = 100
 
 // meant returns the known route that is most similar to an unknown one; "" if none is similar. Of
 // other nodes it knows the services only.
-func (t *Table) meant(route string) string {
+func meant(t *Table, route string) string {
 	if len(route) > maxMeant {
 		return ""
 	}

@@ -102,7 +102,7 @@ func (r *route) check(p Peer) error {
 // New makes a table and checks it.
 func New(cfg Config) (*Table, error) {
 	t := &Table{cfg: cfg, routes: make(map[string]*route)}
-	t.unanswered.after = cfg.Unanswered
+	t.unanswered.after, t.unanswered.log = cfg.Unanswered, cfg.Log
 	t.cfg.MessageLog = cmp.Or(cfg.MessageLog, cfg.Log)
 	if cfg.Pipeline != nil {
 		t.inbound = cfg.Pipeline.Inbound()
@@ -163,3 +163,24 @@ func (t *Table) Has(route string) bool { return t.routes[route] != nil }
 
 // Counters returns the live counters.
 func (t *Table) Counters() *Counters { return &t.counters }
+
+// Begin returns an empty batch; Submit gives it back.
+func (t *Table) Begin() *Batch {
+	b := batches.Get().(*Batch)
+	b.table = t
+	return b
+}
+
+// BeginMetered returns an empty batch that never waits for a full scheduler: its senders bound what
+// they send, as meters tell them.
+func (t *Table) BeginMetered() *Batch {
+	b := t.Begin()
+	b.posts = true
+	return b
+}
+
+// Answered notes that request mid of p has its answer. It is called for each answer.
+func (t *Table) Answered(p Peer, mid uint64) { t.unanswered.answered(p, mid) }
+
+// Close ends the watch over requests that have no answer.
+func (t *Table) Close() { t.unanswered.close() }

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,10 +11,11 @@ import (
 const maxUnanswered = 1024
 
 // unanswered holds the requests whose handlers have returned without an answer. Each route is
-// logged once.
+// logged once. Its methods are safe for concurrent use.
 type unanswered struct {
 	after time.Duration // 0: nothing is watched
-	count atomic.Int32  // len(all), for those who answer
+	log   *slog.Logger
+	count atomic.Int32 // len(all), for those who answer
 
 	mu     sync.Mutex
 	all    map[asked]watched
@@ -32,8 +34,7 @@ type watched struct {
 }
 
 // watch notes that a handler has returned without an answer.
-func (t *Table) watch(p Peer, mid uint64, r *route) {
-	u := &t.unanswered
+func (u *unanswered) watch(p Peer, mid uint64, r *route) {
 	a, ok := p.(Answerer)
 	if u.after <= 0 || !ok || a.Answered() == mid || r.silent.Load() {
 		return
@@ -49,17 +50,16 @@ func (t *Table) watch(p Peer, mid uint64, r *route) {
 	u.all[asked{p, mid}] = watched{r, time.Now().Add(u.after)}
 	u.count.Store(int32(len(u.all)))
 	if u.timer == nil {
-		u.timer = time.AfterFunc(u.after, t.overdue)
+		u.timer = time.AfterFunc(u.after, u.overdue)
 	}
 	u.mu.Unlock()
 	if a.Answered() == mid { // meanwhile
-		t.Answered(p, mid)
+		u.answered(p, mid)
 	}
 }
 
-// Answered notes that request mid of p has its answer. It is called for each answer.
-func (t *Table) Answered(p Peer, mid uint64) {
-	u := &t.unanswered
+// answered notes that request mid of p has its answer. It is called for each answer.
+func (u *unanswered) answered(p Peer, mid uint64) {
 	if u.count.Load() == 0 {
 		return
 	}
@@ -70,8 +70,7 @@ func (t *Table) Answered(p Peer, mid uint64) {
 }
 
 // overdue logs the requests that nobody has answered in time.
-func (t *Table) overdue() {
-	u := &t.unanswered
+func (u *unanswered) overdue() {
 	now, next := time.Now(), time.Duration(0)
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -86,7 +85,7 @@ func (t *Table) overdue() {
 		default:
 			delete(u.all, a)
 			if !w.route.silent.Swap(true) {
-				t.cfg.Log.Warn("request was not answered: its handler returned, and nobody called Response or ResponseMID since",
+				u.log.Warn("request was not answered: its handler returned, and nobody called Response or ResponseMID since",
 					"route", w.route.name, "session", a.peer.Session().ID(), "mid", a.mid, "after", u.after)
 			}
 		}
@@ -94,13 +93,12 @@ func (t *Table) overdue() {
 	u.count.Store(int32(len(u.all)))
 	u.timer = nil
 	if len(u.all) > 0 && !u.closed {
-		u.timer = time.AfterFunc(max(next, time.Millisecond), t.overdue)
+		u.timer = time.AfterFunc(max(next, time.Millisecond), u.overdue)
 	}
 }
 
-// Close ends the watch over requests that have no answer.
-func (t *Table) Close() {
-	u := &t.unanswered
+// close ends the watch over requests that have no answer.
+func (u *unanswered) close() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.closed = true
