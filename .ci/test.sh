@@ -36,6 +36,7 @@ part "generated code" .ci/proto.sh -check
 for module in $(modules); do
     part "Go module $module" .ci/go.sh "$module"
 done
+part "connections of an event loop" env NANO_TEST_TRANSPORT=loop go test -race ./internal/gate ./test/node ./test/cluster
 part "fuzz targets" .ci/fuzz.sh "${FUZZ:-20000x}"
 part "a crowd of clients, hostile ones among them" .ci/trial.sh soak "${FOR:-1m}"
 part "a cluster whose processes are killed, stopped and cut off" .ci/trial.sh chaos "${FOR:-1m}"

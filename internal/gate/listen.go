@@ -201,6 +201,9 @@ func (g *Gate) onLoop(l net.Listener, conf *tls.Config) (net.Listener, bool) {
 	if g.cfg.Portable || conf != nil || g.cfg.ProxyProtocol {
 		return l, false
 	}
+	if e, ok := l.(transport.EventListener); ok && e.EventConns() {
+		return l, true
+	}
 	if _, ok := l.(*net.TCPListener); !ok {
 		return l, false
 	}

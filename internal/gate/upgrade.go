@@ -75,10 +75,10 @@ func (u *upgrading) Serve(data []byte) error {
 	}
 	end := headerEnd(u.head, seen)
 	switch {
+	case max(end, len(u.head)-len(data)) > u.endpoint.gate.cfg.MaxHeader:
+		return u.handOver() // which refuses it
 	case end > 0:
 		return u.request(u.head[:end], u.head[end:])
-	case len(u.head) > u.endpoint.gate.cfg.MaxHeader:
-		return u.handOver() // which refuses it
 	}
 	return nil
 }

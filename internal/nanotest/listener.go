@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,8 @@ type Listener struct {
 	queue chan net.Conn
 	done  chan struct{}
 	once  sync.Once
+
+	events atomic.Bool // see EventVariable
 }
 
 // NewListener returns an open listener. Made inside a synctest bubble, it belongs to it.
@@ -34,6 +37,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 	select {
 	case nc := <-l.queue:
+		if l.events.Load() {
+			return &eventConn{Conn: nc}, nil
+		}
 		return nc, nil
 	case <-l.done:
 		return nil, net.ErrClosed

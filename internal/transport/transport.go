@@ -61,5 +61,12 @@ type EventConn interface {
 	Detach() (net.Conn, error)
 }
 
+// EventListener is a listener that can return [EventConn]s, as listeners in memory for tests do.
+// EventConns has Accept do so from now on, and reports whether it will.
+type EventListener interface {
+	net.Listener
+	EventConns() bool
+}
+
 // readSize is the size of the buffers that reads share. A connection has one only while it reads.
 const readSize = 16 << 10
