@@ -30,6 +30,16 @@ func LatestBy[T any](key func(T) string) Delivery {
 // more for it. Use it for what is worth nothing later, such as an effect.
 func DropWhenBusy() Delivery { return Delivery{Class: session.DeliverUnlessBusy} }
 
+// WithCompression compresses WebSocket messages of at least so many bytes for clients that offer
+// permessage-deflate, as browsers do, if that makes them smaller. Each message stands for itself
+// (no context takeover), so a connection holds no memory for it, and a broadcast is compressed once
+// for all members. Such clients may compress what they send, too: a message may unpack to as many
+// bytes as a packet may have, see [WithMaxPacket]. They do not get the gzip of [WithGzip] as well.
+// A few hundred bytes are sensible. Default: 0, messages are not compressed.
+func WithCompression(atLeast int) Option {
+	return func(o *cluster.Options) { o.CompressMin = atLeast }
+}
+
 // WithDelivery sets how pushes and broadcasts of the routes are delivered: [Latest], [LatestBy] or
 // [DropWhenBusy]. It may be used more than once, and adds routes.
 //

@@ -108,6 +108,7 @@ func TestOptionsSetTheirFields(t *testing.T) {
 		"Transport":       {nano.WithTransport(nano.Portable), map[string]any{"Transport": cluster.Portable}},
 		"SlowConsumer":    {nano.WithSlowConsumer(nano.SlowDrop), map[string]any{"SlowConsumer": session.SlowDrop}},
 		"Resume":          {nano.WithResume(nano.Resume{Window: 3, Buffer: 4}), map[string]any{"Resume": &nano.Resume{Window: 3, Buffer: 4}}},
+		"Compression":     {nano.WithCompression(7), map[string]any{"CompressMin": 7}},
 		"Delivery":        {nano.WithDelivery(nano.DropWhenBusy(), "a", "b"), map[string]any{"Deliveries": map[string]session.Delivery{"a": nano.DropWhenBusy(), "b": nano.DropWhenBusy()}}},
 		"NoDelay":         {nano.WithNoDelay("a", "b"), map[string]any{"NoDelay": []string{"a", "b"}}},
 		"WriteDelay":      {nano.WithWriteDelay(7), map[string]any{"WriteDelay": time.Duration(7)}},

@@ -66,6 +66,7 @@ func (o *Options) checkNumbers(p *problems) {
 		{"WithSendQueue", "SendQueue", o.SendQueue},
 		{"WithSendQueues", "SendQueues", o.SendQueues},
 		{"WithGzip", "GzipMin", o.GzipMin},
+		{"WithCompression", "CompressMin", o.CompressMin},
 		{"WithSessionCalls", "SessionCalls", o.SessionCalls},
 		{"WithWaitingCalls", "WaitingCalls", o.WaitingCalls},
 		{"WithLinkQueue", "LinkQueue", o.LinkQueue},

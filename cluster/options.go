@@ -97,6 +97,7 @@ type Options struct {
 	SendQueue    int                                                   // WithSendQueue
 	SendQueues   int                                                   // WithSendQueues
 	SlowConsumer session.SlowPolicy                                    // WithSlowConsumer
+	CompressMin  int                                                   // WithCompression
 	GzipMin      int                                                   // WithGzip
 	ErrorsToAll  bool                                                  // WithErrorResponses
 	Resume       *Resume                                               // WithResume; nil: sessions end with their connections

@@ -330,7 +330,7 @@ func TestOptionsReachTheSettings(t *testing.T) {
 		Limits: Limits{Messages: 7, MessageBurst: 8, MessagePolicy: LimitKick, PerAddress: 9, Accepts: 10, AcceptBurst: 11, Handshakes: 12,
 			AcceptPolicy: LimitDrop, HandshakePolicy: LimitDrop},
 		WriteTimeout: 13, WriteDelay: 14, NoDelay: []string{"n"}, Resume: &Resume{Window: 26, Buffer: 27}, FlushTimeout: 15, SendQueue: 16, SendQueues: 17, SlowConsumer: session.SlowDrop,
-		Deliveries: map[string]session.Delivery{"d": {Class: session.DeliverLatest}}, Transport: Portable, GzipMin: 18, ErrorsToAll: true,
+		Deliveries: map[string]session.Delivery{"d": {Class: session.DeliverLatest}}, Transport: Portable, GzipMin: 18, CompressMin: 26, ErrorsToAll: true,
 		Components: comps, Scheduler: sched, Lifetime: life, BindPolicy: session.BindKickOld, SessionCalls: 19, WaitingCalls: 20,
 		SlowHandler: -1, Unanswered: 21, TimerPrecision: time.Second, ShutdownTimeout: 22, Debug: true, OwnScheduler: true,
 		IsMaster: true, AdvertiseAddr: "m", RetryInterval: 23, NodeID: 24, Label: "l", ServiceListener: listener, ClusterToken: "t",
@@ -343,7 +343,7 @@ func TestOptionsReachTheSettings(t *testing.T) {
 	g, m := s.gate, s.mesh
 	for name, c := range map[string]struct{ got, want any }{
 		"times of clients": {[]time.Duration{g.HandshakeTimeout, g.Heartbeat, g.WriteTimeout, g.WriteDelay, g.FlushTimeout}, []time.Duration{1, 2, 13, 14, 15}},
-		"sizes":            {[]int{g.MissedBeats, g.MaxPacket, g.MaxHeader, g.MaxConns, g.SendQueue, g.SendQueues, g.GzipMin}, []int{3, 4, 5, 6, 16, 17, 18}},
+		"sizes":            {[]int{g.MissedBeats, g.MaxPacket, g.MaxHeader, g.MaxConns, g.SendQueue, g.SendQueues, g.GzipMin, g.CompressMin}, []int{3, 4, 5, 6, 16, 17, 18, 26}},
 		"limits": {g.Limits, gate.Limits{Messages: 7, MessageBurst: 8, MessagePolicy: gate.LimitKick, PerAddress: 9, Accepts: 10, AcceptBurst: 11,
 			AcceptPolicy: gate.LimitDrop, Handshakes: 12, HandshakeLimit: gate.LimitDrop}},
 		"switches":     {[]bool{g.Portable, g.DropSlow, g.ErrorsToAll, g.Debug, g.ProxyProtocol, g.TrustUnix, s.table.Debug, s.ownScheduler, s.clustered}, []bool{true, true, true, true, true, true, true, true, true}},

@@ -127,6 +127,7 @@ func (o *Options) gateConfig() (gate.Config, error) {
 		DropSlow:         o.SlowConsumer == session.SlowDrop,
 		ErrorsToAll:      o.ErrorsToAll,
 		GzipMin:          o.GzipMin,
+		CompressMin:      o.CompressMin,
 		Debug:            o.Debug,
 		Portable:         o.Transport == Portable,
 		Dictionary:       dict,

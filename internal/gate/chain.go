@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -12,9 +13,11 @@ import (
 type form uint8
 
 const (
-	formPackets form = iota // TCP: one packet after the other
-	formMessage             // WebSocket: each packet in a message of its own
-	formBatch               // WebSocket: all packets of a write in one message
+	formPackets       form = iota // TCP: one packet after the other
+	formMessage                   // WebSocket: each packet in a message of its own
+	formBatch                     // WebSocket: all packets of a write in one message
+	formDeflated                  // as formMessage, compressed
+	formDeflatedBatch             // as formBatch, compressed
 	forms
 )
 
@@ -29,12 +32,29 @@ const chainMax = 64 << 10
 type chain struct {
 	before *chain // nil: frame is the only one
 	frame  *frame
-	sizes  [forms]int  // bytes; of formBatch, without the header
+	sizes  sizes
 	latest int         // how many of the frames may be replaced
 	shared atomic.Bool // more than one connection has it
 
 	mu     sync.Mutex
 	joined [forms]atomic.Pointer[[]byte] // what is written; nil until it is made
+}
+
+// sizes are the bytes of a chain in each form, without the header of formBatch. What is compressed
+// counts as what it was.
+type sizes [formBatch + 1]int
+
+func (s *sizes) in(as form) int { return s[as.plain()] }
+
+// plain is the form without compression.
+func (as form) plain() form {
+	switch as {
+	case formDeflated:
+		return formMessage
+	case formDeflatedBatch:
+		return formBatch
+	}
+	return as
 }
 
 // newChain returns a chain with f behind q.
@@ -78,8 +98,11 @@ func (q *chain) with(f *frame) *chain {
 // bytes returns all packets of the chain as they are written. They are made once.
 func (q *chain) bytes(as form) []byte {
 	if q.before == nil {
-		if as == formPackets {
+		switch as {
+		case formPackets:
 			return q.frame.packet()
+		case formDeflated, formDeflatedBatch:
+			return q.frame.deflated()
 		}
 		return q.frame.wire
 	}
@@ -91,21 +114,29 @@ func (q *chain) bytes(as form) []byte {
 	if b := q.joined[as].Load(); b != nil {
 		return *b
 	}
-	var room int
-	if as == formBatch {
-		room = wsframe.HeaderRoom
-	}
-	b := make([]byte, room+q.sizes[as])
-	at := len(b)
-	for n := q; n != nil; n = n.before {
-		p := n.frame.in(as)
-		at -= len(p)
-		copy(b[at:], p)
-	}
-	if as == formBatch {
-		b = b[wsframe.PutHeader(b[:room], wsframe.OpBinary, q.sizes[as]):]
-	}
+	b := q.join(as)
 	q.joined[as].Store(&b)
+	return b
+}
+
+// join makes the bytes of the chain.
+func (q *chain) join(as form) []byte {
+	all := q.frames()
+	batch := as.plain() == formBatch
+	b := make([]byte, 0, wsframe.HeaderRoom+q.sizes.in(as))
+	if batch {
+		b = b[:wsframe.HeaderRoom]
+	}
+	for _, f := range all {
+		b = append(b, f.in(as)...)
+	}
+	switch {
+	case as == formDeflatedBatch:
+		i := max(slices.IndexFunc(all, func(f *frame) bool { return f.zip != nil }), 0)
+		return all[i].zip.appendMessage(nil, b[wsframe.HeaderRoom:])
+	case batch:
+		return b[wsframe.PutHeader(b[:wsframe.HeaderRoom], wsframe.OpBinary, len(b)-wsframe.HeaderRoom):]
+	}
 	return b
 }
 

@@ -47,7 +47,8 @@ type Conn struct {
 	held      bool // before the handshake's answer: queue, do not write
 	closing   bool // takes no more output
 	wasCut    bool // the socket is closed
-	websocket bool // constant
+	websocket bool // this and deflates: constant
+	deflates  bool // WebSocket messages may be compressed
 	merges    bool // this and wantsGzip, wantsErr: set before the handshake is answered, constant after
 	wantsGzip bool
 	wantsErr  bool
@@ -131,9 +132,10 @@ type forwarded struct {
 func (f forwarded) RemoteAddr() net.Addr { return f.remote }
 
 // serve makes a connection of nc, which has its place from enter, and reads it until it ends. It
-// returns at once. remote is the client's address if that is not nc's, else nil.
-func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket bool) {
-	c := &Conn{gate: g, sock: transport.Portable(nc), websocket: websocket, held: true}
+// returns at once. remote is the client's address if that is not nc's, else nil. deflates says that
+// WebSocket messages may be compressed.
+func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket, deflates bool) {
+	c := &Conn{gate: g, sock: transport.Portable(nc), websocket: websocket, deflates: deflates, held: true}
 	if remote != nil {
 		c.sock = forwarded{c.sock, remote}
 	}

@@ -1,8 +1,6 @@
 package gate
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +21,12 @@ type frame struct {
 	gz   *frame // the same with its payload packed, for clients that accept it; nil if there is none
 	manner
 	only chain // the frame alone
+
+	zip    *compressor // nil: the frame is not compressed
+	packed struct {
+		once sync.Once
+		wire []byte // the frame as a compressed message, if it is smaller
+	}
 }
 
 // newFrame gives an encoded packet its WebSocket header. The packet is copied.
@@ -33,7 +37,7 @@ func newFrame(packet []byte, m manner) *frame {
 	if m.class == session.DeliverLatest {
 		f.only.latest = 1
 	}
-	f.only.sizes = [forms]int{formPackets: len(packet), formMessage: len(f.wire), formBatch: len(packet)}
+	f.only.sizes = sizes{formPackets: len(packet), formMessage: len(f.wire), formBatch: len(packet)}
 	f.only.shared.Store(true)
 	return f
 }
@@ -43,10 +47,22 @@ func (f *frame) packet() []byte { return f.wire[f.head:] }
 
 // in is the frame as it stands in a form.
 func (f *frame) in(as form) []byte {
-	if as == formMessage {
+	switch as {
+	case formMessage:
 		return f.wire
+	case formDeflated:
+		return f.deflated()
 	}
 	return f.packet()
+}
+
+// deflated is the frame as a message of its own, compressed if it pays: once for all who get it.
+func (f *frame) deflated() []byte {
+	if f.zip == nil || len(f.packet()) < f.zip.atLeast {
+		return f.wire
+	}
+	f.packed.once.Do(func() { f.packed.wire = f.zip.appendMessage(nil, f.packet()) })
+	return f.packed.wire
 }
 
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
@@ -64,6 +80,7 @@ func (g *Gate) encodePush(route string, v any, m manner) (*frame, error) {
 		return nil, fmt.Errorf("push %q: %w", route, err)
 	}
 	f := newFrame(b, m)
+	f.zip = g.zip
 	if packed, ok := g.pack(payload); ok {
 		if b, err = codec.AppendData(b[:0], codec.Push, 0, route, packed, codec.FlagGzip, g.cfg.Dictionary, maxOut); err == nil {
 			f.gz = newFrame(b, m)
@@ -80,11 +97,8 @@ func (g *Gate) pack(payload []byte) ([]byte, bool) {
 	if g.cfg.GzipMin <= 0 || len(payload) < g.cfg.GzipMin {
 		return nil, false
 	}
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	_, _ = z.Write(payload) // a bytes.Buffer takes everything
-	_ = z.Close()
-	return b.Bytes(), b.Len() < len(payload)
+	b := g.zip.gzip(payload)
+	return b, len(b) < len(payload)
 }
 
 // serialize makes the payload of v.

@@ -57,6 +57,7 @@ type Config struct {
 	SendQueues       int                         // bytes queued for all sessions, those with less than 64 KiB left out
 	DropSlow         bool                        // what overflows the queue is dropped; else the session is kicked
 	ErrorsToAll      bool                        // error responses also to clients that did not ask for them
+	CompressMin      int                         // WebSocket messages of so many bytes are compressed for clients that accept it; 0 never
 	GzipMin          int                         // payloads of so many bytes are packed for clients that accept it; 0 never
 	Debug            bool
 	Portable         bool // a goroutine per connection everywhere, no event loop
@@ -117,6 +118,7 @@ type Gate struct {
 	cfg      Config
 	outbound pipeline.Channel
 	hub      *hub
+	zip      *compressor
 	wheel    *wheel
 	shake    answer
 	counters Counters
@@ -144,6 +146,7 @@ func New(cfg Config) (*Gate, error) {
 		g.outbound = cfg.Pipeline.Outbound()
 	}
 	g.hub = newHub(cfg.WriteDelay)
+	g.zip = newCompressor(cfg.CompressMin)
 	g.wheel = newWheel(cfg.Heartbeat, cfg.MissedBeats)
 	g.resumer.signer = resume.NewSigner(nil)
 	if err := g.shake.init(&g.cfg); err != nil {

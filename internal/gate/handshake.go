@@ -196,7 +196,7 @@ func (c *Conn) greeted(body []byte) (g greeting) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wantsErr = has(acceptError, true)
-	c.wantsGzip = has(acceptGzip, cfg.GzipMin > 0)
+	c.wantsGzip = has(acceptGzip, cfg.GzipMin > 0 && !c.deflates)
 	c.merges = has(acceptBatch, c.websocket && cfg.WriteDelay > 0 && !c.queuedLocked()) // what is queued is framed already
 	if g.resumes = cfg.Resume.Window > 0 && slices.Contains(said.Sys.Accept, acceptResume); g.resumes {
 		g.offer = offered(said.Sys.Resume)

@@ -175,8 +175,10 @@ func (g *Gate) upgrade(up *websocket.Upgrader, w http.ResponseWriter, r *http.Re
 		http.Error(w, err.Error(), http.StatusRequestHeaderFieldsTooLarge)
 	default:
 		var ws *websocket.Conn
-		if ws, err = up.Upgrade(w, r, nil); err == nil { // else it is answered already
-			g.serveWS(ws.NetConn(), r)
+		with := *up
+		with.EnableCompression = g.cfg.CompressMin > 0 && offersDeflate(r.Header)
+		if ws, err = with.Upgrade(w, r, nil); err == nil { // else it is answered already
+			g.serveWS(ws.NetConn(), r, with.EnableCompression)
 			return true
 		}
 	}
@@ -203,7 +205,9 @@ func (g *Gate) checkOrigin(r *http.Request) (ok bool) {
 	return g.cfg.CheckOrigin == nil || g.cfg.CheckOrigin(r)
 }
 
-func (g *Gate) serveWS(nc net.Conn, r *http.Request) {
+// serveWS makes a client's connection of one that was upgraded; deflates says that messages may be
+// compressed.
+func (g *Gate) serveWS(nc net.Conn, r *http.Request, deflates bool) {
 	nc = handOver(nc)
 	if t, ok := nc.(*net.TCPConn); ok {
 		_ = t.SetKeepAlive(false)
@@ -217,7 +221,7 @@ func (g *Gate) serveWS(nc net.Conn, r *http.Request) {
 	if remote == peer {
 		remote = nil
 	}
-	g.serve(nc, req, remote, true)
+	g.serve(nc, req, remote, true, deflates)
 }
 
 // clientAddr is the connection's address, or, behind proxies that are trusted, the last address in

@@ -164,14 +164,14 @@ func (g *Gate) serveTCP(in *listener, nc net.Conn, conf *tls.Config) {
 		_ = t.SetKeepAlive(false) // heartbeats do that
 	}
 	if sock, ok := nc.(transport.EventConn); ok {
-		g.serve(sock, nil, nil, false)
+		g.serve(sock, nil, nil, false, false)
 		return
 	}
 	if !g.cfg.ProxyProtocol || !g.trusted(nc.RemoteAddr()) {
 		if conf != nil {
 			nc = tls.Server(nc, conf)
 		}
-		g.serve(nc, nil, nil, false)
+		g.serve(nc, nil, nil, false, false)
 		return
 	}
 	// The header has to be read before the address is known.
@@ -191,7 +191,7 @@ func (g *Gate) serveTCP(in *listener, nc net.Conn, conf *tls.Config) {
 		if conf != nil {
 			c = tls.Server(p, conf)
 		}
-		g.serve(c, nil, nil, false)
+		g.serve(c, nil, nil, false, false)
 	}()
 }
 

@@ -25,6 +25,7 @@ type outbuf struct {
 	loose  looseList
 	shared bool   // segs is one small shared frame and own is empty
 	merge  bool   // all packets become one WebSocket message
+	packed bool   // what may be compressed is
 	pre    []byte // WebSocket frames before and after everything else
 	tail   []byte
 
@@ -58,7 +59,7 @@ func (o *outbuf) release() {
 	o.cut, o.size, o.fixed, o.next = 0, 0, 0, 0
 	o.loose.clear()
 	o.pre, o.tail = nil, nil
-	o.shared, o.merge = false, false
+	o.shared, o.merge, o.packed = false, false, false
 	outbufs.Put(o)
 }
 

@@ -22,6 +22,7 @@ var errClosed = errors.New("closed by the client")
 type input struct {
 	packets codec.Decoder
 	frames  wsframe.Parser
+	packed  []byte          // of a compressed message that has not come whole
 	batch   *dispatch.Batch // of the read that is being worked on
 }
 
@@ -33,6 +34,9 @@ func (c *Conn) takeInput() {
 	c.in.packets.Init(limit)
 	if c.websocket {
 		c.in.frames.Init(max(limit+codec.HeadLength, 1<<20))
+		if c.deflates {
+			c.in.frames.AllowCompressed()
+		}
 	}
 }
 
@@ -76,7 +80,7 @@ func (c *Conn) Settle() {
 	c.submit()
 	c.exit()
 	if in := c.in; in != nil && (c.deaf || !in.packets.Partial() && !in.frames.Partial()) {
-		c.in = nil
+		c.in, in.packed = nil, nil
 		inputs.Put(in)
 	}
 }
@@ -153,7 +157,12 @@ func (c *Conn) consumeFrames(data []byte) error {
 		case wsframe.None:
 			return nil
 		case wsframe.Data:
-			if err := c.consumePackets(ev.Payload); err != nil {
+			if ev.Compressed {
+				err = c.inflated(ev.Payload, ev.Final)
+			} else {
+				err = c.consumePackets(ev.Payload)
+			}
+			if err != nil {
 				return err
 			}
 		case wsframe.Ping:

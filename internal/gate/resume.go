@@ -192,7 +192,7 @@ func (c *Conn) unlockUnless(front *Conn) {
 
 // packetIn returns the packet of a message as appendMessage has encoded it.
 func (c *Conn) packetIn(b []byte) []byte {
-	if c.form() != formMessage {
+	if c.form().plain() != formMessage {
 		return b
 	}
 	switch b[1] {

@@ -61,7 +61,7 @@ func (c *Conn) queuedBytesLocked() int {
 func (c *Conn) waitingLocked() int {
 	switch {
 	case c.chain != nil:
-		return c.chain.sizes[c.form()]
+		return c.chain.sizes.in(c.form())
 	case c.out != nil:
 		return c.out.size
 	}

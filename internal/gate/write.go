@@ -160,7 +160,7 @@ func (c *Conn) pushFrame(f *frame, made *extensions) (list urgency, err error) {
 		return c.pushKept(r, f, made)
 	}
 	as := c.form()
-	size := f.only.sizes[as]
+	size := f.only.sizes.in(as)
 	if c.skipsLocked(size, &f.manner) {
 		c.mu.Unlock()
 		return never, nil
@@ -174,7 +174,7 @@ func (c *Conn) pushFrame(f *frame, made *extensions) (list urgency, err error) {
 		c.chain = &f.only
 	case c.chain != nil && made != nil:
 		c.chain = made.extend(c.chain, f)
-		c.replacedLocked(c.chain.sizes[as] < before+size)
+		c.replacedLocked(c.chain.sizes.in(as) < before+size)
 	case f.droppable():
 		c.replacedLocked(c.outLocked().addLoose(f.in(as), &f.manner))
 	default:
@@ -193,8 +193,12 @@ func (c *Conn) form() form {
 	switch {
 	case !c.websocket:
 		return formPackets
+	case c.merges && c.deflates:
+		return formDeflatedBatch
 	case c.merges:
 		return formBatch
+	case c.deflates:
+		return formDeflated
 	}
 	return formMessage
 }
@@ -338,6 +342,9 @@ func (c *Conn) Flush() {
 		}
 		o := c.takeLocked()
 		c.mu.Unlock()
+		if c.deflates {
+			c.gate.zip.deflate(o)
+		}
 		size := o.size
 		stuck, err := c.writeNow(o)
 		if stuck {
@@ -375,9 +382,10 @@ func (c *Conn) takeLocked() *outbuf {
 		o = getOutbuf(false)
 		o.addShared(c.transit.ahead)
 		c.transit.ahead = nil
-	case c.chain != nil && c.chain.shared.Load() && c.chain.sizes[as] <= chainMax:
+	case c.chain != nil && c.chain.shared.Load() && c.chain.sizes.in(as) <= chainMax:
 		o = getOutbuf(false) // the bytes are a whole message where the client takes one
 		o.addShared(c.chain.bytes(as))
+		o.packed = true
 		c.chain = nil
 	default:
 		o = c.outLocked()
@@ -425,6 +433,9 @@ func (c *Conn) drain(o *outbuf) {
 			}
 			o = c.takeLocked()
 			c.mu.Unlock()
+			if c.deflates {
+				c.gate.zip.deflate(o)
+			}
 		}
 		size := o.size
 		err := c.writeAll(o, &until)

@@ -18,7 +18,12 @@ const (
 )
 
 const (
-	bitFin     = 0x80
+	// Final and Compressed are bits of a frame's first byte: the last frame of a message, and the first
+	// one of a message that permessage-deflate has compressed.
+	Final      = 0x80
+	Compressed = 0x40
+
+	bitFin     = Final
 	bitsRsv    = 0x70
 	maskOp     = 0x0f
 	bitControl = 0x08
@@ -63,6 +68,8 @@ type Event struct {
 	Kind Kind
 	// Final reports that this piece ends its message. Only Data events have it.
 	Final bool
+	// Compressed reports that the piece belongs to a compressed message. Only Data events have it.
+	Compressed bool
 	// Payload is unmasked and borrowed: it usually lies in the bytes given to Next
 	// and is valid as long as those are. Of Ping, Pong and Close it is whole. Of Data
 	// it is any piece, empty only when a message ends with an empty frame.
@@ -88,6 +95,8 @@ type Parser struct {
 	inFrame   bool // the header has been read, the payload not all
 	inMessage bool // a data frame without FIN was the last data frame
 	client    bool // reads what a server sends: unmasked
+	deflate   bool // messages may be compressed
+	packed    bool // the current message is
 }
 
 // Init makes p as new, for what a client sends. A message of more than maxMessage
@@ -102,6 +111,10 @@ func (p *Parser) InitClient(maxMessage int) {
 	p.Init(maxMessage)
 	p.client = true
 }
+
+// AllowCompressed lets messages be compressed, because both ends have agreed on it. The parser does
+// not unpack them.
+func (p *Parser) AllowCompressed() { p.deflate = true }
 
 // Next reads data up to and including the next event and returns that and what is
 // left of data. Call it with what is left until the event's kind is [None]; then all
@@ -138,7 +151,7 @@ func (p *Parser) Next(data []byte) (ev Event, rest []byte, err error) {
 		if p.op&bitControl == 0 {
 			final := p.endData()
 			if len(piece) > 0 || final {
-				return Event{Kind: Data, Final: final, Payload: piece}, data, nil
+				return Event{Kind: Data, Final: final, Compressed: p.packed, Payload: piece}, data, nil
 			}
 			continue // an empty fragment
 		}
@@ -272,6 +285,9 @@ func (p *Parser) begin(h []byte) (int, bool) {
 	if !control {
 		p.inMessage = true
 		p.total += size
+		if op != OpContinuation {
+			p.packed = h[0]&Compressed != 0
+		}
 	}
 	return n, true
 }
@@ -286,10 +302,11 @@ func (p *Parser) room() int64 {
 
 // checkFirst refuses what the first byte of a header shows to be wrong.
 func (p *Parser) checkFirst(b byte) *Error {
-	if b&bitsRsv != 0 {
+	op := b & maskOp
+	if rsv := b & bitsRsv; rsv != 0 && (rsv != Compressed || !p.deflate || op != OpText && op != OpBinary) {
 		return protocolError("reserved bit set")
 	}
-	switch op := b & maskOp; op {
+	switch op {
 	case OpContinuation:
 		if !p.inMessage {
 			return protocolError("continuation without a start")

@@ -269,3 +269,63 @@ func TestParserIsSmall(t *testing.T) {
 		t.Errorf("a parser takes %d bytes of each connection, at most 88", n)
 	}
 }
+
+// The bit of permessage-deflate is allowed where both ends have agreed on it, on the first frame of a message, and each
+// piece of that message bears it.
+func TestCompressedMessages(t *testing.T) {
+	masked := func(op byte, fin bool, payload string) []byte {
+		return wsframe.AppendMasked(nil, op, fin, [4]byte{1, 2, 3, 4}, []byte(payload))
+	}
+	for _, row := range []struct {
+		name   string
+		agreed bool
+		stream []byte
+		want   string // payloads, with a * before compressed ones; or the error's reason
+	}{
+		{"not agreed", false, masked(wsframe.Compressed|wsframe.OpBinary, true, "a"), "reserved bit set"},
+		{"one", true, masked(wsframe.Compressed|wsframe.OpBinary, true, "a"), "*a"},
+		{"text", true, masked(wsframe.Compressed|wsframe.OpText, true, "a"), "*a"},
+		{"two and one without", true, slices.Concat(masked(wsframe.Compressed|wsframe.OpBinary, true, "a"), masked(wsframe.OpBinary, true, "b"), masked(wsframe.Compressed|wsframe.OpBinary, true, "c")), "*ab*c"},
+		{"fragments", true, slices.Concat(masked(wsframe.Compressed|wsframe.OpBinary, false, "a"), masked(wsframe.OpContinuation, false, "b"), masked(wsframe.OpPing, true, ""), masked(wsframe.OpContinuation, true, "c")), "*a*b*c"},
+		{"fragments without", true, slices.Concat(masked(wsframe.OpBinary, false, "a"), masked(wsframe.OpContinuation, true, "b"), masked(wsframe.OpBinary, true, "c")), "abc"},
+		{"on a continuation", true, slices.Concat(masked(wsframe.Compressed|wsframe.OpBinary, false, "a"), masked(wsframe.Compressed|wsframe.OpContinuation, true, "b")), "reserved bit set"},
+		{"on a control frame", true, masked(wsframe.Compressed|wsframe.OpClose, true, ""), "reserved bit set"},
+		{"another bit", true, masked(0x20|wsframe.OpBinary, true, "a"), "reserved bit set"},
+		{"all bits", true, masked(0x70|wsframe.OpBinary, true, "a"), "reserved bit set"},
+	} {
+		for _, cut := range []int{1, 3, len(row.stream)} {
+			var p wsframe.Parser
+			p.Init(0)
+			if row.agreed {
+				p.AllowCompressed()
+			}
+			got := ""
+			stream := slices.Clone(row.stream)
+			for piece := range slices.Chunk(stream, cut) {
+				for {
+					ev, rest, err := p.Next(piece)
+					if err != nil {
+						var e *wsframe.Error
+						if errors.As(err, &e) {
+							got = e.Reason
+						}
+						break
+					}
+					if ev.Kind == wsframe.None {
+						break
+					}
+					if ev.Kind == wsframe.Data && ev.Compressed {
+						got += "*"
+					}
+					if ev.Kind == wsframe.Data {
+						got += string(ev.Payload)
+					}
+					piece = rest
+				}
+			}
+			if got != row.want {
+				t.Errorf("%s, cut at %d: %q, want %q", row.name, cut, got, row.want)
+			}
+		}
+	}
+}
