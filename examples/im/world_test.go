@@ -22,19 +22,19 @@ const patience = 20 * time.Second
 
 // world is a messenger in this process.
 type world struct {
-	t    *testing.T
+	t    testing.TB
 	addr string
 	node *local
 	stop func()
 }
 
 // newWorld starts a messenger on a folder of its own, and ends it with the test.
-func newWorld(t *testing.T, change ...func(*config)) *world {
+func newWorld(t testing.TB, change ...func(*config)) *world {
 	t.Helper()
 	return newWorldIn(t, t.TempDir(), change...)
 }
 
-func newWorldIn(t *testing.T, data string, change ...func(*config)) *world {
+func newWorldIn(t testing.TB, data string, change ...func(*config)) *world {
 	t.Helper()
 	conf := config{addr: "127.0.0.1:0", data: data, apiKeys: []string{"secret"}, names: true, liveTick: 100 * time.Millisecond}
 	for _, f := range change {
@@ -132,7 +132,7 @@ func (w *world) token(name string) string {
 
 // person is a client with what it was told.
 type person struct {
-	t     *testing.T
+	t     testing.TB
 	c     *client.Client
 	start *protocol.StartReply
 

@@ -74,6 +74,9 @@ type Gate struct {
 
 	watched map[string]int // sessions by live room
 
+	outMu sync.Mutex
+	out   []func() // what is to be sent
+
 	talkMu sync.Mutex
 	talked map[string]time.Time // when something was last said in a channel
 }
@@ -244,8 +247,32 @@ func (g *Gate) outLocked(st *seat, channel string) {
 	}
 }
 
-// Deliver pushes an event to the sessions here that it concerns.
-func (g *Gate) Deliver(e *protocol.Event) {
+// later runs f on the scheduler, in the order of the calls. What waits runs in one go: what it sends to one client is one
+// write then, the answer to a message and all that others have said meanwhile.
+func (g *Gate) later(f func()) {
+	g.outMu.Lock()
+	g.out = append(g.out, f)
+	first := len(g.out) == 1
+	g.outMu.Unlock()
+	if first {
+		g.app.Scheduler().PushTask(g.flush)
+	}
+}
+
+func (g *Gate) flush() {
+	g.outMu.Lock()
+	out := g.out
+	g.out = nil
+	g.outMu.Unlock()
+	for _, f := range out {
+		f()
+	}
+}
+
+// Deliver pushes an event to the sessions here that it concerns, soon. Events keep their order.
+func (g *Gate) Deliver(e *protocol.Event) { g.later(func() { g.deliver(e) }) }
+
+func (g *Gate) deliver(e *protocol.Event) {
 	if len(e.Enter) > 0 || len(e.Leave) > 0 {
 		g.move(e)
 	}

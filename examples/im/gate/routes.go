@@ -130,12 +130,14 @@ func (g *Gate) send(ctx context.Context, s *session.Session, req *protocol.SendR
 		if mid == 0 {
 			return // a notify: nobody waits
 		}
-		if err != nil {
-			err = s.FailMID(mid, err)
-		} else {
-			err = s.ResponseMID(mid, m)
-		}
-		report("im.send", err)
+		g.later(func() {
+			if err != nil {
+				err = s.FailMID(mid, err)
+			} else {
+				err = s.ResponseMID(mid, m)
+			}
+			report("im.send", err)
+		})
 	})
 	return nil
 }

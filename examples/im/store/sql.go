@@ -52,6 +52,7 @@ type base struct {
 	// write runs f in a transaction of its own. It may run again if it failed without a trace.
 	write  func(ctx context.Context, f func(ctx context.Context, q queries) error) error
 	writer *writer
+	kept   *cached // of SQLite's readers
 	keys   keyCache
 }
 
@@ -93,7 +94,7 @@ func (d *base) reader() queries {
 	if d.isPostgres {
 		return numbering{d.read}
 	}
-	return d.read
+	return d.kept
 }
 
 // each calls scan for each row of a query.
@@ -170,5 +171,8 @@ func (d *base) Ping(ctx context.Context) error {
 // Close commits what is queued and closes the database.
 func (d *base) Close() error {
 	d.writer.close()
+	if d.kept != nil {
+		d.kept.close()
+	}
 	return d.read.Close()
 }

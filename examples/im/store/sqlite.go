@@ -18,6 +18,7 @@ type sqlite struct {
 	db
 	pool *sql.DB   // of the one connection that writes
 	conn *sql.Conn // belongs to the writer's goroutine
+	own  *cached   // what runs on it
 
 	statements sqliteStatements
 	heads      map[string]*head // of the channels that were changed; the writer's
@@ -55,9 +56,11 @@ func OpenSQLite(ctx context.Context, folder string) (Store, error) {
 		s.pool.Close()
 		return nil, failed("open "+file, err)
 	}
+	s.kept, s.own = newCached(s.read, s.read.PrepareContext), newCached(s.conn, s.conn.PrepareContext)
 	s.write = s.transact
 	s.writer = newWriter(s.apply, func() {
 		s.statements.close()
+		s.own.close()
 		s.conn.Close()
 		s.pool.Close()
 	})
@@ -95,14 +98,14 @@ func (s *sqlite) savepoint(ctx context.Context, f func(context.Context, queries)
 		return err
 	}
 	quiet := context.WithoutCancel(ctx) // a statement that is broken off would end the transaction of all
-	if _, err := s.conn.ExecContext(quiet, "BEGIN IMMEDIATE"); err != nil {
+	if _, err := s.own.ExecContext(quiet, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	if err := f(quiet, s.conn); err != nil {
+	if err := f(quiet, s.own); err != nil {
 		_, _ = s.conn.ExecContext(quiet, "ROLLBACK")
 		return err
 	}
-	_, err := s.conn.ExecContext(quiet, "COMMIT")
+	_, err := s.own.ExecContext(quiet, "COMMIT")
 	if err != nil {
 		_, _ = s.conn.ExecContext(quiet, "ROLLBACK")
 	}
