@@ -119,13 +119,19 @@ func handshake(people *accounts.Accounts, g *gate.Gate) func(*session.Session, *
 		err := accounts.ErrSignedOut
 		ctx, cancel := context.WithTimeout(context.Background(), handshakeTime)
 		defer cancel()
+		if err := people.Wait(ctx); err != nil {
+			return nano.Refuse(protocol.AwayCode, "the messenger has just been started; connect again")
+		}
 		if hello.User.Token != "" {
 			u, err = people.ByToken(ctx, hello.User.Token)
 		} else if h.Request != nil {
 			u, err = people.ByRequest(h.Request)
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, accounts.ErrSignedOut):
 			return nano.Refuse(protocol.RefuseCode, "sign in first")
+		case err != nil:
+			return nano.Refuse(protocol.AwayCode, "the messenger cannot sign you in right now; connect again")
 		}
 		platform, err := g.Welcome(s, u, hello.User.Platform)
 		h.User = map[string]string{"id": u.ID, "name": u.Name, "platform": platform}

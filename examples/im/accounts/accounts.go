@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -59,11 +60,13 @@ type Accounts struct {
 	parser *jwt.Parser
 	mux    *http.ServeMux
 	secret atomic.Pointer[[]byte]
+	ready  chan struct{} // closed when the secret is known
+	once   sync.Once
 }
 
 // New returns accounts by a configuration.
 func New(conf Config) *Accounts {
-	a := &Accounts{conf: conf, mux: http.NewServeMux(), parser: jwt.NewParser(
+	a := &Accounts{conf: conf, ready: make(chan struct{}), mux: http.NewServeMux(), parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithAudience(audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt())}
 	if conf.Secret != nil {
 		a.SetSecret(conf.Secret)
@@ -80,7 +83,20 @@ func New(conf Config) *Accounts {
 }
 
 // SetSecret sets the secret that signs the messenger's own tokens. Until then nobody is signed in.
-func (a *Accounts) SetSecret(secret []byte) { a.secret.Store(&secret) }
+func (a *Accounts) SetSecret(secret []byte) {
+	a.secret.Store(&secret)
+	a.once.Do(func() { close(a.ready) })
+}
+
+// Wait waits until people can sign in: a moment after the start of a gate.
+func (a *Accounts) Wait(ctx context.Context) error {
+	select {
+	case <-a.ready:
+		return nil
+	case <-ctx.Done():
+		return errNotReady
+	}
+}
 
 // Ready reports whether people can sign in.
 func (a *Accounts) Ready() bool { return a.secret.Load() != nil }

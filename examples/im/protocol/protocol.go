@@ -30,6 +30,9 @@ const (
 // RefuseCode is the code with which a handshake is refused when nobody is signed in.
 const RefuseCode = 511
 
+// AwayCode is the code with which a handshake is refused when it cannot be found out who that is: connect again later.
+const AwayCode = 503
+
 // Limits of what clients send, in characters, bytes and messages.
 const (
 	MaxText     = 4000

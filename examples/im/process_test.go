@@ -1,0 +1,234 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lonng/nano/examples/im/load"
+	"github.com/lonng/nano/examples/im/store/postgrestest"
+)
+
+// asProgram makes this test binary the program itself: tests start it again as nodes.
+const asProgram = "IM_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		if err := program(os.Stdout, os.Stdin).Run(os.Args); err != nil {
+			fmt.Fprintln(os.Stderr, "im:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// process is a node as a process of its own.
+type process struct {
+	t    *testing.T
+	args []string
+
+	mu    sync.Mutex
+	cmd   *exec.Cmd
+	stdin io.Closer
+	log   bytes.Buffer
+}
+
+// freeAddress returns an address whose port nobody uses.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// startProcess starts a node, and waits until it says that it serves. It ends with the test.
+func startProcess(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, args: append(args, "--with-parent", "--quiet")}
+	t.Cleanup(func() {
+		p.mu.Lock()
+		if p.stdin != nil {
+			p.stdin.Close()
+		}
+		cmd := p.cmd
+		p.mu.Unlock()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s:\n%s", strings.Join(args[:3], " "), tail(p.log.String(), 3000))
+		}
+	})
+	p.start()
+	return p
+}
+
+func tail(s string, n int) string { return s[max(0, len(s)-n):] }
+
+func (p *process) start() {
+	p.t.Helper()
+	cmd := exec.Command(os.Args[0], p.args...)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	cmd.Stderr = &p.log
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.mu.Lock()
+	p.cmd, p.stdin = cmd, stdin
+	p.mu.Unlock()
+	serves := make(chan bool, 1)
+	go func() { // ends with the process
+		lines := bufio.NewScanner(out)
+		serves <- lines.Scan()
+		for lines.Scan() {
+		}
+	}()
+	select {
+	case ok := <-serves:
+		if !ok {
+			p.t.Fatalf("%v has ended before it served: %s", p.args, tail(p.log.String(), 2000))
+		}
+	case <-time.After(patience):
+		p.t.Fatalf("%v does not serve", p.args)
+	}
+}
+
+// kill ends the process as a crash would.
+func (p *process) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.cmd.Process.Signal(syscall.SIGKILL)
+	_ = p.cmd.Wait()
+}
+
+// processes are a messenger of processes.
+type processes struct {
+	master        *process
+	logics, gates []*process
+	urls          []string
+	logicArgs     []string
+}
+
+func startProcesses(t *testing.T, where ...string) *processes {
+	t.Helper()
+	w := &processes{}
+	master := freeAddress(t)
+	common := []string{"--token", "together", "--heartbeat", "500ms", "--api-key", "secret"}
+	w.master = startProcess(t, append([]string{"master", "--listen", master}, common...)...)
+	for range 2 {
+		w.logics = append(w.logics, startProcess(t, append(append([]string{"logic", "--listen", freeAddress(t), "--master", master}, common...), where...)...))
+	}
+	for range 2 {
+		addr := freeAddress(t)
+		w.gates = append(w.gates, startProcess(t, append([]string{"gate", "--listen", freeAddress(t), "--addr", addr, "--master", master, "--trusted-proxy", "127.0.0.1"}, common...)...))
+		w.urls = append(w.urls, "http://"+addr)
+	}
+	for _, url := range w.urls {
+		until(t, "a gate is not ready", func() bool { return status(url+"/readyz") == http.StatusOK })
+	}
+	return w
+}
+
+// status returns the status of a page, 0 if nobody answers.
+func status(url string) int {
+	resp, err := http.Get(url)
+	if err != nil {
+		return 0
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+// Nodes that run channels, gates and the database are killed in turns, while people talk, go and come. Every message that
+// was acknowledged is there once, in order, at everybody who should have it, and nobody sees a channel that is not theirs.
+// IM_TRIAL says how long (20s).
+func TestKilledUnderLoad(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes half a minute")
+	}
+	long := 20 * time.Second
+	if text := os.Getenv("IM_TRIAL"); text != "" {
+		var err error
+		if long, err = time.ParseDuration(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server, err := postgrestest.Start(t.Context())
+	var w *processes
+	switch {
+	case errors.Is(err, postgrestest.ErrMissing):
+		t.Log("SKIPPED: the database's own death:", err)
+		w = startProcesses(t, "--data", t.TempDir())
+	case err != nil:
+		t.Fatal(err)
+	default:
+		t.Cleanup(server.Stop)
+		w = startProcesses(t, "--database", server.URL)
+	}
+	victims := []func(){
+		func() { w.logics[0].kill(); pause(time.Second); w.logics[0].start() },
+		func() { w.gates[0].kill(); pause(500 * time.Millisecond); w.gates[0].start() },
+		func() { w.logics[1].kill(); pause(2 * time.Second); w.logics[1].start() },
+		func() { w.gates[1].kill(); pause(500 * time.Millisecond); w.gates[1].start() },
+	}
+	if server != nil {
+		victims = append(victims, func() {
+			server.Kill()
+			if err := server.Restart(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	ctx, stop := context.WithTimeout(t.Context(), long)
+	defer stop()
+	killed := 0
+	var killer sync.WaitGroup
+	people := 40
+	killer.Go(func() {
+		pause(2 * time.Second) // they come first
+		for ctx.Err() == nil {
+			victims[killed%len(victims)]()
+			killed++
+			pause(1500 * time.Millisecond)
+		}
+	})
+	r, err := load.Run(t.Context(), load.Config{URLs: w.urls, APIKey: "secret", People: people, Groups: 8, Rate: 400, For: long, Leave: 0.2, Check: true}, func(what string) { t.Log(what) })
+	killer.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d were killed; %v", killed, r)
+	if killed < 3 || r.Acknowledged < 100 {
+		t.Errorf("that was no trial: %d were killed, %v", killed, r)
+	}
+	if len(r.Faults) > 0 {
+		t.Errorf("%v", r)
+	}
+}
+
+// pause lets people talk for a while.
+func pause(d time.Duration) { time.Sleep(d) }
