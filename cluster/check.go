@@ -81,6 +81,9 @@ func (o *Options) checkNumbers(p *problems) {
 			p.add(n.option, "%s is %d, which is negative: set a positive one, or leave it out for the default", n.field, n.value)
 		}
 	}
+	if b := o.resume().Buffer; b > MaxResumeBuffer {
+		p.add("WithResume", "Buffer is %d: a session keeps at most %d", b, MaxResumeBuffer)
+	}
 	for _, r := range []struct {
 		option, field string
 		value         float64

@@ -7,11 +7,12 @@ import (
 	"github.com/lonng/nano/internal/gate"
 )
 
-// The defaults of [Resume].
+// The defaults of [Resume], and the largest Buffer.
 const (
 	DefaultResumeWindow = 30 * time.Second
 	DefaultResumeBuffer = 256 << 10
 	DefaultResumeTotal  = 256 << 20
+	MaxResumeBuffer     = 1 << 30
 )
 
 // Resume says for how long, and for how much, sessions outlive their connections. The zero value

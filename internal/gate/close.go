@@ -46,9 +46,9 @@ func (c *Conn) because(kind session.CloseKind, reason string) {
 
 // shut begins the end, once, unless it has begun for another reason.
 func (c *Conn) shut(last []byte, why session.CloseReason) error {
-	if f := c.owner(); f.res.Load() != nil {
-		f.mu.Lock()
-		return f.shutKept(f.res.Load(), last, why)
+	if r := c.res.Load(); r != nil {
+		r.front.mu.Lock()
+		return r.front.shutKept(r, last, why)
 	}
 	c.mu.Lock()
 	if c.closing {

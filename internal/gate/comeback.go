@@ -27,7 +27,7 @@ func (c *Conn) prepare(said *greeting, why resume.Reason) {
 	if c.queuedLocked() || c.closing {
 		return
 	}
-	r := &resumable{carrier: c}
+	r := &resumable{front: c, carrier: c}
 	r.Init(resume.NewKey())
 	r.serving.Lock() // this very read is being served
 	r.reader.Store(c)
@@ -81,17 +81,13 @@ func (c *Conn) comeBack(said *greeting) (resume.Reason, error) {
 		r.serving.Unlock()
 		return "", errReplaced
 	}
-	before, waited := r.carrier, r.timer != nil
-	if waited {
-		r.timer.Stop()
-		r.timer = nil
-	}
+	before, waited := r.carrier, r.stopTimerLocked()
 	if before != nil {
 		before.retired.Store(true)
 	}
-	r.carrier, r.remote = c, c.peer()
+	r.carrier, r.roamedLocked().remote = c, c.peer()
 	r.reader.Store(c)
-	c.front.Store(f)
+	c.res.Store(r)
 	c.entered = true
 	err = c.replayLocked(f, r, said)
 	c.phase.Store(uint32(shaken))

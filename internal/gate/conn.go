@@ -78,8 +78,7 @@ type Conn struct {
 	spoke   spoke
 	dispatch.Answers
 
-	res   atomic.Pointer[resumable] // of the session, if it can be resumed; set before the handshake is answered
-	front atomic.Pointer[Conn]      // whose session the connection carries; nil: its own
+	res atomic.Pointer[resumable] // of the session that it carries, if that can be resumed; set before the handshake is answered
 }
 
 // transit is what a connection has on its way in and out, and where it waits: not while it is quiet
@@ -161,7 +160,7 @@ func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket,
 func (c *Conn) late() {
 	if phase(c.phase.Load()) != working {
 		c.gate.cfg.Log.Info("connection ended: no handshake in time", "remote", c.peer(), "after", c.gate.cfg.HandshakeTimeout)
-		if r := c.res.Load(); r != nil && c.front.Load() == nil { // nobody will come back who was never there
+		if r := c.res.Load(); r != nil && r.front == c { // nobody will come back who was never there
 			c.mu.Lock()
 			_ = c.shutKept(r, nil, session.CloseReason{Kind: session.CloseHandshake, Reason: "not finished in time"})
 		}
@@ -199,10 +198,10 @@ func (c *Conn) Outlet() session.Outlet { return c.gate }
 // tells.
 func (c *Conn) RemoteAddr() net.Addr {
 	if r := c.res.Load(); r != nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if r.remote != nil {
-			return r.remote
+		r.front.mu.Lock()
+		defer r.front.mu.Unlock()
+		if r.roamed != nil && r.roamed.remote != nil {
+			return r.roamed.remote
 		}
 	}
 	return c.peer()
@@ -236,7 +235,7 @@ var heartbeatFrame = newFrame(codec.AppendPacket(nil, codec.Heartbeat, nil), man
 
 // heartbeat is called by the wheel.
 func (c *Conn) heartbeat() {
-	if r := c.owner().res.Load(); r != nil {
+	if r := c.res.Load(); r != nil {
 		c.beat(r)
 		return
 	}

@@ -134,8 +134,7 @@ func (c *Conn) shakeHands(body []byte) error {
 		if err != nil {
 			return err
 		}
-		list, _ := c.pushFrame(f, nil) // an error says that the connection ends
-		c.gate.hub.add(list, c)
+		c.control(f)
 		return nil
 	}
 	said := c.greeted(body)
@@ -302,10 +301,10 @@ func (c *Conn) acknowledged() {
 		return
 	}
 	c.gate.shaken(c)
-	if f := c.owner(); f.res.Load() != nil {
-		f.mu.Lock()
-		f.res.Load().Confirm()
-		f.mu.Unlock()
+	if r := c.res.Load(); r != nil {
+		r.front.mu.Lock()
+		r.Confirm()
+		r.front.mu.Unlock()
 	}
 	c.mu.Lock()
 	if !c.closing {

@@ -16,7 +16,7 @@ import (
 // A session that can be resumed outlives its connections. It begins as any other: its Conn is both
 // the network side of the session and its first connection. When the client comes back, another
 // Conn carries it (resumable.carrier), which serves what the client sends in the name of the first
-// one (Conn.front). The first one stays the session's entity, whatever became of its own socket.
+// one (resumable.front). That stays the session's entity, whatever became of its own socket.
 
 // ResumeConfig says whether sessions outlive their connections.
 type ResumeConfig struct {
@@ -36,13 +36,38 @@ type resumable struct {
 	serving sync.Mutex
 	reader  atomic.Pointer[Conn] // whose reader that is, or was last; stored under serving
 
-	// The front's mu guards the rest, except that Receive is called under serving.
+	front *Conn // constant
+
+	// front.mu guards the rest, except that Receive is called under serving.
 	resume.Session
-	carrier *Conn       // the connection; nil: suspended
-	over    bool        // the session has ended
-	timer   *time.Timer // of the window; nil unless it is suspended
-	weight  int         // kept bytes that count for the cap of all
-	remote  net.Addr    // of the last carrier; nil: it is the front
+	carrier *Conn  // the connection; nil: suspended
+	roamed  *roams // nil: it has always been connected, by the front
+	weight  int32  // kept bytes that count for the cap of all
+	over    bool   // the session has ended
+}
+
+// roams is what a session needs that has lost a connection.
+type roams struct {
+	timer  *time.Timer // of the window; nil unless it is suspended
+	remote net.Addr    // of the last connection that has come back; nil: none has
+}
+
+// roamedLocked returns what there is of that, made if there is nothing.
+func (r *resumable) roamedLocked() *roams {
+	if r.roamed == nil {
+		r.roamed = new(roams)
+	}
+	return r.roamed
+}
+
+// stopTimerLocked ends the window, and reports whether there was one.
+func (r *resumable) stopTimerLocked() bool {
+	if r.roamed == nil || r.roamed.timer == nil {
+		return false
+	}
+	r.roamed.timer.Stop()
+	r.roamed.timer = nil
+	return true
 }
 
 // resumer is the part of a gate that all sessions share which can be resumed.
@@ -58,8 +83,8 @@ type resumer struct {
 
 // owner returns the session's entity, for a connection that carries it.
 func (c *Conn) owner() *Conn {
-	if f := c.front.Load(); f != nil {
-		return f
+	if r := c.res.Load(); r != nil {
+		return r.front
 	}
 	return c
 }
@@ -68,7 +93,8 @@ func (c *Conn) owner() *Conn {
 // as soon as it may have a token. Whether it has finished the handshake does not matter: the ack may
 // have been lost.
 func (c *Conn) outlives() bool {
-	return c.front.Load() != nil || c.res.Load() != nil && phase(c.phase.Load()) >= shaken
+	r := c.res.Load()
+	return r != nil && (r.front != c || phase(c.phase.Load()) >= shaken)
 }
 
 // enqueueKept is enqueue for a session that can be resumed. It has the lock, and gives it back. What
@@ -156,7 +182,7 @@ func (c *Conn) queueCountedLocked(f *frame, made *extensions) (list urgency, hur
 // carrierLocked returns the connection that takes n more bytes, with its lock held; nil if there is
 // none now, so that they can only be kept. With skip they are left out.
 func (c *Conn) carrierLocked(r *resumable, n int, m *manner) (b *Conn, skip bool, err error) {
-	if r.over {
+	if r.front != c || r.over { // the first: its own session was discarded
 		return nil, false, ErrBrokenPipe
 	}
 	if b = r.carrier; b != nil && b != c {
@@ -226,8 +252,8 @@ func (c *Conn) keptUnlock(r *resumable) error {
 // weighKeptLocked counts what a session keeps for the cap of all, in large steps: most messages
 // touch nothing that sessions share.
 func (c *Conn) weighKeptLocked(r *resumable) {
-	if d := r.Out.Own() - r.weight; d >= keepUnit || d <= -keepUnit || r.Out.Own() == 0 && d != 0 {
-		r.weight += d
+	if d := r.Out.Own() - int(r.weight); d >= keepUnit || d <= -keepUnit || r.Out.Own() == 0 && d != 0 {
+		r.weight += int32(d)
 		c.gate.resumer.kept.Add(int64(d))
 	}
 }
@@ -264,11 +290,7 @@ func (c *Conn) shutKept(r *resumable, last []byte, why session.CloseReason) erro
 	r.carrier = nil
 	r.Out.Clear()
 	c.weighKeptLocked(r)
-	waited := r.timer != nil
-	if waited {
-		r.timer.Stop()
-		r.timer = nil
-	}
+	waited := r.stopTimerLocked()
 	if b != nil {
 		if b != c {
 			b.mu.Lock()
@@ -295,12 +317,11 @@ func (c *Conn) shutKept(r *resumable, last []byte, why session.CloseReason) erro
 // lost is called when the connection is closed. It reports whether its session has nothing to do
 // with that: it waits for its client now, or another connection carries it, or it has ended before.
 func (c *Conn) lost() bool {
-	f := c.owner()
-	r := f.res.Load()
+	r := c.res.Load()
 	if r == nil {
 		return false
 	}
-	g := c.gate
+	f, g := r.front, c.gate
 	f.mu.Lock()
 	switch {
 	case r.over || r.carrier != c:
@@ -317,7 +338,7 @@ func (c *Conn) lost() bool {
 	window := g.cfg.Resume.Window
 	r.carrier = nil
 	r.Suspend(time.Now().Add(window))
-	r.timer = time.AfterFunc(window, f.expire)
+	r.roamedLocked().timer = time.AfterFunc(window, f.expire)
 	g.cfg.Suspended(f.sess) // under the lock, so that it is told in order
 	f.mu.Unlock()
 	g.counters.Suspended.Add(1)
@@ -395,7 +416,7 @@ func (z *resumer) why(id int64) resume.Reason {
 
 // enter begins to serve what the client has sent, for a session that can be resumed.
 func (c *Conn) enter() error {
-	r := c.owner().res.Load()
+	r := c.res.Load()
 	if r == nil || c.entered {
 		return nil
 	}
@@ -434,7 +455,7 @@ func (c *Conn) reader() *Conn {
 func (c *Conn) exit() {
 	if c.entered {
 		c.entered = false
-		c.owner().res.Load().serving.Unlock()
+		c.res.Load().serving.Unlock()
 	}
 }
 
@@ -447,7 +468,7 @@ var (
 
 // received counts a data packet of n bytes, and tells the client from time to time.
 func (c *Conn) received(n int) {
-	if r := c.owner().res.Load(); r != nil && r.Receive(n) {
+	if r := c.res.Load(); r != nil && r.Receive(n) {
 		c.beat(r)
 	}
 }
@@ -455,7 +476,11 @@ func (c *Conn) received(n int) {
 // beat sends a heartbeat that says how many data packets came.
 func (c *Conn) beat(r *resumable) {
 	body := resume.AppendCount(make([]byte, 0, 10), r.Received())
-	f := newFrame(codec.AppendPacket(nil, codec.Heartbeat, body), manner{when: soon})
+	c.control(newFrame(codec.AppendPacket(nil, codec.Heartbeat, body), manner{when: soon}))
+}
+
+// control sends on this connection what is no message, and is not counted.
+func (c *Conn) control(f *frame) {
 	c.mu.Lock()
 	if c.admitLocked(len(f.wire), &f.manner) != nil { // it ends, or reads nothing
 		c.mu.Unlock()
@@ -468,11 +493,11 @@ func (c *Conn) beat(r *resumable) {
 
 // beaten takes what a client's heartbeat says.
 func (c *Conn) beaten(body []byte) error {
-	f := c.owner()
-	r := f.res.Load()
+	r := c.res.Load()
 	if r == nil || len(body) == 0 {
 		return nil
 	}
+	f := r.front
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if r.over {

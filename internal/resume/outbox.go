@@ -22,8 +22,8 @@ type Outbox struct {
 	kept  [][]byte // one or more whole packets each, immutable
 	base  uint64   // the packets up to this number are not kept any more
 	sent  uint64   // number of the last packet
-	bytes int      // of kept, with entryCost for each entry
-	own   int      // bytes without those of shared packets
+	bytes int32    // of kept, with entryCost for each entry
+	own   int32    // bytes without those of shared packets
 }
 
 // Sent returns the number of packets that were sent in the session.
@@ -33,16 +33,16 @@ func (o *Outbox) Sent() uint64 { return o.sent }
 func (o *Outbox) Base() uint64 { return o.base }
 
 // Bytes returns how many bytes are kept. Each entry costs 32 bytes more than its packets.
-func (o *Outbox) Bytes() int { return o.bytes }
+func (o *Outbox) Bytes() int { return int(o.bytes) }
 
 // Own is Bytes without the packets that are shared: what nobody else keeps.
-func (o *Outbox) Own() int { return o.own }
+func (o *Outbox) Own() int { return int(o.own) }
 
 // Share keeps packet, which is one whole packet and must not change any more.
 func (o *Outbox) Share(packet []byte) {
 	o.kept = append(o.kept, packet[:len(packet):len(packet)]) // no copy goes behind its end
 	o.sent++
-	o.bytes += len(packet) + entryCost
+	o.bytes += int32(len(packet) + entryCost)
 	o.own += entryCost
 }
 
@@ -54,8 +54,8 @@ func (o *Outbox) Copy(packet []byte) {
 		// shared packet. What is appended lies beyond all that was handed out before.
 		if last := o.kept[n-1]; cap(last)-len(last) > len(packet) {
 			o.kept[n-1] = append(last, packet...)
-			o.bytes += len(packet)
-			o.own += len(packet)
+			o.bytes += int32(len(packet))
+			o.own += int32(len(packet))
 			return
 		}
 	}
@@ -64,13 +64,13 @@ func (o *Outbox) Copy(packet []byte) {
 		room = maxChunk
 	}
 	o.kept = append(o.kept, append(make([]byte, 0, max(room, len(packet)+1)), packet...))
-	o.bytes += len(packet) + entryCost
-	o.own += len(packet) + entryCost
+	o.bytes += int32(len(packet) + entryCost)
+	o.own += int32(len(packet) + entryCost)
 }
 
 // Trim drops the oldest packets until at most limit bytes are kept.
 func (o *Outbox) Trim(limit int) {
-	for o.bytes > limit && len(o.kept) > 0 {
+	for int(o.bytes) > limit && len(o.kept) > 0 {
 		o.dropFirst()
 	}
 }
@@ -119,9 +119,9 @@ func (o *Outbox) dropFirst() {
 	first := o.kept[0]
 	n := Length(first)
 	o.base++
-	o.bytes -= n
+	o.bytes -= int32(n)
 	if cap(first) > len(first) {
-		o.own -= n
+		o.own -= int32(n)
 	}
 	if n < len(first) {
 		o.kept[0] = first[n:]

@@ -15,14 +15,14 @@ const ackEvery = 16 << 10
 type Side struct {
 	Out      Outbox
 	received atomic.Uint64 // written by whoever calls Receive
-	owed     int           // bytes received since the peer was told
+	owed     int32         // bytes received since the peer was told
 }
 
 // Receive counts a data packet of n bytes that came whole. It reports whether the peer should be
 // told now, which is the case once in 16 KiB.
 func (s *Side) Receive(n int) (tell bool) {
 	s.received.Store(s.received.Load() + 1)
-	if s.owed += n + entryCost; s.owed < ackEvery {
+	if s.owed += int32(n + entryCost); s.owed < ackEvery {
 		return false
 	}
 	s.owed = 0

@@ -266,11 +266,14 @@ func newVisitor(url string) *visitor {
 	return v
 }
 
+// pace is how often each client sends, and is sent, a message: of all together, 2,000 a second each.
+func pace() time.Duration { return time.Duration(*resumeClients) * time.Second / 2000 }
+
 // run sends numbered requests and notifies until stop is closed, and returns how many there were.
 func (v *visitor) run(stop <-chan struct{}) (sent uint64) {
 	answered := make(chan struct{}, 1<<16)
 	asked := 0
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(pace())
 	defer tick.Stop()
 	for {
 		select {
@@ -377,7 +380,7 @@ func testBadNetwork(t *testing.T, kind string) {
 			sent[i] = v.run(stop)
 		}()
 	}
-	pushes := time.NewTicker(25 * time.Millisecond)
+	pushes := time.NewTicker(pace())
 	for until := time.Now().Add(*resumeTime); time.Now().Before(until); <-pushes.C {
 		c.pushAll(t)
 	}

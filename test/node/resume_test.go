@@ -420,6 +420,74 @@ func TestCountsTravelInHeartbeats(t *testing.T) {
 	})
 }
 
+// A handshake that is repeated is answered again, and does not count as a message.
+func TestRepeatedHandshakesDoNotCount(t *testing.T) {
+	eachKind(t, func(t *testing.T, websocket bool) {
+		n := startResuming(t, nano.Resume{})
+		p := &player{t: t, n: n, websocket: websocket}
+		p.come()
+		s := <-n.sessions
+		p.Handshake("{}")
+		push(t, s, 1, 2)
+		p.pushes(1, 2)
+		p.come()
+		p.resumed(0)
+		p.Handshake("{}")
+		push(t, s, 3, 3)
+		p.pushes(3, 3)
+		p.come()
+		p.resumed(0)
+		push(t, s, 4, 4)
+		p.pushes(4, 4)
+	})
+}
+
+// What may be left out for a client that does not keep up is left out for one that is away; all else counts, whatever
+// its class, so nothing of it is replaced.
+func TestResumeWithClassesOfDelivery(t *testing.T) {
+	eachKind(t, func(t *testing.T, websocket bool) {
+		n := startResuming(t, nano.Resume{}, nano.WithDelivery(nano.Latest(), "n"), nano.WithDelivery(nano.DropWhenBusy(), "busy"),
+			nano.WithWriteDelay(5*time.Millisecond))
+		p := &player{t: t, n: n, websocket: websocket}
+		p.come()
+		s := <-n.sessions
+		group := nano.NewGroup("all")
+		if err := group.Add(s); err != nil {
+			t.Fatal(err)
+		}
+		for i := 1; i <= 10; i += 2 { // in one write
+			push(t, s, i, i)
+			if err := group.Broadcast("n", []byte(strconv.Itoa(i+1))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mid := p.Request("Ping.Pong", nil)
+		answered := false
+		for range 11 {
+			m := p.Message()
+			if p.received++; m.Type == codec.Response && m.ID == mid {
+				answered = true
+			}
+		}
+		if !answered {
+			t.Error("no answer")
+		}
+		p.Close()
+		n.heard(t, "suspended")
+		push(t, s, 11, 12)
+		if err := s.Push("busy", []byte("x")); err != nil {
+			t.Error(err)
+		}
+		if err := group.Broadcast("busy", []byte("x")); err != nil {
+			t.Error(err)
+		}
+		p.come()
+		p.resumed(1)
+		p.pushes(11, 12)
+		apptest.Pong(t, p.Client)
+	})
+}
+
 // A node that ends tells the clients that are there, and ends the sessions of those that are away.
 func TestShutdownEndsSuspendedSessions(t *testing.T) {
 	eachKind(t, func(t *testing.T, websocket bool) {
