@@ -11,6 +11,7 @@ export class ImPerson extends Person {
   }
 
   async signIn(name) {
+    this.name = name;
     await this.page.getByLabel("Your name").fill(name);
     await this.button("Come in").click();
     await this.connected();

@@ -30,7 +30,7 @@ const square = (page, side, colour) => page.evaluate(async ([size, fill]) => {
 const LONG = 100_000; // messages in the channel of everybody
 
 describe("messenger", { timeout: 300_000 }, () => {
-  let im, browser, server, data, people = [];
+  let im, browser, server, data, ann, bob, eve;
 
   before(async () => {
     im = process.env.IM ? { program: process.env.IM } : await build("im");
@@ -38,6 +38,9 @@ describe("messenger", { timeout: 300_000 }, () => {
     await promisify(execFile)(im.program, ["fill", "--data", data, "--messages", String(LONG)]);
     server = await serve(im.program, data);
     browser = await launch();
+    ann = await ImPerson.come(browser, server.url, "Ann Lee");
+    bob = await ImPerson.come(browser, server.url, "Bob Marsh");
+    eve = await ImPerson.come(browser, server.url, "<b>Eve</b>", { ...phone, reducedMotion: "no-preference" });
   });
   after(async () => {
     await browser?.close();
@@ -45,30 +48,31 @@ describe("messenger", { timeout: 300_000 }, () => {
     await im?.remove?.();
     await rm(data, { recursive: true, force: true });
   });
-  afterEach(async () => {
-    for (const person of people) assert.deepEqual(person.complaints, [], "the browser complains");
-    await Promise.all(people.map((person) => person.close()));
-    people = [];
+  afterEach(() => {
+    for (const person of [ann, bob, eve]) assert.deepEqual(person.complaints, [], "the browser complains");
   });
 
-  const keep = (person) => {
-    people.push(person);
-    return person;
-  };
-  const come = async (name, options) => keep(await ImPerson.come(browser, server.url, name, options));
-
-  // pair has two people come who talk to each other.
-  const pair = async (a, b, options) => {
-    const [ann, bob] = await Promise.all([come(a), come(b, options)]);
-    await ann.talkTo(b);
-    await bob.openChannel(a);
-    return [ann, bob];
+  // meet has people meet in a group of their own.
+  const meet = async (title, first, ...others) => {
+    const id = await first.page.evaluate(async ([name, names]) => {
+      const { adopt, request } = await import("/connection.js");
+      return adopt(await request("im.create", { title: name, invite: names.map((n) => n.toLowerCase()) })).id;
+    }, [title, others.map((person) => person.name)]);
+    for (const person of others) {
+      await person.channel(title).waitFor({ state: "attached" });
+      await person.page.evaluate(async (channel) => {
+        const { adopt, request } = await import("/connection.js");
+        adopt(await request("im.accept", { channel }));
+      }, id);
+    }
+    for (const person of [first, ...others]) await person.openChannel(title);
   };
 
   test("two people talk", async () => {
-    const [ann, bob] = await pair("Ann Talk", "Bob Talk");
+    await ann.talkTo("Bob Marsh");
+    await bob.openChannel("Ann Lee");
     await bob.text.pressSequentially("Hel");
-    await ann.see("Bob Talk is typing…");
+    await ann.see("Bob Marsh is typing…");
     await bob.say("Hello Ann");
     await ann.seeMessage("Hello Ann");
     await ann.page.waitForFunction(() => document.getElementById("typing").textContent === "");
@@ -82,38 +86,38 @@ describe("messenger", { timeout: 300_000 }, () => {
     await bob.say("Are you there?");
     await bob.seeState("Are you there?", "sent");
     await bob.say("It is about lunch");
-    await ann.channel("Bob Talk").locator(".badge", { hasText: "2" }).waitFor();
-    await ann.channel("Bob Talk").getByText("It is about lunch").waitFor();
+    await ann.channel("Bob Marsh").locator(".badge", { hasText: "2" }).waitFor();
+    await ann.channel("Bob Marsh").getByText("It is about lunch").waitFor();
     assert.match(await ann.page.title(), /^\(2\) Everybody/);
-    await ann.openChannel("Bob Talk");
+    await ann.openChannel("Bob Marsh");
     await ann.message("Are you there?").getByText("New messages").waitFor();
     await bob.seeState("It is about lunch", "read");
-    assert.equal(await ann.channel("Bob Talk").locator(".badge").count(), 0);
-    await bob.close();
-    await ann.page.locator("#subtitle", { hasText: "offline" }).waitFor();
-    people = [ann];
+    assert.equal(await ann.channel("Bob Marsh").locator(".badge").count(), 0);
   });
 
   test("what people write stays text", async () => {
     const nasty = `<img src=x onerror="document.title='owned'"><script>document.title='owned'</script> &amp; "'`;
-    const [ann, bob] = await pair("<b>Ann</b>", "Bob Text", phone);
-    await ann.say(nasty);
-    await bob.seeMessage("<img src=x");
-    assert.deepEqual(await bob.texts(), [nasty]);
-    assert.equal(await bob.page.locator("#feed img, #feed script, #feed b, .channel b").count(), 0);
+    await meet("<i>Garden</i>", eve, ann);
+    await eve.say(nasty);
+    await ann.seeMessage("<img src=x");
+    assert.deepEqual(await ann.texts(), [nasty]);
+    assert.equal(await ann.page.locator("#feed img, #feed script, #feed b, .channel b, #title i").count(), 0);
     await ann.say("see https://example.org/a_(b)?c=<d>, and javascript:alert(1)");
-    await bob.seeMessage("see https://");
-    const links = await bob.page.locator("#feed a").evaluateAll((all) => all.map((a) => [a.href, a.rel]));
+    await eve.seeMessage("see https://");
+    const links = await eve.page.locator("#feed a").evaluateAll((all) => all.map((a) => [a.href, a.rel]));
     assert.deepEqual(links, [["https://example.org/a_(b)?c=", "noopener noreferrer nofollow"]]);
     await ann.say("ä".repeat(900));
-    await bob.seeMessage("ä".repeat(900));
-    await bob.fits();
+    await eve.seeMessage("ä".repeat(900));
+    await eve.fits();
     await ann.fits();
-    assert.doesNotMatch(await bob.page.title(), /owned/);
+    assert.doesNotMatch(await ann.page.title(), /owned/);
+    await eve.button(/^All channels/).click();
+    await eve.channel("Garden").waitFor(); // the list is what a phone shows then
+    await eve.fits();
   });
 
   test("pictures, replies, corrections, mentions, search", async () => {
-    const [ann, bob] = await pair("Ann Many", "Bob Many");
+    await meet("Meadows", ann, bob);
     await ann.page.locator("#file").setInputFiles(await square(ann.page, 900, "#2a7"));
     await ann.page.getByRole("group", { name: "Picture" }).waitFor();
     await ann.say("Look at this meadow");
@@ -126,7 +130,7 @@ describe("messenger", { timeout: 300_000 }, () => {
 
     await bob.act("meadow", "Reply");
     await bob.say("So green");
-    await ann.message("So green").getByRole("button", { name: /Reply to Ann Many: Picture: Look/ }).waitFor();
+    await ann.message("So green").getByRole("button", { name: /Reply to Ann Lee: Picture: Look/ }).waitFor();
     await bob.text.press("ArrowUp");
     await bob.see("Edit your message");
     await bob.say("So very green");
@@ -134,16 +138,16 @@ describe("messenger", { timeout: 300_000 }, () => {
     await bob.say("This is wrong");
     await ann.seeMessage("This is wrong");
     await bob.act("This is wrong", "Delete");
-    await bob.button("Delete").last().click();
-    await ann.see("Deleted message");
+    await bob.page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await ann.page.locator(".bubble", { hasText: "Deleted message" }).waitFor();
     assert.deepEqual(await ann.texts(), ["Look at this meadow", "So very green"]);
 
     await ann.text.pressSequentially("Hi @bo");
-    await ann.page.getByRole("option", { name: "Bob Many" }).waitFor();
+    await ann.page.getByRole("option", { name: "Bob Marsh" }).waitFor();
     await ann.text.press("Enter");
     await ann.text.pressSequentially("come here");
     await ann.text.press("Enter");
-    await bob.page.locator(".mention.me", { hasText: "@Bob Many" }).waitFor();
+    await bob.page.locator(".mention.me", { hasText: "@Bob Marsh" }).waitFor();
 
     await bob.page.keyboard.press("Control+k");
     await bob.page.getByLabel("Search in messages").fill("mead");
@@ -154,20 +158,19 @@ describe("messenger", { timeout: 300_000 }, () => {
   });
 
   test("a group: invited, talked to, renamed, left", async () => {
-    const [ann, bob, eve] = await Promise.all([come("Ann Group"), come("Bob Group"), come("Eve Group")]);
-    await ann.group("Garden", "Bob Group", "Eve Group");
-    await bob.openChannel("Garden");
-    await bob.see("You are invited to the group Garden.");
+    await ann.group("Hut", "Bob Marsh", "<b>Eve</b>");
+    await bob.openChannel("Hut");
+    await bob.see("You are invited to the group Hut.");
     await bob.button("Accept").click();
     await bob.say("Glad to be here");
     await ann.seeMessage("Glad to be here");
     await bob.seeState("Glad to be here", "read");
-    await eve.openChannel("Garden");
+    await eve.openChannel("Hut");
     await eve.button("Decline").click();
-    await eve.channel("Garden").waitFor({ state: "detached" });
+    await eve.channel("Hut").waitFor({ state: "detached" });
 
     await ann.button("Members and settings").click();
-    await ann.page.locator("#members li", { hasText: "Bob Group" }).getByText("online").waitFor();
+    await ann.page.locator("#members li", { hasText: "Bob Marsh" }).getByText("online").waitFor();
     await ann.page.getByLabel("Name of the group").first().fill("Orchard");
     await ann.button("Rename").click();
     await bob.page.getByRole("heading", { level: 1, name: "Orchard" }).waitFor();
@@ -177,12 +180,54 @@ describe("messenger", { timeout: 300_000 }, () => {
     await bob.channel("Orchard").waitFor({ state: "detached" });
     await ann.button("Members and settings").click();
     await ann.button("Members and settings").click();
-    await ann.page.locator("#members li", { hasText: "Bob Group" }).waitFor({ state: "detached" });
-    await ann.see("1 member");
+    await ann.page.locator("#members li", { hasText: "Bob Marsh" }).waitFor({ state: "detached" });
+    await ann.page.locator("#subtitle", { hasText: "1 member" }).waitFor();
+    await ann.button("Members and settings").click();
+  });
+
+  test("a live room", async () => {
+    for (const person of [ann, eve]) await person.openChannel("Live");
+    await ann.see("2 viewers");
+    await ann.page.getByLabel("Say something").fill("What an evening <b>");
+    await ann.button("Say it").click();
+    await eve.page.locator(".fly .bullet", { hasText: "What an evening <b>" }).waitFor();
+    await eve.page.locator(".says li", { hasText: "What an evening <b>" }).waitFor();
+    for (let i = 0; i < 3; i++) await eve.button(/Like/).click();
+    await ann.page.locator("#live-likes", { hasText: "3" }).waitFor();
+    assert.equal(await ann.page.locator(".says li", { hasText: "What an evening" }).count(), 1);
+    await eve.fits();
+    await eve.page.locator("#live").getByRole("button", { name: "All channels" }).click();
+    await ann.page.locator("#live-viewers", { hasText: "1 viewer" }).waitFor();
+  });
+
+  test("new messages while one reads higher up", async () => {
+    for (const person of [ann, bob]) await person.openChannel("Everybody");
+    await ann.page.locator("#scroll").focus();
+    await ann.page.keyboard.press("End");
+    await ann.page.mouse.move(800, 300);
+    await ann.page.mouse.wheel(0, -2500);
+    const jump = ann.page.locator("#jump");
+    await jump.waitFor();
+    const first = await ann.page.evaluate(() => {
+      const row = [...document.querySelectorAll("#feed .row:not(.blank)")].find((r) => r.getBoundingClientRect().top > 200);
+      return row.querySelector(".text").textContent.slice(0, 200);
+    });
+    const top = await ann.where(first);
+    await bob.say("something new");
+    await ann.page.locator("#jump", { hasText: "1" }).waitFor();
+    await bob.say("and more");
+    await ann.page.locator("#jump", { hasText: "2" }).waitFor();
+    assert.ok(Math.abs((await ann.where(first)) - top) < 1.5, "what is read moves when something new comes");
+    await jump.click();
+    await ann.message("something new").getByText("New messages").waitFor();
+    await ann.page.locator("#scroll").focus();
+    await ann.page.keyboard.press("End");
+    await jump.waitFor({ state: "hidden" });
+    await ann.channel("Everybody").locator(".badge").waitFor({ state: "detached" });
   });
 
   test("offline and back: nothing is missing, nothing is there twice", async () => {
-    const [ann, bob] = await pair("Ann Away", "Bob Away");
+    await meet("Away", ann, bob);
     await ann.say("before");
     await bob.seeMessage("before");
     await server.kill();
@@ -210,62 +255,17 @@ describe("messenger", { timeout: 300_000 }, () => {
   });
 
   test("one connection a platform: the older page says so, and comes back", async () => {
-    const ann = await come("Ann Twice");
-    const twin = keep(new ImPerson(ann.context));
+    const twin = new ImPerson(ann.context);
     await twin.open(server.url);
     await ann.see("The messenger is open somewhere else");
     await ann.button("Use it here").click();
     await ann.connected();
     await twin.see("The messenger is open somewhere else");
-    people = [ann];
-  });
-
-  test("a live room", async () => {
-    const [ann, bob] = await Promise.all([come("Ann Live", { reducedMotion: "no-preference" }), come("Bob Live", phone)]);
-    for (const person of [ann, bob]) await person.openChannel("Live");
-    await ann.see("2 viewers");
-    await bob.page.getByLabel("Say something").fill("What an evening <b>");
-    await bob.button("Say it").click();
-    await ann.page.locator(".fly .bullet", { hasText: "What an evening <b>" }).waitFor();
-    await ann.page.locator(".says li", { hasText: "What an evening <b>" }).waitFor();
-    assert.equal(await bob.page.locator(".says li", { hasText: "What an evening" }).count(), 1);
-    for (let i = 0; i < 3; i++) await bob.button(/Like/).click();
-    await ann.page.locator("#live-likes", { hasText: "3" }).waitFor();
-    await bob.fits();
-    await bob.button("All channels").first().click();
-    await ann.see("1 viewer");
-  });
-
-  test("new messages while one reads higher up", async () => {
-    const ann = await come("Ann Up");
-    const bob = await come("Bob Up");
-    await ann.openChannel("Everybody");
-    await bob.openChannel("Everybody");
-    await ann.page.locator("#scroll").focus();
-    await ann.page.keyboard.press("End");
-    await ann.page.mouse.move(800, 300);
-    await ann.page.mouse.wheel(0, -2500);
-    const jump = ann.page.locator("#jump");
-    await jump.waitFor();
-    const first = await ann.page.evaluate(() => {
-      const row = [...document.querySelectorAll("#feed .row:not(.blank)")].find((r) => r.getBoundingClientRect().top > 200);
-      return row.querySelector(".text").textContent.slice(0, 200);
-    });
-    const top = await ann.where(first);
-    await bob.say("something new");
-    await ann.page.locator("#jump", { hasText: "1" }).waitFor();
-    await bob.say("and more");
-    await ann.page.locator("#jump", { hasText: "2" }).waitFor();
-    assert.ok(Math.abs((await ann.where(first)) - top) < 1.5, "what is read moves when something new comes");
-    await jump.click();
-    await ann.message("something new").getByText("New messages").waitFor();
-    await ann.page.keyboard.press("End");
-    await jump.waitFor({ state: "hidden" });
-    await ann.channel("Everybody").locator(".badge").waitFor({ state: "detached" });
+    assert.deepEqual(twin.complaints, []);
+    await twin.page.close();
   });
 
   test(`${LONG} messages: to the top and back`, async (t) => {
-    const ann = await come("Ann Long");
     await ann.openChannel("Everybody");
     await ann.page.locator("#scroll").focus();
     await ann.page.keyboard.press("End");

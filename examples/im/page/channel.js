@@ -16,6 +16,7 @@ export class Channel {
   reads = {}; // how far others have read, by user id
   members = 0;
   people = null; // Person by id, once the members are known
+  peopleAt = 0; // when that was
   draft = { text: "", mentions: new Map(), reply: null, edit: null };
   place = null; // where it was left: {n, offset}; null: at the end
   n = 0;

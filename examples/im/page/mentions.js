@@ -5,6 +5,7 @@ import { met, nameOf, state } from "./store.js";
 import { el } from "./words.js";
 
 const MOST = 6;
+const OLD = 5000; // ms after which the people of a channel are asked for again
 
 let field;
 let channel; // returns the channel in which one writes
@@ -28,6 +29,7 @@ export async function members(c) {
     after = reply.members.at(-1)?.id ?? "";
   }
   c.people = people;
+  c.peopleAt = Date.now();
   if (c.kind === "group" && people.size < 500) c.members = [...people.values()].filter((p) => p.role !== "invited").length;
   return people;
 }
@@ -41,7 +43,7 @@ async function find(c, begin) {
     const ids = new Set(near.map((p) => p.id));
     return [...near, ...people.filter((p) => p.id !== state.me.id && !ids.has(p.id))];
   }
-  const people = c.people ?? (await members(c));
+  const people = c.people && Date.now() - c.peopleAt < OLD ? c.people : await members(c);
   return [...people.values()].filter((p) => p.role !== "invited" && fits(p));
 }
 

@@ -1,9 +1,10 @@
 // How one message looks.
 import { avatar, dayName, dayOf, isSticker, tone } from "./dom.js";
-import { copy, shownSize, thumb } from "./pictures.js";
+import { copy, full, shownSize, thumb } from "./pictures.js";
 import { nameOf, state } from "./store.js";
 import { el, icon, iconButton, nameOfPicture, plain, rich, timeOf } from "./words.js";
 
+const SHARP = 150_000; // bytes
 const TOGETHER = 5 * 60_000; // ms within which messages of one person stand together
 
 // look says how a stored message or one of the outbox stands between its neighbours: what drawing it depends on.
@@ -88,7 +89,9 @@ function picture(m) {
     preview.style.aspectRatio = `${size.width} / ${size.height}`;
     return el("div", { class: "picture" }, preview, el("span", { class: "spinner", "aria-hidden": "true" }));
   }
-  const image = el("img", { src: thumb(m.picture), alt: nameOfPicture({ name: state.me.name, ...m }), draggable: false, decoding: "async", ...size });
+  // Where the screen has more pixels than the small version, a picture that is not large is shown as it is.
+  const src = devicePixelRatio > 1.25 && m.picture.size < SHARP ? full(m.picture) : thumb(m.picture);
+  const image = el("img", { src, alt: nameOfPicture({ name: state.me.name, ...m }), draggable: false, decoding: "async", ...size });
   return el("button", { type: "button", class: "picture", "data-do": "look" }, image);
 }
 

@@ -128,7 +128,10 @@ export async function open(channel, n = 0) {
 // learn asks who is in a channel, and how far they have read.
 function learn(channel) {
   if (channel.kind !== "private" && channel.kind !== "group") return;
-  members(channel).then(() => events.emit("messages", channel), () => {}); // the next start asks again
+  members(channel).then(() => {
+    events.emit("messages", channel);
+    events.emit("described", channel);
+  }, () => {}); // the next start asks again
 }
 
 function failed(err) {
@@ -220,6 +223,7 @@ events.on("reset", (channel) => {
 });
 events.on("arrived", (channel, m) => {
   if (channel !== c) return;
+  if (c.people && (c.people.get(m.from)?.role ?? "invited") === "invited") learn(c); // somebody has come
   const isNew = m.n > c.read;
   if (isNew && (!scroller.stuck || !looking()) && c.fresh <= c.read) c.fresh = c.read + 1;
   $("heard").textContent = `${m.name}: ${plain(m).slice(0, 300)}`;
