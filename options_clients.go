@@ -266,9 +266,9 @@ func WithMessageRate(perSecond float64, burst int, p cluster.LimitPolicy) Option
 }
 
 // WithConnectionsPerAddress limits the open connections of one IP address, or of one /64 network of
-// IPv6. The node closes every further one; Stats counts them as LimitedAddresses. Behind a proxy,
-// name the proxy with [WithTrustedProxies]: all clients have its address otherwise. Default: no
-// limit.
+// IPv6: those of clients, and those of pages and half-open ones too, so a browser needs some six.
+// The node closes every further one; Stats counts them as LimitedAddresses. Behind a proxy, name
+// the proxy with [WithTrustedProxies]: all clients have its address otherwise. Default: no limit.
 func WithConnectionsPerAddress(n int) Option {
 	return func(o *cluster.Options) { o.Limits.PerAddress = n }
 }
@@ -282,7 +282,8 @@ func WithAcceptRate(perSecond float64, burst int, p cluster.LimitPolicy) Option 
 	}
 }
 
-// WithConcurrentHandshakes limits the connections whose handshake is not finished. While there are
+// WithConcurrentHandshakes limits the connections whose handshake is not finished, from the moment
+// on which they are accepted: those that have sent half a request count, too. While there are
 // n, the node accepts no more with [LimitWait], and closes them with [LimitDrop]. Stats counts both
 // as LimitedHandshakes. Default: no limit.
 func WithConcurrentHandshakes(n int, p cluster.LimitPolicy) Option {

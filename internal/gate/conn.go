@@ -130,21 +130,21 @@ type forwarded struct {
 // RemoteAddr returns the client's address.
 func (f forwarded) RemoteAddr() net.Addr { return f.remote }
 
-// serve makes a connection of nc, which has its place from enter, and reads it until it ends. It
+// serve makes a connection of nc, which has its place p from enter, and reads it until it ends. It
 // returns at once. remote is the client's address if that is not nc's, else nil. deflates says that
 // WebSocket messages may be compressed.
-func (g *Gate) serve(nc net.Conn, req *http.Request, remote net.Addr, websocket, deflates bool) {
+func (g *Gate) serve(nc net.Conn, p place, req *http.Request, remote net.Addr, websocket, deflates bool) {
 	c := &Conn{gate: g, sock: transport.Portable(nc), websocket: websocket, deflates: deflates, held: true}
 	if remote != nil {
 		c.sock = forwarded{c.sock, remote}
 	}
 	c.mu.Lock() // who finds it in the gate waits until it is whole
-	if err := g.add(c); err != nil {
+	if err := g.add(c, &p); err != nil {
 		c.mu.Unlock()
 		g.counters.Refused.Add(1)
 		g.cfg.Log.Warn("connection refused", "remote", c.RemoteAddr(), "err", err)
 		_ = nc.Close()
-		g.leave()
+		g.leave(&p)
 		return
 	}
 	g.counters.Accepted.Add(1)

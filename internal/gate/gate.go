@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -183,37 +182,14 @@ func (g *Gate) Dirty(f Flusher) { g.hub.add(atFirst, f) }
 // Stalled flushes while a batch is still running.
 func (g *Gate) Stalled() { g.hub.hurry() }
 
-// enter takes a place for a connection that was just accepted, or closes it if there is none.
-func (g *Gate) enter(nc net.Conn) bool {
-	g.mu.Lock()
-	full := g.cfg.MaxConns > 0 && g.places >= g.cfg.MaxConns
-	if !full {
-		g.places++
-	}
-	g.mu.Unlock()
-	if full {
-		g.counters.Refused.Add(1)
-		g.cfg.Log.Warn("connection refused: the node is full", "remote", nc.RemoteAddr(), "connections", g.cfg.MaxConns)
-		_ = nc.Close()
-	}
-	return !full
-}
-
-// leave gives a place back.
-func (g *Gate) leave() {
-	g.mu.Lock()
-	g.places--
-	g.mu.Unlock()
-}
-
 // add registers a connection, unless the gate is closing.
-func (g *Gate) add(c *Conn) error {
+func (g *Gate) add(c *Conn, p *place) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.draining {
 		return errors.New("the node is shutting down")
 	}
-	if err := g.admit(c); err != nil {
+	if err := g.admit(c, p); err != nil {
 		return err
 	}
 	g.conns[c] = struct{}{}

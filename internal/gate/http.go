@@ -41,6 +41,9 @@ func (g *Gate) ServeWebSocket(l net.Listener, path string, conf *tls.Config) {
 		IdleTimeout:       pageIdle,
 		MaxHeaderBytes:    max(g.cfg.MaxHeader-headerSlop, 1),
 		ErrorLog:          g.httpLog(),
+		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
+			return context.WithValue(ctx, webConnKey{}, underHTTP(nc))
+		},
 		ConnState: func(nc net.Conn, s http.ConnState) {
 			if s == http.StateNew {
 				in.hold(nc)
@@ -90,6 +93,10 @@ func (g *Gate) ServeWebSocket(l net.Listener, path string, conf *tls.Config) {
 	}()
 }
 
+// webConnKey is the key under which the context of a request holds its *webConn: net/http has no
+// other way to tell which connection a request came on.
+type webConnKey struct{}
+
 // handler upgrades requests for the WebSocket's path and gives all others to the pages.
 func (g *Gate) handler(path string) http.Handler {
 	path = cleanPath(path)
@@ -97,6 +104,12 @@ func (g *Gate) handler(path string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.limitBody(w, r)
 		wants := websocket.IsWebSocketUpgrade(r)
+		if wants && under(path, r.URL.Path) && !g.isPage(path, r, true) && g.upgrade(up, w, r, nil) {
+			return
+		}
+		if c, ok := r.Context().Value(webConnKey{}).(*webConn); ok && c != nil {
+			g.calm(&c.place) // it is no client's
+		}
 		switch {
 		case !under(path, r.URL.Path) || g.isPage(path, r, wants):
 			if g.cfg.Pages == nil {
@@ -104,8 +117,7 @@ func (g *Gate) handler(path string) http.Handler {
 				return
 			}
 			g.cfg.Pages.ServeHTTP(w, r)
-		case wants:
-			g.upgrade(up, w, r)
+		case wants: // and was refused
 		default:
 			w.Header().Set("Upgrade", "websocket")
 			w.Header().Set("Connection", "Upgrade")
@@ -159,8 +171,9 @@ func (g *Gate) isPage(path string, r *http.Request, upgrade bool) bool {
 	return len(page) >= len(path)
 }
 
-// upgrade makes a client's connection of a request, or refuses it: false.
-func (g *Gate) upgrade(up *websocket.Upgrader, w http.ResponseWriter, r *http.Request) bool {
+// upgrade makes a client's connection of a request, or refuses it: false. at is its place, nil if
+// the layer for HTTP has that.
+func (g *Gate) upgrade(up *websocket.Upgrader, w http.ResponseWriter, r *http.Request, at *place) bool {
 	var err error
 	switch {
 	case !r.ProtoAtLeast(1, 1):
@@ -178,7 +191,7 @@ func (g *Gate) upgrade(up *websocket.Upgrader, w http.ResponseWriter, r *http.Re
 		with := *up
 		with.EnableCompression = g.cfg.CompressMin > 0 && offersDeflate(r.Header)
 		if ws, err = with.Upgrade(w, r, nil); err == nil { // else it is answered already
-			g.serveWS(ws.NetConn(), r, with.EnableCompression)
+			g.serveWS(ws.NetConn(), r, at, with.EnableCompression)
 			return true
 		}
 	}
@@ -207,8 +220,11 @@ func (g *Gate) checkOrigin(r *http.Request) (ok bool) {
 
 // serveWS makes a client's connection of one that was upgraded; deflates says that messages may be
 // compressed.
-func (g *Gate) serveWS(nc net.Conn, r *http.Request, deflates bool) {
-	nc = handOver(nc)
+func (g *Gate) serveWS(nc net.Conn, r *http.Request, at *place, deflates bool) {
+	nc, p := handOver(nc)
+	if at != nil {
+		p = g.takeOver(at)
+	}
 	if t, ok := nc.(*net.TCPConn); ok {
 		_ = t.SetKeepAlive(false)
 	}
@@ -221,7 +237,7 @@ func (g *Gate) serveWS(nc net.Conn, r *http.Request, deflates bool) {
 	if remote == peer {
 		remote = nil
 	}
-	g.serve(nc, req, remote, true, deflates)
+	g.serve(nc, p, req, remote, true, deflates)
 }
 
 // clientAddr is the connection's address, or, behind proxies that are trusted, the last address in

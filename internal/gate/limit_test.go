@@ -1,7 +1,14 @@
 package gate
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -203,4 +210,210 @@ func TestConcurrentHandshakes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// halfOpen connects to the WebSocket endpoint and sends half a request.
+func (w *world) halfOpen(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	nc, err := w.ws.DialFrom(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = nc.Close() })
+	go func() { _, _ = nc.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\nX-Half: ")) }() // one that waits is not read
+	synctest.Wait()
+	return nc
+}
+
+// closed tells whether the gate has closed a connection that is to read nothing.
+func closed(nc net.Conn) bool {
+	_ = nc.SetReadDeadline(time.Now().Add(time.Millisecond))
+	_, err := nc.Read(make([]byte, 1))
+	return !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// A connection counts from the moment on which it is accepted: half a request, an upgrade without a handshake and a PROXY
+// header that does not come cost what an unfinished handshake costs.
+func TestHandshakesCountFromAccept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.Limits = Limits{Handshakes: 2, HandshakeLimit: LimitDrop} })
+		w.halfOpen(t, "10.0.0.1:1")
+		w.halfOpen(t, "10.0.0.2:1")
+		if third := w.halfOpen(t, "10.0.0.3:1"); !closed(third) {
+			t.Error("a third was taken by the WebSocket's endpoint")
+		}
+		if _, ok := w.dialFrom(t, "10.0.0.4:1"); ok {
+			t.Error("a third was taken by the other endpoint")
+		}
+		time.Sleep(4 * time.Second)
+		if _, ok := w.dialFrom(t, "10.0.0.4:1"); !ok {
+			t.Error("none is taken when those are gone")
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.Limits = Limits{Handshakes: 2, HandshakeLimit: LimitWait} })
+		var connecting sync.WaitGroup
+		for i := range 20 {
+			connecting.Go(func() {
+				nc, err := w.ws.DialFrom(fmt.Sprintf("10.0.0.%d:1", 1+i))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				t.Cleanup(func() { _ = nc.Close() })
+				_, _ = nanotest.Upgrade(t, nc, "/", nil) // and says nothing more
+			})
+		}
+		for range 4 {
+			synctest.Wait()
+			if n := w.Len(); n != 2 {
+				t.Errorf("%d handshakes are under way, want 2", n)
+			}
+			time.Sleep(3 * time.Second)
+		}
+		if n := w.counters.Limited.Handshakes.Load(); n == 0 {
+			t.Error("none is counted")
+		}
+		w.StopAccepting()
+		connecting.Wait()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		proxy := netip.MustParsePrefix("10.0.0.9/32")
+		w := newWorld(t, func(c *Config) {
+			c.Limits = Limits{Handshakes: 2, HandshakeLimit: LimitDrop}
+			c.ProxyProtocol, c.Trusted = true, []netip.Prefix{proxy}
+		})
+		for i := range 3 {
+			nc, err := w.tcp.DialFrom("10.0.0.9:1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = nc.Close() })
+			synctest.Wait()
+			if closed(nc) != (i == 2) {
+				t.Errorf("connection %d without its PROXY header was closed: %v", i, i != 2)
+			}
+		}
+	})
+}
+
+// A browser that keeps its connection for pages is not shaking hands.
+func TestPageIsNoHandshake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) {
+			c.Limits = Limits{Handshakes: 1, HandshakeLimit: LimitDrop, PerAddress: 2}
+			mux := http.NewServeMux()
+			mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("page")) })
+			c.Pages = mux
+		})
+		browse := func(addr string) bool {
+			nc, err := w.ws.DialFrom(addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = nc.Close() })
+			if _, err := nc.Write([]byte("GET /page HTTP/1.1\r\nHost: x\r\n\r\n")); err != nil {
+				return false
+			}
+			resp, err := http.ReadResponse(bufio.NewReader(nc), nil)
+			return err == nil && resp.StatusCode == http.StatusOK
+		}
+		for i := range 2 {
+			if !browse("10.0.0.1:1") {
+				t.Errorf("page %d was refused", i)
+			}
+		}
+		if _, ok := w.dialFrom(t, "10.0.0.2:1"); !ok {
+			t.Error("with two browsers' connections open, no handshake is begun")
+		}
+		if browse("10.0.0.1:1") {
+			t.Error("a third connection of one address was taken")
+		}
+		if n := len(w.admission.addresses); n != 2 {
+			t.Errorf("%d addresses are counted, want 2", n)
+		}
+	})
+}
+
+// One address cannot take all places by connections that never become clients. A trusted proxy may: its clients count.
+func TestHalfOpenConnectionsPerAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) {
+			c.Limits, c.MaxConns = Limits{PerAddress: 2}, 10
+			c.Trusted = []netip.Prefix{netip.MustParsePrefix("10.0.0.9/32")}
+		})
+		for i := range 5 {
+			if nc := w.halfOpen(t, "10.0.0.1:1"); closed(nc) != (i >= 2) {
+				t.Errorf("connection %d of one address was closed: %v", i, i < 2)
+			}
+			if nc := w.halfOpen(t, "10.0.0.9:1"); closed(nc) {
+				t.Errorf("connection %d of a trusted proxy was closed", i)
+			}
+		}
+		if _, ok := w.dialFrom(t, "10.0.0.1:1"); ok {
+			t.Error("the address was let in at the other endpoint")
+		}
+		if _, ok := w.dialFrom(t, "10.0.0.2:1"); !ok {
+			t.Error("another address was refused")
+		}
+		time.Sleep(4 * time.Second) // the handshake timeout
+		for i := range 3 {
+			nc, err := w.ws.DialFrom("10.0.0.9:1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = nc.Close() })
+			c, err := nanotest.Upgrade(t, nc, "/", http.Header{"X-Forwarded-For": {"10.0.0.1"}})
+			if err == nil {
+				err = c.SendPacket(codec.Handshake, []byte(seesErrors))
+			}
+			if err == nil {
+				_, err = c.Next()
+			}
+			if (err == nil) != (i < 2) {
+				t.Errorf("client %d behind the proxy: %v", i, err)
+			}
+		}
+		if got := fmt.Sprint(w.admission.addresses); got != "map[10.0.0.1:2]" {
+			t.Errorf("counted: %s", got) // the client of the other address was closed: it did not finish its handshake
+		}
+	})
+}
+
+// The same on real sockets, with each transport.
+func TestHalfOpenConnectionsOnSockets(t *testing.T) {
+	eachTransport(t, func(t *testing.T, portable func(*Config)) {
+		for name, limits := range map[string]Limits{
+			"handshakes": {Handshakes: 2, HandshakeLimit: LimitDrop}, "connections of an address": {PerAddress: 2},
+		} {
+			t.Run(name, func(t *testing.T) {
+				w := newWorld(t, portable, func(c *Config) { c.Limits = limits })
+				_, ws := w.sockets(t)
+				var all []net.Conn
+				for i := range 3 {
+					nc := dialed(t, ws)
+					all = append(all, nc)
+					if _, err := nc.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\n")); err != nil && i < 2 {
+						t.Fatal(err)
+					}
+					nanotest.Until(t, "it is accepted or refused", func() bool {
+						w.mu.Lock()
+						defer w.mu.Unlock()
+						return w.places == min(i+1, 2) && (i < 2 || w.counters.Refused.Load() == 1)
+					})
+				}
+				if _, err := all[2].Read(make([]byte, 1)); err == nil {
+					t.Error("the third was answered")
+				}
+				for _, nc := range all {
+					_ = nc.Close()
+				}
+				nanotest.Until(t, "nothing is counted any more", func() bool {
+					w.admission.mu.Lock()
+					defer w.admission.mu.Unlock()
+					return w.admission.shaking == 0 && len(w.admission.addresses) == 0
+				})
+			})
+		}
+	})
 }

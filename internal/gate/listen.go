@@ -28,8 +28,7 @@ type listener struct {
 	once   sync.Once
 	onStop func()
 
-	enter   func(nc net.Conn) bool          // takes a place for a connection; false: it is closed
-	arrived func(quit <-chan struct{}) bool // holds a connection to the limits; false: it is closed
+	enter func(nc net.Conn, quit <-chan struct{}) (place, bool) // takes a place for a connection; false: it is closed
 
 	lastLog time.Time // of a failure; only Accept's goroutine uses it
 
@@ -45,7 +44,7 @@ const (
 
 func (g *Gate) newListener(l net.Listener) *listener {
 	return &listener{
-		Listener: l, log: g.cfg.Log, quit: make(chan struct{}), enter: g.enter, arrived: g.arrived, early: make(map[net.Conn]struct{}),
+		Listener: l, log: g.cfg.Log, quit: make(chan struct{}), enter: g.enter, early: make(map[net.Conn]struct{}),
 	}
 }
 
@@ -67,24 +66,21 @@ func (l *listener) letGo(nc net.Conn) {
 	l.mu.Unlock()
 }
 
-// Accept waits for the next connection that there is a place for: whoever serves it has to give the
+// accept waits for the next connection that there is a place for: whoever serves it has to give the
 // place back with Gate.leave. Its error means that the listener is closed.
-func (l *listener) Accept() (net.Conn, error) {
+func (l *listener) accept() (net.Conn, place, error) {
 	for wait := backoffMin; ; wait = min(2*wait, backoffMax) {
 		nc, err := l.Listener.Accept()
 		if err == nil {
 			boundKernel(nc)
-			switch {
-			case l.arrived != nil && !l.arrived(l.quit):
-				_ = nc.Close()
-			case l.enter == nil || l.enter(nc):
-				return nc, nil
+			if p, ok := l.enter(nc, l.quit); ok {
+				return nc, p, nil
 			}
 			wait = backoffMin / 2
 			continue
 		}
 		if errors.Is(err, net.ErrClosed) || l.stopped() {
-			return nil, net.ErrClosed
+			return nil, place{}, net.ErrClosed
 		}
 		if now := time.Now(); now.Sub(l.lastLog) >= logEvery {
 			l.lastLog = now
@@ -95,7 +91,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		case <-t.C:
 		case <-l.quit:
 			t.Stop()
-			return nil, net.ErrClosed
+			return nil, place{}, net.ErrClosed
 		}
 	}
 }
@@ -150,28 +146,28 @@ func (g *Gate) ServeTCP(l net.Listener, conf *tls.Config) {
 	go func() {
 		defer g.endpoints.Done()
 		for {
-			nc, err := in.Accept()
+			nc, p, err := in.accept()
 			if err != nil {
 				return
 			}
-			g.serveTCP(in, nc, conf)
+			g.serveTCP(in, nc, p, conf)
 		}
 	}()
 }
 
-func (g *Gate) serveTCP(in *listener, nc net.Conn, conf *tls.Config) {
+func (g *Gate) serveTCP(in *listener, nc net.Conn, at place, conf *tls.Config) {
 	if t, ok := nc.(*net.TCPConn); ok {
 		_ = t.SetKeepAlive(false) // heartbeats do that
 	}
 	if sock, ok := nc.(transport.EventConn); ok {
-		g.serve(sock, nil, nil, false, false)
+		g.serve(sock, at, nil, nil, false, false)
 		return
 	}
 	if !g.cfg.ProxyProtocol || !g.trusted(nc.RemoteAddr()) {
 		if conf != nil {
 			nc = tls.Server(nc, conf)
 		}
-		g.serve(nc, nil, nil, false, false)
+		g.serve(nc, at, nil, nil, false, false)
 		return
 	}
 	// The header has to be read before the address is known.
@@ -184,14 +180,14 @@ func (g *Gate) serveTCP(in *listener, nc net.Conn, conf *tls.Config) {
 		in.letGo(nc)
 		if err := p.SetReadDeadline(time.Time{}); err != nil {
 			_ = nc.Close()
-			g.leave()
+			g.leave(&at)
 			return
 		}
 		var c net.Conn = p
 		if conf != nil {
 			c = tls.Server(p, conf)
 		}
-		g.serve(c, nil, nil, false, false)
+		g.serve(c, at, nil, nil, false, false)
 	}()
 }
 

@@ -25,6 +25,7 @@ var errHandedOver = errors.New("handed over")
 type upgrading struct {
 	endpoint *webEndpoint
 	sock     transport.EventConn
+	place    place
 	timer    *time.Timer // ends a client whose request does not come in time
 
 	// Owned by whoever reads.
@@ -45,17 +46,17 @@ type webEndpoint struct {
 // accept takes clients until the endpoint closes.
 func (e *webEndpoint) accept() {
 	for {
-		nc, err := e.in.Accept()
+		nc, p, err := e.in.accept()
 		if err != nil {
 			return
 		}
 		sock, ok := nc.(transport.EventConn)
 		if !ok { // the listener is the loop's
 			_ = nc.Close()
-			e.gate.leave()
+			e.gate.leave(&p)
 			continue
 		}
-		u := &upgrading{endpoint: e, sock: sock}
+		u := &upgrading{endpoint: e, sock: sock, place: p}
 		e.in.hold(nc)
 		u.timer = time.AfterFunc(e.gate.cfg.HandshakeTimeout, func() { _ = sock.Close() })
 		sock.Start(u)
@@ -120,7 +121,7 @@ func (u *upgrading) request(head, rest []byte) error {
 	u.head, u.gone = nil, true
 	e.in.letGo(u.sock)
 	w := &upgradeWriter{sock: u.sock, rest: rest}
-	switch ok := e.gate.upgrade(e.up, w, r); {
+	switch ok := e.gate.upgrade(e.up, w, r, &u.place); {
 	case ok:
 		return nil // what comes is the Conn's
 	case w.hijacked: // and closed
@@ -128,6 +129,7 @@ func (u *upgrading) request(head, rest []byte) error {
 		return nil
 	}
 	u.gone, u.done = false, true
+	e.gate.calm(&u.place)
 	e.in.hold(u.sock)
 	u.timer.Reset(min(linger, e.gate.cfg.FlushTimeout)) // in which the client may read the answer
 	return w.finish(r)
@@ -166,7 +168,7 @@ func (u *upgrading) InputEnded(error) {
 	}
 	u.endpoint.in.letGo(u.sock)
 	_ = u.sock.Close()
-	u.endpoint.gate.leave()
+	u.endpoint.gate.leave(&u.place)
 }
 
 // handOver gives the connection to net/http, with what was read.
@@ -179,7 +181,7 @@ func (u *upgrading) handOver() error {
 	}
 	u.gone = true
 	g := u.endpoint.gate
-	u.endpoint.http.give(&webConn{Conn: &replayConn{Conn: nc, first: u.head}, gate: g, pace: newPace(g.cfg.WriteTimeout)})
+	u.endpoint.http.give(&webConn{Conn: &replayConn{Conn: nc, first: u.head}, gate: g, place: g.takeOver(&u.place), pace: newPace(g.cfg.WriteTimeout)})
 	u.head = nil
 	return errHandedOver
 }
@@ -200,6 +202,9 @@ func (c *replayConn) Read(b []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// NetConn returns the connection below.
+func (c *replayConn) NetConn() net.Conn { return c.Conn }
 
 // CloseWrite sends the end of the stream.
 func (c *replayConn) CloseWrite() error {

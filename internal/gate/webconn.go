@@ -20,11 +20,11 @@ type webListener struct {
 }
 
 func (l webListener) Accept() (net.Conn, error) {
-	nc, err := l.listener.Accept()
+	nc, p, err := l.accept()
 	if err != nil {
 		return nil, err
 	}
-	return &webConn{Conn: nc, gate: l.gate, pace: newPace(l.gate.cfg.WriteTimeout)}, nil
+	return &webConn{Conn: nc, gate: l.gate, place: p, pace: newPace(l.gate.cfg.WriteTimeout)}, nil
 }
 
 // webConn is a connection that speaks HTTP, until it is upgraded. Its writes have a deadline that
@@ -35,6 +35,7 @@ type webConn struct {
 	gate     *Gate
 	upgraded atomic.Bool // it belongs to a Conn, which has deadlines of its own and gives the place back
 	closed   sync.Once
+	place    place
 
 	mu   sync.Mutex // held while writing
 	pace pace
@@ -74,33 +75,46 @@ func (c *webConn) CloseWrite() error {
 // Close closes the connection and gives its place back.
 func (c *webConn) Close() error {
 	if !c.upgraded.Load() {
-		c.closed.Do(c.gate.leave)
+		c.closed.Do(func() { c.gate.leave(&c.place) })
 	}
 	return c.Conn.Close()
 }
 
-// handOver takes the connection under an upgraded one from HTTP, with its place. It returns nc
-// without the layer for HTTP where that is the outermost.
-func handOver(nc net.Conn) net.Conn {
-	for at := nc; ; {
-		switch c := at.(type) {
+// NetConn returns the connection below HTTP.
+func (c *webConn) NetConn() net.Conn { return c.Conn }
+
+// underHTTP finds the layer for HTTP in a connection, nil if it has none.
+func underHTTP(nc net.Conn) *webConn {
+	for {
+		switch c := nc.(type) {
 		case *tls.Conn:
-			at = c.NetConn()
+			nc = c.NetConn()
 		case *proxyproto.Conn:
-			at = c.Raw()
+			nc = c.Raw()
 		case *webConn:
-			c.upgraded.Store(true)
-			if at != nc {
-				return nc
-			}
-			if r, ok := c.Conn.(*replayConn); ok && len(r.first) == 0 {
-				return r.Conn
-			}
-			return c.Conn
+			return c
 		default:
-			return nc
+			return nil
 		}
 	}
+}
+
+// handOver takes an upgraded connection from HTTP, with its place. It returns nc without the layer
+// for HTTP where that is the outermost.
+func handOver(nc net.Conn) (net.Conn, place) {
+	c := underHTTP(nc)
+	if c == nil {
+		return nc, place{}
+	}
+	c.upgraded.Store(true)
+	p := c.gate.takeOver(&c.place)
+	if nc != net.Conn(c) {
+		return nc, p
+	}
+	if r, ok := c.Conn.(*replayConn); ok && len(r.first) == 0 {
+		return r.Conn, p
+	}
+	return c.Conn, p
 }
 
 // pace is the time that the other side may still have us wait until it has moved the rest of 64

@@ -153,8 +153,12 @@ func (p *portable) WriteUntil(b []byte, until time.Time) (int, error) {
 }
 
 func (p *portable) Unsent() (n int) {
-	if p.raw != nil {
-		_ = p.raw.Control(func(fd uintptr) { n = unsent(int(fd)) }) // a closed one holds nothing
+	raw := p.raw
+	if s, ok := below(p.nc).(syscall.Conn); ok && raw == nil {
+		raw, _ = s.SyscallConn()
+	}
+	if raw != nil {
+		_ = raw.Control(func(fd uintptr) { n = unsent(int(fd)) }) // a closed one holds nothing
 	}
 	return n
 }
@@ -167,17 +171,21 @@ func (p *portable) CloseWrite() error {
 }
 
 func (p *portable) Discard() {
-	for nc := p.nc; ; {
+	if t, ok := below(p.nc).(interface{ SetLinger(int) error }); ok {
+		_ = t.SetLinger(0)
+	}
+}
+
+// below is the connection under all layers of TLS, HTTP and PROXY headers.
+func below(nc net.Conn) net.Conn {
+	for {
 		switch t := nc.(type) {
-		case interface{ SetLinger(int) error }:
-			_ = t.SetLinger(0)
-			return
-		case interface{ NetConn() net.Conn }: // TLS
+		case interface{ NetConn() net.Conn }: // TLS and HTTP
 			nc = t.NetConn()
 		case interface{ Raw() net.Conn }: // with a PROXY header
 			nc = t.Raw()
 		default:
-			return
+			return nc
 		}
 	}
 }
