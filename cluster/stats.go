@@ -10,6 +10,7 @@ type Stats struct {
 	Accepted, Refused  uint64 // connections; refused ones were over the cap or failed their handshake
 	Opened, Closed     uint64 // sessions
 	Kicked, SlowKicked uint64 // sessions kicked by the application; because they did not read
+	Suspended, Resumed uint64 // connections lost while their sessions go on; clients that came back (WithResume)
 	Dropped            uint64 // messages dropped for sessions that did not read (SlowDrop)
 	Skipped, Replaced  uint64 // pushes left out as WithDelivery says: their session did not keep up; a newer one came
 	Silent, Malformed  uint64 // connections ended by the heartbeat; by what they sent
@@ -42,6 +43,7 @@ func (n *Node) Stats() Stats {
 		Connections: n.gate.Len(), Sessions: n.users.Len(),
 		Accepted: c.Accepted.Load(), Refused: c.Refused.Load(),
 		Opened: c.Opened.Load(), Closed: c.Closed.Load(),
+		Suspended: c.Suspended.Load(), Resumed: c.Resumed.Load(),
 		Kicked: c.Kicked.Load(), SlowKicked: c.SlowKicked.Load(), Dropped: c.Dropped.Load(),
 		Skipped: c.Skipped.Load(), Replaced: c.Replaced.Load(),
 		Silent: c.Silent.Load(), Malformed: c.Malformed.Load(),
