@@ -91,6 +91,7 @@ func program(out io.Writer, parent io.Reader) *cli.App {
 			one(roleLogic, "run channels", append(storeFlags(), addr("", forSystems))...),
 			one(roleGate, "take clients", append(signInFlags(), addr("127.0.0.1:3250", forClients))...),
 			fillCommand(out),
+			demoCommand(out),
 			loadCommand(out),
 		},
 	}

@@ -78,6 +78,9 @@ func (p *OpenID) Finish(ctx context.Context, code, nonce, verifier string) (stor
 	if err := id.Claims(&c); err != nil {
 		return store.User{}, err
 	}
+	if id.Subject == "" {
+		return store.User{}, errors.New("accounts: the id_token has no subject")
+	}
 	return userOf("oidc:"+id.Subject, c.Name, c.Username)
 }
 
