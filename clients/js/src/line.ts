@@ -64,7 +64,7 @@ export interface LineOwner {
   _open(answer: Handshake, again: boolean, resumed: boolean, lost: string | undefined): void;
   _message(message: Message, raw: Uint8Array): void;
   _ioError: (event: unknown) => void;
-  /** A message cannot be read, or one that waited cannot be sent, and no request has ended with it. */
+  /** A message cannot be read, or one that waited cannot be sent or never was, and no request has ended with it. */
   _error: (err: NanoError) => unknown;
   _changed(state: State, err: NanoError | undefined, retryAt: number): void;
 }
@@ -124,8 +124,10 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
     (globalThis as Partial<typeof globalThis>)[state === "waiting" ? "addEventListener" : "removeEventListener"]?.("online", online);
     const closed = state === "closed";
     if (closed) {
+      const unsent = [...queue.keys()].filter((id) => !pending.has(id)); // notifies: nobody else is told of their end
       queue.clear();
       session?._forget();
+      if (err) unsent.forEach(() => owner._error(new NanoError("unavailable", `a notify was not sent: ${err.message}`, err.details)));
     }
     if (err && !session?._token) {
       away = closed ? err : new NanoError("unavailable", err.message, err.details);
@@ -243,7 +245,7 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
       return !!settle;
     },
     _expire(id, err) {
-      line._settle(id, tried && queue.has(id) ? away : err);
+      line._settle(id, queue.has(id) ? (tried && away) || new NanoError("unavailable", "no connection in time") : err);
     },
   };
   return line;

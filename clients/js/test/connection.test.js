@@ -171,7 +171,7 @@ test("what is too long for the server fails at the call, and is never sent", asy
 
 test("timeouts and signals end a request, and take it out of the queue", async () => {
   const connection = dial({ timeout: 1000 });
-  const slow = fails(connection.request("slow"), "deadline_exceeded", "no answer in 1000 ms");
+  const slow = fails(connection.request("slow"), "unavailable", "no connection in time");
   const slower = connection.request("slower", {}, { timeout: 5000 });
   const abort = new AbortController();
   const aborted = connection.request("aborted", {}, { signal: abort.signal });
@@ -358,6 +358,38 @@ test("a request that waits for the connection to come back ends with what keeps 
   assert.equal(await kept, 1);
   await later(100);
   await slow;
+});
+
+test("notifies that waited for a connection that never comes are told of, each", async () => {
+  for (const end of [
+    async (connection) => connection.close(),
+    async () => net.last().lose({ type: "close", code: 1006, reason: "wrong port" }),
+  ]) {
+    const connection = dial({ reconnect: false });
+    const errors = [];
+    connection.on("error", (err) => errors.push(err));
+    connection.notify("a");
+    connection.notify("b");
+    const request = fails(connection.request("c"), "unavailable");
+    await end(connection);
+    await request;
+    await settle();
+    assert.deepEqual(errors.map(({ code }) => code), ["unavailable", "unavailable"]);
+    assert.equal(connection.state, "closed");
+  }
+});
+
+test("a request that waited for the first connection was never sent, and says so", async () => {
+  const connection = dial();
+  const given = fails(connection.request("given up", {}, { timeout: 250 }), "unavailable", "no connection in time");
+  const kept = connection.request("kept", {}, { timeout: 5000 });
+  await later(250);
+  await given;
+  await net.last().open();
+  const socket = net.last();
+  assert.deepEqual(socket.messages().map(({ route }) => route), ["kept"]);
+  await socket.receive(socket.message({ type: Type.Response, id: socket.messages()[0].id, data: 1 }));
+  assert.equal(await kept, 1);
 });
 
 test("it comes back with growing waits, up to the limits", async () => {

@@ -351,8 +351,10 @@ function createLine(address2, options, owner, raw, session) {
     globalThis[state === "waiting" ? "addEventListener" : "removeEventListener"]?.("online", online);
     const closed = state === "closed";
     if (closed) {
+      const unsent = [...queue.keys()].filter((id) => !pending.has(id));
       queue.clear();
       session?._forget();
+      if (err) unsent.forEach(() => owner._error(new NanoError("unavailable", `a notify was not sent: ${err.message}`, err.details)));
     }
     if (err && !session?._token) {
       away = closed ? err : new NanoError("unavailable", err.message, err.details);
@@ -462,7 +464,7 @@ function createLine(address2, options, owner, raw, session) {
       return !!settle;
     },
     _expire(id, err) {
-      line._settle(id, tried && queue.has(id) ? away : err);
+      line._settle(id, queue.has(id) ? tried && away || new NanoError("unavailable", "no connection in time") : err);
     }
   };
   return line;
