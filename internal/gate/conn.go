@@ -36,20 +36,21 @@ type Conn struct {
 	gate *Gate
 
 	mu        sync.Mutex
-	chain     *chain  // shared frames that are all there is; out is nil then
-	out       *outbuf // what is queued; nil when nothing is, and when chain is not
-	transit   *transit
-	inFlight  int  // bytes that a writer has taken and not written yet
-	listed    bool // in the hub's list
-	first     bool // in the hub's list of those that are flushed first
-	writing   bool // somebody writes
-	stuck     bool // and the kernel took no more
-	held      bool // before the handshake's answer: queue, do not write
-	closing   bool // takes no more output
-	wasCut    bool // the socket is closed
-	websocket bool // this and deflates: constant
-	deflates  bool // WebSocket messages may be compressed
-	merges    bool // this and wantsGzip, wantsErr: set before the handshake is answered, constant after
+	chain     *chain                    // shared frames that are all there is; out is nil then
+	out       *outbuf                   // what is queued; nil when nothing is, and when chain is not
+	res       atomic.Pointer[resumable] // of the session that it carries, if that can be resumed; set before the handshake is answered
+	inFlight  int                       // bytes that a writer has taken and not written yet
+	round     uint32                    // the delay of the hub in whose list it is, or was
+	listed    bool                      // in the hub's list
+	first     bool                      // in the hub's list of those that are flushed first
+	writing   bool                      // somebody writes
+	stuck     bool                      // and the kernel took no more
+	held      bool                      // before the handshake's answer: queue, do not write
+	closing   bool                      // takes no more output
+	wasCut    bool                      // the socket is closed
+	websocket bool                      // this and deflates: constant
+	deflates  bool                      // WebSocket messages may be compressed
+	merges    bool                      // this and wantsGzip, wantsErr: set before the handshake is answered, constant after
 	wantsGzip bool
 	wantsErr  bool
 	flushed   bool // all output is written and the sending side closed
@@ -62,7 +63,9 @@ type Conn struct {
 	shaking   bool // counted among the handshakes that are under way; admission.mu guards it
 	deaf      bool // what comes is dropped: it was malformed once; the reader's alone
 	entered   bool // it holds resumable.serving; the reader's alone
-	weight    int  // queued bytes that count for the cap of all queues
+	phase     atomic.Uint32
+	weight    int // queued bytes that count for the cap of all queues
+	transit   *transit
 
 	sess *session.Session
 	sock transport.Conn
@@ -70,15 +73,11 @@ type Conn struct {
 
 	in *input // the reader's
 
-	round   uint32 // the delay of the hub in whose list it is, or was; mu guards it
-	phase   atomic.Uint32
 	busy    atomic.Bool                     // the reader waits for a scheduler
 	retired atomic.Bool                     // another connection carries the session
 	pause   atomic.Pointer[<-chan struct{}] // not nil: the reader is to wait until it is closed
 	spoke   spoke
 	dispatch.Answers
-
-	res atomic.Pointer[resumable] // of the session that it carries, if that can be resumed; set before the handshake is answered
 }
 
 // transit is what a connection has on its way in and out, and where it waits: not while it is quiet
