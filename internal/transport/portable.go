@@ -29,9 +29,9 @@ type portable struct {
 
 func (p *portable) Start(h Handler) {
 	if p.raw != nil {
-		go p.read(h)
+		go p.read(h, time.Time{})
 	} else {
-		go p.readPlain(h, make([]byte, 2<<10))
+		go p.readPlain(h, make([]byte, 2<<10), time.Time{})
 	}
 }
 
@@ -45,8 +45,9 @@ var readBufs = sync.Pool{New: func() any { return new([readSize]byte) }}
 // what is served may have to wait for the one who closes.
 //
 // What serves grows the stack, and a connection that then says nothing would keep that. So a
-// goroutine that has served waits no more: a fresh one does.
-func (p *portable) read(h Handler) {
+// goroutine that has served waits no more: a fresh one does, unless the client is busy. last is when
+// something came last.
+func (p *portable) read(h Handler, last time.Time) {
 	r := rawReader{wait: true}
 	try := r.read
 	for {
@@ -55,9 +56,12 @@ func (p *portable) read(h Handler) {
 			err = r.err
 		}
 		if err == nil && r.buf == nil {
-			go p.read(h)
+			go p.read(h, last)
 			return
 		}
+		now := time.Now()
+		r.wait = now.Sub(last) < busyGap
+		last = now
 		if err == nil {
 			err = h.Serve(r.buf[:r.n])
 			readBufs.Put(r.buf)
@@ -68,9 +72,11 @@ func (p *portable) read(h Handler) {
 			h.InputEnded(err)
 			return
 		}
-		r.wait = false
 	}
 }
+
+// busyGap is the time after the last bytes within which a client is busy with more.
+const busyGap = 50 * time.Millisecond
 
 // rawReader takes what there is to read into a buffer that it has only then.
 type rawReader struct {
@@ -94,20 +100,27 @@ func (r *rawReader) read(fd uintptr) bool {
 }
 
 // readPlain reads a connection that has no descriptor of its own, as read does.
-func (p *portable) readPlain(h Handler, buf []byte) {
-	n, err := p.nc.Read(buf)
-	if n > 0 {
-		serr := h.Serve(buf[:n])
-		h.Settle()
-		if serr != nil {
-			err = serr
+func (p *portable) readPlain(h Handler, buf []byte, last time.Time) {
+	for {
+		n, err := p.nc.Read(buf)
+		now := time.Now()
+		if n > 0 {
+			serr := h.Serve(buf[:n])
+			h.Settle()
+			if serr != nil {
+				err = serr
+			}
 		}
+		if err != nil {
+			h.InputEnded(err)
+			return
+		}
+		if now.Sub(last) >= busyGap {
+			go p.readPlain(h, buf, now)
+			return
+		}
+		last = now
 	}
-	if err != nil {
-		h.InputEnded(err)
-		return
-	}
-	go p.readPlain(h, buf)
 }
 
 func (p *portable) Blocks() bool { return p.raw == nil }
