@@ -15,6 +15,11 @@ fi
 if [ "$module" = ./examples ] && ! have nginx; then
     skipped "examples/cluster behind nginx: it is not here (Debian: apt-get install nginx libnginx-mod-stream)"
 fi
+if [ "$module" = ./examples/im ]; then
+    have nginx || skipped "examples/im behind nginx: it is not here (Debian: apt-get install nginx)"
+    have initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ||
+        skipped "examples/im on PostgreSQL: it is not here (Debian: apt-get install postgresql)"
+fi
 if [ "$module" = . ] && ! have node; then
     skipped "the JavaScript samples of the documents: Node.js is not here"
 fi

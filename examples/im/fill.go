@@ -15,10 +15,10 @@ import (
 )
 
 // fillPeople write what fill puts into a channel.
-var fillPeople = []string{"Ada", "Ben", "Chen", "Dora", "Emil"} //nolint:gochecknoglobals // never changed
+var fillPeople = []string{"Ada", "Ben", "Chen", "Dora", "Emil"}
 
 // fillWords are what they write, over and over.
-var fillWords = []string{ //nolint:gochecknoglobals // never changed
+var fillWords = []string{
 	"Good morning", "Who is at the office today?", "I am, until four. The train was late again, so I am still at my first coffee.",
 	"👍", "Can somebody look at the figures of last week? They do not fit to what I remember, and I would like to be wrong.",
 	"See https://example.org/figures", "They fit.", "Lunch?",

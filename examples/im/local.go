@@ -64,7 +64,9 @@ func (n *local) close() {
 	if n.rooms != nil {
 		n.rooms.Close()
 	}
-	n.store.Close()
+	if err := n.store.Close(); err != nil {
+		slog.Warn("database not closed", "err", err)
+	}
 }
 
 // figures are what this node says of itself.

@@ -21,9 +21,7 @@ import (
 func TestBehindNginx(t *testing.T) {
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {
-		if nginx = "/usr/sbin/nginx"; status("http://127.0.0.1:0") != 0 || exec.Command(nginx, "-v").Run() != nil {
-			t.Skip("nginx is not installed (Debian: nginx)")
-		}
+		t.Skip("nginx is not installed (Debian: nginx)")
 	}
 	conf, err := os.ReadFile("nginx.conf")
 	if err != nil {

@@ -383,7 +383,9 @@ func (n *node) close() {
 		n.rooms.Close()
 	}
 	if n.store != nil {
-		n.store.Close()
+		if err := n.store.Close(); err != nil {
+			slog.Warn("database not closed", "err", err)
+		}
 	}
 }
 

@@ -26,7 +26,7 @@ import (
 )
 
 // methods are the signatures that an operator's token may have: none with a shared secret, and none without a signature.
-var methods = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"} //nolint:gochecknoglobals // never changed
+var methods = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
 // Operator checks the tokens of an operator's own system. Its methods may be called from any goroutine.
 type Operator struct {

@@ -190,7 +190,7 @@ func weight(addr, key string) uint64 {
 var errNobody = nano.Errorf(component.CodeUnavailable, "no node runs channels right now; try again")
 
 // once are the functions that must not run twice: who has called them is told that it is not known whether they have.
-var once = map[string]bool{"create": true, "make": true} //nolint:gochecknoglobals // never changed
+var once = map[string]bool{"create": true, "make": true}
 
 // Call calls a function of the node that key belongs to, and waits. If that node cannot be reached, the one that has its
 // channels then is asked.

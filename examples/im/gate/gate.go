@@ -33,10 +33,10 @@ type Backend interface {
 }
 
 // Platforms are those that are usual, the default one first. A client may name another one.
-var Platforms = []string{"web", "app", "desktop"} //nolint:gochecknoglobals // never changed
+var Platforms = []string{"web", "app", "desktop"}
 
 // Platform reports whether a name can be that of a platform.
-var Platform = regexp.MustCompile(`^[a-z][a-z0-9-]{0,15}$`).MatchString //nolint:gochecknoglobals // never changed
+var Platform = regexp.MustCompile(`^[a-z][a-z0-9-]{0,15}$`).MatchString
 
 // maxPlatforms is on how many platforms a user can be connected at a time, at one gate.
 const maxPlatforms = 8

@@ -93,7 +93,7 @@ func Run(ctx context.Context, conf Config, progress func(string)) (*Result, erro
 	defer func() {
 		for _, p := range c.people {
 			if p.client != nil {
-				p.client.Close()
+				_ = p.client.Close() // it waits for what was sent, at most
 			}
 		}
 	}()
@@ -293,7 +293,7 @@ func (p *person) goAndCome(ctx context.Context) {
 		}
 		_ = other.Request(ctx, "im.start", struct{}{}, nil)
 		_ = other.Request(ctx, "im.history", map[string]any{"channel": p.group}, nil)
-		other.Close()
+		_ = other.Close() // it waits for what was sent, at most
 	}
 }
 

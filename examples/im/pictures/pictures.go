@@ -31,7 +31,7 @@ const (
 )
 
 // types are the content types of the formats that are taken. SVG is none of them: it may hold scripts.
-var types = map[string]string{"png": "image/png", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"} //nolint:gochecknoglobals // never changed
+var types = map[string]string{"png": "image/png", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"}
 
 // Store keeps pictures, here or on another node.
 type Store interface {

@@ -23,7 +23,7 @@ func newCached(plain queries, prepare func(context.Context, string) (*sql.Stmt, 
 // stmt returns the statement of a query; nil for one that is not kept.
 func (c *cached) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	if strings.Contains(query, "IN (?") || strings.Contains(query, ";") {
-		return nil, nil //nolint:nilnil // it has none
+		return nil, nil
 	}
 	c.mu.RLock()
 	s := c.stmts[query]
@@ -80,6 +80,6 @@ func (c *cached) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.stmts {
-		s.Close()
+		_ = s.Close()
 	}
 }

@@ -30,7 +30,7 @@ func OpenPostgres(ctx context.Context, url string) (Store, error) {
 	s.write = s.transact
 	s.writer = newWriter(s.apply, func() {})
 	if err := s.migrate(ctx, "postgres"); err != nil {
-		s.Close()
+		_ = s.Close() // the first error says more
 		return nil, err
 	}
 	return s, nil

@@ -103,7 +103,7 @@ func each(ctx context.Context, q queries, scan func(*sql.Rows) error, query stri
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err says what is wrong
 	for rows.Next() {
 		if err := scan(rows); err != nil {
 			return err

@@ -49,11 +49,11 @@ func OpenSQLite(ctx context.Context, folder string) (Store, error) {
 		return nil, failed("open "+file, err)
 	}
 	if s.conn, err = s.pool.Conn(ctx); err != nil {
-		s.pool.Close()
+		_ = s.pool.Close()
 		return nil, failed("open "+file, err)
 	}
 	if s.read, err = open(max(2, runtime.GOMAXPROCS(0)), "query_only(1)"); err != nil {
-		s.pool.Close()
+		_ = s.pool.Close()
 		return nil, failed("open "+file, err)
 	}
 	s.kept, s.own = newCached(s.read, s.read.PrepareContext), newCached(s.conn, s.conn.PrepareContext)
@@ -61,14 +61,14 @@ func OpenSQLite(ctx context.Context, folder string) (Store, error) {
 	s.writer = newWriter(s.apply, func() {
 		s.statements.close()
 		s.own.close()
-		s.conn.Close()
-		s.pool.Close()
+		_ = s.conn.Close()
+		_ = s.pool.Close()
 	})
 	if err = s.migrate(ctx, "sqlite"); err == nil {
 		err = s.prepare(ctx)
 	}
 	if err != nil {
-		s.Close()
+		_ = s.Close() // the first error says more
 		return nil, err
 	}
 	s.lag = newIndexer(s.base)
@@ -189,7 +189,7 @@ type sqliteStatements struct {
 
 func (s *sqliteStatements) close() {
 	for _, st := range s.all {
-		st.Close()
+		_ = st.Close()
 	}
 }
 

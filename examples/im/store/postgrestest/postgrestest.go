@@ -114,7 +114,7 @@ func (s *Server) Restart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		if err = db.PingContext(ctx); err == nil {
 			return nil
@@ -131,7 +131,7 @@ func (s *Server) Database(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	s.made++
 	name := fmt.Sprintf("im%d", s.made)
 	if _, err := db.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {

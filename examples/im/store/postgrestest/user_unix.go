@@ -14,7 +14,7 @@ import (
 // other returns the user as whom the server runs if this process is root, which PostgreSQL refuses.
 func other() (*syscall.Credential, error) {
 	if os.Getuid() != 0 {
-		return nil, nil //nolint:nilnil // no other user
+		return nil, nil
 	}
 	for _, name := range []string{"postgres", "nobody"} {
 		u, err := user.Lookup(name)
