@@ -27,8 +27,8 @@ var (
 	resumeCuts    = flag.Int("resume.cuts", 0, "cuts a second, of all connections together; 0: as many as there are")
 )
 
-// badNetwork is a proxy on which each connection comes to grief after some byte: the next one after
-// a byte more.
+// badNetwork is a proxy on which each connection comes to grief after some byte: all
+// positions take turns.
 type badNetwork struct {
 	t      *testing.T
 	to     string
@@ -71,6 +71,9 @@ func newBadNetwork(t *testing.T, to string) *badNetwork {
 // positions is how many byte positions there are: more than a handshake and a few messages have.
 const positions = 1500
 
+// stride leads from one position to the next: all of them come, and short and long ones take turns.
+const stride = 397
+
 // carry carries one connection until it comes to grief.
 func (b *badNetwork) carry(down *net.TCPConn) {
 	defer b.running.Done()
@@ -82,7 +85,7 @@ func (b *badNetwork) carry(down *net.TCPConn) {
 	up := nc.(*net.TCPConn)
 	defer func() { _ = up.Close() }()
 	n := b.count.Add(1)
-	at := n % positions
+	at := n * stride % positions
 	upwards := n/positions%2 == 0
 	b.all.Add(1)
 
