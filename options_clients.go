@@ -321,6 +321,12 @@ type Resume = cluster.Resume
 // and at once by Close, by Kick, and when the client says goodbye: by a WebSocket close frame with
 // the code 1000 or 1001, or by a kick packet. The end of a TCP stream is no goodbye.
 //
+// What is sent is counted, so none of it is replaced: for such a session, [Latest] and [LatestBy]
+// deliver every message. [DropWhenBusy] leaves messages out for a client that is away, too.
+//
+// The session stays at its node. A client that comes to another node of a cluster, or to a node that
+// was restarted, gets a new session.
+//
 // The client has to ask for it. The clients of this project do; for others, and for those of v0.5,
 // nothing changes. Default: sessions end with their connections.
 func WithResume(r Resume) Option {
