@@ -420,6 +420,10 @@ func testBadNetwork(t *testing.T, kind string) {
 		closing.Add(1)
 		go func() {
 			defer closing.Done()
+			// Its connection may stand still since before. A goodbye needs one that holds.
+			if err := v.Request(t.Context(), "Ping.Pong", nil, nil); err != nil {
+				t.Error(err)
+			}
 			_ = v.Close()
 		}()
 	}
