@@ -64,7 +64,7 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 	logger, w.log = nanotest.NewLog()
 	var ids atomic.Int64
 	cfg := Config{
-		MaxPacket: 64 << 10, MaxHeader: 16 << 10, Heartbeat: time.Second, MissedBeats: 3, HandshakeTimeout: 3 * time.Second, WriteTimeout: 3 * time.Second,
+		Portable: nanotest.Portable(), MaxPacket: 64 << 10, MaxHeader: 16 << 10, Heartbeat: time.Second, MissedBeats: 3, HandshakeTimeout: 3 * time.Second, WriteTimeout: 3 * time.Second,
 		FlushTimeout: 2 * time.Second, SendQueue: 4 << 20, Serializer: json.NewSerializer(), Log: logger,
 		InitLane:   func(l *scheduler.Lane) { w.sched.InitLane(l, 256) },
 		NewSession: func(e session.NetworkEntity) *session.Session { return session.NewWithID(e, ids.Add(1)) },

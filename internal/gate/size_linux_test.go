@@ -32,7 +32,7 @@ func TestConnIsSmall(t *testing.T) {
 // The same as the garbage collector counts it: all that is live for a client of the event loop that has made a request
 // and is quiet, what the gate, the session and the tests' node remember among it.
 func TestQuietConnectionHoldsLittle(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Heartbeat = time.Minute; c.Opened = func(*session.Session) {} })
+	w := newWorld(t, func(c *Config) { c.Portable, c.Heartbeat = false, time.Minute; c.Opened = func(*session.Session) {} })
 	tcp, ws := w.sockets(t)
 	fds := make([]int, 0, 10_000)
 	t.Cleanup(func() {

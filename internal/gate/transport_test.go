@@ -291,7 +291,7 @@ func TestQuietConnectionsHaveNoGoroutines(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("there is no event loop on this system")
 	}
-	w := newWorld(t, func(c *Config) { c.Heartbeat = time.Minute })
+	w := newWorld(t, func(c *Config) { c.Portable, c.Heartbeat = false, time.Minute })
 	tcp, ws := w.sockets(t)
 	warm := nanotest.Dial(t, tcp)
 	warm.Ready()

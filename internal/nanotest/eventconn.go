@@ -10,15 +10,20 @@ import (
 	"github.com/lonng/nano/internal/transport"
 )
 
-// EventVariable is the environment variable that has listeners in memory hand out connections like those of an event
-// loop, if it is "loop". So the same tests run against both transports, on a bubble's clock:
+// TransportVariable is the environment variable that has the same tests run against both transports. Without it, real
+// sockets are the event loop's, and connections in memory have goroutines. If it is "loop", listeners in memory hand out
+// connections like those of an event loop, on a bubble's clock. If it is "portable", nodes give real sockets goroutines:
 //
-//	NANO_TEST_TRANSPORT=loop go test ./internal/gate ./test/node
-const EventVariable = "NANO_TEST_TRANSPORT"
+//	NANO_TEST_TRANSPORT=loop go test ./internal/gate ./test/node ./test/cluster
+//	NANO_TEST_TRANSPORT=portable go test ./internal/gate ./test/node ./test/process
+const TransportVariable = "NANO_TEST_TRANSPORT"
+
+// Portable reports whether nodes are to give real sockets goroutines.
+func Portable() bool { return os.Getenv(TransportVariable) == "portable" }
 
 // EventConns has Accept return such connections, if the variable says so.
 func (l *Listener) EventConns() bool {
-	on := os.Getenv(EventVariable) == "loop"
+	on := os.Getenv(TransportVariable) == "loop"
 	l.events.Store(on)
 	return on
 }

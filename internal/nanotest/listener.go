@@ -20,7 +20,7 @@ type Listener struct {
 	done  chan struct{}
 	once  sync.Once
 
-	events atomic.Bool // see EventVariable
+	events atomic.Bool // see TransportVariable
 }
 
 // NewListener returns an open listener. Made inside a synctest bubble, it belongs to it.

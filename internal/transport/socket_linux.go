@@ -254,7 +254,7 @@ func (s *Socket) Detach() (net.Conn, error) {
 	s.poller.sockets.clear(int(s.fd), s)
 	err := unix.EpollCtl(s.poller.epoll, unix.EPOLL_CTL_DEL, int(s.fd), nil)
 	file := os.NewFile(uintptr(s.fd), "tcp")
-	defer file.Close()
+	defer func() { _ = file.Close() }() // net.FileConn has a descriptor of its own
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_ctl", err)
 	}
@@ -305,7 +305,7 @@ func (s *Socket) WriteUntil(b []byte, until time.Time) (n int, err error) {
 
 // Unsent is how many bytes the client has not acknowledged.
 func (s *Socket) Unsent() (n int) {
-	s.with(func() error { n = unsent(int(s.fd)); return nil })
+	_ = s.with(func() error { n = unsent(int(s.fd)); return nil })
 	return n
 }
 

@@ -53,7 +53,12 @@ func NewAt(addr string, comps *component.Components, opts ...nano.Option) *Node 
 	n := &Node{Addr: addr, TCP: nanotest.NewListener(), WS: nanotest.NewListener()}
 	logger, lines := nanotest.NewLog()
 	n.Log = lines
+	transport := nano.EventLoop
+	if nanotest.Portable() {
+		transport = nano.Portable
+	}
 	n.App = nano.New(addr, append([]nano.Option{
+		nano.WithTransport(transport),
 		nano.WithComponents(comps),
 		nano.WithSerializer(json.NewSerializer()),
 		nano.WithHeartbeatInterval(time.Second),
