@@ -33,7 +33,7 @@ describe("messenger", { timeout: 300_000 }, () => {
   let im, browser, server, data, ann, bob, eve;
 
   before(async () => {
-    im = process.env.IM ? { program: process.env.IM } : await build("im");
+    im = await build("im");
     data = await mkdtemp(path.join(tmpdir(), "nano-im-data-"));
     await promisify(execFile)(im.program, ["fill", "--data", data, "--messages", String(LONG)]);
     server = await serve(im.program, data);
@@ -45,7 +45,7 @@ describe("messenger", { timeout: 300_000 }, () => {
   after(async () => {
     await browser?.close();
     await server?.stop();
-    await im?.remove?.();
+    await im?.remove();
     await rm(data, { recursive: true, force: true });
   });
   afterEach(() => {
@@ -187,7 +187,7 @@ describe("messenger", { timeout: 300_000 }, () => {
 
   test("a live room", async () => {
     for (const person of [ann, eve]) await person.openChannel("Live");
-    await ann.see("2 viewers");
+    await ann.page.locator("#live-viewers", { hasText: "2 viewers" }).waitFor();
     await ann.page.getByLabel("Say something").fill("What an evening <b>");
     await ann.button("Say it").click();
     await eve.page.locator(".fly .bullet", { hasText: "What an evening <b>" }).waitFor();
@@ -198,6 +198,7 @@ describe("messenger", { timeout: 300_000 }, () => {
     await eve.fits();
     await eve.page.locator("#live").getByRole("button", { name: "All channels" }).click();
     await ann.page.locator("#live-viewers", { hasText: "1 viewer" }).waitFor();
+    await ann.page.locator("#rooms", { hasText: "1 viewer" }).waitFor();
   });
 
   test("new messages while one reads higher up", async () => {

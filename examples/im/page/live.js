@@ -9,7 +9,7 @@ import { el } from "./words.js";
 
 const LISTED = 100; // bullets in the list
 const LANE = 38; // pixels
-const SPEED = 150; // pixels a second
+const SPEED = 110; // pixels a second
 const HEARTS = 24; // hearts in the air
 const LOOK = 30_000; // ms between two looks at how many are where
 const LIKES = 250; // ms within which likes are counted together
@@ -77,6 +77,11 @@ function clear() {
 }
 
 function draw() {
+  const listed = state.rooms.find((r) => r.id === room.id);
+  if (listed && listed.viewers !== room.viewers) {
+    listed.viewers = room.viewers;
+    events.emit("rooms");
+  }
   $("live-title").textContent = room.title;
   $("live-viewers").textContent = plural(room.viewers ?? 0, "viewer");
   $("live-likes").textContent = new Intl.NumberFormat("en", { notation: "compact" }).format(counts.like ?? 0);
