@@ -3,9 +3,13 @@
 //
 //   LOOKS=folder node --test axe.test.js    writes a picture of each state, too
 import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import axe from "axe-core";
 import { ChatPerson } from "./chat-person.js";
+import { ImPerson } from "./im-person.js";
 import { Person, build, desktop, launch, phone, start } from "./lib.js";
 
 const schemes = ["light", "dark"];
@@ -207,5 +211,101 @@ describe("axe finds nothing", { timeout: 600_000 }, () => {
       await map("map when the gate is away");
       assert.deepEqual(ada.found, []);
     });
+
+    test(`im, ${width} wide`, async () => {
+      const data = await mkdtemp(path.join(tmpdir(), "nano-im-data-"));
+      try {
+        await messenger(await serve("im", ["--addr", "127.0.0.1:0", "--data", data, "--quiet"]));
+      } finally {
+        await server.stop();
+        await rm(data, { recursive: true, force: true });
+      }
+      assert.deepEqual(ada.found, []);
+    });
+
+    const messenger = async (url) => {
+      await come(url, "im");
+      // Ada does at the messenger what its people do.
+      const im = Object.assign(new ImPerson(ada.context), { page: ada.page, name: "Ada" });
+      await ada.page.locator("#by-name").waitFor();
+      await ada.look("welcome");
+      await ada.button("Come in").click();
+      await ada.seeError("The name is empty.");
+      await ada.look("welcome with an error");
+      await im.signIn("Ada");
+      if (narrow) await ada.look("list");
+      const ben = await ImPerson.come(browser, url, "Ben");
+      await im.openChannel("Everybody");
+      await ada.see("Nobody has said anything yet");
+      await ada.look("empty channel");
+      await ben.openChannel("Everybody");
+      await ben.say("see https://example.org");
+      await ben.say("Hello @Ada");
+      await im.seeMessage("Hello @Ada");
+      await im.say("Hello 👋");
+      await im.seeState("Hello 👋", "sent");
+      await ada.page.evaluate(async () => {
+        const { arrive, request } = await import("/connection.js");
+        const { state } = await import("/store.js");
+        const canvas = Object.assign(document.createElement("canvas"), { width: 300, height: 200 });
+        canvas.getContext("2d").fillRect(0, 0, 300, 200);
+        const body = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+        const picture = await (await fetch(`/pictures?channel=${state.active.id}`, { method: "POST", body })).json();
+        arrive(await request("im.send", { channel: state.active.id, cid: "p", picture: picture.id, text: "A picture", reply: 2, mentions: ["ben"] }));
+        const m = await request("im.send", { channel: state.active.id, cid: "d", text: "Not for long" });
+        arrive(await request("im.delete", { channel: m.channel, n: m.n }));
+      });
+      await im.say("\u0001"); // nothing that can be seen: it is refused
+      await ada.see("Not sent");
+      await ada.see("Deleted message");
+      await ben.text.pressSequentially("Hm");
+      await ada.page.locator("#typing", { hasText: "Ben is typing…" }).waitFor();
+      await ada.look("messages of all kinds");
+      await ada.page.evaluate(() => document.querySelector(".row [data-do=more]").click());
+      await ada.page.getByRole("menu").waitFor();
+      await ada.look("menu");
+      await ada.page.keyboard.press("Escape");
+      await ada.button("Members and settings").click();
+      await ada.page.locator("#details-kind").waitFor();
+      await ada.look("details");
+      await ada.button("Close").last().click();
+      await ada.page.evaluate(() => document.querySelector(".picture").click());
+      await ada.page.locator("#viewer[open]").waitFor();
+      await ada.look("picture");
+      await ada.page.keyboard.press("Escape");
+      await ada.page.keyboard.press("Control+k");
+      await ada.page.getByLabel("Search in messages").fill("hello");
+      await ada.page.locator(".hit").first().waitFor();
+      await ada.look("search");
+      await ada.page.locator("#search").getByRole("button", { name: "Close" }).click();
+      if (narrow) await ada.button(/^All channels/).first().click();
+      await ada.button("New conversation or group").click();
+      await ada.page.locator(".person", { hasText: "Ben" }).click();
+      await ada.button("Remove Ben").waitFor();
+      await ada.look("new conversation");
+      await ada.page.keyboard.press("Escape");
+      await ben.page.evaluate(async () => {
+        const { request } = await import("/connection.js");
+        await request("im.create", { title: "Garden", invite: ["ada"] });
+      });
+      await im.openChannel("Garden");
+      await ada.look("invitation");
+      await ada.button("Accept").click();
+      await im.text.waitFor();
+      if (narrow) await ada.button(/^All channels/).first().click();
+      await im.openChannel("Live");
+      await ada.page.getByLabel("Say something").fill("What a view");
+      await ada.button("Say it").click();
+      await ada.page.locator(".says p").waitFor();
+      await ada.look("live room");
+      if (narrow) await ada.page.locator("#live").getByRole("button", { name: "All channels" }).click();
+      await im.openChannel("Everybody");
+      await server.stop();
+      await ada.see("You are offline");
+      await im.say("for later");
+      await im.seeState("for later", "waiting");
+      await ada.look("the server is away");
+      await ben.close();
+    };
   }
 });

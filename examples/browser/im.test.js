@@ -130,7 +130,7 @@ describe("messenger", { timeout: 300_000 }, () => {
 
     await bob.act("meadow", "Reply");
     await bob.say("So green");
-    await ann.message("So green").getByRole("button", { name: /Reply to Ann Lee: Picture: Look/ }).waitFor();
+    await ann.message("So green").getByRole("button", { name: /Reply to Ann Lee\s*Picture: Look/ }).waitFor();
     await bob.text.press("ArrowUp");
     await bob.see("Edit your message");
     await bob.say("So very green");
@@ -191,10 +191,10 @@ describe("messenger", { timeout: 300_000 }, () => {
     await ann.page.getByLabel("Say something").fill("What an evening <b>");
     await ann.button("Say it").click();
     await eve.page.locator(".fly .bullet", { hasText: "What an evening <b>" }).waitFor();
-    await eve.page.locator(".says li", { hasText: "What an evening <b>" }).waitFor();
+    await eve.page.locator(".says p", { hasText: "What an evening <b>" }).waitFor();
     for (let i = 0; i < 3; i++) await eve.button(/Like/).click();
     await ann.page.locator("#live-likes", { hasText: "3" }).waitFor();
-    assert.equal(await ann.page.locator(".says li", { hasText: "What an evening" }).count(), 1);
+    assert.equal(await ann.page.locator(".says p", { hasText: "What an evening" }).count(), 1);
     await eve.fits();
     await eve.page.locator("#live").getByRole("button", { name: "All channels" }).click();
     await ann.page.locator("#live-viewers", { hasText: "1 viewer" }).waitFor();

@@ -116,7 +116,7 @@ function list(bullet) {
   const says = $("live-says");
   const atEnd = says.scrollHeight - says.clientHeight - says.scrollTop < 40;
   const own = bullet.from === state.me.id;
-  says.append(el("li", { class: own ? "own" : "" }, el("strong", { class: "name", "data-tone": tone(bullet.name) }, bullet.name), " ", bullet.text));
+  says.append(el("p", { class: own ? "own" : "" }, el("strong", { class: "name", "data-tone": tone(bullet.name) }, bullet.name), " ", bullet.text));
   while (says.children.length > LISTED) says.firstElementChild.remove();
   if (atEnd) says.scrollTop = says.scrollHeight;
 }

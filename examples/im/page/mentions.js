@@ -74,7 +74,6 @@ async function look() {
 function draw() {
   const list = $("suggestions");
   list.hidden = found.length === 0;
-  field.setAttribute("aria-expanded", String(!list.hidden));
   list.replaceChildren(...found.map((person, i) => el("li", {
     id: `suggestion-${i}`, role: "option", "aria-selected": String(i === chosen),
     onpointerdown: (event) => {

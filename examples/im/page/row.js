@@ -44,7 +44,7 @@ const STATUS = {
 // drawMessage makes a message's element. Its buttons say what they do in data-do; the view listens for all of them.
 export function drawMessage(c, m, look, quoted) {
   const node = el("article", { class: "row", tabIndex: -1, "data-n": String(m.n ?? ""), "data-cid": m.n === undefined ? m.cid : "" });
-  if (look.day) node.append(el("h3", { class: "divider" }, el("span", {}, dayName(m.at))));
+  if (look.day) node.append(el("p", { class: "divider" }, el("span", {}, dayName(m.at))));
   if (look.fresh) node.append(el("p", { class: "divider fresh" }, el("span", {}, "New messages")));
   const name = m.name ?? state.me.name;
   const message = el("div", { class: "message", "data-tone": tone(name), "data-state": look.status });
@@ -76,8 +76,7 @@ function bubble(m, look, quoted) {
 
 function quote(m, quoted) {
   const node = el("button", { type: "button", class: "quote", "data-do": "quoted", "data-tone": tone(quoted?.name ?? "") });
-  node.append(el("strong", {}, quoted?.name || "…"), el("span", {}, quoted ? plain(quoted) : "…"));
-  node.ariaLabel = quoted ? `Reply to ${quoted.name}: ${plain(quoted).slice(0, 80)}` : "Reply to an earlier message";
+  node.append(el("span", { class: "hidden" }, "Reply to "), el("strong", {}, quoted?.name || "…"), el("span", {}, quoted ? plain(quoted) : "…"));
   return node;
 }
 

@@ -178,6 +178,7 @@ function draw() {
   const empty = c.ready && source.count() === 0;
   $("empty").hidden = !empty;
   $("empty-text").textContent = c.kind === "private" ? `This is the beginning of what ${titleOf(c)} and you say to each other.` : "Nobody has said anything yet.";
+  $("feed").hidden = source.count() === 0; // a feed is to have something in it
   drawTyping();
 }
 
