@@ -266,6 +266,62 @@ describe("messenger", { timeout: 300_000 }, () => {
     await twin.page.close();
   });
 
+  test("the pictures of the documentation", { skip: !process.env.SCREENSHOTS }, async () => {
+    const dora = await ImPerson.come(browser, server.url, "Dora Hill", { ...phone, colorScheme: "dark" });
+    await meet("Mountain hut", ann, bob, dora);
+    await ann.say("Who comes up on Saturday? The snow is gone below 1,800 m, and the hut has been open since last week.");
+    await bob.say("I do!");
+    await bob.say("Shall I bring the big rope?");
+    await dora.message("Who comes up").locator(".text").tap();
+    await dora.message("Who comes up").getByRole("button", { name: "Reply" }).click();
+    await dora.say("Me too, on the early train");
+    const scene = await ann.page.evaluate(async () => {
+      const image = new Image();
+      image.src = "/scene.svg";
+      await image.decode();
+      const canvas = Object.assign(document.createElement("canvas"), { width: 960, height: 540 });
+      canvas.getContext("2d").drawImage(image, 0, 0, 960, 540);
+      const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.8));
+      return [...new Uint8Array(await blob.arrayBuffer())];
+    });
+    await dora.page.locator("#file").setInputFiles({ name: "lake.jpg", mimeType: "image/jpeg", buffer: Buffer.from(scene) });
+    await dora.page.getByRole("group", { name: "Picture" }).waitFor();
+    await dora.say("It looked like this last night");
+    await ann.seeMessage("It looked like this");
+    await ann.text.pressSequentially("@bo");
+    await ann.page.getByRole("option", { name: "Bob Marsh" }).click();
+    await ann.text.pressSequentially("yes please, the 60 m one");
+    await ann.button("Send").click();
+    await ann.seeState("yes please", "read");
+    for (const person of [ann, dora]) await person.message("It looked").locator("img").evaluate((image) => image.decode());
+    await bob.text.pressSequentially("It is");
+    await ann.page.locator("#typing", { hasText: "Bob Marsh is typing…" }).waitFor();
+    await ann.picture("im-desktop");
+    await dora.picture("im-phone");
+    await dora.close();
+
+    await ann.page.emulateMedia({ reducedMotion: "no-preference" });
+    for (const person of [ann, bob]) await person.openChannel("Live");
+    await bob.page.evaluate(async () => {
+      const { request } = await import("/connection.js");
+      for (const text of ["what a view", "so calm", "where is that?", "hello from Oslo", "the colours!!", "wow", "is this live?", "greetings from Graz", "I was there in May", "beautiful", "good evening everybody"]) {
+        await request("live.say", { channel: "live", cid: crypto.randomUUID(), text });
+      }
+    });
+    await ann.page.getByLabel("Say something").fill("It is beautiful here");
+    await ann.button("Say it").click();
+    await ann.page.locator(".says p", { hasText: "good evening" }).waitFor();
+    // The picture is taken at a moment at which all of them are on their way.
+    await ann.page.evaluate(() => {
+      document.getAnimations().filter((a) => a.effect.target.classList.contains("bullet")).forEach((a, i) => {
+        a.pause();
+        a.currentTime = 900 + ((i * 1733) % 3600);
+      });
+    });
+    await ann.picture("im-live");
+    await ann.page.emulateMedia({ reducedMotion: "reduce" });
+  });
+
   test(`${LONG} messages: to the top and back`, async (t) => {
     await ann.openChannel("Everybody");
     await ann.page.locator("#scroll").focus();

@@ -300,7 +300,10 @@ $("feed").addEventListener("click", (event) => {
   const { row, m } = messageOf(event.target);
   if (!m) return;
   const button = event.target.closest("[data-do]");
-  if (button) return DO[button.dataset.do](m, button);
+  if (button) {
+    row.classList.remove("active");
+    return DO[button.dataset.do](m, button);
+  }
   // Where nothing hovers, a tap shows what one can do.
   if (matchMedia("(hover: none)").matches && event.target.closest(".bubble") && !event.target.closest("a")) {
     const on = row.classList.contains("active");
