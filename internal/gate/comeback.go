@@ -179,7 +179,7 @@ func (c *Conn) replayLocked(f *Conn, r *resumable, said *greeting) error {
 	c.dropLocked()
 	o := c.answerLocked(answer)
 	for packets := range r.Out.All() {
-		if c.form() != formMessage {
+		if c.form().plain() != formMessage {
 			o.addShared(packets)
 			continue
 		}

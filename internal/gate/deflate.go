@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"runtime"
 	"slices"
@@ -99,6 +100,9 @@ func (z *compressor) deflate(o *outbuf) {
 func (z *compressor) segment(seg []byte) (packed []byte, ok bool) {
 	for at := 0; at < len(seg); {
 		head, n := serverFrame(seg[at:])
+		if n > len(seg)-at-head { // not of ours: it goes as it is
+			return nil, false
+		}
 		if seg[at] == wsframe.Final|wsframe.OpBinary && n >= z.atLeast {
 			if packed == nil {
 				packed = append(make([]byte, 0, len(seg)), seg[:at]...)
@@ -112,13 +116,22 @@ func (z *compressor) segment(seg []byte) (packed []byte, ok bool) {
 	return packed, packed != nil
 }
 
-// serverFrame returns the length of the header of a frame of ours, and of its payload.
+// serverFrame returns the length of the header of a frame of ours, and of its payload. Of a header
+// that is cut off it returns the length only, which is more than there is.
 func serverFrame(b []byte) (head, n int) {
-	switch b[1] {
-	case 126:
+	switch {
+	case len(b) < 2:
+		return 2, 0
+	case b[1] == 126:
+		if len(b) < 4 {
+			return 4, 0
+		}
 		return 4, int(binary.BigEndian.Uint16(b[2:]))
-	case 127:
-		return 10, int(binary.BigEndian.Uint64(b[2:]))
+	case b[1] == 127:
+		if len(b) < 10 {
+			return 10, 0
+		}
+		return 10, int(min(binary.BigEndian.Uint64(b[2:]), math.MaxInt32))
 	}
 	return 2, int(b[1])
 }

@@ -113,7 +113,7 @@ func (c *Conn) enqueueKept(r *resumable, t codec.Type, mid uint64, route string,
 			c.mu.Unlock()
 			return err
 		}
-		r.Out.Share(packet)
+		r.Out.Copy(packet) // nobody else has it: it counts for the cap of all
 		return c.keptUnlock(r)
 	}
 	before := b.waitingLocked()
