@@ -85,6 +85,7 @@ func program(out io.Writer, parent io.Reader) *cli.App {
 	})
 	return &cli.App{
 		Name: "im", Usage: "a messenger", Writer: out, ErrWriter: out, Flags: all, Action: everything,
+		DisableSliceFlagSeparator: true, // a key may hold a comma
 		Commands: []*cli.Command{
 			{Name: "all", Usage: "everything in one process (the default)", Flags: all, Action: everything},
 			one(roleMaster, "keep the list of nodes", addr("", forSystems)),

@@ -42,7 +42,7 @@ func (s *Server) online(r *http.Request) (any, error) {
 	reply.Count, reply.Platforms = s.conf.Online.Count()
 	platforms := r.URL.Query()["platform"]
 	if len(platforms) > 0 {
-		if !slices.ContainsFunc(platforms, gate.Platform) {
+		if slices.ContainsFunc(platforms, func(p string) bool { return !gate.Platform(p) }) {
 			return nil, invalid("a platform is a lower-case word of at most 16 letters")
 		}
 		reply.Count = s.conf.Online.CountOn(platforms)
