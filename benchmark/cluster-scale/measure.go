@@ -121,12 +121,23 @@ func (c *cluster) start() error {
 			return err
 		}
 		if w[0] == strconv.Itoa(len(c.nodes)-1) {
-			time.Sleep(time.Second) // until the last links are up
+			c.settle()
 			return nil
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
 	return errors.New("the nodes have not found each other within a minute")
+}
+
+// settle waits until the nodes have little to do, because all links between them are up.
+func (c *cluster) settle() {
+	for range 30 {
+		before := child.CPU(c.nodes)
+		time.Sleep(time.Second)
+		if used := child.CPU(c.nodes) - before; used < time.Duration(len(c.nodes))*10*time.Millisecond {
+			return
+		}
+	}
 }
 
 // join has all clients connect and join, and shows how far that is.

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -29,11 +30,11 @@ type Hall struct {
 
 // Join puts the client into the group of all, and into the room if it says so.
 func (h *Hall) Join(s *session.Session, data []byte) error {
-	if err := h.all.Add(s); err != nil {
+	if err := h.all.Add(s); err != nil && !errors.Is(err, nano.ErrSessionDuplication) { // it asks again after an error
 		return err
 	}
 	if string(data) == "room" {
-		if err := h.room.Add(s); err != nil {
+		if err := h.room.Add(s); err != nil && !errors.Is(err, nano.ErrSessionDuplication) {
 			return err
 		}
 	}

@@ -189,6 +189,8 @@ func (c *Crowd) packet(i int32, t codec.PacketType, body []byte) error {
 		switch {
 		case err != nil:
 			return err
+		case m.Err && bytes.Contains(m.Data, []byte(`"unavailable"`)) && c.again.Add(1) < maxAgain:
+			return c.ask(i, nil) // a link between two nodes has begun anew
 		case m.Err:
 			return fmt.Errorf("the request failed: %s", m.Data)
 		case m.Type == codec.Push:
@@ -203,16 +205,23 @@ func (c *Crowd) packet(i int32, t codec.PacketType, body []byte) error {
 
 // welcomed acknowledges the handshake, and makes the request.
 func (c *Crowd) welcomed(i int32) error {
+	return c.ask(i, codec.AppendPacket(nil, codec.HandshakeAck, nil))
+}
+
+// maxAgain is how many requests that were not served are made again, of all clients together.
+const maxAgain = 1000
+
+// ask makes the request of a client, behind other packets. A client without one is in.
+func (c *Crowd) ask(i int32, out []byte) error {
 	k := &c.conns[i]
-	out := codec.AppendPacket(nil, codec.HandshakeAck, nil)
 	if c.cfg.Request != nil {
 		if route, data := c.cfg.Request(int(i)); route != "" {
 			k.state = asking
-			request, err := codec.AppendData(nil, codec.Request, 1, route, data, 0, nil, 0)
+			out, err := codec.AppendData(out, codec.Request, 1, route, data, 0, nil, 0)
 			if err != nil {
 				return err
 			}
-			return c.sendPackets(k, append(out, request...))
+			return c.sendPackets(k, out)
 		}
 	}
 	c.enter(k)
