@@ -40,6 +40,7 @@ func main() {
 	flag.Float64Var(&o.scale, "scale", 1, "part of the connections of each row, for a small machine")
 	flag.StringVar(&o.json, "json", "", "write the figures to this file, too")
 	flag.StringVar(&o.svg, "svg", "", "draw them in this file, too")
+	flag.StringVar(&o.from, "from", "", "measure nothing, and show what an earlier run has written by -json")
 	flag.StringVar(&o.peer, "peer", "", "folder of another checkout of the API to measure beside")
 	role := flag.String("role", "", "what a process started by this one is: floor, server or load")
 	websocket := flag.Bool("floor-websocket", false, "the floor takes WebSockets")

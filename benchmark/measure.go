@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,15 +19,18 @@ import (
 
 // options are the flags.
 type options struct {
-	only, subjects, json, svg, peer string
-	rounds                          int
-	duration                        time.Duration
-	scale                           float64
+	only, subjects, json, svg, from, peer string
+	rounds                                int
+	duration                              time.Duration
+	scale                                 float64
 }
 
 // measure runs the rows and shows them.
 func measure(o options) error {
-	r, err := collect(o)
+	r, err := read(o.from)
+	if o.from == "" {
+		r, err = collect(o)
+	}
 	if err != nil {
 		return err
 	}
@@ -35,6 +39,19 @@ func measure(o options) error {
 		return err
 	}
 	return errors.Join(write(o.json, r.JSON), write(o.svg, r.SVG))
+}
+
+// read reads the report that an earlier run has written; "" is none.
+func read(name string) (*report.Report, error) {
+	if name == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(name) //nolint:gosec // the user's
+	if err != nil {
+		return nil, err
+	}
+	r := new(report.Report)
+	return r, json.Unmarshal(b, r)
 }
 
 // write writes a file; "" is none.
