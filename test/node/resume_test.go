@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -318,6 +319,37 @@ func TestResumeRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+// From an address with many wrong tokens no token is looked at for a while, not even a good one. New sessions are let in.
+func TestWrongTokensAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startResuming(t, nano.Resume{Window: 10 * time.Minute})
+		p := &player{t: t, n: n}
+		p.come()
+		good := p.token
+		p.Close()
+		n.heard(t, "suspended")
+		guesser := &player{t: t, n: n}
+		for i := range 30 {
+			guesser.token = strconv.Itoa(i)
+			guesser.come()
+			guesser.lost("unknown")
+			guesser.goodbye()
+		}
+		p.come()
+		p.lost("unknown")
+		p.goodbye()
+		time.Sleep(2 * time.Minute)
+		p.token = good
+		p.come()
+		p.resumed(0)
+		for _, line := range n.Log.Lines() {
+			if strings.Contains(line, good) {
+				t.Errorf("a token in the log: %s", line)
+			}
+		}
+	})
 }
 
 // What ends a session at once, and what does not.
