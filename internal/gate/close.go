@@ -46,11 +46,14 @@ func (c *Conn) because(kind session.CloseKind, reason string) {
 
 // shut begins the end, once, unless it has begun for another reason.
 func (c *Conn) shut(last []byte, why session.CloseReason) error {
+	c.mu.Lock()
 	if r := c.res.Load(); r != nil {
-		r.front.mu.Lock()
+		if r.front != c {
+			c.mu.Unlock()
+			r.front.mu.Lock()
+		}
 		return r.front.shutKept(r, last, why)
 	}
-	c.mu.Lock()
 	if c.closing {
 		c.mu.Unlock()
 		return ErrCloseClosedSession
@@ -107,8 +110,15 @@ func (c *Conn) leave() {
 	c.gate.wheel.remove(c)
 }
 
-// tellEnd tells everybody that the session has ended.
+// tellEnd tells everybody, once, that the session has ended.
 func (c *Conn) tellEnd() {
+	c.mu.Lock()
+	again := c.ending
+	c.ending = true
+	c.mu.Unlock()
+	if again {
+		return
+	}
 	c.gate.counters.Closed.Add(1)
 	c.gate.cfg.Closed(c.sess)
 	c.mu.Lock()

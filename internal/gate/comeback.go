@@ -3,6 +3,7 @@ package gate
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/lonng/nano/internal/resume"
@@ -64,8 +65,16 @@ func (c *Conn) comeBack(said *greeting) (resume.Reason, error) {
 		r.serving.Unlock()
 		return c.gate.resumer.why(t.Session), nil
 	}
+	c.mu.Lock()
+	if c.closing { // by the handshake's deadline, just now; the session waits on as before
+		c.mu.Unlock()
+		f.mu.Unlock()
+		r.serving.Unlock()
+		return "", errReplaced
+	}
 	why, err := r.Resume(t, said.offer.Received, time.Now())
 	if why != "" || err != nil {
+		c.mu.Unlock()
 		defer r.serving.Unlock()
 		if err != nil {
 			f.mu.Unlock()
@@ -73,13 +82,6 @@ func (c *Conn) comeBack(said *greeting) (resume.Reason, error) {
 		}
 		f.notResumed(r, why)
 		return why, nil
-	}
-	c.mu.Lock()
-	if c.closing { // by the handshake's deadline, just now
-		c.mu.Unlock()
-		f.mu.Unlock()
-		r.serving.Unlock()
-		return "", errReplaced
 	}
 	before, waited := r.carrier, r.stopTimerLocked()
 	if before != nil {
@@ -93,12 +95,12 @@ func (c *Conn) comeBack(said *greeting) (resume.Reason, error) {
 	c.phase.Store(uint32(shaken))
 	c.mu.Unlock()
 	c.gate.cfg.Resumed(f.sess) // under the lock, so that it is told in order
+	if waited {
+		c.gate.returned(f) // under the lock: once c is lost, it waits again
+	}
 	f.mu.Unlock()
 
 	c.gate.cfg.Discard(c.sess)
-	if waited {
-		c.gate.returned(f)
-	}
 	if before != nil {
 		before.cut()
 	}
@@ -107,34 +109,45 @@ func (c *Conn) comeBack(said *greeting) (resume.Reason, error) {
 	return "", err
 }
 
-// named finds the session that a token names. If there is none, it returns nil and the reason.
+// named finds the session that a token names. If there is none, it returns nil and the reason. A
+// token that holds is good from any address: many clients may share one, and some of them may have
+// tokens of a node that has restarted.
 func (c *Conn) named(token string) (*Conn, resume.Token, resume.Reason) {
-	g, now := c.gate, time.Now()
-	z := &g.resumer
-	addr, known := addrOf(c.peer().String())
-	z.mu.Lock()
-	allowed := !known || z.guard.Allows(addr, now)
-	z.mu.Unlock()
-	if !allowed {
-		return nil, resume.Token{}, resume.Unknown
+	g := c.gate
+	t, err := g.resumer.signer.Parse(token)
+	if err != nil {
+		g.resumer.forged(c.peer())
+		return nil, t, resume.Unknown
 	}
-	t, err := z.signer.Parse(token)
-	if err == nil && t.Gate == g.cfg.Name {
-		if s := g.cfg.Find(t.Session); s != nil {
-			if f, _ := s.NetworkEntity().(*Conn); f != nil && f.holds(t) {
-				return f, t, ""
-			}
-		}
-		if why := z.why(t.Session); why != resume.Unknown {
-			return nil, t, why
+	if t.Gate != g.cfg.Name {
+		return nil, t, resume.Unknown
+	}
+	if s := g.cfg.Find(t.Session); s != nil {
+		if f, _ := s.NetworkEntity().(*Conn); f != nil && f.holds(t) {
+			return f, t, ""
 		}
 	}
-	if known {
+	return nil, t, g.resumer.whyFor(c.peer(), t.Session)
+}
+
+// forged counts a token of an address that no signer of ours has made.
+func (z *resumer) forged(peer net.Addr) {
+	if addr, ok := addrOf(peer.String()); ok {
 		z.mu.Lock()
-		z.guard.Wrong(addr, now)
+		z.guard.Wrong(addr, time.Now())
 		z.mu.Unlock()
 	}
-	return nil, t, resume.Unknown
+}
+
+// whyFor is why, for an address that has not sent too many forged tokens.
+func (z *resumer) whyFor(peer net.Addr, id int64) resume.Reason {
+	addr, known := addrOf(peer.String())
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if known && !z.guard.Allows(addr, time.Now()) {
+		return resume.Unknown
+	}
+	return z.ends.Why(id)
 }
 
 // holds reports whether the token is one of the session's that is good.
@@ -164,6 +177,21 @@ func (c *Conn) notResumed(r *resumable, why resume.Reason) {
 	_ = c.shutKept(r, nil, reason)
 }
 
+// agreedLocked returns the words of sys.accept that are used on a connection of a session that can
+// be resumed.
+func (c *Conn) agreedLocked() (words []string) {
+	if c.wantsErr {
+		words = append(words, acceptError)
+	}
+	if c.wantsGzip {
+		words = append(words, acceptGzip)
+	}
+	if c.merges {
+		words = append(words, acceptBatch)
+	}
+	return append(words, acceptResume)
+}
+
 // replayLocked answers the handshake, and queues what the client has not received behind that. It
 // has the locks of the connection and of the front.
 func (c *Conn) replayLocked(f *Conn, r *resumable, said *greeting) error {
@@ -171,7 +199,7 @@ func (c *Conn) replayLocked(f *Conn, r *resumable, said *greeting) error {
 	yes, n := true, r.Received()
 	said.resume = f.resumeAnswer(r)
 	said.resume.Resumed, said.resume.Received = &yes, &n
-	said.accepted = append(said.accepted, acceptResume)
+	said.accepted = c.agreedLocked()
 	answer, err := c.gate.shake.make(&session.Handshake{}, *said)
 	if err != nil {
 		return err

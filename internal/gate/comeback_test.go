@@ -140,3 +140,153 @@ func TestKeptForOneCounts(t *testing.T) {
 		t.Errorf("%d bytes count", n)
 	}
 }
+
+// goesAway has a client of a session that can be resumed join and go away without a word.
+func (w *world) goesAway(t *testing.T) (token string, s *session.Session) {
+	t.Helper()
+	c := w.tcp.Client(t)
+	a := answered(t, c.Ready(greetingOf("", 0)).Body)
+	s = <-w.opened
+	c.Close()
+	w.away(t, 1)
+	return a.Token, s
+}
+
+// stranger connects, and returns the gate's side of a connection that has said nothing.
+func (w *world) stranger(t *testing.T) *Conn {
+	t.Helper()
+	w.tcp.Client(t)
+	var c *Conn
+	nanotest.Until(t, "it is connected", func() bool {
+		for _, each := range w.snapshot() {
+			if phase(each.phase.Load()) == waiting {
+				c = each
+			}
+		}
+		return c != nil
+	})
+	return c
+}
+
+// A connection that is cut while its client comes back leaves the session waiting for the next.
+func TestComeBackCutBefore(t *testing.T) {
+	w := newResumingWorld(t)
+	token, s := w.goesAway(t)
+	c := w.stranger(t)
+	c.cut()
+	if why, err := c.comeBack(&greeting{offer: &resume.Offer{Token: token}}); err == nil || why != "" {
+		t.Fatalf("a connection that is closed carries on: %q, %v", why, err)
+	}
+	f := s.NetworkEntity().(*Conn)
+	f.mu.Lock()
+	r := f.res.Load()
+	_, waits := r.Suspended()
+	timed := r.roamed.timer != nil
+	f.mu.Unlock()
+	if !waits || !timed {
+		t.Error("the session never ends")
+	}
+	again := w.tcp.Client(t)
+	if a := answered(t, again.Ready(greetingOf(token, 0)).Body); a.Resumed == nil || !*a.Resumed {
+		t.Errorf("answer %+v", a)
+	}
+}
+
+// A connection that is cut as soon as its client has come back leaves a session that waits and counts as such.
+func TestComeBackCutBehind(t *testing.T) {
+	var first *session.Session
+	w := newResumingWorld(t, func(c *Config) {
+		c.Discard = func(*session.Session) {
+			f := first.NetworkEntity().(*Conn)
+			f.mu.Lock()
+			carrier := f.res.Load().carrier
+			f.mu.Unlock()
+			carrier.cut()
+		}
+	})
+	var token string
+	token, first = w.goesAway(t)
+	c := w.tcp.Client(t)
+	c.WritePacket(codec.Handshake, []byte(greetingOf(token, 0)))
+	nanotest.Until(t, "it has come back", func() bool { return w.counters.Resumed.Load() == 1 })
+	w.away(t, 1)
+	if n := w.counters.Suspended.Load(); n != 2 {
+		t.Errorf("suspended %d times", n)
+	}
+}
+
+// The end of a session is told once, whoever else ends it.
+func TestEndIsToldOnce(t *testing.T) {
+	w := newWorld(t)
+	_, s := w.join(t, false, "{}")
+	c := s.NetworkEntity().(*Conn)
+	ended := c.Waiting()
+	s.Close()
+	<-ended
+	c.tellEnd()
+	if n := w.closed.Load(); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+}
+
+// The deadline of a handshake that was not finished does not end a session that has come back on another connection.
+func TestLateAfterComeBack(t *testing.T) {
+	w := newResumingWorld(t)
+	c := w.tcp.Client(t)
+	a := answered(t, c.Handshake(greetingOf("", 0)).Body)
+	s := <-w.opened
+	again := w.tcp.Client(t)
+	if a = answered(t, again.Ready(greetingOf(a.Token, 0)).Body); a.Resumed == nil || !*a.Resumed {
+		t.Fatalf("answer %+v", a)
+	}
+	c.Ended()
+	f := s.NetworkEntity().(*Conn)
+	for _, p := range []phase{shaken, leaving} { // as it is just before and behind its end
+		f.phase.Store(uint32(p))
+		f.late()
+	}
+	if m := again.Call("T.Echo", []byte("x")); string(m.Data) != "x" || s.Closed() {
+		t.Errorf("answer %q", m.Data)
+	}
+}
+
+// Wrong tokens of one client do not keep another out that has the same address, and old ones are not taken for forged.
+func TestWrongTokensOfAnAddress(t *testing.T) {
+	w := newResumingWorld(t)
+	token, _ := w.goesAway(t)
+	c := w.stranger(t)
+	void := w.resumer.signer.Text(resume.Token{Key: resume.NewKey(), Turn: 1, Session: 77})
+	w.resumer.end(77, resume.Expired)
+	for range 100 {
+		if f, _, why := c.named(void); f != nil || why != resume.Expired {
+			t.Fatalf("an old token: %v, %q", f, why)
+		}
+	}
+	for range 100 {
+		if f, _, why := c.named(token[1:]); f != nil || why != resume.Unknown {
+			t.Fatalf("a forged token: %v, %q", f, why)
+		}
+	}
+	if f, _, why := c.named(void); f != nil || why != resume.Unknown {
+		t.Errorf("an old token after forged ones: %v, %q", f, why)
+	}
+	if f, _, why := c.named(token); f == nil {
+		t.Errorf("a good token: %q", why)
+	}
+}
+
+// What the session has agreed on with its client stays, whatever the client says when it comes back.
+func TestComeBackKeepsWhatWasAgreed(t *testing.T) {
+	w := newResumingWorld(t, func(c *Config) { c.GzipMin = 10 })
+	for _, words := range [][2]string{{"error gzip", ""}, {"", "error gzip"}, {"gzip", "error"}} {
+		c := w.tcp.Client(t)
+		a := c.Ready(greetingOf("", 0, strings.Fields(words[0])...))
+		c.Close()
+		w.away(t, 1)
+		again := w.tcp.Client(t)
+		b := again.Ready(greetingOf(answered(t, a.Body).Token, 0, strings.Fields(words[1])...))
+		if got, want := strings.Join(b.Sys.Accepted, " "), strings.Join(a.Sys.Accepted, " "); got != want {
+			t.Errorf("%q became %q", want, got)
+		}
+	}
+}

@@ -55,6 +55,7 @@ type Conn struct {
 	wantsErr  bool
 	flushed   bool // all output is written and the sending side closed
 	readDone  bool // the reader has ended
+	ending    bool // the end of the session is told, or was
 	told      bool // the end of the session was told
 	parted    bool // nothing of the session waits for the connection any more
 	removed   bool // the gate has forgotten the connection
@@ -157,11 +158,15 @@ func (g *Gate) serve(nc net.Conn, p place, req *http.Request, remote net.Addr, w
 
 // late ends a connection that did not finish its handshake in time.
 func (c *Conn) late() {
-	if phase(c.phase.Load()) != working {
+	if p := phase(c.phase.Load()); p != working && p != leaving { // what leaves has a time of its own to do so
 		c.gate.cfg.Log.Info("connection ended: no handshake in time", "remote", c.peer(), "after", c.gate.cfg.HandshakeTimeout)
 		if r := c.res.Load(); r != nil && r.front == c { // nobody will come back who was never there
 			c.mu.Lock()
-			_ = c.shutKept(r, nil, session.CloseReason{Kind: session.CloseHandshake, Reason: "not finished in time"})
+			if r.carrier == c {
+				_ = c.shutKept(r, nil, session.CloseReason{Kind: session.CloseHandshake, Reason: "not finished in time"})
+			} else { // it has come back elsewhere
+				c.mu.Unlock()
+			}
 		}
 		c.because(session.CloseHandshake, "not finished in time")
 		c.cut()

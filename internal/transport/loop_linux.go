@@ -170,7 +170,7 @@ func (p *poller) pollLocked(w *worker) {
 	p.mu.Lock()
 	p.polling = false
 	p.first, p.count = 0, max(n, 0)
-	if n > 0 && !p.armed {
+	if (n > 0 || !wait) && !p.armed { // there is something to serve
 		p.armed = true
 		if p.watch == nil {
 			p.watch = time.AfterFunc(watchEvery, p.look)
@@ -356,7 +356,7 @@ func (a *acceptor) Accept() (net.Conn, error) {
 	}
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // as net does; without, it is slower and no less right
 	l := a.loop
-	p := l.pollers[int(l.next.Add(1))%len(l.pollers)]
+	p := l.pollers[l.next.Add(1)%uint32(len(l.pollers))]
 	return &Socket{poller: p, fd: int32(fd), remote: remoteOf(from)}, nil
 }
 
