@@ -1,9 +1,11 @@
 #!/bin/sh
-# Usage: .ci/go.sh MODULE
-# Vets and tests the Go module in that folder, with the race detector where there is a C compiler.
+# Usage: .ci/go.sh MODULE [FOLDER...]
+# Vets and tests the Go module in that folder, or only some of its folders, with the race detector where there is a C
+# compiler.
 set -eu
 . "$(dirname "$0")/lib.sh"
 module=${1:?the folder of a Go module}
+shift
 
 race=-race
 cc=$(go env CC)
@@ -24,7 +26,8 @@ if [ "$module" = . ] && ! have node; then
     skipped "the JavaScript samples of the documents: Node.js is not here"
 fi
 
+[ $# -gt 0 ] || set -- ./...
 status=0
-go -C "$module" vet ./... || status=1
-go -C "$module" test $race ./... || status=1
+go -C "$module" vet "$@" || status=1
+go -C "$module" test $race "$@" || status=1
 exit "$status"

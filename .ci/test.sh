@@ -36,8 +36,11 @@ part "generated code" .ci/proto.sh -check
 for module in $(modules); do
     part "Go module $module" .ci/go.sh "$module"
 done
-part "connections of an event loop" env NANO_TEST_TRANSPORT=loop go test -race ./internal/gate ./test/node ./test/cluster
-part "sockets with goroutines" env NANO_TEST_TRANSPORT=portable go test -race ./internal/gate ./test/node ./test/process
+export NANO_TEST_TRANSPORT=loop
+part "connections of an event loop" .ci/go.sh . ./internal/gate ./test/node ./test/cluster
+export NANO_TEST_TRANSPORT=portable
+part "sockets with goroutines" .ci/go.sh . ./internal/gate ./test/node ./test/process
+unset NANO_TEST_TRANSPORT
 part "fuzz targets" .ci/fuzz.sh "${FUZZ:-20000x}"
 part "a crowd of clients, hostile ones among them" .ci/trial.sh soak "${FOR:-1m}"
 part "a cluster whose processes are killed, stopped and cut off" .ci/trial.sh chaos "${FOR:-1m}"

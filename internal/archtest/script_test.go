@@ -86,8 +86,8 @@ func TestScriptOfTheTestsGoesOn(t *testing.T) {
 	out, err := runScript(t, `
 case "$*" in
 env*) echo sh ;;
-"-C . vet"*) echo "vet: bad"; exit 1 ;;
-"-C . test"*) echo "tests of the root" ;;
+"-C . vet ./..."*) echo "vet: bad"; exit 1 ;;
+"-C . test"*"./...") echo "tests of the root" ;;
 *FuzzOne*) echo "a finding"; exit 1 ;;
 *FuzzTwo*) echo "the second target" ;;
 esac`)

@@ -153,8 +153,8 @@ var inflaters = sync.Pool{New: func() any {
 var messageEnd = []byte{0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff}
 
 var (
-	errInflated = &wsframe.Error{Code: wsframe.CloseTooBig, Reason: "compressed message too big"}
-	errDeflate  = &wsframe.Error{Code: wsframe.CloseInvalidData, Reason: "compressed message cannot be read"}
+	errInflated error = &wsframe.Error{Code: wsframe.CloseTooBig, Reason: "compressed message too big"}
+	errDeflate  error = &wsframe.Error{Code: wsframe.CloseInvalidData, Reason: "compressed message cannot be read"}
 )
 
 // inflated gathers a piece of a compressed message, and serves its packets when it is whole. Neither
