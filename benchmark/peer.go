@@ -82,12 +82,12 @@ func writePeer(work, dir string) error {
 	if sum, err := os.ReadFile(filepath.Join(dir, "go.sum")); err == nil { //nolint:gosec // of the checkout that the user names
 		files["go.sum"] = sum
 	}
-	names, err := fs.Glob(server.Source, "*.go")
+	names, err := fs.Glob(server.Source(), "*.go")
 	if err != nil || len(names) == 0 {
 		return errors.New("the server's source is not embedded")
 	}
 	for _, n := range names {
-		b, err := server.Source.ReadFile(n)
+		b, err := fs.ReadFile(server.Source(), n)
 		if err != nil {
 			return err
 		}

@@ -2,9 +2,13 @@
 
 package server
 
-import "embed"
+import (
+	"embed"
+	"io/fs"
+)
 
-// Source is the program's source, for the build on another checkout of the API.
-//
 //go:embed server.go control.go other.go
-var Source embed.FS
+var source embed.FS
+
+// Source returns the program's source, for the build on another checkout of the API.
+func Source() fs.FS { return source }
