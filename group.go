@@ -309,8 +309,8 @@ func (c *Group) isClosed() bool {
 
 // Broadcast pushes v to all members. It encodes v once for each gate that has members, and the
 // caller may change v afterwards. It delivers to every reachable member and joins the errors of the
-// others. A member whose session has
-// just ended is no error. Broadcast returns ErrClosedGroup if the group is closed.
+// others. A member whose session has just ended is no error. Broadcast returns ErrClosedGroup if
+// the group is closed.
 func (c *Group) Broadcast(route string, v any) error {
 	if c.isClosed() {
 		return ErrClosedGroup

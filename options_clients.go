@@ -192,8 +192,9 @@ func WithProxyProtocol() Option {
 // WithHandshake sets the validator of handshakes. It sees the session, the client's payload and, on
 // WebSockets, the HTTP request. It may set values of the session, bind it, and add to the answer.
 // An error refuses the client: [Refuse] chooses the code and the reason, any other error is code
-// 500. The validator runs on the goroutine of the connection, so it may wait for a database, within
-// [WithHandshakeTimeout]. Default: every client is accepted.
+// 500. The validators of different clients run beside each other, and one may wait for a database,
+// within [WithHandshakeTimeout]: that holds no other client up for more than a few milliseconds.
+// Default: every client is accepted.
 func WithHandshake(fn func(s *session.Session, h *Handshake) error) Option {
 	return func(o *cluster.Options) { o.Handshake = fn }
 }
@@ -321,8 +322,9 @@ type Resume = cluster.Resume
 // and at once by Close, by Kick, and when the client says goodbye: by a WebSocket close frame with
 // the code 1000 or 1001, or by a kick packet. The end of a TCP stream is no goodbye.
 //
-// What is sent is counted, so none of it is replaced: for such a session, [Latest] and [LatestBy]
-// deliver every message. [DropWhenBusy] leaves messages out for a client that is away, too.
+// What is sent is counted, so none of it is replaced, and nothing overtakes it: for such a session,
+// [Latest] and [LatestBy] deliver every message, and responses go behind what was pushed before
+// them. [DropWhenBusy] leaves messages out for a client that is away, too.
 //
 // The session stays at its node. A client that comes to another node of a cluster, or to a node that
 // was restarted, gets a new session.

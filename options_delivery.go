@@ -51,6 +51,9 @@ func WithCompression(atLeast int) Option {
 // for a message of Latest that does not fit, [WithSlowConsumer] holds. A message that is left out
 // is no error; Stats counts it as Skipped or Replaced.
 //
+// Sessions that can be resumed count what they are sent, see [WithResume]: for them, nothing is
+// replaced, and no response goes before what was pushed earlier.
+//
 // In a cluster, set it on the nodes that push: the class and the key go with the message to the
 // session's gate, where it waits. A gate uses its own option for messages that come without a
 // class, as from nodes of v0.5; it sees their bytes. Default: every message is delivered.

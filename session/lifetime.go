@@ -16,10 +16,10 @@ type LifetimeHandler func(*Session)
 // have no instance of their own.
 var Lifetime = NewLifetime()
 
-// Lifetimes holds the handlers for the moments of a session's life: opened, bound, suspended, resumed,
-// closed. Its
-// methods may be called from any goroutine. A handler that is added while handlers run is called
-// from the next time on. A panic of a handler costs that handler only. The zero value is ready.
+// Lifetimes holds the handlers for the moments of a session's life: opened, bound, suspended,
+// resumed, closed. Its methods may be called from any goroutine. A handler that is added while
+// handlers run is called from the next time on. A panic of a handler costs that handler only. The
+// zero value is ready.
 type Lifetimes struct {
 	mu sync.RWMutex
 	// Only ever appended to, so that a reader may keep the slice it saw.

@@ -68,7 +68,7 @@ type Info struct {
 	Heartbeat  time.Duration   // the interval; 0: the server sends none
 	ServerTime time.Time       // at the handshake, in whole seconds
 	Accepted   []string        // those of "error", "gzip", "batch" and "resume" that the server uses
-	Sys, User  json.RawMessage // as they came
+	Sys, User  json.RawMessage // as they came; where a session goes on, what the application added stays
 	Routes     int             // how many the dictionary has
 	MaxPacket  int             // bytes that the body of a packet to the server may have
 }
@@ -113,8 +113,9 @@ type Client struct {
 	armed      bool
 	linger     *time.Timer // cuts a slow end; a share of wg until it has fired or is stopped
 	res        resume.Client
-	suspended  *link     // the last connection of a session that waits for the client; nil: none does
-	lostAt     time.Time // when that was lost
+	suspended  *link         // the last connection of a session that waits for the client; nil: none does
+	lostAt     time.Time     // when that was lost
+	unmadeLost resume.Reason // Change.Lost of a session that never came online; of the next, then
 
 	wg sync.WaitGroup // what run waits for: writers and timers
 
@@ -374,7 +375,12 @@ func (c *Client) run(l *link, ran chan<- struct{}) {
 }
 
 // takeLocked makes l, whose handshake is over, the client's link.
-func (c *Client) takeLocked(l *link) { c.link, c.info, c.kept = l, l.info, l.kept }
+func (c *Client) takeLocked(l *link) {
+	if l.resumed { // the application has had its say in the first answer of the session
+		l.info.User, l.info.Sys = c.info.User, joined(c.info.Sys, l.info.Sys)
+	}
+	c.link, c.info, c.kept = l, l.info, l.kept
+}
 
 // onlineLocked makes l the connection that everybody may use.
 func (c *Client) onlineLocked(l *link) error {
@@ -385,7 +391,7 @@ func (c *Client) onlineLocked(l *link) error {
 		return l.cause
 	}
 	l.online, l.since = true, time.Now()
-	c.ever = true
+	c.ever, c.unmadeLost = true, ""
 	c.stats.connects.Add(1)
 	c.setStateLocked(Change{State: Online, Resumed: l.resumed, Lost: l.lost})
 	return nil
@@ -409,6 +415,9 @@ func (c *Client) down(l *link, cause error) (_ error, again, ended bool) { //nol
 	if !suspended {
 		c.suspended = nil
 		c.res.Forget()
+		if !l.online {
+			c.unmadeLost = resume.Reason(l.lost)
+		}
 		failed = c.takePendingLocked()
 	}
 	again = !c.closing && c.ever && c.cfg.reconnect != nil && !c.cfg.reconnect.final(cause)

@@ -41,6 +41,7 @@ type link struct {
 
 	// What stands here is constant after the handshake.
 	counts  bool            // the server resumes sessions: both sides count
+	greeted bool            // the answer to the handshake was taken
 	resumed bool            // the session from before goes on
 	lost    string          // why it does not
 	says    json.RawMessage // during the handshake: what the server says of resuming

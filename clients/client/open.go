@@ -105,6 +105,7 @@ func (c *Client) open(ctx context.Context) (*link, error) {
 		err = ctx.Err()
 	}
 	if err != nil {
+		c.unmade(l)
 		t.close()
 		return nil, errorOf(ctx, err)
 	}

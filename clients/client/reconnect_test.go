@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lonng/nano/clients/client"
+	"github.com/lonng/nano/codec"
 )
 
 var fast = client.Reconnect{Min: time.Second, Max: 8 * time.Second}
@@ -330,5 +332,65 @@ func TestCloseDuringReconnection(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// resumable is an answer of a server that resumes sessions.
+func resumable(more, resume string) string {
+	return `{"code":200` + more + `,"sys":{"accepted":["resume"],"own":1,"resume":{"window":30,` + resume + `}}}`
+}
+
+// A new session whose handshake breaks off before the ack is none that a client comes back to, and the next one says
+// what was lost.
+func TestHandshakeBreaksAfterTheAnswer(t *testing.T) {
+	s := newServer(t)
+	changes := make(chan client.Change, 100)
+	c := client.New("tcp://game.example.com:3250", client.WithDialer(s.dial), client.WithReconnect(client.Reconnect{Min: time.Millisecond, Max: time.Millisecond}),
+		client.WithStateHandler(func(ch client.Change) { changes <- ch }))
+	p := s.join(c, resumable("", `"token":"one"`))
+	_ = p.nc.Close()
+
+	p = s.accept()
+	if hello := p.packet(); !strings.Contains(string(hello.Body), `"token":"one"`) {
+		t.Errorf("it says %s", hello.Body)
+	}
+	p.write(codec.AppendPacket(nil, codec.Handshake, []byte(resumable("", `"token":"two","resumed":false,"reason":"expired"`))))
+	_ = p.nc.Close()
+
+	p = s.accept()
+	p.welcome(resumable("", `"token":"three"`))
+	if strings.Contains(p.hello, `"token"`) {
+		t.Errorf("it comes back to what never was: %s", p.hello)
+	}
+	for online := 0; online < 2; {
+		ch := eventually(t, changes, "a change")
+		if ch.State != client.Online {
+			continue
+		}
+		if online++; online == 2 && (ch.Resumed || ch.Lost != "expired") {
+			t.Errorf("told %+v", ch)
+		}
+	}
+}
+
+// What the application has said in the first answer of a session is known as long as that goes on.
+func TestInfoOfAResumedSession(t *testing.T) {
+	s := newServer(t)
+	c, p := s.connect(resumable(`,"user":{"name":"Ada"}`, `"token":"one"`))
+	_ = p.nc.Close()
+	p = s.accept()
+	p.welcome(`{"code":200,"sys":{"accepted":["resume"],"heartbeat":7,"resume":{"window":30,"token":"two","resumed":true,"received":0}}}`)
+	ended := ask(c, t.Context(), "Room.Echo")
+	p.respond(p.request("Room.Echo").ID, `{}`)
+	if err := eventually(t, ended, "an answer"); err != nil {
+		t.Fatal(err)
+	}
+	in := c.Info()
+	var sys struct {
+		Own, Heartbeat int
+		Resume         struct{ Token string }
+	}
+	if err := json.Unmarshal(in.Sys, &sys); err != nil || sys.Own != 1 || sys.Heartbeat != 7 || sys.Resume.Token != "two" || string(in.User) != `{"name":"Ada"}` {
+		t.Errorf("sys %s, user %s: %v", in.Sys, in.User, err)
 	}
 }

@@ -50,7 +50,10 @@ func (c *Client) greeted(l *link, said json.RawMessage) error {
 		c.res.Forget()
 		err = fmt.Errorf("%w: %w", ErrProtocol, err)
 	}
-	l.resumed, l.lost, l.counts = resumed, string(reason), c.res.Can()
+	if reason == "" && !resumed {
+		reason = c.unmadeLost
+	}
+	l.greeted, l.resumed, l.lost, l.counts = true, resumed, string(reason), c.res.Can()
 	var failed []*call
 	if !resumed && c.suspended != nil {
 		c.suspended = nil
@@ -59,6 +62,30 @@ func (c *Client) greeted(l *link, said json.RawMessage) error {
 	c.mu.Unlock()
 	c.failAll(failed, fmt.Errorf("%w: the session was not resumed: %s", ErrLost, reason))
 	return err
+}
+
+// joined returns a JSON object with the fields of both; those of the second count.
+func joined(before, now json.RawMessage) json.RawMessage {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(before, &all) != nil || json.Unmarshal(now, &all) != nil {
+		return now
+	}
+	b, err := json.Marshal(all)
+	if err != nil {
+		return now
+	}
+	return b
+}
+
+// unmade forgets the session of l, if that is a new one whose handshake has failed at its end: the
+// application has never seen it, and is told with the next one why it has lost the one before.
+func (c *Client) unmade(l *link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l.greeted && !l.resumed {
+		c.res.Forget()
+		c.unmadeLost = resume.Reason(l.lost)
+	}
 }
 
 // suspendLocked has the session of l, which has just died, wait for the client to come back, if the

@@ -2,9 +2,10 @@
 // clients send, queues and writes what goes to them, and closes idle, slow and finished
 // connections.
 //
-// A Gate owns its connections. A connection (Conn) owns the goroutine that reads it and, only while
-// its client does not keep up, one that writes it. The scheduler or a worker writes what is queued:
-// see hub.
+// A Gate owns its connections. A goroutine of the event loop reads a connection (Conn) while there
+// is something to read; without the loop, each connection has a goroutine of its own for that. Only
+// while its client does not keep up, a connection has one that writes it. Else the scheduler or a
+// worker writes what is queued: see hub.
 package gate
 
 import (

@@ -321,15 +321,22 @@ func TestResumeRefused(t *testing.T) {
 	}
 }
 
-// From an address with many wrong tokens no token is looked at for a while, not even a good one. New sessions are let in.
+// Many wrong tokens of an address keep no client out that has a good one. For a while, none is told why its session has
+// ended.
 func TestWrongTokensAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startResuming(t, nano.Resume{Window: 10 * time.Minute})
+		late := &player{t: t, n: n}
+		late.come()
+		over := late.token
+		late.Close()
+		n.heard(t, "suspended")
+		time.Sleep(10 * time.Minute)
 		p := &player{t: t, n: n}
 		p.come()
 		good := p.token
 		p.Close()
-		n.heard(t, "suspended")
+		nanotest.Until(t, "it is suspended", func() bool { return n.Stats().Suspended == 2 })
 		guesser := &player{t: t, n: n}
 		for i := range 30 {
 			guesser.token = strconv.Itoa(i)
@@ -338,12 +345,14 @@ func TestWrongTokensAreRefused(t *testing.T) {
 			guesser.goodbye()
 		}
 		p.come()
-		p.lost("unknown")
-		p.goodbye()
-		time.Sleep(2 * time.Minute)
-		p.token = good
-		p.come()
 		p.resumed(0)
+		late.come()
+		late.lost("unknown")
+		late.goodbye()
+		time.Sleep(2 * time.Minute)
+		late.token = over
+		late.come()
+		late.lost("expired")
 		for _, line := range n.Log.Lines() {
 			if strings.Contains(line, good) {
 				t.Errorf("a token in the log: %s", line)

@@ -101,7 +101,7 @@ export interface Events {
  * what is sent in that event goes before what waited.
  */
 export class Connection<R extends Routes = Routes> {
-  /** The server's last answer to the handshake. */
+  /** The server's last answer to the handshake. Where a session goes on, what the application added to the first one stays. */
   handshake: Handshake | undefined;
   private _line: Line;
   private _events = new Emitter();
@@ -129,7 +129,9 @@ export class Connection<R extends Routes = Routes> {
       options,
       {
         _open: (answer, again, resumed, lost) => {
-          this.handshake = answer;
+          // Where the session goes on, what the application said in its first answer stays.
+          const before = resumed ? this.handshake : undefined;
+          this.handshake = before ? { ...answer, sys: { ...before.sys, ...answer.sys }, user: before.user } : answer;
           away = false;
           if (lost) this._tell("lost", { reason: lost });
           changed("open", undefined, 0, again && !resumed, resumed);

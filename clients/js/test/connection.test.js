@@ -265,6 +265,21 @@ test("a session goes on with the next connection: what the server lacks is sent 
   assert.equal(second.code, 1000, "a goodbye");
 });
 
+test("what the application said in the first answer of a session stays where that goes on", async () => {
+  const connection = await opened({}, { ...resuming({ token: "one" }), own: 1, heartbeat: 5 });
+  connection.handshake.user = { name: "Ada" };
+  await net.last().lose();
+  await later(400);
+  await net.last().open({ ...resuming({ token: "two", resumed: true, received: 0 }), heartbeat: 7 });
+  const { sys, user } = connection.handshake;
+  assert.deepEqual([sys.own, sys.heartbeat, sys.resume.token, user], [1, 7, "two", { name: "Ada" }]);
+  await net.last().lose();
+  await later(1000);
+  await net.last().open(resuming({ token: "three", resumed: false, reason: "expired" }));
+  assert.deepEqual([connection.handshake.sys.own, connection.handshake.user], [undefined, undefined]);
+  connection.close();
+});
+
 test("a session that is lost says so, and fails what was under way", async () => {
   const connection = await opened({}, resuming({ token: "one" }));
   const lost = [];

@@ -558,7 +558,8 @@ var Connection = class {
       options,
       {
         _open: (answer, again, resumed, lost) => {
-          this.handshake = answer;
+          const before = resumed ? this.handshake : void 0;
+          this.handshake = before ? { ...answer, sys: { ...before.sys, ...answer.sys }, user: before.user } : answer;
           away = false;
           if (lost) this._tell("lost", { reason: lost });
           changed("open", void 0, 0, again && !resumed, resumed);
