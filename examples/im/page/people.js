@@ -90,7 +90,7 @@ function toggle(person) {
 function draw() {
   sync($("chosen"), [...chosen.values()], (p) => p.id, (item, p) => {
     if (item.firstElementChild) return;
-    item.append(el("button", { type: "button", class: "chip", "aria-label": `Remove ${p.name}`, onclick: () => toggle(p) }, avatar(p.name), p.name, icon("cross")));
+    item.append(el("button", { type: "button", class: "chip", onclick: () => toggle(p) }, avatar(p.name), el("span", { class: "hidden" }, "Remove "), p.name, icon("cross")));
   });
   sync($("persons"), found, (p) => p.id, (item, p) => {
     let button = item.firstElementChild;
