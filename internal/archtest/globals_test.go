@@ -12,17 +12,16 @@ import (
 // allowedGlobals are the package variables that hold state, or that programs could assign, each
 // with the reason why it is one. Everything else a node needs belongs to the node.
 var allowedGlobals = map[string]string{
-	".listening":                       "the default instance behind v0.5's Listen and Shutdown",
-	".VERSION":                         "v0.5's name; never assigned",
-	"benchmark/internal/server.Source": "the program's own text: go:embed takes variables only",
-	"internal/gate.messageEnd":         "bytes that all connections share, never written to",
-	"internal/gate.syncTail":           "bytes that all connections share, never written to",
-	"internal/gate.heartbeatFrame":     "bytes that all connections share, never written to",
-	"internal/mesh.epochs":             "orders the nodes of one process that start at one moment: no node knows of the one before it",
-	"service.Connections":              "v0.5's name: the default instance",
-	"session.Lifetime":                 "v0.5's name: the default instance",
-	"scheduler.std":                    "the default instance behind v0.5's package functions",
-	"scheduler.turns":                  "which scheduler each goroutine works for: goroutines are the process's, no node's",
+	".listening":                   "the default instance behind v0.5's Listen and Shutdown",
+	".VERSION":                     "v0.5's name; never assigned",
+	"internal/gate.messageEnd":     "bytes that all connections share, never written to",
+	"internal/gate.syncTail":       "bytes that all connections share, never written to",
+	"internal/gate.heartbeatFrame": "bytes that all connections share, never written to",
+	"internal/mesh.epochs":         "orders the nodes of one process that start at one moment: no node knows of the one before it",
+	"service.Connections":          "v0.5's name: the default instance",
+	"session.Lifetime":             "v0.5's name: the default instance",
+	"scheduler.std":                "the default instance behind v0.5's package functions",
+	"scheduler.turns":              "which scheduler each goroutine works for: goroutines are the process's, no node's",
 }
 
 // Two nodes in one process share nothing: with a mutable package variable, the second one's
