@@ -11,14 +11,14 @@ const (
 	wrongMax   = 4096            // addresses that are remembered
 )
 
-// Guard counts wrong tokens by address. Its owner guards it.
+// Guard counts forged tokens by address. Its owner guards it.
 type Guard struct {
 	// free is when an address has all of its attempts again: each wrong token moves it on by
 	// wrongEvery.
 	free map[netip.Addr]time.Time
 }
 
-// Allows reports whether a token of an address is to be looked at.
+// Allows reports whether a client at an address is to be told why a session has ended.
 func (g *Guard) Allows(addr netip.Addr, now time.Time) bool {
 	return g.free[network(addr)].Sub(now) < wrongBurst*wrongEvery
 }
