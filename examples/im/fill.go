@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -38,12 +39,12 @@ func fillCommand(out io.Writer) *cli.Command {
 }
 
 // fill writes so many messages into the global channel, to see how clients do with a long history.
-func fill(ctx context.Context, data string, count int, out io.Writer) error {
+func fill(ctx context.Context, data string, count int, out io.Writer) (err error) {
 	s, err := store.OpenSQLite(ctx, data)
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer func() { err = errors.Join(err, s.Close()) }()
 	_ = s.CreateChannel(ctx, store.Channel{ID: channels.GlobalID, Kind: store.Global, Title: "Everybody"}, nil) // it may be there
 	for _, name := range fillPeople {
 		if _, err := s.PutUser(ctx, store.User{ID: rules.Fold(name), Name: name}); err != nil {

@@ -300,7 +300,7 @@ func (a *Accounts) admit(ctx context.Context, u store.User) (string, error) {
 
 // setCookie sets the cookie with a page's token; a lifetime below 0 removes it.
 func (a *Accounts) setCookie(w http.ResponseWriter, r *http.Request, token string, lifetime time.Duration) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure is set wherever the request came by TLS
 		Name: Cookie, Value: token, Path: "/", MaxAge: int(lifetime / time.Second),
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure(r),
 	})

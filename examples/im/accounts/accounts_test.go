@@ -326,9 +326,11 @@ func TestForgedSignInsElsewhere(t *testing.T) {
 			}
 			return nil
 		}
-		if _, err := b.Get(s.URL + "/auth/" + way); err != nil {
+		begun, err := b.Get(s.URL + "/auth/" + way)
+		if err != nil {
 			t.Fatal(err)
 		}
+		begun.Body.Close()
 		if path, who := s.page(t, b, s.URL+"/auth/"+way+"/callback?code=code&state=stranger"); who != nil || !strings.HasPrefix(path, "/?error=") {
 			t.Errorf("%s, with another state: at %s as %+v", way, path, who)
 		}

@@ -150,7 +150,7 @@ func (a *Accounts) begin(name string, p Provider) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		state, nonce, verifier := rand.Text(), rand.Text(), oauth2.GenerateVerifier()
 		// Lax, so that the browser sends it when the provider sends the browser back.
-		http.SetCookie(w, &http.Cookie{
+		http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure is set wherever the request came by TLS
 			Name: flowCookie, Value: strings.Join([]string{name, state, nonce, verifier}, "."), Path: "/auth/",
 			MaxAge: int(flowTime / time.Second), HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure(r),
 		})
@@ -171,7 +171,9 @@ func (a *Accounts) finish(name string, p Provider) http.HandlerFunc {
 			fail("the sign-in took too long, or began elsewhere", err)
 			return
 		}
-		http.SetCookie(w, &http.Cookie{Name: flowCookie, Path: "/auth/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure(r)})
+		http.SetCookie(w, &http.Cookie{ //nolint:gosec // the same
+			Name: flowCookie, Path: "/auth/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure(r),
+		})
 		parts := strings.Split(c.Value, ".")
 		if len(parts) != 4 || parts[0] != name || subtle.ConstantTimeCompare([]byte(parts[1]), []byte(r.URL.Query().Get("state"))) != 1 {
 			fail("the sign-in began elsewhere", nil)

@@ -240,7 +240,7 @@ func answer(w http.ResponseWriter, v any, err error) {
 func write(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client is gone
+	_, _ = w.Write(body) //nolint:gosec // JSON, by its type; an error says that the client is gone
 }
 
 // faultOf gives an error its status.

@@ -95,7 +95,7 @@ func (d *rooms) RemoveMember(ctx context.Context, channel, user string) error {
 	}
 	return failed("remove a member", d.write(ctx, func(ctx context.Context, q queries) error {
 		for _, table := range []string{"members", "reads", "mentions"} {
-			if _, err := q.ExecContext(ctx, "DELETE FROM "+table+" WHERE chan = ? AND uid = ?", key, UIDOf(user)); err != nil { //nolint:gosec // the names stand above
+			if _, err := q.ExecContext(ctx, "DELETE FROM "+table+" WHERE chan = ? AND uid = ?", key, UIDOf(user)); err != nil {
 				return err
 			}
 		}

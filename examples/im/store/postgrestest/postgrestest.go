@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
@@ -86,10 +87,8 @@ func (s *Server) begin(ctx context.Context, settings []string) error {
 	s.port = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 	l.Close()
 	conf := "listen_addresses = '127.0.0.1'\nunix_socket_directories = '" + s.folder + "'\nport = " + s.port + "\nmax_connections = 100\n"
-	for _, set := range settings {
-		conf += set + "\n"
-	}
-	f, err := os.OpenFile(filepath.Join(data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	conf += strings.Join(append(slices.Clone(settings), ""), "\n")
+	f, err := os.OpenFile(filepath.Join(data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0) //nolint:gosec // the folder that it has made
 	if err != nil {
 		return err
 	}
