@@ -98,8 +98,8 @@ func gateOptions(o options, number int) ([]nano.Option, error) {
 	if e.WebSocket {
 		e.Path = path
 	}
-	all := []nano.Option{nano.WithEndpoint(e), nano.WithCheckOriginFunc(func(*http.Request) bool { return true })}
-	return append(all, transportOptions(o)...), nil
+	return append(transportOptions(o), nano.WithEndpoint(e),
+		nano.WithCheckOriginFunc(func(*http.Request) bool { return true })), nil
 }
 
 // command carries out one line: "members" prints how many nodes this one knows beside itself;

@@ -79,7 +79,8 @@ func (c *Client) lostAfter(l *link) {
 func (c *Client) reconnect(cause error) (*link, error) {
 	r := c.cfg.reconnect
 	for {
-		wait, state := time.Duration(0), Away
+		var wait time.Duration
+		state := Away
 		switch {
 		case c.comesBack():
 			wait, state = c.resumeWait(), Suspended

@@ -116,7 +116,7 @@ func (p *Process) Proportional() float64 { return p.kib("smaps_rollup", "Pss:") 
 
 // kib returns a figure of a file that the system has about the process.
 func (p *Process) kib(file, field string) float64 {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, file)) //nolint:gosec // a path of the system's
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, file))
 	_, rest, _ := strings.Cut(string(b), field)
 	f := strings.Fields(rest)
 	if len(f) == 0 {

@@ -264,7 +264,7 @@ func TestDeflateConformance(t *testing.T) {
 			sendFrame(c, rsv1|wsframe.OpBinary, true, packed(t, bytes.Repeat(codec.AppendPacket(nil, codec.Heartbeat, nil), 1<<18)))
 		}, code: wsframe.CloseTooBig},
 		{name: "a message that never ends", frames: func(c *nanotest.Client) {
-			op := byte(rsv1 | wsframe.OpBinary)
+			op := rsv1 | wsframe.OpBinary
 			for range 70 {
 				if c.SendRaw(wsframe.AppendMasked(nil, op, false, [4]byte{}, make([]byte, 1000))) != nil {
 					return

@@ -316,7 +316,10 @@ func TestPageIsNoHandshake(t *testing.T) {
 				return false
 			}
 			resp, err := http.ReadResponse(bufio.NewReader(nc), nil)
-			return err == nil && resp.StatusCode == http.StatusOK
+			if err != nil {
+				return false
+			}
+			return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 		}
 		for i := range 2 {
 			if !browse("10.0.0.1:1") {

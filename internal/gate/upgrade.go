@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -297,7 +298,7 @@ func (w *upgradeWriter) finish(r *http.Request) error {
 	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", w.status, http.StatusText(w.status))
 	h := w.Header()
 	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	h.Set("Content-Length", fmt.Sprint(w.body.Len()))
+	h.Set("Content-Length", strconv.Itoa(w.body.Len()))
 	h.Set("Connection", "close")
 	_ = h.Write(&b) // a bytes.Buffer takes everything
 	b.WriteString("\r\n")

@@ -343,8 +343,8 @@ func (a *acceptor) Accept() (net.Conn, error) {
 	err := a.raw.Read(func(on uintptr) bool {
 		for {
 			fd, from, aerr = unix.Accept4(int(on), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-			if aerr != unix.EINTR && aerr != unix.ECONNABORTED { //nolint:errorlint // system calls return the bare number
-				return aerr != unix.EAGAIN //nolint:errorlint // the same
+			if aerr != unix.EINTR && aerr != unix.ECONNABORTED {
+				return aerr != unix.EAGAIN
 			}
 		}
 	})

@@ -70,9 +70,6 @@ const (
 	socketStarted        // Start begins it
 )
 
-// errDetached ends the reading of a socket that is somebody else's now.
-var errDetached = errors.New("detached")
-
 // writer is somebody who waits for room.
 type writer struct{ room chan struct{} }
 
@@ -275,23 +272,24 @@ func (s *Socket) WriteSome(segs [][]byte) (int, error) {
 }
 
 // WriteUntil waits for room as long as there is time.
-func (s *Socket) WriteUntil(b []byte, until time.Time) (n int, err error) {
-	var w *writer
-	var late *time.Timer
+func (s *Socket) WriteUntil(b []byte, until time.Time) (int, error) {
+	n, err := s.WriteSome([][]byte{b})
+	if err != nil || n == len(b) {
+		return n, err
+	}
+	// The kernel tells of room only whoever waits already. So the first try below comes behind this.
+	w := &writer{room: make(chan struct{}, 1)}
+	s.writer.Store(w)
+	defer s.writer.Store(nil)
+	late := time.NewTimer(time.Until(until))
+	defer late.Stop()
 	for n < len(b) {
 		k, err := s.WriteSome([][]byte{b[n:]})
 		n += k
-		switch {
-		case err != nil:
+		if err != nil {
 			return n, err
-		case k > 0:
-			continue
-		case w == nil: // the kernel tells of room only whoever waits already
-			w = &writer{room: make(chan struct{}, 1)}
-			s.writer.Store(w)
-			defer s.writer.Store(nil)
-			late = time.NewTimer(time.Until(until))
-			defer late.Stop()
+		}
+		if k > 0 {
 			continue
 		}
 		select {

@@ -18,9 +18,9 @@ const (
 )
 
 const (
-	// Final and Compressed are bits of a frame's first byte: the last frame of a message, and the first
-	// one of a message that permessage-deflate has compressed.
-	Final      = 0x80
+	// Final is a bit of a frame's first byte: it is the last of its message.
+	Final = 0x80
+	// Compressed is another: permessage-deflate has compressed the message whose first frame it is.
 	Compressed = 0x40
 
 	bitFin     = Final

@@ -40,7 +40,7 @@ func dial(addr string, ws, batch bool) (*conn, error) {
 	var err error
 	if ws {
 		var w *websocket.Conn
-		if w, _, err = websocket.DefaultDialer.Dial("ws://"+addr+"/nano", nil); err == nil { //nolint:bodyclose // the connection's
+		if w, _, err = websocket.DefaultDialer.Dial("ws://"+addr+"/nano", nil); err == nil {
 			c.stream = &wsStream{w}
 		}
 	} else {

@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -53,9 +54,9 @@ func (s *Scenario) Flags(f *flag.FlagSet) {
 func (s *Scenario) Args() []string {
 	return []string{
 		"-load", s.What, "-addr", s.Addr, fmt.Sprint("-websocket=", s.WebSocket), fmt.Sprint("-batch=", s.Batch),
-		"-clients", fmt.Sprint(s.Clients), "-for", s.Duration.String(), "-route", s.Route, "-depth", fmt.Sprint(s.Depth),
-		"-count", fmt.Sprint(s.Count), "-rate", fmt.Sprint(s.Rate), "-burst", fmt.Sprint(s.Burst),
-		"-window", fmt.Sprint(s.Window), fmt.Sprint("-warm=", s.Warm),
+		"-clients", strconv.Itoa(s.Clients), "-for", s.Duration.String(), "-route", s.Route, "-depth", strconv.Itoa(s.Depth),
+		"-count", strconv.Itoa(s.Count), "-rate", fmt.Sprint(s.Rate), "-burst", strconv.Itoa(s.Burst),
+		"-window", strconv.Itoa(s.Window), fmt.Sprint("-warm=", s.Warm),
 	}
 }
 

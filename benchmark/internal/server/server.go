@@ -140,7 +140,7 @@ func Run(c Config) error {
 	session.Lifetime.OnClosed(func(*session.Session) {})
 	components := &component.Components{}
 	options := []nano.Option{
-		nano.WithSerializer(json.NewSerializer()), nano.WithHeartbeatInterval(30 * time.Second),
+		nano.WithComponents(components), nano.WithSerializer(json.NewSerializer()), nano.WithHeartbeatInterval(30 * time.Second),
 		nano.WithCheckOriginFunc(func(*http.Request) bool { return true }),
 	}
 	switch c.Role {
@@ -149,5 +149,5 @@ func Run(c Config) error {
 	default:
 		components.Register(&Gate{})
 	}
-	return serve(c, append(options, nano.WithComponents(components)))
+	return serve(c, options)
 }
