@@ -175,6 +175,8 @@ func TestChannelsGoOnElsewhere(t *testing.T) {
 	var longest time.Duration
 	for i, p := range people {
 		wg.Go(func() {
+			pace := time.NewTicker(30 * time.Millisecond) // gates take a message of a person each 25 ms
+			defer pace.Stop()
 			for k := 0; ; k++ {
 				select {
 				case <-stop:
@@ -184,6 +186,7 @@ func TestChannelsGoOnElsewhere(t *testing.T) {
 				channel, text := groups[k%len(groups)], fmt.Sprint(i, "-", k)
 				began := time.Now()
 				for {
+					<-pace.C
 					_, err := try[store.Message](p, "im.send", object{"channel": channel, "cid": "x" + text, "text": text})
 					if err == nil {
 						break
