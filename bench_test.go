@@ -163,8 +163,8 @@ func BenchmarkResponse(b *testing.B) {
 	benchmarkOne(b, size, func(s *session.Session) error { return s.ResponseMID(7, data) })
 }
 
-// BenchmarkBroadcast measures until every member's connection was written to; "ns/call" is what of it is the
-// scheduler's time.
+// BenchmarkBroadcast measures until every member's connection was written to; "ns/call" is what of
+// it is the scheduler's time.
 func BenchmarkBroadcast(b *testing.B) {
 	for _, n := range []int{1, 100, 10000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -191,8 +191,8 @@ func BenchmarkBroadcast(b *testing.B) {
 	}
 }
 
-// BenchmarkGroupChurn measures joins and leaves of a group, one of each per operation, while 20 broadcasts a second go to its
-// 10,000 members. "changes/s" counts both.
+// BenchmarkGroupChurn measures joins and leaves of a group, one of each per operation, while 20
+// broadcasts a second go to its 10,000 members. "changes/s" counts both.
 func BenchmarkGroupChurn(b *testing.B) {
 	movers := runtime.GOMAXPROCS(0)
 	app, _, g := crowd(b, 10_000+movers)

@@ -326,8 +326,8 @@ type Resume = cluster.Resume
 // [Latest] and [LatestBy] deliver every message, and responses go behind what was pushed before
 // them. [DropWhenBusy] leaves messages out for a client that is away, too.
 //
-// The session stays at its node. A client that comes to another node of a cluster, or to a node that
-// was restarted, gets a new session.
+// The session stays at its node. A client that comes to another node of a cluster, or to a node
+// that was restarted, gets a new session.
 //
 // The client has to ask for it. The clients of this project do; for others, and for those of v0.5,
 // nothing changes. Default: sessions end with their connections.

@@ -142,8 +142,8 @@ type Options struct {
 	MaxLoss            float64                    // WithMaxLoss
 	UnregisterCallback func(Member)               // WithUnregisterCallback
 
-	// Connections counts the sessions of the node, and makes their ids. Nil: service.Connections, the
-	// process's default instance.
+	// Connections counts the sessions of the node, and makes their ids. Nil: service.Connections,
+	// the process's default instance.
 	Connections service.Connection
 	// OwnScheduler says that Scheduler was made for this node, which configures, runs and ends it.
 	OwnScheduler bool

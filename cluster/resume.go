@@ -20,9 +20,9 @@ const (
 type Resume struct {
 	// Window is how long a session waits for its client. 0 means 30 s.
 	Window time.Duration
-	// Buffer is how many bytes of messages a session keeps for its client, until the client has said
-	// that it has received them. Each message counts up to 32 bytes more than its packet. 0 means
-	// 256 KiB. A session whose client is away, and that is sent more, ends.
+	// Buffer is how many bytes of messages a session keeps for its client, until the client has
+	// said that it has received them. Each message counts up to 32 bytes more than its packet. 0
+	// means 256 KiB. A session whose client is away, and that is sent more, ends.
 	Buffer int
 	// Total is how many bytes all sessions may keep together. The message of a broadcast is kept
 	// once for all members, and counts as 32 bytes for each. 0 means 256 MiB. When there is more,

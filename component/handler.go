@@ -19,8 +19,8 @@ type Handler struct {
 
 	// HasReply says that the function returns a reply, which answers the request.
 	HasReply bool
-	// Reply is the type of the reply; nil without HasReply. A nil reply is answered as the serializer
-	// writes a nil of this type.
+	// Reply is the type of the reply; nil without HasReply. A nil reply is answered as the
+	// serializer writes a nil of this type.
 	Reply reflect.Type
 	// NeedsContext says that the function takes a context. Otherwise Call takes a nil one, too.
 	NeedsContext bool

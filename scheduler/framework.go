@@ -50,9 +50,9 @@ func (s *Scheduler) InitLane(l *Lane, waiting int) {
 // Latest returns the scheduler that was given jobs of the lane last; nil if none was.
 func (l *Lane) Latest() *Scheduler { return l.latest.Load() }
 
-// Sized is a [Job] that holds memory until it has run: a message. A lane in which 1 MiB of such jobs
-// waits takes no more from [Scheduler.SubmitTo], and neither does any lane in which a job waits when
-// all lanes of the scheduler hold 256 MiB.
+// Sized is a [Job] that holds memory until it has run: a message. A lane in which 1 MiB of such
+// jobs waits takes no more from [Scheduler.SubmitTo], and neither does any lane in which a job
+// waits when all lanes of the scheduler hold 256 MiB.
 type Sized interface {
 	// Size returns how many bytes the job holds. It does not change while the job waits.
 	Size() int

@@ -42,7 +42,8 @@ func TestLanesTakeTurns(t *testing.T) {
 	}
 }
 
-// What one client sends is handled in its order, whatever others do and however often it has to wait.
+// What one client sends is handled in its order, whatever others do and however often it has to
+// wait.
 func TestOrderInALane(t *testing.T) {
 	s := started(t)
 	var wg sync.WaitGroup
@@ -113,8 +114,8 @@ func (a *awaiting) jobs(n int) []Job {
 	})
 }
 
-// A client that floods a handler which waits for another node costs as many goroutines as it may have waiting calls, not as
-// many as it sends. Another client is served meanwhile.
+// A client that floods a handler which waits for another node costs as many goroutines as it may
+// have waiting calls, not as many as it sends. Another client is served meanwhile.
 func TestWaitingCallsOfALaneAreBounded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := started(t)
@@ -158,7 +159,8 @@ func TestWaitingCallsOfALaneAreBounded(t *testing.T) {
 	})
 }
 
-// Many clients together cost no more than the scheduler's bound and one call each; those that have none waiting are served.
+// Many clients together cost no more than the scheduler's bound and one call each; those that have
+// none waiting are served.
 func TestWaitingCallsOfASchedulerAreBounded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := started(t, WithAwaiting(100))
@@ -280,8 +282,8 @@ func TestPostTo(t *testing.T) {
 	})
 }
 
-// A task runs after all that was queued before it, however many clients have how much waiting: a room that hears of a
-// player's leaving from OnClosed has heard all of that player before.
+// A task runs after all that was queued before it, however many clients have how much waiting: a
+// room that hears of a player's leaving from OnClosed has heard all of that player before.
 func TestTasksComeAfterWhatWaitsInLanes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := started(t)
@@ -319,8 +321,9 @@ func TestTasksPassALaneThatIsHeldBack(t *testing.T) {
 	})
 }
 
-// A call comes back, so one more may wait: all lanes that were held back for it go on, one after the other, though the jobs of
-// the first do not wait for anything. A session would stand still until some other call of some other session ends.
+// A call comes back, so one more may wait: all lanes that were held back for it go on, one after
+// the other, though the jobs of the first do not wait for anything. A session would stand still
+// until some other call of some other session ends.
 func TestHeldLanesGoOnWhileThereIsRoom(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := started(t, WithAwaiting(4))
@@ -361,8 +364,8 @@ type large struct {
 
 func (l *large) Size() int { return l.size }
 
-// A scheduler is held up. Clients with large messages fill it by what these hold, and not by their number: ten of them with 60
-// KiB each would otherwise hold 300 MiB.
+// A scheduler is held up. Clients with large messages fill it by what these hold, and not by their
+// number: ten of them with 60 KiB each would otherwise hold 300 MiB.
 func TestLanesHoldSoManyBytes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := New() // runs nothing yet

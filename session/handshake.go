@@ -8,13 +8,14 @@ import (
 // Handshake is a client's handshake, as a handshake hook (nano.WithHandshake) sees it, and what the
 // hook adds to the answer. It is valid during the call and belongs to one goroutine.
 type Handshake struct {
-	// Payload is the handshake's body as the client sent it: often JSON with the keys "sys" and "user",
-	// but the client decides, and it may be empty. It is valid during the call.
+	// Payload is the handshake's body as the client sent it: often JSON with the keys "sys" and
+	// "user", but the client decides, and it may be empty. It is valid during the call.
 	Payload []byte
-	// Request is the HTTP request that was upgraded, with its headers and cookies. It is nil on TCP.
+	// Request is the HTTP request that was upgraded, with its headers and cookies. It is nil on
+	// TCP.
 	Request *http.Request
-	// Sys is added to the "sys" part of the answer. Keys that the protocol uses (heartbeat, servertime,
-	// dict, dictVersion, maxPacket, accepted) are not overwritten.
+	// Sys is added to the "sys" part of the answer. Keys that the protocol uses (heartbeat,
+	// servertime, dict, dictVersion, maxPacket, accepted) are not overwritten.
 	Sys map[string]any
 	// User is the "user" part of the answer. Nil leaves it out.
 	User any

@@ -41,9 +41,9 @@ func (l *Lifetimes) OnOpened(h LifetimeHandler) { l.add(&l.opened, h) }
 // goroutine that called Bind.
 func (l *Lifetimes) OnBound(h LifetimeHandler) { l.add(&l.bound, h) }
 
-// OnSuspended adds a handler for sessions that have lost their connection, and wait for their client
-// to come back: see nano.WithResume. Such a session is open as before: what is pushed to it is kept.
-// A node runs the handler on its scheduler, as OnClosed handlers.
+// OnSuspended adds a handler for sessions that have lost their connection, and wait for their
+// client to come back: see nano.WithResume. Such a session is open as before: what is pushed to it
+// is kept. A node runs the handler on its scheduler, as OnClosed handlers.
 func (l *Lifetimes) OnSuspended(h LifetimeHandler) { l.add(&l.suspended, h) }
 
 // OnResumed adds a handler for sessions whose client has come back on a new connection. A node runs
@@ -106,8 +106,8 @@ func (l *Lifetimes) Suspend(s *Session) {
 	}
 }
 
-// Resume runs the OnResumed handlers, unless the session has ended. The network entity's owner calls
-// it.
+// Resume runs the OnResumed handlers, unless the session has ended. The network entity's owner
+// calls it.
 func (l *Lifetimes) Resume(s *Session) {
 	if s != nil && !s.Closed() {
 		l.run(&l.resumed, s)

@@ -57,8 +57,8 @@ func descriptors() int {
 	return int(min(l.Max, 1<<20))
 }
 
-// sources are the addresses that the clients of a gate come from. Each has all ports, but the system
-// looks longer and longer for a free one once a quarter of them is in use.
+// sources are the addresses that the clients of a gate come from. Each has all ports, but the
+// system looks longer and longer for a free one once a quarter of them is in use.
 func sources(gate int) []string {
 	all := make([]string, 8)
 	for i := range all {

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -56,9 +55,9 @@ type Change struct {
 	// long it waits.
 	Attempt int
 	In      time.Duration
-	// With Online, Resumed says that the session from before goes on, and nothing was lost. Lost says
-	// that it does not, and why: "expired", "overflow", "unknown" or "gap", as the server names it.
-	// Both are zero for the first session, and where the server resumes none.
+	// With Online, Resumed says that the session from before goes on, and nothing was lost. Lost
+	// says that it does not, and why: "expired", "overflow", "unknown" or "gap", as the server
+	// names it. Both are zero for the first session, and where the server resumes none.
 	Resumed bool
 	Lost    string
 }
@@ -491,12 +490,4 @@ func (c *Client) changedLocked() {
 		close(c.gate)
 		c.gate = nil
 	}
-}
-
-// errorOf puts the error of ctx before err, which it has caused.
-func errorOf(ctx context.Context, err error) error {
-	if e := ctx.Err(); e != nil && !errors.Is(err, e) {
-		return fmt.Errorf("%w (%w)", e, err)
-	}
-	return err
 }

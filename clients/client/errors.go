@@ -118,3 +118,11 @@ func kicked(body []byte) *KickError {
 	}
 	return &KickError{Reason: said.Reason}
 }
+
+// errorOf puts the error of ctx before err, which it has caused.
+func errorOf(ctx context.Context, err error) error {
+	if e := ctx.Err(); e != nil && !errors.Is(err, e) {
+		return fmt.Errorf("%w (%w)", e, err)
+	}
+	return err
+}

@@ -340,8 +340,8 @@ func resumable(more, resume string) string {
 	return `{"code":200` + more + `,"sys":{"accepted":["resume"],"own":1,"resume":{"window":30,` + resume + `}}}`
 }
 
-// A new session whose handshake breaks off before the ack is none that a client comes back to, and the next one says
-// what was lost.
+// A new session whose handshake breaks off before the ack is none that a client comes back to, and
+// the next one says what was lost.
 func TestHandshakeBreaksAfterTheAnswer(t *testing.T) {
 	s := newServer(t)
 	changes := make(chan client.Change, 100)

@@ -13,7 +13,8 @@ const (
 	// How long a round may be.
 	minRound, maxRound = 6 * time.Second, 10 * time.Minute
 
-	// What a client may ask of a gate or a hall: a burst, and how soon one more is allowed after it.
+	// What a client may ask of a gate or a hall: a burst, and how soon one more is allowed after
+	// it.
 	callBurst, callEvery = 20, 250 * time.Millisecond
 
 	// What it may send into a room. A page sends 20 inputs a second, and now and then some that

@@ -1,5 +1,6 @@
-// Axe looks at every page in the states that people meet: light and dark, 1280 and 390 pixels wide. Whoever uses a
-// screen reader, the keyboard or weak eyes must find nothing in the way, and least of all when something goes wrong.
+// Axe looks at every page in the states that people meet: light and dark, 1280 and 390 pixels wide.
+// Whoever uses a screen reader, the keyboard or weak eyes must find nothing in the way, and least
+// of all when something goes wrong.
 //
 //   LOOKS=folder node --test axe.test.js    writes a picture of each state, too
 import assert from "node:assert/strict";

@@ -327,7 +327,8 @@ describe("messenger", { timeout: 300_000 }, () => {
     await ann.page.locator("#scroll").focus();
     await ann.page.keyboard.press("End");
     await ann.page.waitForFunction(() => document.querySelectorAll("#feed .row:not(.blank)").length > 10);
-    // Step by step upwards, beyond what was loaded: what is seen moves as far as one scrolls, and no further.
+    // Step by step upwards, beyond what was loaded: what is seen moves as far as one scrolls, and
+    // no further.
     const { jumps, frames, most } = await ann.page.evaluate(async () => {
       const box = document.getElementById("scroll");
       const frame = () => new Promise(requestAnimationFrame);
@@ -341,8 +342,7 @@ describe("messenger", { timeout: 300_000 }, () => {
         const moved = from - box.scrollTop;
         const now = await frame();
         found.frames.push(now - last);
-        last = now;
-        await new Promise((resolve) => setTimeout(resolve)); // the frame is drawn
+        last = await frame(); // what came before it is drawn
         const is = row.isConnected && row.getBoundingClientRect().top;
         if (is !== false && Math.abs(is - was - moved) > 1.5) found.jumps.push([i, is - was, moved]);
         found.most = Math.max(found.most, document.getElementsByTagName("*").length);

@@ -1,4 +1,5 @@
-// What the tests of all examples share: the browser, the programs whose pages it opens, and a person at such a page.
+// What the tests of all examples share: the browser, the programs whose pages it opens, and a
+// person at such a page.
 //
 //   npm ci && npm test                  all of them; node --test chat.test.js: one
 //   SCREENSHOTS=1 npm test              writes the pictures in docs/img too
@@ -31,7 +32,8 @@ export function launch() {
   return chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: switches });
 }
 
-// build compiles an example into a folder of its own. The result has the program's path, and remove().
+// build compiles an example into a folder of its own. The result has the program's path, and
+// remove().
 export async function build(example) {
   const ready = process.env[`PROGRAM_${example}`]; // one that is built already
   if (ready) return { program: ready, remove() {} };
@@ -41,7 +43,8 @@ export async function build(example) {
   return { program, remove: () => rm(folder, { recursive: true, force: true }) };
 }
 
-// start runs a program and waits until what it prints matches ready; the result's match is that match.
+// start runs a program and waits until what it prints matches ready; the result's match is that
+// match.
 export async function start(program, args, ready) {
   const server = new Server(program, args);
   server.match = await server.prints(ready);
@@ -89,7 +92,8 @@ class Server {
     }
   }
 
-  // stop ends the program as an operator would, kill as a crash. Both resolve to its exit code, or the signal.
+  // stop ends the program as an operator would, kill as a crash. Both resolve to its exit code, or
+  // the signal.
   stop() {
     return this.#end("SIGTERM");
   }
@@ -104,8 +108,9 @@ class Server {
   }
 }
 
-// Person is somebody at an example's page. What one does there and what one then sees goes through what is on the
-// page, by its labels and texts, and fails if that is not there in time. Each example adds what its page can do.
+// Person is somebody at an example's page. What one does there and what one then sees goes through
+// what is on the page, by its labels and texts, and fails if that is not there in time. Each
+// example adds what its page can do.
 export class Person {
   complaints = []; // errors of scripts, and violations of the policy
 

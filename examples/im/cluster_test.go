@@ -34,7 +34,8 @@ type running struct {
 	stop func()
 }
 
-// newSeveral starts a master, two nodes that run channels and two gates, on PostgreSQL where it is here, else on one file.
+// newSeveral starts a master, two nodes that run channels and two gates, on PostgreSQL where it is
+// here, else on one file.
 func newSeveral(t *testing.T) *several {
 	t.Helper()
 	s := &several{t: t, conf: config{data: t.TempDir(), apiKeys: []string{"secret"}, names: true, liveTick: 100 * time.Millisecond, token: "together", heartbeat: 500 * time.Millisecond, listen: "127.0.0.1:0"}}
@@ -93,7 +94,8 @@ func (s *several) start(role string) *running {
 // at returns the world as it is seen at a node.
 func (s *several) at(r *running) *world { return &world{t: s.t, addr: r.listener.Addr().String()} }
 
-// Two gates and two nodes that run channels are one messenger: messages, members, pushes, presence and figures.
+// Two gates and two nodes that run channels are one messenger: messages, members, pushes, presence
+// and figures.
 func TestSeveralNodesAreOneMessenger(t *testing.T) {
 	s := newSeveral(t)
 	one, two := s.at(s.gates[0]), s.at(s.gates[1])
@@ -157,8 +159,8 @@ func TestSeveralNodesAreOneMessenger(t *testing.T) {
 	}
 }
 
-// A node that runs channels and ends, in order, loses nothing: its channels go on elsewhere, without anybody noticing more
-// than a moment.
+// A node that runs channels and ends, in order, loses nothing: its channels go on elsewhere,
+// without anybody noticing more than a moment.
 func TestChannelsGoOnElsewhere(t *testing.T) {
 	s := newSeveral(t)
 	people := []*person{s.at(s.gates[0]).enter("Ann", "web"), s.at(s.gates[1]).enter("Bob", "web")}

@@ -28,7 +28,8 @@ type connection struct {
 	Here     bool       `json:"here"`
 }
 
-// digest is a short form of who is connected at a gate, by which others see whether they have missed something.
+// digest is a short form of who is connected at a gate, by which others see whether they have
+// missed something.
 type digest struct {
 	Gate  string `json:"gate"`
 	Count int    `json:"count"`
@@ -46,8 +47,8 @@ type ask struct {
 	Addr string `json:"addr"`
 }
 
-// digests keep the registry of a node equal to those of the others. A gate tells every change at once, and a digest now and
-// then; a node whose registry does not fit asks for everything.
+// digests keep the registry of a node equal to those of the others. A gate tells every change at
+// once, and a digest now and then; a node whose registry does not fit asks for everything.
 type digests struct {
 	node *node
 
@@ -126,7 +127,8 @@ func (d *digests) sumOf(gate string) digest {
 	return g
 }
 
-// tell tells all nodes the digest of this one, if it is a gate, and forgets gates that have fallen silent.
+// tell tells all nodes the digest of this one, if it is a gate, and forgets gates that have fallen
+// silent.
 func (d *digests) tell() {
 	if d.node.gate != nil {
 		g := d.sumOf(d.node.conf.listen)

@@ -42,7 +42,8 @@ func (w *world) upload(token, channel, kind string, data []byte) (store.Picture,
 	return p, status
 }
 
-// What is in a channel is for its members: by no request does a stranger get at it, change it, or hear of it.
+// What is in a channel is for its members: by no request does a stranger get at it, change it, or
+// hear of it.
 func TestOtherPeoplesChannels(t *testing.T) {
 	w := newWorld(t)
 	ann, bob, eve := w.enter("Ann", "web"), w.enter("Bob", "web"), w.enter("Eve", "web")
@@ -231,7 +232,8 @@ func chunk(kind string, data []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[4:]))
 }
 
-// What is no picture, too large, or huge in pixels is refused; what is one is served as a picture and as nothing else.
+// What is no picture, too large, or huge in pixels is refused; what is one is served as a picture
+// and as nothing else.
 func TestHostilePictures(t *testing.T) {
 	w := newWorld(t)
 	token := w.token("Ann")
@@ -330,7 +332,8 @@ func TestHostileMessages(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// A packet that is larger than all that may be said ends the connection that sent it, and no other.
+	// A packet that is larger than all that may be said ends the connection that sent it, and no
+	// other.
 	bob := w.enter("Bob", "web")
 	big := client.New("ws://"+w.addr+"/nano", client.WithUser(object{"token": w.token("Eve")}), client.WithMaxPacket(1<<20))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

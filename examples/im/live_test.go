@@ -33,7 +33,8 @@ func (p *person) ticks() (bullets []protocol.Bullet, dropped int, counts map[str
 	return bullets, dropped, counts, viewers
 }
 
-// In a live room everything is shown where nothing is sampled, merged and in order, with counters and viewers.
+// In a live room everything is shown where nothing is sampled, merged and in order, with counters
+// and viewers.
 func TestLiveRoomShowsAll(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.enter("Ann", "web"), w.enter("Bob", "web")

@@ -16,13 +16,15 @@ func TestPeopleTalk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Who was away catches up from the store, which is not counted as heard; the check sees that nothing is missing.
+	// Who was away catches up from the store, which is not counted as heard; the check sees that
+	// nothing is missing.
 	if r.Acknowledged == 0 || r.Heard < r.Acknowledged*8 || len(r.Faults) > 0 {
 		t.Errorf("%v", r)
 	}
 }
 
-// BenchmarkTalk measures acknowledged messages of 1,000 people in 100 groups, who and whose messenger are in one process.
+// BenchmarkTalk measures acknowledged messages of 1,000 people in 100 groups, who and whose
+// messenger are in one process.
 func BenchmarkTalk(b *testing.B) {
 	w := newWorld(b)
 	r, err := load.Run(b.Context(), load.Config{URLs: []string{"http://" + w.addr}, APIKey: "secret", People: 1000, Groups: 100, For: 8 * time.Second}, func(string) {})

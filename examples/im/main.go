@@ -1,10 +1,11 @@
-// Command im is a messenger: channels with history, push for other systems, live rooms; on one machine or many.
+// Command im is a messenger: channels with history, push for other systems, live rooms; on one
+// machine or many.
 //
 //	go run ./examples/im                          # everything in one process, on an embedded database
 //	go run ./examples/im --addr :8080 --data ./im # where it listens, and where it keeps what it must not lose
 //
-// roles.go says what a node of each kind is made of, local.go how everything is one process. PROTOCOL.md is what clients
-// say; docs/im.md tells how it works.
+// roles.go says what a node of each kind is made of, local.go how everything is one process.
+// PROTOCOL.md is what clients say; docs/im.md tells how it works.
 package main
 
 import (
@@ -54,8 +55,8 @@ type config struct {
 // errTick is the error for a tick that makes no sense.
 var errTick = errors.New("live-tick must be 100 ms to 1 s")
 
-// program returns the command line. What nodes tell of themselves goes to out; parent is watched by nodes that a demo has
-// started.
+// program returns the command line. What nodes tell of themselves goes to out; parent is watched by
+// nodes that a demo has started.
 func program(out io.Writer, parent io.Reader) *cli.App {
 	addr := func(is, usage string) cli.Flag {
 		return &cli.StringFlag{Name: "addr", Value: is, EnvVars: []string{"IM_ADDR"}, Usage: usage}

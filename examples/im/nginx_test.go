@@ -17,7 +17,8 @@ import (
 	"github.com/lonng/nano/examples/im/store"
 )
 
-// Behind nginx, people sign in and talk over both gates, and a gate that dies costs no more than a reconnection.
+// Behind nginx, people sign in and talk over both gates, and a gate that dies costs no more than a
+// reconnection.
 func TestBehindNginx(t *testing.T) {
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {

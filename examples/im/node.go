@@ -184,8 +184,9 @@ func (n *node) emit(e *protocol.Event) {
 	}
 }
 
-// moved is called when other nodes run channels than before. What was said a moment ago, on a node that is gone, may not
-// have been told: the new owners of the channels that talk say how far these are.
+// moved is called when other nodes run channels than before. What was said a moment ago, on a node
+// that is gone, may not have been told: the new owners of the channels that talk say how far these
+// are.
 func (n *node) moved() {
 	if n.gate == nil || n.app == nil {
 		return
@@ -287,7 +288,8 @@ type Ending struct {
 // Nothing makes Ending a component: one has at least one handler. Nobody calls it.
 func (*Ending) Nothing(_ *session.Session, _ []byte) error { return nil }
 
-// drainTime is how long a node answers after it has said that it will not run channels any more: for what is on its way.
+// drainTime is how long a node answers after it has said that it will not run channels any more:
+// for what is on its way.
 const drainTime = 500 * time.Millisecond
 
 // BeforeShutdown has other nodes take the channels. Meanwhile this one still answers.
@@ -331,7 +333,8 @@ func (n *node) run(ctx context.Context, out io.Writer) error {
 	return err
 }
 
-// serve starts the servers beside nano's: HTTP/2 on all nodes, and HTTP/1.1 where there are no clients.
+// serve starts the servers beside nano's: HTTP/2 on all nodes, and HTTP/1.1 where there are no
+// clients.
 func (n *node) serve() {
 	if n.listener == nil {
 		return

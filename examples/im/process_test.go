@@ -163,13 +163,10 @@ func status(url string) int {
 	return resp.StatusCode
 }
 
-// Nodes that run channels, gates and the database are killed in turns, while people talk, go and come. Every message that
-// was acknowledged is there once, in order, at everybody who should have it, and nobody sees a channel that is not theirs.
-// IM_TRIAL says how long (20s).
+// Nodes that run channels, gates and the database are killed in turns, while people talk, go and
+// come. Every message that was acknowledged is there once, in order, at everybody who should have
+// it, and nobody sees a channel that is not theirs. IM_TRIAL says how long (20s).
 func TestKilledUnderLoad(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes half a minute")
-	}
 	long := 20 * time.Second
 	if text := os.Getenv("IM_TRIAL"); text != "" {
 		var err error
@@ -189,6 +186,14 @@ func TestKilledUnderLoad(t *testing.T) {
 		t.Cleanup(server.Stop)
 		w = startProcesses(t, "--database", server.URL)
 	}
+	ctx, stop := context.WithTimeout(t.Context(), long)
+	defer stop()
+	pause := func(d time.Duration) { // people talk meanwhile, and notice: how long is what is tried
+		select {
+		case <-time.After(d):
+		case <-ctx.Done():
+		}
+	}
 	victims := []func(){
 		func() { w.logics[0].kill(); pause(time.Second); w.logics[0].start() },
 		func() { w.gates[0].kill(); pause(500 * time.Millisecond); w.gates[0].start() },
@@ -203,8 +208,6 @@ func TestKilledUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	ctx, stop := context.WithTimeout(t.Context(), long)
-	defer stop()
 	killed := 0
 	var killer sync.WaitGroup
 	people := 40
@@ -229,6 +232,3 @@ func TestKilledUnderLoad(t *testing.T) {
 		t.Errorf("%v", r)
 	}
 }
-
-// pause lets people talk for a while.
-func pause(d time.Duration) { time.Sleep(d) }

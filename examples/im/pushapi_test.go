@@ -68,7 +68,8 @@ func TestPushReachesAndWaits(t *testing.T) {
 	}
 }
 
-// A push to everybody waits for those who are users when it is sent, once on each platform, and for nobody who comes later.
+// A push to everybody waits for those who are users when it is sent, once on each platform, and for
+// nobody who comes later.
 func TestBroadcastWaitsByReference(t *testing.T) {
 	w := newWorld(t)
 	w.token("Ann")
@@ -173,7 +174,8 @@ func TestIdempotencyKeys(t *testing.T) {
 	}
 }
 
-// The interface does what its document says: each answer fits its schema, and no path is left out on either side.
+// The interface does what its document says: each answer fits its schema, and no path is left out
+// on either side.
 func TestTheDocumentIsTrue(t *testing.T) {
 	w := newWorld(t)
 	d := newDocument(t, w)

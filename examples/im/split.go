@@ -13,8 +13,9 @@ const (
 	unknownTime = 10 * time.Second
 )
 
-// split divides the connections of one listener: those that begin as HTTP/2 without TLS ("h2c", by prior knowledge) go to
-// one server, all others to another, which reads from the first byte as if nobody had looked.
+// split divides the connections of one listener: those that begin as HTTP/2 without TLS ("h2c", by
+// prior knowledge) go to one server, all others to another, which reads from the first byte as if
+// nobody had looked.
 type split struct {
 	net.Listener
 	h2, rest *queue

@@ -13,7 +13,8 @@ import (
 // http2 is what a connection of HTTP/2 begins with.
 const http2 = "PRI * HTTP/2.0"
 
-// peek waits for the first n bytes of a connection, or for fewer that decide as well, and leaves them there.
+// peek waits for the first n bytes of a connection, or for fewer that decide as well, and leaves
+// them there.
 func peek(c net.Conn, n int) (string, error) {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {

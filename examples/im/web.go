@@ -54,7 +54,8 @@ func (c *config) accounts(ctx context.Context, secret []byte, enter func(context
 	return accounts.New(a), nil
 }
 
-// web are the options of a node that takes clients: the page, sign-in, pictures and the HTTP interface on one address.
+// web are the options of a node that takes clients: the page, sign-in, pictures and the HTTP
+// interface on one address.
 func (c *config) web(l net.Listener, people *accounts.Accounts, g *gate.Gate, b gate.Backend, api http.Handler) ([]nano.Option, error) {
 	pages, err := page.Handler(files, "page")
 	if err != nil {
@@ -78,7 +79,8 @@ func (c *config) web(l net.Listener, people *accounts.Accounts, g *gate.Gate, b 
 	return options, nil
 }
 
-// maxPacket is how large a client's message may be: the longest text in the longest characters, and what is around it.
+// maxPacket is how large a client's message may be: the longest text in the longest characters, and
+// what is around it.
 const maxPacket = 64 << 10
 
 // apiMux serves the HTTP interface.
@@ -103,7 +105,8 @@ func newHTTP2(h http.Handler) *http.Server {
 // handshakeTime bounds what a handshake waits for: the keys of the operator, the store.
 const handshakeTime = 5 * time.Second
 
-// handshake signs a session in: by the token in its payload, or by the cookie of the page that opens it.
+// handshake signs a session in: by the token in its payload, or by the cookie of the page that
+// opens it.
 func handshake(people *accounts.Accounts, g *gate.Gate) func(*session.Session, *nano.Handshake) error {
 	return func(s *session.Session, h *nano.Handshake) error {
 		var hello struct {

@@ -222,7 +222,8 @@ func (t *Table) Schedule(p Peer, v codec.View) error {
 	return c.schedule()
 }
 
-// closed returns the error for a call that its scheduler has not taken: a room's may end at any time.
+// closed returns the error for a call that its scheduler has not taken: a room's may end at any
+// time.
 func (t *Table) closed(r *route, by *scheduler.Scheduler, err error) error {
 	if by == t.cfg.Scheduler {
 		return component.Errorf(component.CodeUnavailable, "the node is shutting down: %w", err)

@@ -149,7 +149,8 @@ func TestNotifyOfAHandlerWithReply(t *testing.T) {
 	}
 }
 
-// A nil reply is a reply, with its type for the serializer: a client that got none would wait for ever.
+// A nil reply is a reply, with its type for the serializer: a client that got none would wait for
+// ever.
 func TestNilReplyIsAnswered(t *testing.T) {
 	b, _ := formsTable(t)
 	b.add(request(3, "Forms.NilReply", "{}"))
@@ -175,7 +176,8 @@ func TestReplyThatCannotBeSent(t *testing.T) {
 	}
 }
 
-// The read buffer is used again as soon as Add has returned; a handler's payload and arguments are its own.
+// The read buffer is used again as soon as Add has returned; a handler's payload and arguments are
+// its own.
 func TestPayloadsAreCopied(t *testing.T) {
 	var rawGot, typedGot []byte
 	cs := raw("A.Raw", func(_ context.Context, _ *session.Session, data []byte) error { rawGot = data; return nil })
@@ -196,7 +198,8 @@ func TestPayloadsAreCopied(t *testing.T) {
 	}
 }
 
-// What a handler's context knows: its own request, also when others came since; and it ends with the session.
+// What a handler's context knows: its own request, also when others came since; and it ends with
+// the session.
 func TestContext(t *testing.T) {
 	type key struct{}
 	var kept []context.Context
@@ -278,8 +281,8 @@ func (*ByItself) Pointer(s *session.Session, _ *Ask) (*Told, error) {
 	return nil, s.ResponseMID(9, "by itself")
 }
 
-// A handler that has a reply answers by itself and returns nil. Of types whose nil is a value of its own that is no second
-// answer either.
+// A handler that has a reply answers by itself and returns nil. Of types whose nil is a value of
+// its own that is no second answer either.
 func TestHandlerWithReplyThatHasAnswered(t *testing.T) {
 	cs := new(component.Components)
 	cs.Register(new(ByItself))

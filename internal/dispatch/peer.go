@@ -26,8 +26,8 @@ type Peer interface {
 type Laned interface {
 	// Lane returns the order of the peer's messages.
 	Lane() *scheduler.Lane
-	// Waiting is called by whoever is about to wait for room for the peer's messages. The channel is
-	// closed when the session has ended: nobody waits then.
+	// Waiting is called by whoever is about to wait for room for the peer's messages. The channel
+	// is closed when the session has ended: nobody waits then.
 	Waiting() <-chan struct{}
 }
 

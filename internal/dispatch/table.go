@@ -31,14 +31,15 @@ type Config struct {
 	Dictionary *codec.Dictionary
 	MaxPayload int                                                   // bytes a gzip payload may unpack to
 	Shape      func(s *session.Session, route string, err error) any // nil: Failure
-	// AliasesInput says that Serializer may keep parts of its input, so that each payload is copied.
+	// AliasesInput says that Serializer may keep parts of its input, so that each payload is
+	// copied.
 	AliasesInput bool
 	Log          *slog.Logger
 	Debug        bool         // log every message
 	MessageLog   *slog.Logger // where Debug logs them; nil: Log
 	Owner        any          // whose table it is, for OwnerOf
-	// Unanswered is how long after its handler has returned a request may be without an answer before
-	// that is logged; 0: it is never logged.
+	// Unanswered is how long after its handler has returned a request may be without an answer
+	// before that is logged; 0: it is never logged.
 	Unanswered time.Duration
 	// Elsewhere returns the services of other nodes, for hints in the log. It may be nil.
 	Elsewhere func() []string

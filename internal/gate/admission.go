@@ -23,8 +23,8 @@ var (
 	errFull       = errors.New("the node is full")
 )
 
-// place is what a connection has taken of the gate's bounds when it was accepted. It goes along with
-// the connection from one owner to the next, and back to Gate.leave; admission.mu guards it.
+// place is what a connection has taken of the gate's bounds when it was accepted. It goes along
+// with the connection from one owner to the next, and back to Gate.leave; admission.mu guards it.
 type place struct {
 	counted netip.Addr // the address that it counts for; invalid: none yet
 	shaking bool       // it counts among the handshakes that are under way
@@ -103,8 +103,8 @@ func (g *Gate) inTime(quit <-chan struct{}) bool {
 	return true
 }
 
-// arrive counts a connection from peer, and its handshake, which may have to wait for another one to
-// end. A trusted proxy has many clients: these are counted when they are known, see admit.
+// arrive counts a connection from peer, and its handshake, which may have to wait for another one
+// to end. A trusted proxy has many clients: these are counted when they are known, see admit.
 func (g *Gate) arrive(p *place, peer net.Addr, quit <-chan struct{}) error {
 	l, a := &g.cfg.Limits, &g.admission
 	if l.PerAddress == 0 && l.Handshakes == 0 {

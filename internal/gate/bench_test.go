@@ -25,9 +25,9 @@ func (away) WriteSome(segs [][]byte) (n int, err error) {
 func (away) Blocks() bool         { return false }
 func (away) RemoteAddr() net.Addr { return &net.TCPAddr{} }
 
-// BenchmarkMulticast measures what a delivery of a push of 64 bytes to 10,000 connections costs the gate, from the call to the
-// write, without the system's part: alone, and as one of ten that go together. "queue-ns" is the part of it that the caller
-// has to do.
+// BenchmarkMulticast measures what a delivery of a push of 64 bytes to 10,000 connections costs the
+// gate, from the call to the write, without the system's part: alone, and as one of ten that go
+// together. "queue-ns" is the part of it that the caller has to do.
 func BenchmarkMulticast(b *testing.B) {
 	const members = 10_000
 	for _, together := range []int{1, 10} {

@@ -19,8 +19,8 @@ func testFrame(data string) *frame {
 	return newFrame(codec.AppendPacket(nil, codec.Data, []byte(data)), manner{when: delayed})
 }
 
-// What a chain writes is what its frames would write one after the other, in each form; and it is made once, whoever
-// asks for it at the same time.
+// What a chain writes is what its frames would write one after the other, in each form; and it is
+// made once, whoever asks for it at the same time.
 func TestChainBytes(t *testing.T) {
 	for _, sizes := range [][]int{{1}, {1, 2}, {0, 130, 70_000}, {40, 40, 40, 40, 40, 40, 40, 40, 40, 40}} {
 		var made extensions
@@ -71,8 +71,9 @@ func hold(w *world, websocket, merges bool) (*Conn, *session.Session) {
 	return c, c.sess
 }
 
-// Members of a room who get the same within the delay share what is queued and what is written: ten broadcasts to
-// thousands of members cost ten frames and one merged buffer, not thousands of copies.
+// Members of a room who get the same within the delay share what is queued and what is written: ten
+// broadcasts to thousands of members cost ten frames and one merged buffer, not thousands of
+// copies.
 func TestMembersShareWhatIsMerged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(c *Config) { c.WriteDelay = time.Hour })
@@ -135,8 +136,8 @@ func TestMembersShareWhatIsMerged(t *testing.T) {
 	})
 }
 
-// With a write delay, pushes wait to go together. Answers, heartbeats, kicks and the routes that were named do not, and
-// nothing overtakes what was queued before it.
+// With a write delay, pushes wait to go together. Answers, heartbeats, kicks and the routes that
+// were named do not, and nothing overtakes what was queued before it.
 func TestWriteDelay(t *testing.T) {
 	const delay = 100 * time.Millisecond
 	for _, row := range []struct {

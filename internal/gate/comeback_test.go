@@ -192,7 +192,8 @@ func TestComeBackCutBefore(t *testing.T) {
 	}
 }
 
-// A connection that is cut as soon as its client has come back leaves a session that waits and counts as such.
+// A connection that is cut as soon as its client has come back leaves a session that waits and
+// counts as such.
 func TestComeBackCutBehind(t *testing.T) {
 	var first *session.Session
 	w := newResumingWorld(t, func(c *Config) {
@@ -229,7 +230,8 @@ func TestEndIsToldOnce(t *testing.T) {
 	}
 }
 
-// The deadline of a handshake that was not finished does not end a session that has come back on another connection.
+// The deadline of a handshake that was not finished does not end a session that has come back on
+// another connection.
 func TestLateAfterComeBack(t *testing.T) {
 	w := newResumingWorld(t)
 	c := w.tcp.Client(t)
@@ -250,7 +252,8 @@ func TestLateAfterComeBack(t *testing.T) {
 	}
 }
 
-// Wrong tokens of one client do not keep another out that has the same address, and old ones are not taken for forged.
+// Wrong tokens of one client do not keep another out that has the same address, and old ones are
+// not taken for forged.
 func TestWrongTokensOfAnAddress(t *testing.T) {
 	w := newResumingWorld(t)
 	token, _ := w.goesAway(t)
@@ -275,7 +278,8 @@ func TestWrongTokensOfAnAddress(t *testing.T) {
 	}
 }
 
-// What the session has agreed on with its client stays, whatever the client says when it comes back.
+// What the session has agreed on with its client stays, whatever the client says when it comes
+// back.
 func TestComeBackKeepsWhatWasAgreed(t *testing.T) {
 	w := newResumingWorld(t, func(c *Config) { c.GzipMin = 10 })
 	for _, words := range [][2]string{{"error gzip", ""}, {"", "error gzip"}, {"gzip", "error"}} {

@@ -157,8 +157,8 @@ var (
 	errDeflate  error = &wsframe.Error{Code: wsframe.CloseInvalidData, Reason: "compressed message cannot be read"}
 )
 
-// inflated gathers a piece of a compressed message, and serves its packets when it is whole. Neither
-// what came nor what it unpacks to may be longer than one packet.
+// inflated gathers a piece of a compressed message, and serves its packets when it is whole.
+// Neither what came nor what it unpacks to may be longer than one packet.
 func (c *Conn) inflated(piece []byte, final bool) error {
 	limit := codec.HeadLength + maxOut
 	if n := c.gate.cfg.MaxPacket; n > 0 {
@@ -206,9 +206,9 @@ const (
 	keepPacked  = 4 << 10 // how much memory of gathered messages is used again
 )
 
-// offersDeflate tells whether an upgrade request offers permessage-deflate in a way that the gate can
-// take: the window of what it compresses is always 32 KiB, so an offer that asks for a certain one
-// is declined.
+// offersDeflate tells whether an upgrade request offers permessage-deflate in a way that the gate
+// can take: the window of what it compresses is always 32 KiB, so an offer that asks for a certain
+// one is declined.
 func offersDeflate(h http.Header) bool {
 	for offer := range strings.SplitSeq(strings.Join(h.Values("Sec-Websocket-Extensions"), ","), ",") {
 		if takesOffer(strings.Split(offer, ";")) {

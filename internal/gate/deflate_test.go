@@ -51,8 +51,8 @@ func unpacked(t testing.TB, data []byte) []byte {
 	return b
 }
 
-// An upgrade is answered with the extension exactly where the offer can be taken: a client that is told another window
-// than it asked for cannot read, and one that is not told does not compress.
+// An upgrade is answered with the extension exactly where the offer can be taken: a client that is
+// told another window than it asked for cannot read, and one that is not told does not compress.
 func TestDeflateOffers(t *testing.T) {
 	for offer, want := range map[string]bool{
 		"":                   false,
@@ -81,7 +81,8 @@ func TestDeflateOffers(t *testing.T) {
 	}
 }
 
-// browser connects as a browser does: by a library of its own, which offers compression and compresses what it sends.
+// browser connects as a browser does: by a library of its own, which offers compression and
+// compresses what it sends.
 func (w *world) browser(t *testing.T, at net.Addr, compress bool) (*websocket.Conn, *session.Session) {
 	t.Helper()
 	dialer := websocket.Dialer{
@@ -131,8 +132,8 @@ func next(t *testing.T, ws *websocket.Conn) *codec.Message {
 	}
 }
 
-// A browser and a gate that compress understand each other, both ways, for messages of every size and however they are
-// made; and what a browser without compression gets is what it always got.
+// A browser and a gate that compress understand each other, both ways, for messages of every size
+// and however they are made; and what a browser without compression gets is what it always got.
 func TestDeflateWithBrowsers(t *testing.T) {
 	for _, kind := range []string{"in memory", "by the system"} {
 		t.Run(kind, func(t *testing.T) { testDeflateWithBrowsers(t, kind == "in memory") })
@@ -403,8 +404,8 @@ func payloadsOf(t *testing.T, b []byte) (all []string) {
 	return all
 }
 
-// Memory for compression is that of what is compressed at this moment, however many connections there are and goroutines
-// want it.
+// Memory for compression is that of what is compressed at this moment, however many connections
+// there are and goroutines want it.
 func TestCompressionMemoryIsBounded(t *testing.T) {
 	z := newCompressor(1)
 	data := bytes.Repeat([]byte("some text of a message "), 40)
@@ -455,7 +456,8 @@ func TestCompressionMemoryIsBounded(t *testing.T) {
 	})
 }
 
-// BenchmarkCompress measures the compression of one message of JSON; a broadcast needs one, whatever the number of members.
+// BenchmarkCompress measures the compression of one message of JSON; a broadcast needs one,
+// whatever the number of members.
 func BenchmarkCompress(b *testing.B) {
 	z := newCompressor(1)
 	var data []byte

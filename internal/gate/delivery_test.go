@@ -27,7 +27,8 @@ func classes(c *Config) {
 	}
 }
 
-// stall has the connection keep what is queued: as if the kernel took no more, or nobody had come to it yet.
+// stall has the connection keep what is queued: as if the kernel took no more, or nobody had come
+// to it yet.
 func stall(c *Conn, busy bool) {
 	c.listed, c.first = true, true
 	c.writing, c.stuck = busy, busy
@@ -94,8 +95,9 @@ func output(t *testing.T, c *Conn) (all []string) {
 	}
 }
 
-// What waits is, in order, what was pushed without what its class has left out: whatever came by a broadcast and
-// whatever by a push, however the connection writes it. The model is the sentence of nano.WithDelivery.
+// What waits is, in order, what was pushed without what its class has left out: whatever came by a
+// broadcast and whatever by a push, however the connection writes it. The model is the sentence of
+// nano.WithDelivery.
 func TestDeliveryAgainstModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, classes)
@@ -196,7 +198,8 @@ func TestLatestIsSharedByMembers(t *testing.T) {
 	})
 }
 
-// A client that stands still while positions go on costs what the newest of each key cost, for as long as it stands.
+// A client that stands still while positions go on costs what the newest of each key cost, for as
+// long as it stands.
 func TestLatestIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, classes)
@@ -222,7 +225,8 @@ func TestLatestIsBounded(t *testing.T) {
 	})
 }
 
-// A full queue makes room by what may be dropped, and has room for answers when it has none for pushes.
+// A full queue makes room by what may be dropped, and has room for answers when it has none for
+// pushes.
 func TestFullQueueMakesRoom(t *testing.T) {
 	for _, drop := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -265,7 +269,8 @@ func TestFullQueueMakesRoom(t *testing.T) {
 	}
 }
 
-// A kick does not wait behind positions that the client does not read; what has to arrive does, before it.
+// A kick does not wait behind positions that the client does not read; what has to arrive does,
+// before it.
 func TestKickDropsWhatMayBeDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, classes)

@@ -185,3 +185,14 @@ func (g *Gate) multicastFiltered(route string, v any, m manner, to []*session.Se
 	}
 	return errors.Join(errs...)
 }
+
+// headerLen is the length of a WebSocket frame's header for n bytes from a server.
+func headerLen(n int) int {
+	switch {
+	case n <= 125:
+		return 2
+	case n <= 0xffff:
+		return 4
+	}
+	return 10
+}

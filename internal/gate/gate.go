@@ -79,8 +79,9 @@ type Config struct {
 	InitLane   func(l *scheduler.Lane) // makes the order of a session's calls
 	Opened     func(s *session.Session)
 	Closed     func(s *session.Session)
-	// These are only called if Resume has a window. Discard forgets a session that was never opened,
-	// because its connection carries another one. Find returns a session of the node; nil: none.
+	// These are only called if Resume has a window. Discard forgets a session that was never
+	// opened, because its connection carries another one. Find returns a session of the node; nil:
+	// none.
 	Suspended, Resumed, Discard func(s *session.Session)
 	Find                        func(id int64) *session.Session
 	Bind                        func(s *session.Session, uid int64) error

@@ -285,7 +285,8 @@ func (c *Conn) release(f *frame) {
 	c.gate.hub.add(atFirst, c)
 }
 
-// request returns the upgrade request; nil for a client on plain TCP, and when the handshake is over.
+// request returns the upgrade request; nil for a client on plain TCP, and when the handshake is
+// over.
 func (c *Conn) request() *http.Request {
 	c.mu.Lock()
 	defer c.mu.Unlock()

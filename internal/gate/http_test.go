@@ -46,8 +46,9 @@ func dialPages(t *testing.T, l *nanotest.Listener) net.Conn {
 	return nc
 }
 
-// Clients of v0.5 connect wherever they like where the node has no path of its own: there, the WebSocket was a pattern of an
-// http.ServeMux. Who looks at its address with a browser is told what it is.
+// Clients of v0.5 connect wherever they like where the node has no path of its own: there, the
+// WebSocket was a pattern of an http.ServeMux. Who looks at its address with a browser is told what
+// it is.
 func TestPathsOfWebSocketsAndPages(t *testing.T) {
 	page := func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "page "+r.URL.Path) }
 	mux := http.NewServeMux()
@@ -240,8 +241,8 @@ func (g *Gate) taken() int {
 	return g.places
 }
 
-// Pages may take as long as they like while the browser keeps up: a large download, a stream of events, an upload, a
-// handler that works for a minute.
+// Pages may take as long as they like while the browser keeps up: a large download, a stream of
+// events, an upload, a handler that works for a minute.
 func TestLongHTTPLives(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/large", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 4<<20)) })
@@ -311,7 +312,8 @@ type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// One cap holds for whoever connects, in whatever state: what is not counted is what a stranger uses up.
+// One cap holds for whoever connects, in whatever state: what is not counted is what a stranger
+// uses up.
 func TestOneCapForAllConnections(t *testing.T) {
 	keepAlive := func(t *testing.T, l *nanotest.Listener) net.Conn {
 		nc := dialPages(t, l)

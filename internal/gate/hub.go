@@ -39,8 +39,8 @@ const (
 //
 // Answers have a list of their own, which is flushed first: the answer to one client does not wait
 // until a broadcast to thousands is written. The scheduler helps with answers as long as no handler
-// waits, and leaves broadcasts to the workers. With a delay, output that may wait gathers in a third
-// list, which joins the others when the delay is over.
+// waits, and leaves broadcasts to the workers. With a delay, output that may wait gathers in a
+// third list, which joins the others when the delay is over.
 //
 // A worker yields after every few connections: the runtime does not know of the system calls, and
 // what is read meanwhile would wait until it takes the processor away, for up to 10 ms.

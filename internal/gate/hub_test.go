@@ -29,8 +29,8 @@ func flushes(all []*counted) (n int) {
 	return n
 }
 
-// Output waits for the end of the batch of handlers that makes it, and never longer: a push that waits is lag in
-// the game, one that does not is a system call for each.
+// Output waits for the end of the batch of handlers that makes it, and never longer: a push that
+// waits is lag in the game, one that does not is a system call for each.
 func TestHubFlushes(t *testing.T) {
 	for _, row := range []struct {
 		name string
@@ -119,7 +119,8 @@ func TestHubFlushes(t *testing.T) {
 	}
 }
 
-// With a write delay, output that may wait does so to merge, and no longer. What may not wait goes at once.
+// With a write delay, output that may wait does so to merge, and no longer. What may not wait goes
+// at once.
 func TestHubDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const delay = 5 * time.Millisecond
@@ -167,8 +168,8 @@ type orderly struct {
 
 func (o orderly) Flush() { *o.told = append(*o.told, o.name) }
 
-// The answer to one client goes before a broadcast to many that was queued earlier: it would wait for as long as
-// thousands of writes take.
+// The answer to one client goes before a broadcast to many that was queued earlier: it would wait
+// for as long as thousands of writes take.
 func TestHubFlushesAnswersFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(0)

@@ -33,7 +33,8 @@ func echoes(t *testing.T, n int) []byte {
 
 const seesErrors = `{"sys":{"accept":["error"]}}`
 
-// A session may send so many messages a second: those over it wait, are refused in their order, or end the session.
+// A session may send so many messages a second: those over it wait, are refused in their order, or
+// end the session.
 func TestMessageRate(t *testing.T) {
 	limit := func(p LimitPolicy) func(*Config) {
 		return func(c *Config) { c.Limits = Limits{Messages: 10, MessageBurst: 5, MessagePolicy: p} }
@@ -181,7 +182,8 @@ func TestAcceptRate(t *testing.T) {
 	})
 }
 
-// Connections that do not finish their handshake keep so many others out, and no more once they are gone.
+// Connections that do not finish their handshake keep so many others out, and no more once they are
+// gone.
 func TestConcurrentHandshakes(t *testing.T) {
 	for _, p := range []LimitPolicy{LimitWait, LimitDrop} {
 		synctest.Test(t, func(t *testing.T) {
@@ -232,8 +234,8 @@ func closed(nc net.Conn) bool {
 	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// A connection counts from the moment on which it is accepted: half a request, an upgrade without a handshake and a PROXY
-// header that does not come cost what an unfinished handshake costs.
+// A connection counts from the moment on which it is accepted: half a request, an upgrade without a
+// handshake and a PROXY header that does not come cost what an unfinished handshake costs.
 func TestHandshakesCountFromAccept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(c *Config) { c.Limits = Limits{Handshakes: 2, HandshakeLimit: LimitDrop} })
@@ -338,7 +340,8 @@ func TestPageIsNoHandshake(t *testing.T) {
 	})
 }
 
-// One address cannot take all places by connections that never become clients. A trusted proxy may: its clients count.
+// One address cannot take all places by connections that never become clients. A trusted proxy may:
+// its clients count.
 func TestHalfOpenConnectionsPerAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(c *Config) {

@@ -21,8 +21,8 @@ func written(o *outbuf, n int) []byte {
 	return all
 }
 
-// Whatever is queued in whatever way comes out once, in order, however the writes are cut: a byte too few or twice
-// and the client's stream is garbage.
+// Whatever is queued in whatever way comes out once, in order, however the writes are cut: a byte
+// too few or twice and the client's stream is garbage.
 func TestOutbufKeepsOrder(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for round := range 300 {
@@ -81,8 +81,8 @@ func TestOutbufMerges(t *testing.T) {
 	o.release()
 }
 
-// A merged WebSocket message is one frame around all packets, whatever its length; what may not be in it stands
-// before and after.
+// A merged WebSocket message is one frame around all packets, whatever its length; what may not be
+// in it stands before and after.
 func TestOutbufMergedMessage(t *testing.T) {
 	for _, n := range []int{0, 1, 20, 125, 126, 65_535, 65_536, 70_000} {
 		o := getOutbuf(true)
@@ -112,7 +112,8 @@ func TestOutbufMergedMessage(t *testing.T) {
 	}
 }
 
-// What was queued before the handshake's answer moves behind it, and none of it is lost or shared with the pool.
+// What was queued before the handshake's answer moves behind it, and none of it is lost or shared
+// with the pool.
 func TestOutbufAppendTo(t *testing.T) {
 	for _, merge := range []bool{false, true} {
 		early := getOutbuf(merge)

@@ -256,7 +256,8 @@ func (c *Conn) data(body []byte) error {
 func (c *Conn) InputEnded(err error) {
 	c.in = nil
 	log := c.gate.cfg.Log
-	// The end of a stream is no goodbye where the client can come back: its network may have changed.
+	// The end of a stream is no goodbye where the client can come back: its network may have
+	// changed.
 	bye := errors.Is(err, io.EOF) && !c.outlives() || errors.Is(err, errClosed)
 	switch {
 	case bye, errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, errReplaced), phase(c.phase.Load()) == leaving:

@@ -25,8 +25,8 @@ type ResumeConfig struct {
 	Total  int           // bytes that are kept for all clients; 0: no limit
 }
 
-// keepUnit is how many bytes a session may keep whatever others do, and how exactly the cap of all is
-// counted.
+// keepUnit is how many bytes a session may keep whatever others do, and how exactly the cap of all
+// is counted.
 const keepUnit = 4 << 10
 
 // resumable is what a session has more that outlives its connection.
@@ -90,15 +90,15 @@ func (c *Conn) owner() *Conn {
 }
 
 // outlives reports whether the session may go on without this connection: its client can come back,
-// as soon as it may have a token. Whether it has finished the handshake does not matter: the ack may
-// have been lost.
+// as soon as it may have a token. Whether it has finished the handshake does not matter: the ack
+// may have been lost.
 func (c *Conn) outlives() bool {
 	r := c.res.Load()
 	return r != nil && (r.front != c || phase(c.phase.Load()) >= shaken)
 }
 
-// enqueueKept is enqueue for a session that can be resumed. It has the lock, and gives it back. What
-// is sent is counted, so nothing overtakes it and nothing replaces it.
+// enqueueKept is enqueue for a session that can be resumed. It has the lock, and gives it back.
+// What is sent is counted, so nothing overtakes it and nothing replaces it.
 func (c *Conn) enqueueKept(r *resumable, t codec.Type, mid uint64, route string, payload []byte, flags codec.Flags, m manner) error {
 	b, skip, err := c.carrierLocked(r, len(payload), &m)
 	switch {
@@ -312,106 +312,6 @@ func (c *Conn) shutKept(r *resumable, last []byte, why session.CloseReason) erro
 		c.gate.returned(c)
 	}
 	return nil
-}
-
-// lost is called when the connection is closed. It reports whether its session has nothing to do
-// with that: it waits for its client now, or another connection carries it, or it has ended before.
-func (c *Conn) lost() bool {
-	r := c.res.Load()
-	if r == nil {
-		return false
-	}
-	f, g := r.front, c.gate
-	f.mu.Lock()
-	switch {
-	case r.over || r.carrier != c:
-		f.mu.Unlock()
-		return true
-	case !c.outlives() || !g.wait(f):
-		r.over, r.carrier = true, nil
-		r.Out.Clear()
-		f.weighKeptLocked(r)
-		f.sess.SetCloseReason(session.CloseReason{Kind: session.CloseNetwork, Reason: "connection lost"})
-		f.mu.Unlock()
-		return false
-	}
-	window := g.cfg.Resume.Window
-	r.carrier = nil
-	r.Suspend(time.Now().Add(window))
-	r.roamedLocked().timer = time.AfterFunc(window, f.expire)
-	g.cfg.Suspended(f.sess) // under the lock, so that it is told in order
-	f.mu.Unlock()
-	g.counters.Suspended.Add(1)
-	return true
-}
-
-// wait takes a session into the set of those that wait for their client, unless the gate is closing
-// or has no room for more.
-func (g *Gate) wait(f *Conn) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	z := &g.resumer
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	if g.draining || g.cfg.MaxConns > 0 && len(z.away) >= g.cfg.MaxConns {
-		return false
-	}
-	if z.away == nil {
-		z.away = make(map[*Conn]struct{})
-	}
-	z.away[f] = struct{}{}
-	g.running.Add(1)
-	return true
-}
-
-// returned takes a session out of that set.
-func (g *Gate) returned(f *Conn) {
-	z := &g.resumer
-	z.mu.Lock()
-	_, ok := z.away[f]
-	delete(z.away, f)
-	z.mu.Unlock()
-	if ok {
-		g.running.Done()
-	}
-}
-
-// waitingFor returns the sessions that wait for their clients.
-func (g *Gate) waitingFor() []*Conn {
-	z := &g.resumer
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	all := make([]*Conn, 0, len(z.away))
-	for f := range z.away {
-		all = append(all, f)
-	}
-	return all
-}
-
-// expire ends a session whose client has not come back.
-func (c *Conn) expire() {
-	c.mu.Lock()
-	r := c.res.Load()
-	if !r.Expired(time.Now()) || r.over {
-		c.mu.Unlock()
-		return
-	}
-	c.gate.resumer.end(c.sess.ID(), resume.Expired)
-	_ = c.shutKept(r, nil, session.CloseReason{Kind: session.CloseNetwork, Reason: "the client did not come back"})
-}
-
-// end notes why a session can not be resumed any more.
-func (z *resumer) end(id int64, why resume.Reason) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	z.ends.Add(id, why)
-}
-
-// why returns why a session can not be resumed any more.
-func (z *resumer) why(id int64) resume.Reason {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	return z.ends.Why(id)
 }
 
 // enter begins to serve what the client has sent, for a session that can be resumed.

@@ -15,8 +15,9 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// What each connection holds while it is quiet, field by field. A byte here is a megabyte of a node with a million
-// clients, so a new field needs a reason, and what a quiet client does not need belongs to transit or input.
+// What each connection holds while it is quiet, field by field. A byte here is a megabyte of a node
+// with a million clients, so a new field needs a reason, and what a quiet client does not need
+// belongs to transit or input.
 func TestConnIsSmall(t *testing.T) {
 	const most = 224 // a size class of the allocator; the next is 240
 	typ := reflect.TypeFor[Conn]()
@@ -29,8 +30,9 @@ func TestConnIsSmall(t *testing.T) {
 	}
 }
 
-// The same as the garbage collector counts it: all that is live for a client of the event loop that has made a request
-// and is quiet, what the gate, the session and the tests' node remember among it.
+// The same as the garbage collector counts it: all that is live for a client of the event loop that
+// has made a request and is quiet, what the gate, the session and the tests' node remember among
+// it.
 func TestQuietConnectionHoldsLittle(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.Portable, c.Heartbeat = false, time.Minute; c.Opened = func(*session.Session) {} })
 	tcp, ws := w.sockets(t)
@@ -77,7 +79,8 @@ func live() (bytes, objects uint64) {
 	return m.HeapAlloc, m.HeapObjects
 }
 
-// silent is a client that makes one request. It is a descriptor only, and holds nothing on the heap.
+// silent is a client that makes one request. It is a descriptor only, and holds nothing on the
+// heap.
 func silent(t *testing.T, to *net.TCPAddr, websocket bool) (fd int) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

@@ -29,7 +29,8 @@ func fill(t *testing.T, s interface{ Push(string, any) error }, n int) {
 	}
 }
 
-// A little that is queued costs little: a phone that reads a burst at 6 KiB a second gets all of it.
+// A little that is queued costs little: a phone that reads a burst at 6 KiB a second gets all of
+// it.
 func TestAShortQueueMayTakeItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(c *Config) { c.Heartbeat, c.WriteTimeout = time.Hour, 10*time.Second })
@@ -59,8 +60,8 @@ func TestAShortQueueMayTakeItsTime(t *testing.T) {
 	})
 }
 
-// A client that takes a little now and then, just before each deadline, must not hold megabytes for minutes. One that is slow
-// and steady is served.
+// A client that takes a little now and then, just before each deadline, must not hold megabytes for
+// minutes. One that is slow and steady is served.
 func TestWritesHaveAFloorRate(t *testing.T) {
 	for name, reader := range map[string]struct {
 		bytes int
@@ -92,7 +93,8 @@ func TestWritesHaveAFloorRate(t *testing.T) {
 	}
 }
 
-// Many clients that do not read hold no more than the cap together, and the one with the largest queue goes first.
+// Many clients that do not read hold no more than the cap together, and the one with the largest
+// queue goes first.
 func TestCapOfAllQueues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(c *Config) { c.SendQueues, c.WriteTimeout = 2<<20, time.Hour; c.Heartbeat = time.Hour })
@@ -129,8 +131,8 @@ func TestCapOfAllQueues(t *testing.T) {
 	})
 }
 
-// What the kernel holds for a client that does not read is bounded, and dropped with the connection: when the time to
-// flush after a kick is over, and when the time to write is.
+// What the kernel holds for a client that does not read is bounded, and dropped with the
+// connection: when the time to flush after a kick is over, and when the time to write is.
 func TestKernelHoldsLittleForASlowReader(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("what the kernel holds is known on Linux only")

@@ -88,8 +88,8 @@ func (s *slowSerializer) Unmarshal(data []byte, v any) error {
 	return s.Serializer.Unmarshal(data, v)
 }
 
-// What belongs to the application may wait. If it held up the connections that share a loop with the one it waits
-// for, one slow look-up would stop a node's players.
+// What belongs to the application may wait. If it held up the connections that share a loop with
+// the one it waits for, one slow look-up would stop a node's players.
 func TestWhoWaitsHoldsUpNobody(t *testing.T) {
 	for _, row := range []struct {
 		name  string
@@ -218,7 +218,8 @@ func blockByMessage(route string) func(t *testing.T, tcp, ws net.Addr) func() {
 	}
 }
 
-// A session that has to wait for a full scheduler, for another node or for its rate is not read, and costs others nothing.
+// A session that has to wait for a full scheduler, for another node or for its rate is not read,
+// and costs others nothing.
 func TestSessionsThatWaitAreNotRead(t *testing.T) {
 	eachTransport(t, func(t *testing.T, portable func(*Config)) {
 		w := newWorld(t, portable, func(c *Config) { c.Heartbeat = time.Minute })
@@ -259,7 +260,8 @@ func TestSessionsThatWaitAreNotRead(t *testing.T) {
 	})
 }
 
-// The scheduler of a component stands still, and one of its clients floods it: the lane is full, and the reader waits.
+// The scheduler of a component stands still, and one of its clients floods it: the lane is full,
+// and the reader waits.
 func TestFullSchedulerHoldsUpNobody(t *testing.T) {
 	eachTransport(t, func(t *testing.T, portable func(*Config)) {
 		w := newWorld(t, portable, func(c *Config) { c.Heartbeat = time.Minute })
@@ -286,7 +288,8 @@ func TestFullSchedulerHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// A thousand connections that say nothing have no goroutines, and what they hold is given back at their end.
+// A thousand connections that say nothing have no goroutines, and what they hold is given back at
+// their end.
 func TestQuietConnectionsHaveNoGoroutines(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("there is no event loop on this system")

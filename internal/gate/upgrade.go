@@ -252,8 +252,8 @@ func (h *handed) Close() error {
 	return nil
 }
 
-// upgradeWriter is the http.ResponseWriter of an upgrade on the event loop. An upgrade that succeeds
-// hijacks the connection, one that is refused is answered by finish.
+// upgradeWriter is the http.ResponseWriter of an upgrade on the event loop. An upgrade that
+// succeeds hijacks the connection, one that is refused is answered by finish.
 type upgradeWriter struct {
 	sock     transport.EventConn
 	rest     []byte // what came behind the request

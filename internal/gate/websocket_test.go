@@ -33,8 +33,8 @@ func closedWith(t *testing.T, c *nanotest.Client) int {
 	}
 }
 
-// A client that says goodbye gets its own code back: a browser reports what it reads as the end's reason, and 1006 if it
-// reads nothing.
+// A client that says goodbye gets its own code back: a browser reports what it reads as the end's
+// reason, and 1006 if it reads nothing.
 func TestAWebSocketsCloseIsEchoed(t *testing.T) {
 	body := func(code int, reason string) []byte { return wsframe.AppendCloseBody(nil, code, reason) }
 	for _, row := range []struct {
@@ -98,8 +98,8 @@ func TestAWebSocketOfANodeThatEndsIsGoingAway(t *testing.T) {
 	})
 }
 
-// Proxies ping from the first moment, and end a connection that does not answer. Nothing else may go before the
-// handshake's answer.
+// Proxies ping from the first moment, and end a connection that does not answer. Nothing else may
+// go before the handshake's answer.
 func TestAPingIsAnsweredAtAnyTime(t *testing.T) {
 	for _, kind := range []string{"pipe", "socket"} {
 		t.Run(kind, func(t *testing.T) {
@@ -152,7 +152,8 @@ func TestAPingIsAnsweredAtAnyTime(t *testing.T) {
 	}
 }
 
-// A client that pings without end and reads nothing must not grow the node's memory before its handshake either.
+// A client that pings without end and reads nothing must not grow the node's memory before its
+// handshake either.
 func TestPingsBeforeTheHandshakeAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

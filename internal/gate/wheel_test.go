@@ -33,8 +33,8 @@ func queued(c *Conn) int {
 	return c.waitingLocked() / codec.HeadLength
 }
 
-// Each client gets a heartbeat once an interval, on its own phase. One that is silent for three intervals is gone, and
-// one that says anything is not.
+// Each client gets a heartbeat once an interval, on its own phase. One that is silent for three
+// intervals is gone, and one that says anything is not.
 func TestWheelBeatsAndSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -73,7 +73,8 @@ func TestWheelBeatsAndSilence(t *testing.T) {
 	})
 }
 
-// A connection whose reader waits for a full scheduler has not fallen silent: what it said lies unread.
+// A connection whose reader waits for a full scheduler has not fallen silent: what it said lies
+// unread.
 func TestWheelSparesTheBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -112,7 +113,8 @@ func (c *Conn) isCut() bool {
 	return c.wasCut
 }
 
-// Thousands on one wheel: each its own heartbeats, none twice, none forgotten, whoever comes and goes meanwhile.
+// Thousands on one wheel: each its own heartbeats, none twice, none forgotten, whoever comes and
+// goes meanwhile.
 func TestWheelOfThousands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 5000
@@ -163,8 +165,8 @@ func TestWheelOfThousands(t *testing.T) {
 	})
 }
 
-// A process that stood still (a paused machine) must not take its clients' silence for theirs: what they sent
-// meanwhile lies unread.
+// A process that stood still (a paused machine) must not take its clients' silence for theirs: what
+// they sent meanwhile lies unread.
 func TestWheelAfterAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(cfg *Config) { cfg.Log = slog.New(pause{cfg.Log.Handler()}) })
@@ -213,8 +215,9 @@ func TestWheelRestsWhenEmpty(t *testing.T) {
 	})
 }
 
-// Clients in use answer a heartbeat one interval after it came, and send nothing else. They must live at any round trip
-// below the interval, whatever the interval is. Clients are told whole seconds, so they count in those.
+// Clients in use answer a heartbeat one interval after it came, and send nothing else. They must
+// live at any round trip below the interval, whatever the interval is. Clients are told whole
+// seconds, so they count in those.
 func TestWheelSparesThoseWhoAnswerLate(t *testing.T) {
 	for _, row := range []struct{ interval, told, late time.Duration }{
 		{30 * time.Second, 30 * time.Second, 2 * time.Second},
@@ -263,8 +266,8 @@ func TestWheelSparesThoseWhoAnswerLate(t *testing.T) {
 	}
 }
 
-// A client that says nothing at all is gone when the allowed number of intervals is over, in the whole seconds that it was
-// told, and not earlier.
+// A client that says nothing at all is gone when the allowed number of intervals is over, in the
+// whole seconds that it was told, and not earlier.
 func TestWheelAllowsWhatIsSet(t *testing.T) {
 	for _, row := range []struct {
 		interval time.Duration

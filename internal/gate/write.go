@@ -495,14 +495,3 @@ func (c *Conn) writeFailed(err error) {
 	c.cut()
 	c.removeIfDone()
 }
-
-// headerLen is the length of a WebSocket frame's header for n bytes from a server.
-func headerLen(n int) int {
-	switch {
-	case n <= 125:
-		return 2
-	case n <= 0xffff:
-		return 4
-	}
-	return 10
-}

@@ -71,9 +71,9 @@ type SenderConfig struct {
 	// Withdrawn counts the frames that were not sent because nobody waits for their answer any
 	// more, see [Sender.Withdraw] and [Frame.Left]. May be nil, and may count for several Senders.
 	Withdrawn *atomic.Uint64
-	// Lost counts the frames that ask for no answer, such as pushes and kicks, and that the peer may
-	// not have got when [Sender.Close] gave up: nobody else is told. May be nil, and may count for
-	// several Senders.
+	// Lost counts the frames that ask for no answer, such as pushes and kicks, and that the peer
+	// may not have got when [Sender.Close] gave up: nobody else is told. May be nil, and may count
+	// for several Senders.
 	Lost *atomic.Uint64
 	// Up is called when a stream is established, before anything is sent on it. fresh says that the
 	// peer is another run than before, or has lost what it knew of us: what was queued is dropped

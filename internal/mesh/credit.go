@@ -8,10 +8,11 @@ import (
 	"github.com/lonng/nano/internal/link"
 )
 
-// A link's goroutine never waits for a scheduler that is full: what comes behind the message may be for another one, or
-// the answer that this one waits for. So whoever sends keeps count of what has not left the receiver's queue yet, and is
-// told of what has by Credit frames. A client that sends more than its handlers take is not read any more, as on one
-// node; a node that calls too much gets an error.
+// A link's goroutine never waits for a scheduler that is full: what comes behind the message may be
+// for another one, or the answer that this one waits for. So whoever sends keeps count of what has
+// not left the receiver's queue yet, and is told of what has by Credit frames. A client that sends
+// more than its handlers take is not read any more, as on one node; a node that calls too much gets
+// an error.
 const (
 	sessionWindow = 64 << 10 // bytes of one session's messages at one node, before its client is not read
 	nodeWindow    = 32 << 20 // bytes of the calls and notifies of one node at another, before there are errors
@@ -24,8 +25,8 @@ const creditFrom = 2
 // costOf is what a message counts for.
 func costOf(f *link.Frame) int { return messageCost + len(f.Route) + len(f.Data) }
 
-// window counts the bytes that a node was sent in this node's name, and that have not left its queue. Its methods may be
-// called concurrently.
+// window counts the bytes that a node was sent in this node's name, and that have not left its
+// queue. Its methods may be called concurrently.
 type window struct{ sent atomic.Int64 }
 
 // enter counts a message, if there is room for it.
@@ -50,7 +51,8 @@ func (w *window) leave(cost int) {
 // reset forgets what was counted.
 func (w *window) reset() { w.sent.Store(0) }
 
-// taken counts what has left the queue here, and the sender was not told. Its methods may be called concurrently.
+// taken counts what has left the queue here, and the sender was not told. Its methods may be called
+// concurrently.
 type taken struct{ bytes atomic.Int64 }
 
 // add returns what to tell the sender: not of each message, so that a busy one costs few frames.
@@ -61,8 +63,8 @@ func (t *taken) add(cost int, step int64) (tell uint64) {
 	return uint64(max(0, t.bytes.Swap(0)))
 }
 
-// sessionPeers are the nodes that know a client of this gate, and the bytes of its messages that have not left their
-// queues. The methods are not for concurrent use.
+// sessionPeers are the nodes that know a client of this gate, and the bytes of its messages that
+// have not left their queues. The methods are not for concurrent use.
 type sessionPeers struct {
 	list []sessionPeer // few: how many nodes serve one client
 	full chan struct{} // not nil: the client is not read until it is closed
@@ -134,7 +136,8 @@ func (s *sessionPeers) all() iter.Seq[*peer] {
 	}
 }
 
-// enter counts a message that goes to p. What it returns is not nil when the client is not to be read until it is closed.
+// enter counts a message that goes to p. What it returns is not nil when the client is not to be
+// read until it is closed.
 func (s *sessionPeers) enter(p *peer, cost int) (full <-chan struct{}) {
 	e := s.entry(p)
 	if e.sent = int32(min(int(e.sent)+cost, math.MaxInt32)); e.sent <= sessionWindow {

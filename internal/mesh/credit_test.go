@@ -2,8 +2,9 @@ package mesh
 
 import "testing"
 
-// A client that sends more than a node takes is not read, and is read again when half of it was taken. If it were not, one
-// client would fill the memory of a backend; if it were never read again, it would hang.
+// A client that sends more than a node takes is not read, and is read again when half of it was
+// taken. If it were not, one client would fill the memory of a backend; if it were never read
+// again, it would hang.
 func TestSessionWindows(t *testing.T) {
 	var w sessionPeers
 	p, q := new(peer), new(peer)
@@ -43,7 +44,8 @@ func TestSessionWindows(t *testing.T) {
 	}
 }
 
-// A node that does not keep up with calls gets no more of them, and gets them again when it has taken some.
+// A node that does not keep up with calls gets no more of them, and gets them again when it has
+// taken some.
 func TestWindow(t *testing.T) {
 	var w window
 	if !w.enter(nodeWindow) || w.enter(1) {

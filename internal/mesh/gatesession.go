@@ -9,9 +9,10 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// gateSession is a client of this gate, as other nodes know it: who knows it, which requests they are to answer, what
-// they have not taken yet, and which values they were told. Its methods may be called concurrently. mu is held while a
-// frame about the session is queued, so that what changes later is told later.
+// gateSession is a client of this gate, as other nodes know it: who knows it, which requests they
+// are to answer, what they have not taken yet, and which values they were told. Its methods may be
+// called concurrently. mu is held while a frame about the session is queued, so that what changes
+// later is told later.
 type gateSession struct {
 	*node
 	sess *session.Session
@@ -25,9 +26,9 @@ type gateSession struct {
 	changed  map[string]struct{} // forwarded values that were set, and nobody was told yet
 }
 
-// enter notes a message that goes to p: it introduces the session to p if p does not know it, and notes a request. Where
-// too many requests have no answer it returns the oldest, to be failed if the client is told of that. It is false for a
-// session that has ended.
+// enter notes a message that goes to p: it introduces the session to p if p does not know it, and
+// notes a request. Where too many requests have no answer it returns the oldest, to be failed if
+// the client is told of that. It is false for a session that has ended.
 func (g *gateSession) enter(p *peer, from *gate.Conn, f *link.Frame) (ok bool, old []uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -55,8 +56,8 @@ func (g *gateSession) enter(p *peer, from *gate.Conn, f *link.Frame) (ok bool, o
 	return true, old
 }
 
-// introduceLocked tells p of the session, unless it knows it: nothing else of a session comes before that. If it cannot be
-// told, p refuses what comes next, or does not get it.
+// introduceLocked tells p of the session, unless it knows it: nothing else of a session comes
+// before that. If it cannot be told, p refuses what comes next, or does not get it.
 func (g *gateSession) introduceLocked(p *peer) {
 	if g.peers.knows(p) || p.send(g.openedLocked()) != nil {
 		return
@@ -88,7 +89,8 @@ func (g *gateSession) forget(p *peer) {
 	g.peers.forget(p)
 }
 
-// hold notes that p has the session, and wants to be told of it. It is false for one that has ended.
+// hold notes that p has the session, and wants to be told of it. It is false for one that has
+// ended.
 func (g *gateSession) hold(p *peer) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -117,8 +119,8 @@ func (g *gateSession) answer(mid uint64) bool {
 	return g.requests.answer(mid)
 }
 
-// fail notes that a request is answered with an error. It is false if it was before. A client that takes no errors has no
-// answer by that.
+// fail notes that a request is answered with an error. It is false if it was before. A client that
+// takes no errors has no answer by that.
 func (g *gateSession) fail(mid uint64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -130,14 +132,15 @@ func (g *gateSession) fail(mid uint64) bool {
 	return was
 }
 
-// seesErrors tells whether the client is told of errors. One that is not takes an answer at any time.
+// seesErrors tells whether the client is told of errors. One that is not takes an answer at any
+// time.
 func (g *gateSession) seesErrors() bool {
 	c, ok := g.sess.NetworkEntity().(*gate.Conn)
 	return ok && c.SeesErrors()
 }
 
-// lose returns the requests that p does not answer any more, and whose client is told so. With forget, p does not know the
-// session any more either.
+// lose returns the requests that p does not answer any more, and whose client is told so. With
+// forget, p does not know the session any more either.
 func (g *gateSession) lose(p *peer, forget bool) (mids []uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -158,8 +161,8 @@ func (g *gateSession) credit(p *peer, cost int) {
 	g.peers.leave(p, cost)
 }
 
-// tellUser tells all that know the session who it is. When it has become nobody's, it has no values but those that come
-// along.
+// tellUser tells all that know the session who it is. When it has become nobody's, it has no values
+// but those that come along.
 func (g *gateSession) tellUser(uid int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -180,7 +183,8 @@ func (g *gateSession) tellLocked(f *link.Frame) {
 	}
 }
 
-// setValue takes over what the session's value is now: of two changes at once the later one is told last.
+// setValue takes over what the session's value is now: of two changes at once the later one is told
+// last.
 func (g *gateSession) setValue(key string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -206,7 +210,8 @@ func (g *gateSession) setValue(key string) {
 	}
 }
 
-// encodeLocked encodes the session's value of a key, to nothing if there is none, or none that can be encoded.
+// encodeLocked encodes the session's value of a key, to nothing if there is none, or none that can
+// be encoded.
 func (g *gateSession) encodeLocked(key string) []byte {
 	if !g.sess.HasKey(key) {
 		return nil
@@ -219,7 +224,8 @@ func (g *gateSession) encodeLocked(key string) []byte {
 	return b
 }
 
-// Flush sends what has changed. It is for the gate, which calls it at the end of a batch of handlers.
+// Flush sends what has changed. It is for the gate, which calls it at the end of a batch of
+// handlers.
 func (g *gateSession) Flush() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// What a node keeps for a client that says nothing, field by field. A million of them have each of these bytes a million
-// times, so one that is added here has to be worth that.
+// What a node keeps for a client that says nothing, field by field. A million of them have each of
+// these bytes a million times, so one that is added here has to be worth that.
 func TestWhatAQuietSessionHolds(t *testing.T) {
 	if unsafe.Sizeof(uintptr(0)) != 8 {
 		t.Skip("the sizes are those of 64 bits")

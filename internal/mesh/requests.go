@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// requests are the requests of one client that other nodes are to answer. Each has one outcome: its answer, or an
-// error when the node that has it is gone (failAt); an answer that comes after the error is not the client's any more. The
-// methods are not for concurrent use.
+// requests are the requests of one client that other nodes are to answer. Each has one outcome: its
+// answer, or an error when the node that has it is gone (failAt); an answer that comes after the
+// error is not the client's any more. The methods are not for concurrent use.
 type requests struct {
 	inFlight few[uint64, inFlight]
 	begun    uint64 // counts requests
@@ -50,8 +50,9 @@ type inFlight struct {
 	seq uint64 // the older, the smaller
 }
 
-// maxInFlight is how many requests of one session may have no answer. Of more the oldest are failed, a quarter at a
-// time: handlers that sometimes do not answer must not use up what a long session has.
+// maxInFlight is how many requests of one session may have no answer. Of more the oldest are
+// failed, a quarter at a time: handlers that sometimes do not answer must not use up what a long
+// session has.
 const maxInFlight = 16384
 
 // begin notes a request that goes to p. Its id may have been that of an earlier one.

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A request has one outcome: an answer that comes after the client was told of an error would be taken for the answer to a
-// later request with the same id.
+// A request has one outcome: an answer that comes after the client was told of an error would be
+// taken for the answer to a later request with the same id.
 func TestRequestHasOneOutcome(t *testing.T) {
 	var r requests
 	p, q := new(peer), new(peer)
@@ -40,7 +40,8 @@ func TestRequestHasOneOutcome(t *testing.T) {
 	}
 }
 
-// A session whose handlers sometimes do not answer goes on for years: the oldest of its requests give way.
+// A session whose handlers sometimes do not answer goes on for years: the oldest of its requests
+// give way.
 func TestRequestsWithoutAnswers(t *testing.T) {
 	var r requests
 	p := new(peer)
@@ -72,7 +73,8 @@ func TestRequestsWithoutAnswers(t *testing.T) {
 	}
 }
 
-// A client that takes no errors is told nothing when its node is gone: the answer may come yet, and is its one outcome.
+// A client that takes no errors is told nothing when its node is gone: the answer may come yet, and
+// is its one outcome.
 func TestRequestOfAClientThatTakesNoErrors(t *testing.T) {
 	var r requests
 	p, q := new(peer), new(peer)

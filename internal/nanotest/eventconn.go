@@ -10,9 +10,10 @@ import (
 	"github.com/lonng/nano/internal/transport"
 )
 
-// TransportVariable is the environment variable that has the same tests run against both transports. Without it, real
-// sockets are the event loop's, and connections in memory have goroutines. If it is "loop", listeners in memory hand out
-// connections like those of an event loop, on a bubble's clock. If it is "portable", nodes give real sockets goroutines:
+// TransportVariable is the environment variable that has the same tests run against both
+// transports. Without it, real sockets are the event loop's, and connections in memory have
+// goroutines. If it is "loop", listeners in memory hand out connections like those of an event
+// loop, on a bubble's clock. If it is "portable", nodes give real sockets goroutines:
 //
 //	NANO_TEST_TRANSPORT=loop go test ./internal/gate ./test/node ./test/cluster
 //	NANO_TEST_TRANSPORT=portable go test ./internal/gate ./test/node ./test/process
@@ -28,8 +29,9 @@ func (l *Listener) EventConns() bool {
 	return on
 }
 
-// eventConn is a pipe's end that behaves as a connection of an event loop: whoever reads is not the connection's, a
-// close tells the handler at once if it serves nothing, and no write waits unless it is told to.
+// eventConn is a pipe's end that behaves as a connection of an event loop: whoever reads is not the
+// connection's, a close tells the handler at once if it serves nothing, and no write waits unless
+// it is told to.
 type eventConn struct {
 	net.Conn
 

@@ -45,8 +45,8 @@ var readBufs = sync.Pool{New: func() any { return new([readSize]byte) }}
 // what is served may have to wait for the one who closes.
 //
 // What serves grows the stack, and a connection that then says nothing would keep that. So a
-// goroutine that has served waits no more: a fresh one does, unless the client is busy. last is when
-// something came last.
+// goroutine that has served waits no more: a fresh one does, unless the client is busy. last is
+// when something came last.
 func (p *portable) read(h Handler, last time.Time) {
 	r := rawReader{wait: true}
 	try := r.read

@@ -19,8 +19,8 @@ func (p proxied) Raw() net.Conn   { return p.Conn }
 // plain has no more than the methods of a net.Conn.
 type plain struct{ net.Conn }
 
-// A client that does not read is dropped with what the kernel holds for it, also where the connection has other layers above
-// its socket: the memory would stay for minutes.
+// A client that does not read is dropped with what the kernel holds for it, also where the
+// connection has other layers above its socket: the memory would stay for minutes.
 func TestUnsentBelowOtherLayers(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("what the kernel holds is known on Linux only")

@@ -277,7 +277,8 @@ func (s *Socket) WriteUntil(b []byte, until time.Time) (int, error) {
 	if err != nil || n == len(b) {
 		return n, err
 	}
-	// The kernel tells of room only whoever waits already. So the first try below comes behind this.
+	// The kernel tells of room only whoever waits already. So the first try below comes behind
+	// this.
 	w := &writer{room: make(chan struct{}, 1)}
 	s.writer.Store(w)
 	defer s.writer.Store(nil)

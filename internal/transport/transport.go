@@ -32,8 +32,8 @@ type Conn interface {
 	// Waiting tells that the handler is about to wait, so that nobody waits for it.
 	Waiting()
 
-	// WriteSome writes some of the strings, in order, without waiting. With n = 0 and no error there
-	// is no room now. The strings are lent until it returns.
+	// WriteSome writes some of the strings, in order, without waiting. With n = 0 and no error
+	// there is no room now. The strings are lent until it returns.
 	WriteSome(segs [][]byte) (n int, err error)
 	// Blocks reports that the connection cannot do that: every write, and CloseWrite, may wait.
 	Blocks() bool
@@ -56,8 +56,8 @@ type Conn interface {
 type EventConn interface {
 	Conn
 	net.Conn
-	// Detach takes the connection out of the loop and returns it as one of Go's net package. Only the
-	// handler may call it, from Serve, which is to return an error then.
+	// Detach takes the connection out of the loop and returns it as one of Go's net package. Only
+	// the handler may call it, from Serve, which is to return an error then.
 	Detach() (net.Conn, error)
 }
 

@@ -270,8 +270,8 @@ func TestParserIsSmall(t *testing.T) {
 	}
 }
 
-// The bit of permessage-deflate is allowed where both ends have agreed on it, on the first frame of a message, and each
-// piece of that message bears it.
+// The bit of permessage-deflate is allowed where both ends have agreed on it, on the first frame of
+// a message, and each piece of that message bears it.
 func TestCompressedMessages(t *testing.T) {
 	masked := func(op byte, fin bool, payload string) []byte {
 		return wsframe.AppendMasked(nil, op, fin, [4]byte{1, 2, 3, 4}, []byte(payload))

@@ -111,7 +111,8 @@ func TestTakenAddressStaysItsOwners(t *testing.T) {
 			t.Errorf("sessions were closed at the first: %q", got)
 		}
 
-		// One of the 0.5 series lives at an address: ours is refused, and the old one's next run is not.
+		// One of the 0.5 series lives at an address: ours is refused, and the old one's next run is
+		// not.
 		o := newOld(t, f, "old:1", "Old")
 		o.register()
 		synctest.Wait()

@@ -17,8 +17,8 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// A backend notices nothing of a client whose network changes: what it pushes, broadcasts and answers meanwhile arrives
-// when the client is back, and the session is not closed there.
+// A backend notices nothing of a client whose network changes: what it pushes, broadcasts and
+// answers meanwhile arrives when the client is back, and the session is not closed there.
 func TestBackendKeepsTheSessionOfAClientThatComesBack(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		group := nano.NewGroup("room")

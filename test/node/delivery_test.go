@@ -146,7 +146,8 @@ func TestSlowReaderGetsEveryPush(t *testing.T) {
 					c = n.WS.WebSocket(t)
 				}
 				c.Ready()
-				// It beats on its own clock: the server's heartbeats lie behind what it has not read.
+				// It beats on its own clock: the server's heartbeats lie behind what it has not
+				// read.
 				done := make(chan struct{})
 				defer close(done)
 				go func() {

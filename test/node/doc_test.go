@@ -1,13 +1,15 @@
 // Package node_test holds what a server for strangers has to stand, on one node:
 //
-//   - hostile_test.go: malformed packets and messages, cut at any byte, end that connection, and its
+//   - hostile_test.go: malformed packets and messages, cut at any byte, end that connection, and
+//     its
 //     neighbours live. Repeated handshakes make no second writer. Every packet type comes in every
 //     state of a connection. Every split of a stream gives the same messages, none of them late.
 //     Clients speak as servers do, use request id 0, and send after the end.
 //   - panic_test.go: a panic in any callback of the application costs that session or that call.
 //   - deadlines_test.go: a client that does not read, or never finishes its handshake, is closed
 //     within the deadline.
-//   - accept_test.go: without free descriptors, accepting backs off, is logged at a bounded rate, and
+//   - accept_test.go: without free descriptors, accepting backs off, is logged at a bounded rate,
+//     and
 //     recovers.
 //   - websocket_test.go, pages_test.go: frames of any shape, foreign origins, bad certificates, TLS
 //     without WebSocket, pages.

@@ -269,7 +269,8 @@ func newVisitor(url string) *visitor {
 	return v
 }
 
-// pace is how often each client sends, and is sent, a message: of all together, 2,000 a second each.
+// pace is how often each client sends, and is sent, a message: of all together, 2,000 a second
+// each.
 func pace() time.Duration { return time.Duration(*resumeClients) * time.Second / 2000 }
 
 // run sends numbered requests and notifies until stop is closed, and returns how many there were.

@@ -321,8 +321,8 @@ func TestResumeRefused(t *testing.T) {
 	}
 }
 
-// Many wrong tokens of an address keep no client out that has a good one. For a while, none is told why its session has
-// ended.
+// Many wrong tokens of an address keep no client out that has a good one. For a while, none is told
+// why its session has ended.
 func TestWrongTokensAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := startResuming(t, nano.Resume{Window: 10 * time.Minute})
@@ -483,8 +483,8 @@ func TestRepeatedHandshakesDoNotCount(t *testing.T) {
 	})
 }
 
-// What may be left out for a client that does not keep up is left out for one that is away; all else counts, whatever
-// its class, so nothing of it is replaced.
+// What may be left out for a client that does not keep up is left out for one that is away; all
+// else counts, whatever its class, so nothing of it is replaced.
 func TestResumeWithClassesOfDelivery(t *testing.T) {
 	eachKind(t, func(t *testing.T, websocket bool) {
 		n := startResuming(t, nano.Resume{}, nano.WithDelivery(nano.Latest(), "n"), nano.WithDelivery(nano.DropWhenBusy(), "busy"),

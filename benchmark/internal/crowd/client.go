@@ -181,6 +181,9 @@ func (c *Crowd) packet(i int32, t codec.PacketType, body []byte) error {
 	case codec.Handshake:
 		return c.welcomed(i)
 	case codec.Heartbeat:
+		if c.cfg.OnBeat != nil {
+			defer c.cfg.OnBeat()
+		}
 		return c.sendPackets(k, codec.AppendPacket(nil, codec.Heartbeat, nil))
 	case codec.Kick:
 		return fmt.Errorf("kicked: %s", body)

@@ -28,6 +28,8 @@ type Config struct {
 	// with a nil function, a client makes none.
 	Request func(client int) (route string, data []byte)
 
+	OnBeat func() // called on the crowd's goroutine for each heartbeat that a client has answered; nil: nobody
+
 	AtOnce int // clients that may be on their way in at one time; 0 for 128
 }
 
@@ -121,8 +123,8 @@ func (c *Crowd) failure() error {
 	return c.err
 }
 
-// Expect returns a channel that gets the time at which n more messages than now were pushed. Only one
-// expectation is kept.
+// Expect returns a channel that gets the time at which n more messages than now were pushed. Only
+// one expectation is kept.
 func (c *Crowd) Expect(n int64) <-chan time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

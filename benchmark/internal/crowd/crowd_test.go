@@ -53,9 +53,11 @@ func TestCrowd(t *testing.T) {
 	const clients, messages = 300, 5
 	for _, ws := range []bool{false, true} {
 		addr, room := start(t, ws, nano.WithHeartbeatInterval(time.Second))
+		beats := make(chan struct{}, 100*clients)
 		c, err := crowd.Start(crowd.Config{
 			Addrs: []string{addr}, Sources: []string{"127.0.7.1", "127.0.7.2"}, Clients: clients, WebSocket: ws, Path: "/nano",
 			Request: func(int) (string, []byte) { return "Room.Join", []byte("x") },
+			OnBeat:  func() { beats <- struct{}{} },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -78,7 +80,13 @@ func TestCrowd(t *testing.T) {
 		case <-time.After(20 * time.Second):
 			t.Fatalf("%d messages were counted, of %d", c.Pushes(), clients*messages)
 		}
-		time.Sleep(4 * time.Second) // more than a client may be silent
+		for range 5 * clients { // a client may miss three: who does not answer hears no fifth
+			select {
+			case <-beats:
+			case <-time.After(20 * time.Second):
+				t.Fatal("the heartbeats have stopped")
+			}
+		}
 		if n := c.Pushes(); n != clients*messages || c.Lost() != 0 {
 			t.Errorf("%d messages, %d clients lost", n, c.Lost())
 		}

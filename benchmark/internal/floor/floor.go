@@ -1,7 +1,7 @@
-// Package floor is the wire protocol with no framework behind it: what a benchmark compares with. One
-// goroutine for each connection reads packets and answers them; a broadcast is one encoding and one
-// write for each member, under one lock. It trusts its clients, has no heartbeats, no deadlines and
-// no limits, so a server that people can reach must cost more.
+// Package floor is the wire protocol with no framework behind it: what a benchmark compares with.
+// One goroutine for each connection reads packets and answers them; a broadcast is one encoding and
+// one write for each member, under one lock. It trusts its clients, has no heartbeats, no deadlines
+// and no limits, so a server that people can reach must cost more.
 package floor
 
 import (

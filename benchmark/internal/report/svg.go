@@ -20,8 +20,8 @@ const (
 // colours of the subjects, by their order.
 var colours = [...]string{"#9aa5b1", "#4c78a8", "#54a24b", "#e0a030", "#c44e52", "#8064a2"}
 
-// SVG writes a picture with a bar for each value. The bars of a row have the same scale, and rows do
-// not.
+// SVG writes a picture with a bar for each value. The bars of a row have the same scale, and rows
+// do not.
 func (r *Report) SVG(w io.Writer) error {
 	var b strings.Builder
 	height := headHeight

@@ -1,7 +1,8 @@
 // Packets and messages: the bytes of the protocol, without a connection.
 import { NanoError } from "./errors.js";
 
-// What numbers mean on the wire. As enums they are written as numbers into what is built, which keeps that small.
+// What numbers mean on the wire. As enums they are written as numbers into what is built, which
+// keeps that small.
 export const enum Wire {
   HANDSHAKE = 1,
   HANDSHAKE_ACK = 2,
@@ -78,8 +79,9 @@ export class PacketDecoder {
   private _rest = EMPTY; // of a packet that is not complete
 
   /**
-   * Takes bytes and gives `each` the packets that are complete. A body may share memory with the bytes. Throws at a
-   * type that does not exist, after the packets before it; nothing can be read from then on.
+   * Takes bytes and gives `each` the packets that are complete. A body may share memory with the
+   * bytes. Throws at a type that does not exist, after the packets before it; nothing can be read
+   * from then on.
    */
   push(bytes: Uint8Array, each: (type: PacketType, body: Uint8Array) => void): void {
     let data = this._rest.length ? concat(this._rest, bytes) : bytes;
@@ -102,7 +104,10 @@ export class PacketDecoder {
 /** What a data packet holds. */
 export interface Message {
   type: MessageType;
-  /** Of requests and responses; 0 means that no answer is wanted. A bigint only if a number would not be exact. */
+  /**
+   * Of requests and responses; 0 means that no answer is wanted. A bigint only if a number would
+   * not be exact.
+   */
   id: number | bigint;
   /** Of requests, notifies and pushes. */
   route: string;
@@ -212,7 +217,10 @@ export function encodeMessage(
   return encodeRaw(type, id, dictionary?.codes.get(route) ?? route, data, flags);
 }
 
-/** Reads the body of a data packet. The payload shares memory with the body, and is still packed if `gzip` says so. */
+/**
+ * Reads the body of a data packet. The payload shares memory with the body, and is still packed if
+ * `gzip` says so.
+ */
 export function decodeMessage(body: Uint8Array, dictionary?: Dictionary): Message {
   const message = decodeRaw(body);
   if (typeof message.route === "number") {

@@ -37,7 +37,10 @@ type Args<Value, Options> = undefined extends Value ? [value?: Value, options?: 
 
 /** How a connection is made. */
 export interface ConnectOptions extends LineOptions {
-  /** How long a request waits for its answer in milliseconds, if it does not say; 0 for ever. Default: 10000. */
+  /**
+   * How long a request waits for its answer in milliseconds, if it does not say; 0 for ever.
+   * Default: 10000.
+   */
   timeout?: number;
   /** What payloads are. Default: `json`. */
   serializer?: Serializer;
@@ -69,9 +72,9 @@ export interface Events {
     /** Why it is not open any more; empty when all is well. */
     reason: string;
     /**
-     * What happened. The code is `kicked` when the server ended the connection on purpose (the message is its reason),
-     * `refused` when it does not want this client (`details` is its answer), else `unavailable`, `protocol`, or
-     * `invalid_argument` for a URL that cannot be one.
+     * What happened. The code is `kicked` when the server ended the connection on purpose (the
+     * message is its reason), `refused` when it does not want this client (`details` is its
+     * answer), else `unavailable`, `protocol`, or `invalid_argument` for a URL that cannot be one.
      */
     error?: NanoError;
     /** When the next attempt is due (milliseconds since 1970), in the state `waiting`. */
@@ -81,27 +84,40 @@ export interface Events {
     /** In the state `open`: the session from before goes on, and nothing was lost. */
     resumed: boolean;
   };
-  /** The connection was lost, and its session waits: what is sent is kept, and requests resolve later. */
+  /**
+   * The connection was lost, and its session waits: what is sent is kept, and requests resolve
+   * later.
+   */
   suspended: { reason: string };
   /** The session goes on with a new connection. */
   resumed: object;
-  /** It does not: there is a new session. The reason is `expired`, `overflow`, `unknown` or `gap`. */
+  /**
+   * It does not: there is a new session. The reason is `expired`, `overflow`, `unknown` or `gap`.
+   */
   lost: { reason: string };
-  /** Something that no caller waits for failed: a push that cannot be read, say. Reported to the console if nobody listens. */
+  /**
+   * Something that no caller waits for failed: a push that cannot be read, say. Reported to the
+   * console if nobody listens.
+   */
   error: NanoError;
 }
 
 /**
- * A connection to a node, and those that follow when it is lost. Made closed: `open` opens it, as `connect` does.
+ * A connection to a node, and those that follow when it is lost. Made closed: `open` opens it, as
+ * `connect` does.
  *
- * What is sent while a connection is away waits for the next, up to a bound. Where the server can, the next one goes on
- * with the session: requests that were under way get their answers, and no message is lost or doubled. Else the server has
- * a new session for each connection, and requests that were under way fail with `unavailable`, as those do that wait when
- * the first connection cannot be made. Sign in by the handshake (`user`), or at each state `open` that is not `resumed`;
+ * What is sent while a connection is away waits for the next, up to a bound. Where the server can,
+ * the next one goes on with the session: requests that were under way get their answers, and no
+ * message is lost or doubled. Else the server has a new session for each connection, and requests
+ * that were under way fail with `unavailable`, as those do that wait when the first connection
+ * cannot be made. Sign in by the handshake (`user`), or at each state `open` that is not `resumed`;
  * what is sent in that event goes before what waited.
  */
 export class Connection<R extends Routes = Routes> {
-  /** The server's last answer to the handshake. Where a session goes on, what the application added to the first one stays. */
+  /**
+   * The server's last answer to the handshake. Where a session goes on, what the application added
+   * to the first one stays.
+   */
   handshake: Handshake | undefined;
   private _line: Line;
   private _events = new Emitter();
@@ -159,12 +175,18 @@ export class Connection<R extends Routes = Routes> {
     return this._line._link?._socket.bufferedAmount ?? 0;
   }
 
-  /** The server's dictionary, if it has one with a version: to be kept, and given to the next connection. */
+  /**
+   * The server's dictionary, if it has one with a version: to be kept, and given to the next
+   * connection.
+   */
   get dictionary(): VersionedDictionary | undefined {
     return this._line._kept;
   }
 
-  /** Opens the connection and keeps it until `close`; ends a wait for the next attempt. Harmless if it is open. */
+  /**
+   * Opens the connection and keeps it until `close`; ends a wait for the next attempt. Harmless if
+   * it is open.
+   */
   open(): void {
     this._line._open();
   }
@@ -209,9 +231,10 @@ export class Connection<R extends Routes = Routes> {
   }
 
   /**
-   * Sends and resolves to the answer. Rejects with a NanoError: the server's, or that of what happened on the way; after
-   * the timeout; and when the signal says so (the server is not told). While a connection that was open is away, the
-   * request waits for the next; if that comes too late, the error is `unavailable` and says what keeps it away.
+   * Sends and resolves to the answer. Rejects with a NanoError: the server's, or that of what
+   * happened on the way; after the timeout; and when the signal says so (the server is not told).
+   * While a connection that was open is away, the request waits for the next; if that comes too
+   * late, the error is `unavailable` and says what keeps it away.
    */
   request<K extends Name<Requests<R>>>(
     route: K,
@@ -241,7 +264,10 @@ export class Connection<R extends Routes = Routes> {
     });
   }
 
-  /** Sends without waiting for anything. Throws a NanoError if it cannot be sent and cannot wait either. */
+  /**
+   * Sends without waiting for anything. Throws a NanoError if it cannot be sent and cannot wait
+   * either.
+   */
   notify<K extends Name<Notifies<R>>>(route: K, ...[value, options = {}]: Args<Notifies<R>[K], NotifyOptions>): void {
     this._post(Wire.NOTIFY, route, value, options.serializer);
   }
@@ -260,7 +286,10 @@ export class Connection<R extends Routes = Routes> {
   }
 }
 
-/** What a server says of a request that failed: `{"code", "error"}`, unless the application gave it another shape. */
+/**
+ * What a server says of a request that failed: `{"code", "error"}`, unless the application gave it
+ * another shape.
+ */
 export function serverError(data: Uint8Array): NanoError {
   const said = parseOr(data, data); // who knows another shape finds it in the details
   const { code = "internal", error = "failed" } = (said ?? {}) as { code?: unknown; error?: unknown };

@@ -17,7 +17,10 @@ export type State = "connecting" | "open" | "waiting" | "closed";
 
 /** When to try again. All times are in milliseconds. */
 export interface ReconnectOptions {
-  /** The longest first wait. It doubles with each attempt; what is waited is chance between half of it and all. Default: 400. */
+  /**
+   * The longest first wait. It doubles with each attempt; what is waited is chance between half of
+   * it and all. Default: 400.
+   */
   min?: number;
   /** The longest wait. Default: 15000. */
   max?: number;
@@ -26,8 +29,8 @@ export interface ReconnectOptions {
   /** A connection that lasted so long starts the waits and attempts anew. Default: 5000. */
   steadyAfter?: number;
   /**
-   * Whether to come back after a kick. Default: after `server shutdown` and `slow consumer`, which are the server's
-   * own reasons; any other is the application's, and stands.
+   * Whether to come back after a kick. Default: after `server shutdown` and `slow consumer`, which
+   * are the server's own reasons; any other is the application's, and stands.
    */
   afterKick?: (reason: string) => boolean;
 }
@@ -35,24 +38,34 @@ export interface ReconnectOptions {
 /** How to connect, and to come back. All times are in milliseconds. */
 export interface LineOptions {
   /**
-   * The user part of the handshake: who this is. A function is called for each attempt, and may return a promise, so
-   * that a token can be fresh. Default: `{}`.
+   * The user part of the handshake: who this is. A function is called for each attempt, and may
+   * return a promise, so that a token can be fresh. Default: `{}`.
    */
   user?: unknown | (() => unknown);
   /** How long connecting and the handshake may take together. Default: 10000. */
   handshakeTimeout?: number;
   /** Whether and how to come back when the connection is lost, or cannot be made. Default: true. */
   reconnect?: boolean | ReconnectOptions;
-  /** Requests and notifies that may wait for the connection to be open; more are refused. Default: 100. */
+  /**
+   * Requests and notifies that may wait for the connection to be open; more are refused. Default:
+   * 100.
+   */
   queue?: number;
-  /** What to ask the server for. Default: `["error", "gzip", "batch", "resume"]`. Never `gzip` where it cannot be unpacked. */
+  /**
+   * What to ask the server for. Default: `["error", "gzip", "batch", "resume"]`. Never `gzip` where
+   * it cannot be unpacked.
+   */
   accept?: string[] | undefined;
   /**
-   * Bytes that the body of a packet may have that is sent; a server that gets more ends the connection. Default: what the
-   * server says in the handshake; 65536 if it says nothing, and for the handshake itself.
+   * Bytes that the body of a packet may have that is sent; a server that gets more ends the
+   * connection. Default: what the server says in the handshake; 65536 if it says nothing, and for
+   * the handshake itself.
    */
   maxPacket?: number;
-  /** A dictionary kept from an earlier connection (`connection.dictionary`); for servers that give it a version. */
+  /**
+   * A dictionary kept from an earlier connection (`connection.dictionary`); for servers that give
+   * it a version.
+   */
   dictionary?: VersionedDictionary | undefined;
   /** A WebSocket class, where there is none or another is wanted. */
   WebSocket?: WebSocketConstructor;
@@ -60,11 +73,17 @@ export interface LineOptions {
 
 /** Who has a line. */
 export interface LineOwner {
-  /** The handshake is over. What is posted now goes before what waited. again: there was a connection before. */
+  /**
+   * The handshake is over. What is posted now goes before what waited. again: there was a
+   * connection before.
+   */
   _open(answer: Handshake, again: boolean, resumed: boolean, lost: string | undefined): void;
   _message(message: Message, raw: Uint8Array): void;
   _ioError: (event: unknown) => void;
-  /** A message cannot be read, or one that waited cannot be sent or never was, and no request has ended with it. */
+  /**
+   * A message cannot be read, or one that waited cannot be sent or never was, and no request has
+   * ended with it.
+   */
   _error: (err: NanoError) => unknown;
   _changed(state: State, err: NanoError | undefined, retryAt: number): void;
 }
@@ -76,7 +95,9 @@ export type Make = (dictionary: Dictionary) => Uint8Array;
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type Settle = (err: NanoError | undefined, answer?: any) => void;
 
-/** Keeps a connection: makes one, and the next when it is lost; keeps what is to be sent meanwhile. */
+/**
+ * Keeps a connection: makes one, and the next when it is lost; keeps what is to be sent meanwhile.
+ */
 export interface Line {
   _state: State;
   _link: Link | undefined;
@@ -85,17 +106,23 @@ export interface Line {
   _open(): void;
   _close(reason: string): void;
   /**
-   * Sends a message, or keeps it until it can be sent. With settle it is a request, and make gets its id; without, a
-   * notify, with the id 0. Throws if it cannot be made, or not even be kept.
+   * Sends a message, or keeps it until it can be sent. With settle it is a request, and make gets
+   * its id; without, a notify, with the id 0. Throws if it cannot be made, or not even be kept.
    */
   _post(make: (id: number) => Make, settle?: Settle): number;
   /** Ends a request, which is forgotten. False if there is none with the id. */
   _settle(id: unknown, err: NanoError | undefined, answer?: unknown): boolean;
-  /** Ends a request whose time is over: with what keeps the connection away, if that is what it still waits for. */
+  /**
+   * Ends a request whose time is over: with what keeps the connection away, if that is what it
+   * still waits for.
+   */
   _expire(id: number, err: NanoError): void;
 }
 
-/** With raw, messages are not taken apart. With session, one goes on with the next connection where the server can. */
+/**
+ * With raw, messages are not taken apart. With session, one goes on with the next connection where
+ * the server can.
+ */
 export function createLine(address: string, options: LineOptions, owner: LineOwner, raw?: boolean, session?: Session): Line {
   const { user, reconnect = true, queue: room = 100, accept = ["error", "gzip", "batch"] } = options;
   const { min = 400, max = 15000, attempts = Infinity, steadyAfter = 5000, afterKick = ownReason } = (reconnect || {}) as ReconnectOptions; // true has none of them

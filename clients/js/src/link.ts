@@ -35,7 +35,10 @@ export interface Handshake {
     maxPacket?: number;
     /** What was asked for and will be used: `error`, `gzip`, `batch`, `resume`. */
     accepted?: string[];
-    /** Of `resume`: what the next connection says to go on with the session; whether this one does, or why not. */
+    /**
+     * Of `resume`: what the next connection says to go on with the session; whether this one does,
+     * or why not.
+     */
     resume?: { token: string; window: number; resumed?: boolean; received?: number; reason?: string };
     [key: string]: unknown;
   };
@@ -68,7 +71,10 @@ export interface LinkOwner {
   _message(message: Message, raw: Uint8Array): void;
   /** The socket complains; _down follows. */
   _ioError: (event: unknown) => void;
-  /** A message cannot be read; the connection goes on. The id is a response's, if so much could be read. */
+  /**
+   * A message cannot be read; the connection goes on. The id is a response's, if so much could be
+   * read.
+   */
   _error(err: NanoError, id?: number | bigint): void;
   /** It ended, for this reason. */
   _down(err: NanoError): void;
@@ -85,7 +91,10 @@ const gunzip = async (data: Uint8Array): Promise<Uint8Array> => {
 export interface Link {
   readonly _socket: WebSocketLike;
   _send(type: PacketType, body?: Uint8Array): void;
-  /** Ends it, for the server too if it is a goodbye. The owner hears of it before this returns. Harmless if it has ended. */
+  /**
+   * Ends it, for the server too if it is a goodbye. The owner hears of it before this returns.
+   * Harmless if it has ended.
+   */
   _end(err: NanoError, goodbye?: boolean): void;
 }
 
@@ -117,8 +126,8 @@ export function openLink(socket: WebSocketLike, hello: () => Promise<Uint8Array>
   const unavailable = (message: string, details?: unknown) => end(new NanoError("unavailable", message, details));
   const failed = (err: unknown, code?: string) => end(asNanoError(err, code));
 
-  // What came is handled in its order. Unpacking makes the rest wait, the end of the connection too. In any case whoever
-  // awaits an answer goes on before what came after it is handled.
+  // What came is handled in its order. Unpacking makes the rest wait, the end of the connection
+  // too. In any case whoever awaits an answer goes on before what came after it is handled.
   const handle = async (job: Job) => {
     inbox.push(job);
     if (working) return;
@@ -133,9 +142,9 @@ export function openLink(socket: WebSocketLike, hello: () => Promise<Uint8Array>
     working = false;
   };
 
-  // The server beats once an interval. Two and a half without a sign of it, and it is gone. When the timer itself is
-  // late, the tab was asleep, or timers are held back in it: what arrived meanwhile has yet to be handled, so the server
-  // gets one more look.
+  // The server beats once an interval. Two and a half without a sign of it, and it is gone. When
+  // the timer itself is late, the tab was asleep, or timers are held back in it: what arrived
+  // meanwhile has yet to be handled, so the server gets one more look.
   const watch = (silence: number) => {
     const look = (wait: number, again?: boolean) => {
       const due = Date.now() + wait;
@@ -184,8 +193,8 @@ export function openLink(socket: WebSocketLike, hello: () => Promise<Uint8Array>
   };
 
   const receive = (type: PacketType, body: Uint8Array): void | Promise<void> => {
-    // Beats are answered, and none are sent on our own time: what arrives is handled in a hidden tab too, where timers
-    // are held back.
+    // Beats are answered, and none are sent on our own time: what arrives is handled in a hidden
+    // tab too, where timers are held back.
     if (type === Wire.HEARTBEAT) send(Wire.HEARTBEAT, session?._beat(body));
     else if (type === Wire.HANDSHAKE && !ready) shakeHands(body);
     else if (type === Wire.DATA && ready) return open(body);

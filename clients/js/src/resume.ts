@@ -17,7 +17,10 @@ export interface Session {
   _handled(size: number): boolean;
   /** Takes the body of a heartbeat; gives that of the next one. */
   _beat(body?: Uint8Array): Uint8Array | undefined;
-  /** Takes what the server says: the messages that it lacks; or, for another session, a reason if there was one before. */
+  /**
+   * Takes what the server says: the messages that it lacks; or, for another session, a reason if
+   * there was one before.
+   */
   _opened(sys: Handshake["sys"]): Make[] | string | undefined;
   _forget(): void;
 }

@@ -1,4 +1,5 @@
-// Builds, starts and stops the Go node of the tests; and a socket that the tests play the server of.
+// Builds, starts and stops the Go node of the tests; and a socket that the tests play the server
+// of.
 import { execFile, spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,6 +1,6 @@
-// Package accounts signs people in: by name (for development), by a JWT of the operator's own system, by OpenID Connect and
-// by GitHub. Whoever is signed in has a token of the messenger's own, in a cookie that pages cannot read, or in the hands of
-// a client that is no page.
+// Package accounts signs people in: by name (for development), by a JWT of the operator's own
+// system, by OpenID Connect and by GitHub. Whoever is signed in has a token of the messenger's own,
+// in a cookie that pages cannot read, or in the hands of a client that is no page.
 package accounts
 
 import (
@@ -167,8 +167,8 @@ func (a *Accounts) enter(ctx context.Context, u store.User) error {
 	return a.conf.Enter(ctx, u)
 }
 
-// ByRequest returns the user who makes an HTTP request, by the Authorization header or the cookie. A request that another
-// site's page makes has no user.
+// ByRequest returns the user who makes an HTTP request, by the Authorization header or the cookie.
+// A request that another site's page makes has no user.
 func (a *Accounts) ByRequest(r *http.Request) (store.User, error) {
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
 		return a.ByToken(r.Context(), token)
@@ -180,7 +180,8 @@ func (a *Accounts) ByRequest(r *http.Request) (store.User, error) {
 	return a.ByToken(r.Context(), c.Value)
 }
 
-// fromHere reports whether a request comes from a page of this server, or from no page at all. Browsers say which.
+// fromHere reports whether a request comes from a page of this server, or from no page at all.
+// Browsers say which.
 func fromHere(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none":

@@ -77,8 +77,9 @@ func newAccounts(o *Operator, providers map[string]Provider) (a *Accounts, enter
 	}), entered
 }
 
-// Tokens of the operator's own system are taken if their keys, times, issuer and audience are right, and no others: not
-// without a signature, not signed with the public key as a shared secret, not by other keys, not expired.
+// Tokens of the operator's own system are taken if their keys, times, issuer and audience are
+// right, and no others: not without a signature, not signed with the public key as a shared secret,
+// not by other keys, not expired.
 func TestForgedTokensAreRefused(t *testing.T) {
 	key, other := rsaKey(t), rsaKey(t)
 	file := publicPEM(t, &key.PublicKey)
@@ -311,7 +312,8 @@ func TestSignInElsewhere(t *testing.T) {
 	}
 }
 
-// A sign-in that began in another browser, or an id token that is not for this client and this sign-in, signs nobody in.
+// A sign-in that began in another browser, or an id token that is not for this client and this
+// sign-in, signs nobody in.
 func TestForgedSignInsElsewhere(t *testing.T) {
 	i := newIssuer(t)
 	s := newSite(t, i)

@@ -25,10 +25,12 @@ import (
 	"github.com/lonng/nano/examples/rules"
 )
 
-// methods are the signatures that an operator's token may have: none with a shared secret, and none without a signature.
+// methods are the signatures that an operator's token may have: none with a shared secret, and none
+// without a signature.
 var methods = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
-// Operator checks the tokens of an operator's own system. Its methods may be called from any goroutine.
+// Operator checks the tokens of an operator's own system. Its methods may be called from any
+// goroutine.
 type Operator struct {
 	source string // a file, or an address
 	parser *jwt.Parser
@@ -39,15 +41,16 @@ type Operator struct {
 	read time.Time // when they were read, or could not be
 }
 
-// Times of keys that are had from an address: they are read again when they are old, and sooner for a key that is unknown.
+// Times of keys that are had from an address: they are read again when they are old, and sooner for
+// a key that is unknown.
 const (
 	keysAge   = time.Hour
 	keysPause = 10 * time.Second
 	maxKeys   = 1 << 20 // bytes
 )
 
-// NewOperator returns a checker of tokens by the keys at source: a file with PEM public keys or a JWKS, or the https address
-// of a JWKS. issuer and audience are checked unless they are empty.
+// NewOperator returns a checker of tokens by the keys at source: a file with PEM public keys or a
+// JWKS, or the https address of a JWKS. issuer and audience are checked unless they are empty.
 func NewOperator(ctx context.Context, source, issuer, audience string) (*Operator, error) {
 	options := []jwt.ParserOption{jwt.WithValidMethods(methods), jwt.WithExpirationRequired(), jwt.WithLeeway(10 * time.Second)}
 	if issuer != "" {

@@ -35,7 +35,8 @@ type OpenID struct {
 	verifier *oidc.IDTokenVerifier
 }
 
-// NewOpenID asks an issuer how it works. callback is the address of /auth/oidc/callback, as browsers reach it.
+// NewOpenID asks an issuer how it works. callback is the address of /auth/oidc/callback, as
+// browsers reach it.
 func NewOpenID(ctx context.Context, issuer, id, secret, callback string) (*OpenID, error) {
 	p, err := oidc.NewProvider(ctx, issuer)
 	if err != nil {
@@ -90,7 +91,8 @@ type GitHub struct {
 	api   string
 }
 
-// NewGitHub returns GitHub as a provider. base is "" for github.com; for a GitHub of one's own it is that one's address.
+// NewGitHub returns GitHub as a provider. base is "" for github.com; for a GitHub of one's own it
+// is that one's address.
 func NewGitHub(base, id, secret, callback string) *GitHub {
 	p := &GitHub{oauth: oauth2.Config{ClientID: id, ClientSecret: secret, RedirectURL: callback, Endpoint: github.Endpoint}, api: "https://api.github.com"}
 	if base != "" {
@@ -158,8 +160,8 @@ func (a *Accounts) begin(name string, p Provider) http.HandlerFunc {
 	}
 }
 
-// finish takes the browser back. A browser that has not begun here, with this state, is signed in as nobody: otherwise a
-// stranger could have somebody sign in as that stranger.
+// finish takes the browser back. A browser that has not begun here, with this state, is signed in
+// as nobody: otherwise a stranger could have somebody sign in as that stranger.
 func (a *Accounts) finish(name string, p Provider) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		fail := func(why string, err error) {

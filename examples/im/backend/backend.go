@@ -1,4 +1,5 @@
-// Package backend is how gates reach the functions of those nodes that run channels: on this node, or on others.
+// Package backend is how gates reach the functions of those nodes that run channels: on this node,
+// or on others.
 package backend
 
 import (
@@ -35,7 +36,8 @@ func (f Function[Req, Resp]) Call(ctx context.Context, req, resp any) error {
 	return err
 }
 
-// Serve makes the function a handler. It waits for the store, so its scheduler runs others meanwhile.
+// Serve makes the function a handler. It waits for the store, so its scheduler runs others
+// meanwhile.
 func (f Function[Req, Resp]) Serve(cs *component.Components, route string) {
 	component.Handle(cs, route, func(ctx context.Context, _ *session.Session, req *Req) (resp *Resp, err error) {
 		scheduler.FromContext(ctx).Await(func() { resp, err = f(ctx, req) })

@@ -1,9 +1,9 @@
-// Package channels runs the channels of the messenger: who may do what, in which order, and who is told. It keeps nothing
-// that is not in the store: any node can go on with a channel.
+// Package channels runs the channels of the messenger: who may do what, in which order, and who is
+// told. It keeps nothing that is not in the store: any node can go on with a channel.
 //
-// Reads ask the store, for any channel. Changes go through the channel's owner, which is the node that has claimed it
-// last. A node claims a channel when it is first asked to change it, and forgets it when the store says that another node
-// has it now.
+// Reads ask the store, for any channel. Changes go through the channel's owner, which is the node
+// that has claimed it last. A node claims a channel when it is first asked to change it, and
+// forgets it when the store says that another node has it now.
 package channels
 
 import (
@@ -75,11 +75,12 @@ type channel struct {
 	used   time.Time
 }
 
-// maxOwned is how many channels a node keeps in memory. Beyond that it forgets those that nobody uses.
+// maxOwned is how many channels a node keeps in memory. Beyond that it forgets those that nobody
+// uses.
 const maxOwned = 50_000
 
-// own calls f with the channel, under its lock, once it is claimed, or with the error. For one channel, the calls run in
-// the order in which own was called. It does not wait.
+// own calls f with the channel, under its lock, once it is claimed, or with the error. For one
+// channel, the calls run in the order in which own was called. It does not wait.
 func (s *registry) own(id string, f func(*channel, error)) {
 	s.mu.Lock()
 	c := s.owned[id]
@@ -118,8 +119,8 @@ func (s *registry) forgetLocked() {
 // claimTimeout bounds the claim of a channel.
 const claimTimeout = 5 * time.Second
 
-// claim makes this node the owner of a channel, and tells its members how far it is: what an earlier owner has stored and
-// could not tell any more is found by that.
+// claim makes this node the owner of a channel, and tells its members how far it is: what an
+// earlier owner has stored and could not tell any more is found by that.
 func (s *registry) claim(c *channel) {
 	ctx, cancel := context.WithTimeout(context.Background(), claimTimeout)
 	defer cancel()
@@ -163,7 +164,8 @@ func (s *registry) roles(ctx context.Context, id string) (map[string]string, err
 
 const memberPage = 1000
 
-// drop forgets a channel: it has another owner, or its state here is not known any more. The next request claims it.
+// drop forgets a channel: it has another owner, or its state here is not known any more. The next
+// request claims it.
 func (s *registry) drop(c *channel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -57,7 +57,8 @@ func (s *membership) Make(ctx context.Context, c store.Channel, members []store.
 	return nil
 }
 
-// tellMembers has gates enter members into a channel, and tells each how the channel looks from there.
+// tellMembers has gates enter members into a channel, and tells each how the channel looks from
+// there.
 func (s *membership) tellMembers(ctx context.Context, channel string, members []store.Member) {
 	var enter []string
 	for _, m := range members {
@@ -148,7 +149,8 @@ func (s *membership) Invite(ctx context.Context, req *protocol.InviteRequest) (*
 	return &protocol.Empty{}, outward(s.enter(ctx, req.Channel, fresh))
 }
 
-// enter stores members and tells them. If that fails, what is in memory is not known to be right any more.
+// enter stores members and tells them. If that fails, what is in memory is not known to be right
+// any more.
 func (s *membership) enter(ctx context.Context, id string, members []store.Member) error {
 	for _, m := range members {
 		if err := s.store.SetMember(ctx, id, m); err != nil {
@@ -342,8 +344,8 @@ func (c *channel) members() []store.Member {
 	return list
 }
 
-// Leave takes the caller out of a group. An owner's place goes to the member with the highest rank who has been there
-// longest.
+// Leave takes the caller out of a group. An owner's place goes to the member with the highest rank
+// who has been there longest.
 func (s *membership) Leave(ctx context.Context, req *protocol.ChannelRequest) (*protocol.Empty, error) {
 	members, err := s.store.Members(ctx, req.Channel, "", maxGroup)
 	if err != nil {

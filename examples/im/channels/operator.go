@@ -49,7 +49,8 @@ func (s *operating) Audience(ctx context.Context, req *protocol.AudienceRequest)
 	return reply, nil
 }
 
-// known returns users by their ids; those who have never been here are entered, with their ids for names.
+// known returns users by their ids; those who have never been here are entered, with their ids for
+// names.
 func (s *operating) known(ctx context.Context, ids []string) ([]store.User, error) {
 	ids = mentions(ids)
 	users, err := s.store.Users(ctx, ids)
@@ -208,7 +209,8 @@ func (s *operating) PostMessage(ctx context.Context, req *protocol.PostRequest) 
 	return s.posts.SendNow(ctx, send)
 }
 
-// Answer returns the answer to an earlier request with the same key, or stores it. The status is 0 if there is none.
+// Answer returns the answer to an earlier request with the same key, or stores it. The status is 0
+// if there is none.
 func (s *operating) Answer(ctx context.Context, req *protocol.AnswerRequest) (*protocol.AnswerRequest, error) {
 	now := time.Now()
 	if req.Status != 0 {

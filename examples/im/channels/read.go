@@ -137,7 +137,8 @@ func (s *reading) Sync(ctx context.Context, req *protocol.SyncRequest) (*protoco
 		return nil, err
 	}
 	if req.Rev < 0 || req.Rev > seat.Rev || seat.Rev-req.Rev > maxBehind {
-		// A rev that is not reached yet is of a store that was lost: nothing that the client has is right.
+		// A rev that is not reached yet is of a store that was lost: nothing that the client has is
+		// right.
 		return &protocol.SyncReply{Messages: []store.Message{}, Rev: seat.Rev, Reset: req.Rev != seat.Rev}, nil
 	}
 	list, err := s.store.Since(ctx, req.Channel, req.Rev, syncPage+1)

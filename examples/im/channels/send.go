@@ -14,9 +14,9 @@ import (
 	"github.com/lonng/nano/examples/rules"
 )
 
-// Send stores a message and tells the members of its channel. done is called once, when the message is stored or cannot
-// be. Send does not wait. It keeps the order of its calls for each channel, but for messages with pictures, which have to be
-// looked up first.
+// Send stores a message and tells the members of its channel. done is called once, when the message
+// is stored or cannot be. Send does not wait. It keeps the order of its calls for each channel, but
+// for messages with pictures, which have to be looked up first.
 func (s *posting) Send(req *protocol.SendRequest, done func(*store.Message, error)) {
 	if req.Picture != "" {
 		go s.send(req, done)
@@ -57,13 +57,15 @@ func (s *posting) change(c *channel, op store.Op, m store.Message, done func(*st
 			done(nil, outward(err))
 			return
 		}
-		// What was stored before is told again: whoever stored it may have died before it could tell.
+		// What was stored before is told again: whoever stored it may have died before it could
+		// tell.
 		s.push(m.Channel, protocol.PushMessage, &m)
 		done(&m, nil)
 	}})
 }
 
-// compose checks what does not depend on the channel. It waits for the store when there is a picture.
+// compose checks what does not depend on the channel. It waits for the store when there is a
+// picture.
 func (s *posting) compose(req *protocol.SendRequest) (*store.Message, error) {
 	m := &store.Message{Channel: req.Channel, From: req.By.ID, Name: req.By.Name, CID: req.CID, Reply: req.Reply}
 	if len(req.CID) > protocol.MaxCID || req.CID == "" && !req.System {

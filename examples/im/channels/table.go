@@ -6,8 +6,8 @@ import (
 	"github.com/lonng/nano/examples/im/store"
 )
 
-// Table returns the functions by name, which is also that of the client's route. Send and Typing are not among them: they
-// do not wait.
+// Table returns the functions by name, which is also that of the client's route. Send and Typing
+// are not among them: they do not wait.
 func (s *Service) Table() map[string]backend.Func {
 	return map[string]backend.Func{
 		"start":   backend.Function[protocol.StartRequest, protocol.StartReply](s.Start),

@@ -1,6 +1,7 @@
-// Package fleet finds the node that a channel lives on. The nodes that run channels tell everybody that they are there;
-// each channel belongs to one of them by a hash of its id, on which all nodes that see the same fleet agree. While they do
-// not, two nodes may both take a channel for theirs: then the store decides (see channels).
+// Package fleet finds the node that a channel lives on. The nodes that run channels tell everybody
+// that they are there; each channel belongs to one of them by a hash of its id, on which all nodes
+// that see the same fleet agree. While they do not, two nodes may both take a channel for theirs:
+// then the store decides (see channels).
 package fleet
 
 import (
@@ -50,8 +51,8 @@ type node struct {
 	down  time.Time // when a call could not reach it
 }
 
-// Fleet knows the nodes that run channels, and is a backend of all of them together. Its methods may be called from any
-// goroutine.
+// Fleet knows the nodes that run channels, and is a backend of all of them together. Its methods
+// may be called from any goroutine.
 type Fleet struct {
 	self  string // address of this node
 	table map[string]backend.Func
@@ -65,8 +66,8 @@ type Fleet struct {
 	changed func()
 }
 
-// New returns a fleet. table and here are those of this node, if it runs channels. changed is called after the nodes that
-// serve are others; it must not wait.
+// New returns a fleet. table and here are those of this node, if it runs channels. changed is
+// called after the nodes that serve are others; it must not wait.
 func New(self string, table map[string]backend.Func, here Sender, changed func()) *Fleet {
 	return &Fleet{self: self, table: table, here: here, nodes: make(map[string]*node), changed: changed}
 }
@@ -189,13 +190,15 @@ func weight(addr, key string) uint64 {
 
 var errNobody = nano.Errorf(component.CodeUnavailable, "no node runs channels right now; try again")
 
-// once are the functions that must not run twice: who has called them is told that it is not known whether they have.
+// once are the functions that must not run twice: who has called them is told that it is not known
+// whether they have.
 var once = map[string]bool{"create": true, "make": true}
 
-// Call calls a function of the node that key belongs to, and waits. If that node cannot be reached, the one that has its
-// channels then is asked.
+// Call calls a function of the node that key belongs to, and waits. If that node cannot be reached,
+// the one that has its channels then is asked.
 func (f *Fleet) Call(ctx context.Context, key, name string, req, resp any) error {
-	// Not the handler's context: this may run in a wait of the handler, and the call must not wait for the handler's turn.
+	// Not the handler's context: this may run in a wait of the handler, and the call must not wait
+	// for the handler's turn.
 	bounded, cancel := context.WithTimeout(context.Background(), retryFor+attemptTime)
 	defer cancel()
 	stop := context.AfterFunc(ctx, cancel)
@@ -267,8 +270,8 @@ func told(err error) bool {
 	return errors.As(err, &e) && e.Code == component.CodeUnavailable && strings.HasSuffix(e.Message, "try again")
 }
 
-// Send stores a message on the node of its channel. It is for handlers, and waits in their way, so that the messages of one
-// session reach the node in their order.
+// Send stores a message on the node of its channel. It is for handlers, and waits in their way, so
+// that the messages of one session reach the node in their order.
 func (f *Fleet) Send(ctx context.Context, req *protocol.SendRequest, done func(*store.Message, error)) {
 	if f.Owner(req.Channel) == f.self && f.here != nil {
 		f.here.Send(req, done)

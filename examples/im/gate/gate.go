@@ -1,5 +1,6 @@
-// Package gate is where clients of the messenger connect: it knows their sessions and which channels they are in, hands
-// their requests to the nodes that run channels, and pushes to them what those nodes tell.
+// Package gate is where clients of the messenger connect: it knows their sessions and which
+// channels they are in, hands their requests to the nodes that run channels, and pushes to them
+// what those nodes tell.
 package gate
 
 import (
@@ -25,8 +26,8 @@ import (
 type Backend interface {
 	// Call calls a function of the node that key belongs to, and waits.
 	Call(ctx context.Context, key, name string, req, resp any) error
-	// Send stores a message. Calls from one goroutine keep their order for each channel. done is called once, from any
-	// goroutine.
+	// Send stores a message. Calls from one goroutine keep their order for each channel. done is
+	// called once, from any goroutine.
 	Send(ctx context.Context, req *protocol.SendRequest, done func(*store.Message, error))
 	// Typing tells that somebody is typing.
 	Typing(ctx context.Context, req *protocol.TypingRequest)
@@ -138,7 +139,8 @@ func (g *Gate) opened(s *session.Session) {
 	g.hooks.Came(st.user, st.platform, st.since)
 }
 
-// Supersede kicks the sessions of a user on a platform that are older than one that has just come, here or elsewhere.
+// Supersede kicks the sessions of a user on a platform that are older than one that has just come,
+// here or elsewhere.
 func (g *Gate) Supersede(user, platform string, since int64) {
 	for _, old := range g.of(user) {
 		if old.platform == platform && old.since < since {
@@ -247,8 +249,9 @@ func (g *Gate) outLocked(st *seat, channel string) {
 	}
 }
 
-// later runs f on the scheduler, in the order of the calls. What waits runs in one go: what it sends to one client is one
-// write then, the answer to a message and all that others have said meanwhile.
+// later runs f on the scheduler, in the order of the calls. What waits runs in one go: what it
+// sends to one client is one write then, the answer to a message and all that others have said
+// meanwhile.
 func (g *Gate) later(f func()) {
 	g.outMu.Lock()
 	g.out = append(g.out, f)

@@ -12,7 +12,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// How often a client may ask, and say something; and how often it may be refused before it is kicked.
+// How often a client may ask, and say something; and how often it may be refused before it is
+// kicked.
 const (
 	callBurst, callEvery     = 200, 10 * time.Millisecond
 	talkBurst, talkEvery     = 60, 25 * time.Millisecond
@@ -153,8 +154,8 @@ func (g *Gate) typing(ctx context.Context, s *session.Session, req *protocol.Typ
 	return nil
 }
 
-// start has the session hear of its channels, and returns everything that a client needs to begin. The session hears of
-// them before their state is read, so that nothing is missed between.
+// start has the session hear of its channels, and returns everything that a client needs to begin.
+// The session hears of them before their state is read, so that nothing is missed between.
 func (g *Gate) start(ctx context.Context, s *session.Session, req *protocol.StartRequest) (*protocol.StartReply, error) {
 	st, err := g.caller(s)
 	if err != nil {
@@ -197,7 +198,8 @@ func (g *Gate) start(ctx context.Context, s *session.Session, req *protocol.Star
 	return reply, nil
 }
 
-// follow enters a session into its channels, but for those that its user has left since the list was made.
+// follow enters a session into its channels, but for those that its user has left since the list
+// was made.
 func (g *Gate) follow(st *seat, channels []*protocol.Channel) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

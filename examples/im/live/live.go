@@ -1,5 +1,6 @@
-// Package live runs live rooms: very many people in one room, who say more than anybody can read. What they say is merged by
-// the tick, sampled where it is too much, and encoded once for all. Nothing is stored: a room remembers its last minutes.
+// Package live runs live rooms: very many people in one room, who say more than anybody can read.
+// What they say is merged by the tick, sampled where it is too much, and encoded once for all.
+// Nothing is stored: a room remembers its last minutes.
 package live
 
 import (
@@ -292,7 +293,8 @@ func (r *Rooms) List(ctx context.Context, _ *protocol.RoomsRequest) (*protocol.L
 	return reply, nil
 }
 
-// Table returns the functions by name. Watched is none of those that one node is asked: gates tell all nodes.
+// Table returns the functions by name. Watched is none of those that one node is asked: gates tell
+// all nodes.
 func (r *Rooms) Table() map[string]backend.Func {
 	return map[string]backend.Func{
 		"liverooms": backend.Function[protocol.RoomsRequest, protocol.LiveRooms](r.List),

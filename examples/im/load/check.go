@@ -95,8 +95,8 @@ func (p *person) history(ctx context.Context, group string) ([]store.Message, er
 	}
 }
 
-// catchUp does what a client does when it finds a gap: it asks for what it has missed. Pushes that are on their way get a
-// moment first.
+// catchUp does what a client does when it finds a gap: it asks for what it has missed. Pushes that
+// are on their way get a moment first.
 func (p *person) catchUp(ctx context.Context, n int) {
 	complete := func() bool {
 		p.mu.Lock()

@@ -1,5 +1,6 @@
-// Package load plays people: they sign in, sit in groups, talk, read, go and come. It measures how many messages are
-// acknowledged, and how long that takes, and checks at the end that each of them is stored once, in order.
+// Package load plays people: they sign in, sit in groups, talk, read, go and come. It measures how
+// many messages are acknowledged, and how long that takes, and checks at the end that each of them
+// is stored once, in order.
 package load
 
 import (
@@ -232,7 +233,8 @@ func (p *person) hear(data []byte) {
 	p.heard[m.N] = true
 }
 
-// talk sends messages until ctx ends. Each is sent again, with the same id, until it is acknowledged.
+// talk sends messages until ctx ends. Each is sent again, with the same id, until it is
+// acknowledged.
 func (p *person) talk(ctx context.Context, i int) {
 	pause := time.Duration(0)
 	if p.crowd.conf.Rate > 0 {
@@ -262,7 +264,8 @@ func (p *person) talk(ctx context.Context, i int) {
 	}
 }
 
-// patience is how long a message is sent again before it is given up: longer than any node may be away.
+// patience is how long a message is sent again before it is given up: longer than any node may be
+// away.
 const patience = 60 * time.Second
 
 // say sends a message until it is acknowledged; nil if that takes too long.

@@ -1,5 +1,6 @@
-// Package online knows who is connected, on which platforms, at which gates. Each node has a registry of the whole
-// cluster: a gate tells the others what changes at it, and now and then everything that it has.
+// Package online knows who is connected, on which platforms, at which gates. Each node has a
+// registry of the whole cluster: a gate tells the others what changes at it, and now and then
+// everything that it has.
 package online
 
 import (
@@ -36,8 +37,8 @@ func New() *Registry {
 	return &Registry{people: make(map[string]*person), counts: make(map[string]int)}
 }
 
-// Set notes that a user has come or gone on a platform at a gate. It reports whether that was the user's first
-// connection, or the last one.
+// Set notes that a user has come or gone on a platform at a gate. It reports whether that was the
+// user's first connection, or the last one.
 func (r *Registry) Set(gate, id, name, platform string, here bool) (changed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -217,8 +218,8 @@ func (r *Registry) Count() (users int, byPlatform map[string]int) {
 	return len(r.people), byPlatform
 }
 
-// List returns up to limit people who are connected on one of the platforms (without platforms, on any), in the order of
-// their ids, those behind after.
+// List returns up to limit people who are connected on one of the platforms (without platforms, on
+// any), in the order of their ids, those behind after.
 func (r *Registry) List(after string, platforms []string, limit int) []Person {
 	r.mu.Lock()
 	defer r.mu.Unlock()

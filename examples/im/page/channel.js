@@ -1,4 +1,5 @@
-// A channel, as the page knows it: how far it is, how far one has read, and those of its messages that the page holds.
+// A channel, as the page knows it: how far it is, how far one has read, and those of its messages
+// that the page holds.
 import { events, met, state } from "./store.js";
 
 const MOST = 1500; // messages that a channel holds; those far from what is seen are forgotten
@@ -132,7 +133,8 @@ export class Channel {
     if (this.ready) events.emit("reset", this);
   }
 
-  // fill loads what is missing between two numbers: one page at a time, those in sight last asked for first.
+  // fill loads what is missing between two numbers: one page at a time, those in sight last asked
+  // for first.
   async fill(request, lo, hi) {
     this.#wanted = [lo, hi];
     if (this.#loading) return;

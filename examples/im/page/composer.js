@@ -209,7 +209,8 @@ text.addEventListener("input", () => {
   tell("im.typing", { channel: c.id });
 });
 
-// stopTyping tells the others that one is not typing any more. They see that by themselves when a message comes.
+// stopTyping tells the others that one is not typing any more. They see that by themselves when a
+// message comes.
 function stopTyping(say = true) {
   if (typedAt && say) tell("im.typing", { channel: c.id, stopped: true });
   typedAt = 0;

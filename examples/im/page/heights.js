@@ -1,5 +1,5 @@
-// Heights of very many rows, and where each of them begins: sums in a binary indexed tree, so that a hundred thousand
-// rows cost no more than a few.
+// Heights of very many rows, and where each of them begins: sums in a binary indexed tree, so that
+// a hundred thousand rows cost no more than a few.
 export class Heights {
   #heights = new Float32Array(64);
   #sums = new Float64Array(65); // #sums[i] is the sum of the (i & -i) heights that end at row i - 1

@@ -1,7 +1,9 @@
-// The messenger's page: who comes in, what is open, and what stands around it. Each other part has a file of its own.
+// The messenger's page: who comes in, what is open, and what stands around it. Each other part has
+// a file of its own.
 //
-// The address says what is open: #/c/CHANNEL, with /NUMBER for a message in it, and #/live/ROOM. So the browser's way
-// back leads from a channel to the list on a phone, and a reload to where one was.
+// The address says what is open: #/c/CHANNEL, with /NUMBER for a message in it, and #/live/ROOM. So
+// the browser's way back leads from a channel to the list on a phone, and a reload to where one
+// was.
 import { compose, openComposer } from "./composer.js";
 import { KICKS, adopt, client, request } from "./connection.js";
 import { showDetails, wireDetails } from "./details.js";

@@ -78,7 +78,8 @@ function drawItem(item, c) {
   button.setAttribute("aria-current", String(state.active === c));
 }
 
-// drawFace draws a channel's picture: a person's avatar with whether that person is here, or a symbol.
+// drawFace draws a channel's picture: a person's avatar with whether that person is here, or a
+// symbol.
 export function drawFace(face, c) {
   const title = titleOf(c);
   const here = c.kind === "private" && state.online.has(c.with?.id);

@@ -121,7 +121,8 @@ function list(bullet) {
   if (atEnd) says.scrollTop = says.scrollHeight;
 }
 
-// fly sends a bullet over the picture, in a lane where none is in its way. Where there is none, only the list has it.
+// fly sends a bullet over the picture, in a lane where none is in its way. Where there is none,
+// only the list has it.
 function fly(bullet) {
   const stage = $("live-fly");
   if (still.matches || document.hidden || stage.clientWidth === 0) return;

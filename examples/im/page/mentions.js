@@ -14,7 +14,8 @@ let chosen = 0;
 let from = -1; // where the @ is
 let turn = 0;
 
-// members returns the people of a channel; those of a large one only as far as they fit into an answer.
+// members returns the people of a channel; those of a large one only as far as they fit into an
+// answer.
 export async function members(c) {
   const people = new Map();
   for (let after = "", more = true; more && people.size < 500; ) {
@@ -119,7 +120,8 @@ export function suggesting(event) {
   return true;
 }
 
-// mentionsIn returns the ids of those whom a text mentions: chosen from the suggestions, or written as they are called.
+// mentionsIn returns the ids of those whom a text mentions: chosen from the suggestions, or written
+// as they are called.
 export function mentionsIn(c, text) {
   const lower = text.toLowerCase();
   const known = new Set([...c.draft.mentions.keys(), ...(c.people?.keys() ?? [])]);

@@ -1,6 +1,6 @@
-// What one has written and the server has not stored yet. It is shown at once, goes in the order in which it was written, and
-// waits while the connection is away, also over a reload of the page. Each message has an id of its own, by which the
-// server knows one that comes again.
+// What one has written and the server has not stored yet. It is shown at once, goes in the order in
+// which it was written, and waits while the connection is away, also over a reload of the page.
+// Each message has an id of its own, by which the server knows one that comes again.
 import { arrive, request } from "./connection.js";
 import { upload } from "./pictures.js";
 import { events, kept, state } from "./store.js";
@@ -44,7 +44,8 @@ function changed(c) {
   events.emit("messages", c);
 }
 
-// keep stores what waits, for when the page is closed. A picture that has not arrived cannot be kept.
+// keep stores what waits, for when the page is closed. A picture that has not arrived cannot be
+// kept.
 function keep() {
   const list = [];
   for (const c of state.channels.values()) {

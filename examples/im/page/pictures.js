@@ -9,8 +9,8 @@ const QUALITIES = [0.86, 0.75, 0.6, 0.45];
 
 export const isPicture = (file) => file.type.startsWith("image/");
 
-// prepare makes a file small enough for the server. The result has the bytes, and a preview to be shown until the
-// server has it.
+// prepare makes a file small enough for the server. The result has the bytes, and a preview to be
+// shown until the server has it.
 export async function prepare(file) {
   let bitmap;
   try {
@@ -51,7 +51,8 @@ export function copy(canvas) {
   return twin;
 }
 
-// upload sends a prepared picture, and returns what the server calls it. Errors have a code, as those of requests.
+// upload sends a prepared picture, and returns what the server calls it. Errors have a code, as
+// those of requests.
 export async function upload(c, { blob }) {
   let response;
   try {

@@ -7,8 +7,8 @@ import { el, icon, iconButton, nameOfPicture, plain, rich, timeOf } from "./word
 const SHARP = 150_000; // bytes
 const TOGETHER = 5 * 60_000; // ms within which messages of one person stand together
 
-// look says how a stored message or one of the outbox stands between its neighbours: what drawing it depends on.
-// before and after are undefined where there are none, or they are not loaded.
+// look says how a stored message or one of the outbox stands between its neighbours: what drawing
+// it depends on. before and after are undefined where there are none, or they are not loaded.
 export function lookOf(c, m, before, after) {
   const own = m.cid !== undefined && m.from === undefined ? true : m.from === state.me.id;
   const day = !before || before.gone || dayOf(before.at) !== dayOf(m.at);
@@ -41,7 +41,8 @@ const STATUS = {
   failed: ["warn", "Not sent"],
 };
 
-// drawMessage makes a message's element. Its buttons say what they do in data-do; the view listens for all of them.
+// drawMessage makes a message's element. Its buttons say what they do in data-do; the view listens
+// for all of them.
 export function drawMessage(c, m, look, quoted) {
   const node = el("article", { class: "row", tabIndex: -1, "data-n": String(m.n ?? ""), "data-cid": m.n === undefined ? m.cid : "" });
   if (look.day) node.append(el("p", { class: "divider" }, el("span", {}, dayName(m.at))));
@@ -88,7 +89,8 @@ function picture(m) {
     preview.style.aspectRatio = `${size.width} / ${size.height}`;
     return el("div", { class: "picture" }, preview, el("span", { class: "spinner", "aria-hidden": "true" }));
   }
-  // Where the screen has more pixels than the small version, a picture that is not large is shown as it is.
+  // Where the screen has more pixels than the small version, a picture that is not large is shown
+  // as it is.
   const src = devicePixelRatio > 1.25 && m.picture.size < SHARP ? full(m.picture) : thumb(m.picture);
   const image = el("img", { src, alt: nameOfPicture({ name: state.me.name, ...m }), draggable: false, decoding: "async", ...size });
   return el("button", { type: "button", class: "picture", "data-do": "look" }, image);

@@ -1,8 +1,9 @@
 // A list of any length of which only what is seen is in the document.
 //
-// Rows that nobody has seen have an estimated height. When one turns out to be higher or lower, what is in sight stays
-// where it is: the list shifts its own content by the difference, and leaves the position of the scrolling alone, since
-// to set that would end a movement under way. Once nothing moves, the shift is taken back, unseen.
+// Rows that nobody has seen have an estimated height. When one turns out to be higher or lower,
+// what is in sight stays where it is: the list shifts its own content by the difference, and leaves
+// the position of the scrolling alone, since to set that would end a movement under way. Once
+// nothing moves, the shift is taken back, unseen.
 import { Heights } from "./heights.js";
 
 const BEYOND = 700; // pixels above and below that are drawn, too
@@ -23,8 +24,8 @@ export class Scroller {
   #touched = false;
   #queued = false;
 
-  // source: count(), key(row), sign(row) (what is drawn anew when it changes), draw(row) (an element; null: it is not
-  // loaded), shown(first, last) (told after each drawing).
+  // source: count(), key(row), sign(row) (what is drawn anew when it changes), draw(row) (an
+  // element; null: it is not loaded), shown(first, last) (told after each drawing).
   constructor(box, list, source) {
     this.#box = box;
     this.#list = list;
@@ -126,7 +127,8 @@ export class Scroller {
     if (count > 0) this.#source.shown(this.#first, this.#last, this.#rowsInSight());
   }
 
-  // drawOnce draws what should be in sight. It reports whether that is so: heights may differ from what was expected.
+  // drawOnce draws what should be in sight. It reports whether that is so: heights may differ from
+  // what was expected.
   #drawOnce(count) {
     const heights = this.#heights;
     const top = this.#box.scrollTop;

@@ -18,7 +18,8 @@ export async function post(path, body) {
   return answer;
 }
 
-// ways asks how one can sign in here, and who the cookie says one is. It tries until the server answers.
+// ways asks how one can sign in here, and who the cookie says one is. It tries until the server
+// answers.
 export async function ways() {
   for (let wait = 500; ; wait = Math.min(wait * 2, 10_000)) {
     try {

@@ -1,4 +1,5 @@
-// What the page knows: who one is, the channels, who is online; and the events by which its parts hear of changes.
+// What the page knows: who one is, the channels, who is online; and the events by which its parts
+// hear of changes.
 
 export const state = {
   me: null, // {id, name}
@@ -27,9 +28,10 @@ class Emitter {
   }
 }
 
-// The events: "channels" (the list has changed), "channel" (what the list shows of one), "messages" (of one: what is
-// shown of them has to be looked at again), "arrived" (a message of somebody else), "reset" (of one: its messages begin anew), "gone" (of one), "typing", "presence",
-// "rooms", "connection", "tick".
+// The events: "channels" (the list has changed), "channel" (what the list shows of one), "messages"
+// (of one: what is shown of them has to be looked at again), "arrived" (a message of somebody
+// else), "reset" (of one: its messages begin anew), "gone" (of one), "typing", "presence", "rooms",
+// "connection", "tick".
 export const events = new Emitter();
 
 // met notes how somebody is called.

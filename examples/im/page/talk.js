@@ -1,4 +1,5 @@
-// The conversation: the messages of the channel that is open, where one is among them, and what one can do with each.
+// The conversation: the messages of the channel that is open, where one is among them, and what one
+// can do with each.
 import { $, explain, listNames, plural } from "./dom.js";
 import { compose, editing, replyTo } from "./composer.js";
 import { arrive, readTo, request } from "./connection.js";

@@ -1,4 +1,5 @@
-// Texts of messages as nodes and as plain words. What people typed becomes text nodes, and nothing else.
+// Texts of messages as nodes and as plain words. What people typed becomes text nodes, and nothing
+// else.
 import { el, words as linked } from "./dom.js";
 import { nameOf, state } from "./store.js";
 

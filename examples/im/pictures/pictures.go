@@ -1,4 +1,5 @@
-// Package pictures takes pictures in and gives them out: to members of the channel that they belong to, and to nobody else.
+// Package pictures takes pictures in and gives them out: to members of the channel that they belong
+// to, and to nobody else.
 package pictures
 
 import (
@@ -23,19 +24,22 @@ import (
 	"github.com/lonng/nano/examples/im/store"
 )
 
-// Bounds of a picture. What is small in bytes may be huge in pixels: the decoder is not even asked then.
+// Bounds of a picture. What is small in bytes may be huge in pixels: the decoder is not even asked
+// then.
 const (
 	maxPixels = 40_000_000
 	thumbSide = 320
 	decoders  = 2 // pictures that are decoded at a time: each may need 160 MB for a moment
 )
 
-// types are the content types of the formats that are taken. SVG is none of them: it may hold scripts.
+// types are the content types of the formats that are taken. SVG is none of them: it may hold
+// scripts.
 var types = map[string]string{"png": "image/png", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"}
 
 // Store keeps pictures, here or on another node.
 type Store interface {
-	// Put stores a picture of a user who may post in the channel, and returns an error of nano's for clients otherwise.
+	// Put stores a picture of a user who may post in the channel, and returns an error of nano's
+	// for clients otherwise.
 	Put(ctx context.Context, u store.User, channel string, p store.Picture, data, thumb []byte) error
 	// Get returns a picture of a channel that the user is in, and store.ErrNotFound otherwise.
 	Get(ctx context.Context, u store.User, id string, thumb bool) (store.Picture, []byte, error)

@@ -6,8 +6,8 @@ import (
 	"github.com/lonng/nano/examples/im/store"
 )
 
-// OperatorID is the sender of messages that an operator's system posts in nobody's name. Nobody can sign in under an id
-// that begins so.
+// OperatorID is the sender of messages that an operator's system posts in nobody's name. Nobody can
+// sign in under an id that begins so.
 const OperatorID = "@operator"
 
 // What nodes ask each other for operators' systems.

@@ -1,4 +1,5 @@
-// Package protocol is what clients of the messenger and its nodes say to each other: PROTOCOL.md as types.
+// Package protocol is what clients of the messenger and its nodes say to each other: PROTOCOL.md as
+// types.
 package protocol
 
 import (
@@ -30,7 +31,8 @@ const (
 // RefuseCode is the code with which a handshake is refused when nobody is signed in.
 const RefuseCode = 511
 
-// AwayCode is the code with which a handshake is refused when it cannot be found out who that is: connect again later.
+// AwayCode is the code with which a handshake is refused when it cannot be found out who that is:
+// connect again later.
 const AwayCode = 503
 
 // Limits of what clients send, in characters, bytes and messages.
@@ -352,7 +354,8 @@ type Kept struct {
 	ID string `json:"id"`
 }
 
-// Event is what a node that runs channels tells all gates: a push for those of their sessions whom it concerns.
+// Event is what a node that runs channels tells all gates: a push for those of their sessions whom
+// it concerns.
 type Event struct {
 	Channel   string          `json:"channel,omitempty"` // to its members
 	Users     []string        `json:"users,omitempty"`   // to these only

@@ -121,7 +121,8 @@ func (s *Server) push(r *http.Request) (any, error) {
 	return reply, nil
 }
 
-// newID returns the id of a push. With an idempotency key it is made from that, so that the store refuses a second one.
+// newID returns the id of a push. With an idempotency key it is made from that, so that the store
+// refuses a second one.
 func newID(ctx context.Context) string {
 	key, ok := ctx.Value(keyContext{}).(string)
 	if !ok {

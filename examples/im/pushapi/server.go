@@ -1,5 +1,6 @@
-// Package pushapi is the HTTP interface for the operator's other systems: they push to users, ask who is online, make
-// channels and post in them. openapi.json describes it, and a test compares the two.
+// Package pushapi is the HTTP interface for the operator's other systems: they push to users, ask
+// who is online, make channels and post in them. openapi.json describes it, and a test compares the
+// two.
 package pushapi
 
 import (
@@ -46,7 +47,8 @@ const (
 	requestBurst, requestEvery = 2000, time.Millisecond
 )
 
-// Backend runs functions of the nodes that have the channels, on this node or on others. key says which node.
+// Backend runs functions of the nodes that have the channels, on this node or on others. key says
+// which node.
 type Backend interface {
 	Call(ctx context.Context, key, name string, req, resp any) error
 }
@@ -265,7 +267,8 @@ func faultOf(err error) *fault {
 	return &fault{status, told.Code, told.Message}
 }
 
-// once answers a request, and one with the same idempotency key of the same system with the same answer.
+// once answers a request, and one with the same idempotency key of the same system with the same
+// answer.
 func (s *Server) once(w http.ResponseWriter, r *http.Request, system string, h handler) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
@@ -334,8 +337,8 @@ func (s *Server) end(name string) {
 	delete(s.running, name)
 }
 
-// decode reads a request's JSON body into v. Fields that there are not are an error: a misspelt one would do something else
-// than was meant. An empty body is none at all, where that is allowed.
+// decode reads a request's JSON body into v. Fields that there are not are an error: a misspelt one
+// would do something else than was meant. An empty body is none at all, where that is allowed.
 func decode(r *http.Request, v any, optional bool) error {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -345,7 +348,8 @@ func decode(r *http.Request, v any, optional bool) error {
 		return nil
 	}
 	if kind := r.Header.Get("Content-Type"); kind != "" {
-		// Scripts that name no type, or that of a form as curl does, mean JSON: there is nothing else here.
+		// Scripts that name no type, or that of a form as curl does, mean JSON: there is nothing
+		// else here.
 		if base, _, err := mime.ParseMediaType(kind); err != nil || base != "application/json" && base != "application/x-www-form-urlencoded" {
 			return &fault{http.StatusUnsupportedMediaType, component.CodeInvalid, "the body must be application/json"}
 		}

@@ -7,7 +7,8 @@ import (
 	"sync"
 )
 
-// cached is queries that parses each statement once. It is for SQLite, whose driver parses them each time.
+// cached is queries that parses each statement once. It is for SQLite, whose driver parses them
+// each time.
 type cached struct {
 	prepare func(ctx context.Context, query string) (*sql.Stmt, error)
 	plain   queries // for statements that hold lists, and for several in one text

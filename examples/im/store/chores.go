@@ -38,7 +38,8 @@ func (d *chores) Recall(ctx context.Context, key string, now int64) (Answer, err
 	return a, failed("recall an answer", err)
 }
 
-// Sizes returns how many users, channels and messages there are. Messages are counted by their numbers.
+// Sizes returns how many users, channels and messages there are. Messages are counted by their
+// numbers.
 func (d *chores) Sizes(ctx context.Context) (users, channels, messages int64, err error) {
 	err = one(ctx, d.reader(), []any{&users, &channels, &messages},
 		"SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM channels), (SELECT coalesce(max(id), 0) FROM messages)")

@@ -24,7 +24,8 @@ func (d *inboxes) Keep(ctx context.Context, p Push, users []string, everybody bo
 		all = 1
 	}
 	return failed("keep a push", d.write(ctx, func(ctx context.Context, q queries) error {
-		// Pushes to everybody are committed in the order of their numbers: a user's place goes by those.
+		// Pushes to everybody are committed in the order of their numbers: a user's place goes by
+		// those.
 		if d.isPostgres {
 			if _, err := q.ExecContext(ctx, "SELECT pg_advisory_xact_lock(7236124)"); err != nil {
 				return err
@@ -96,8 +97,8 @@ func (d *inboxes) Inbox(ctx context.Context, user, platform string, now int64, l
 	return list, failed("read an inbox", err)
 }
 
-// Taken removes pushes from the inbox of a user. Of those to everybody it moves the user's place, so all that are older
-// count as taken, too.
+// Taken removes pushes from the inbox of a user. Of those to everybody it moves the user's place,
+// so all that are older count as taken, too.
 func (d *inboxes) Taken(ctx context.Context, user, platform string, ids []string) error {
 	uid := UIDOf(user)
 	return failed("empty an inbox", d.write(ctx, func(ctx context.Context, q queries) error {

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Indexing for the search stays out of the way of messages: it takes up to indexStep of them at a time, and pauses.
+// Indexing for the search stays out of the way of messages: it takes up to indexStep of them at a
+// time, and pauses.
 const (
 	indexStep  = 1000
 	indexPause = 150 * time.Millisecond

@@ -2,7 +2,8 @@ package store
 
 import "sync"
 
-// maxKeys bounds the cache of channels' numbers. They never change, so it only forgets when it is full.
+// maxKeys bounds the cache of channels' numbers. They never change, so it only forgets when it is
+// full.
 const maxKeys = 100_000
 
 // keyCache remembers the numbers of channels.

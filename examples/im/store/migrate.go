@@ -16,8 +16,9 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// migrate brings the schema to the newest version, each step in a transaction of its own. A database that is newer than
-// the program is refused. Two programs that start at once on Postgres take turns.
+// migrate brings the schema to the newest version, each step in a transaction of its own. A
+// database that is newer than the program is refused. Two programs that start at once on Postgres
+// take turns.
 func (d *base) migrate(ctx context.Context, dialect string) error {
 	names, err := fs.Glob(migrations, path.Join("migrations", dialect, "*.sql"))
 	if err != nil {

@@ -96,7 +96,8 @@ func (s *postgres) apply(batch []job) []result {
 	return results
 }
 
-// owned returns the heads of the channels of a batch, and an error for each change whose epoch is over.
+// owned returns the heads of the channels of a batch, and an error for each change whose epoch is
+// over.
 func (s *postgres) owned(ctx context.Context, changes []*Change) (map[*Change]error, error) {
 	ids := make([]string, 0, len(changes))
 	seen := make(map[string]bool)

@@ -12,8 +12,8 @@ type who struct {
 	cid string
 }
 
-// post stores the messages of a batch in one statement: all of them, or none. If that fails because a number or a
-// client's id is taken, the channels are written one by one, to find out which.
+// post stores the messages of a batch in one statement: all of them, or none. If that fails because
+// a number or a client's id is taken, the channels are written one by one, to find out which.
 func (s *postgres) post(batch []job) []result {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
@@ -40,8 +40,8 @@ func failedAll(changes []*Change, err error) []result {
 	return results
 }
 
-// postByChannel stores each channel's messages in a statement of its own. A channel whose number is taken has another
-// owner: this one yields.
+// postByChannel stores each channel's messages in a statement of its own. A channel whose number is
+// taken has another owner: this one yields.
 func (s *postgres) postByChannel(ctx context.Context, changes []*Change) []result {
 	clear(s.heads)
 	var order []string
@@ -68,7 +68,8 @@ func (s *postgres) postByChannel(ctx context.Context, changes []*Change) []resul
 	return results
 }
 
-// insert stores messages. What was stored earlier, by its client's id, is found before, and gets no number.
+// insert stores messages. What was stored earlier, by its client's id, is found before, and gets no
+// number.
 func (s *postgres) insert(ctx context.Context, changes []*Change) ([]result, error) {
 	wrong, err := s.owned(ctx, changes)
 	if err != nil {

@@ -103,8 +103,9 @@ func (d *rooms) RemoveMember(ctx context.Context, channel, user string) error {
 	}))
 }
 
-// selectMembers reads members of the channel with a key. Users who were never here have no name yet: it is their id then,
-// which only users have; so the members of such users are entered with PutUser first.
+// selectMembers reads members of the channel with a key. Users who were never here have no name
+// yet: it is their id then, which only users have; so the members of such users are entered with
+// PutUser first.
 const selectMembers = "SELECT u.id, u.name, m.role, m.joined FROM members m JOIN users u ON u.uid = m.uid WHERE m.chan = ? "
 
 // Member returns a member of a channel.

@@ -10,8 +10,8 @@ import (
 // maxWords is how many words of a search count.
 const maxWords = 8
 
-// words returns the words of a search. What is no letter, mark or digit separates them, so that nothing of the text is
-// taken for an operator.
+// words returns the words of a search. What is no letter, mark or digit separates them, so that
+// nothing of the text is taken for an operator.
 func words(text string) []string {
 	list := strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) })
 	return list[:min(len(list), maxWords)]

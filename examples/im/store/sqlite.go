@@ -168,7 +168,8 @@ func (s *sqlite) changes(batch []job) []result {
 	return results
 }
 
-// others forgets what is known of channels if another process has written. That one may have claimed them.
+// others forgets what is known of channels if another process has written. That one may have
+// claimed them.
 func (s *sqlite) others(ctx context.Context) error {
 	var version int64
 	if err := s.statements.version.QueryRowContext(ctx).Scan(&version); err != nil {

@@ -1,9 +1,11 @@
-// Package store keeps what the messenger must not lose: users, channels, messages, read markers, kept pushes and
-// pictures. OpenSQLite keeps it in one file, for one process; OpenPostgres in a database that several nodes share.
+// Package store keeps what the messenger must not lose: users, channels, messages, read markers,
+// kept pushes and pictures. OpenSQLite keeps it in one file, for one process; OpenPostgres in a
+// database that several nodes share.
 //
-// A channel has one owner at a time, the node that has claimed it last ([Store.Claim]). Only the owner changes the
-// channel's messages ([Store.Change]). Whoever has lost the channel without knowing it gets [ErrNotOwner], because the
-// database compares epochs and refuses a number that is taken.
+// A channel has one owner at a time, the node that has claimed it last ([Store.Claim]). Only the
+// owner changes the channel's messages ([Store.Change]). Whoever has lost the channel without
+// knowing it gets [ErrNotOwner], because the database compares epochs and refuses a number that is
+// taken.
 package store
 
 import (
@@ -40,8 +42,8 @@ const (
 	Invited = "invited"
 )
 
-// UIDOf returns the number by which nano and the store know the user with that id. It is made from the id, so that
-// every node knows it without asking, of users who have never been here as well.
+// UIDOf returns the number by which nano and the store know the user with that id. It is made from
+// the id, so that every node knows it without asking, of users who have never been here as well.
 func UIDOf(id string) int64 {
 	sum := sha256.Sum256([]byte(id))
 	return int64(binary.BigEndian.Uint64(sum[:8])>>1 | 1)
@@ -122,9 +124,10 @@ type Change struct {
 	Op      Op
 	Epoch   int64 // what Claim has returned
 	Message Message
-	// Done is called once: with the message as it is stored, or with an error. again says that the message was stored
-	// by an earlier change with the same sender and CID, in whichever channel that was. The calls for one channel come
-	// in the order of its revs, on a goroutine of the store that must not be held up for long.
+	// Done is called once: with the message as it is stored, or with an error. again says that the
+	// message was stored by an earlier change with the same sender and CID, in whichever channel
+	// that was. The calls for one channel come in the order of its revs, on a goroutine of the
+	// store that must not be held up for long.
 	Done func(m Message, again bool, err error)
 }
 
@@ -145,7 +148,8 @@ type Answer struct {
 	Body   []byte
 }
 
-// Retention says which messages are removed: those older than Age, and all but the last Count of a channel. Zero: none.
+// Retention says which messages are removed: those older than Age, and all but the last Count of a
+// channel. Zero: none.
 type Retention struct {
 	Age   time.Duration
 	Count int64
@@ -157,7 +161,8 @@ type Store interface {
 	PutUser(ctx context.Context, u User) (isNew bool, err error)
 	// Users returns those of the ids that are known, in no order.
 	Users(ctx context.Context, ids []string) ([]User, error)
-	// FindUsers returns users whose names begin with the text, whatever its case, in the order of names.
+	// FindUsers returns users whose names begin with the text, whatever its case, in the order of
+	// names.
 	FindUsers(ctx context.Context, text string, limit int) ([]User, error)
 	// CountUsers returns how many users there are.
 	CountUsers(ctx context.Context) (int, error)
@@ -188,14 +193,15 @@ type Store interface {
 	// Change queues a change, and returns at once. Many changes are committed together.
 	Change(c *Change)
 
-	// History returns up to limit messages, the oldest first: those before a number (0: the newest), or those after it.
+	// History returns up to limit messages, the oldest first: those before a number (0: the
+	// newest), or those after it.
 	History(ctx context.Context, channel string, n int64, after bool, limit int) ([]Message, error)
 	// Get returns the messages with these numbers that exist.
 	Get(ctx context.Context, channel string, numbers []int64) ([]Message, error)
 	// Since returns up to limit messages that have changed after rev, in the order of revs.
 	Since(ctx context.Context, channel string, rev int64, limit int) ([]Message, error)
-	// Search finds words, or beginnings of words, in the channels that the user is a member of, the newest first. cursor
-	// is 0 at first, then what was returned, which is 0 when there is no more.
+	// Search finds words, or beginnings of words, in the channels that the user is a member of, the
+	// newest first. cursor is 0 at first, then what was returned, which is 0 when there is no more.
 	Search(ctx context.Context, user, text, channel string, cursor int64, limit int) (found []Message, next int64, err error)
 
 	// MarkRead notes how far a user has read. It never goes back.
@@ -203,7 +209,8 @@ type Store interface {
 	// Reads returns how far the members of a channel have read, of at most limit of them.
 	Reads(ctx context.Context, channel string, limit int) (map[string]int64, error)
 
-	// Keep stores a push: once for its id, with a reference for each of the users, or for everybody who is a user now.
+	// Keep stores a push: once for its id, with a reference for each of the users, or for everybody
+	// who is a user now.
 	Keep(ctx context.Context, p Push, users []string, everybody bool) error
 	// Inbox returns what is kept for a user and not expired, the oldest first.
 	Inbox(ctx context.Context, user, platform string, now int64, limit int) ([]Push, error)
@@ -219,7 +226,8 @@ type Store interface {
 
 	// Secret returns the 32 random bytes that are kept under a name. The first call makes them.
 	Secret(ctx context.Context, name string) ([]byte, error)
-	// Remember stores the answer to a request with an idempotency key; Recall returns it, or ErrNotFound.
+	// Remember stores the answer to a request with an idempotency key; Recall returns it, or
+	// ErrNotFound.
 	Remember(ctx context.Context, key string, a Answer, expires int64) error
 	Recall(ctx context.Context, key string, now int64) (Answer, error)
 

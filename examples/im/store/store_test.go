@@ -207,8 +207,8 @@ func TestARetryIsHarmless(t *testing.T) {
 	})
 }
 
-// Two nodes that both take themselves for the owner of a channel cannot store two messages under one number. The one that
-// has claimed it earlier is told so, and stores nothing.
+// Two nodes that both take themselves for the owner of a channel cannot store two messages under
+// one number. The one that has claimed it earlier is told so, and stores nothing.
 func TestTheDatabaseDecidesWhoOwns(t *testing.T) {
 	on(t, func(t *testing.T, open source) {
 		one, two := open(t), open(t)
@@ -228,7 +228,8 @@ func TestTheDatabaseDecidesWhoOwns(t *testing.T) {
 			t.Errorf("the old owner stores %+v", m)
 		}
 
-		// Both post as fast as they can, and take the channel from each other. Whatever is acknowledged is there once.
+		// Both post as fast as they can, and take the channel from each other. Whatever is
+		// acknowledged is there once.
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		acknowledged := make(map[string]int64)
@@ -409,7 +410,8 @@ func TestSeats(t *testing.T) {
 	})
 }
 
-// The search finds beginnings of words in one's own channels, what was edited as it is now, and nothing that was deleted.
+// The search finds beginnings of words in one's own channels, what was edited as it is now, and
+// nothing that was deleted.
 func TestSearch(t *testing.T) {
 	on(t, func(t *testing.T, open source) {
 		s := open(t)
@@ -428,9 +430,7 @@ func TestSearch(t *testing.T) {
 			}
 			return strings.Join(list, " ")
 		}
-		for end := time.Now().Add(10 * time.Second); search("bob", "secret") == "" && time.Now().Before(end); {
-			time.Sleep(5 * time.Millisecond) // SQLite's index follows a moment later
-		}
+		must(t, store.Indexed(t.Context(), s))
 		for _, c := range []struct{ user, text, want string }{
 			{"ann", "qui", "a4 a3 a1"}, {"bob", "qui", "b1 a4 a3 a1"}, {"ann", "QUICK fox", "a1"}, {"ann", "secret", ""}, {"nobody", "quick", ""},
 			{"ann", `quoted" OR "`, "a4"}, {"ann", "* ' : ( ) & | !", ""}, {"ann", "dog's", "a3"},
@@ -461,7 +461,8 @@ func TestSearch(t *testing.T) {
 	})
 }
 
-// A push to many is one row and small references; one to everybody is one row and each user's place.
+// A push to many is one row and small references; one to everybody is one row and each user's
+// place.
 func TestKeptPushes(t *testing.T) {
 	on(t, func(t *testing.T, open source) {
 		s := open(t)

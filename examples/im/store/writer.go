@@ -24,8 +24,9 @@ type result struct {
 	err    error
 }
 
-// writer gathers what is to be written, so that many messages share one commit. One goroutine writes; another one calls
-// Done, so that the next commit does not wait for what callers do with the last.
+// writer gathers what is to be written, so that many messages share one commit. One goroutine
+// writes; another one calls Done, so that the next commit does not wait for what callers do with
+// the last.
 type writer struct {
 	apply func(batch []job) []result
 

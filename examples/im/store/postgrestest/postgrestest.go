@@ -1,5 +1,6 @@
-// Package postgrestest starts a PostgreSQL of its own for tests and trials: in a folder that is removed afterwards, on a Unix
-// socket and a free port of 127.0.0.1, as another user where this one is root.
+// Package postgrestest starts a PostgreSQL of its own for tests and trials: in a folder that is
+// removed afterwards, on a Unix socket and a free port of 127.0.0.1, as another user where this one
+// is root.
 package postgrestest
 
 import (

@@ -1,0 +1,108 @@
+package gate
+
+import (
+	"time"
+
+	"github.com/lonng/nano/internal/resume"
+	"github.com/lonng/nano/session"
+)
+
+// lost is called when the connection is closed. It reports whether its session has nothing to do
+// with that: it waits for its client now, or another connection carries it, or it has ended before.
+func (c *Conn) lost() bool {
+	r := c.res.Load()
+	if r == nil {
+		return false
+	}
+	f, g := r.front, c.gate
+	f.mu.Lock()
+	switch {
+	case r.over || r.carrier != c:
+		f.mu.Unlock()
+		return true
+	case !c.outlives() || !g.wait(f):
+		r.over, r.carrier = true, nil
+		r.Out.Clear()
+		f.weighKeptLocked(r)
+		f.sess.SetCloseReason(session.CloseReason{Kind: session.CloseNetwork, Reason: "connection lost"})
+		f.mu.Unlock()
+		return false
+	}
+	window := g.cfg.Resume.Window
+	r.carrier = nil
+	r.Suspend(time.Now().Add(window))
+	r.roamedLocked().timer = time.AfterFunc(window, f.expire)
+	g.cfg.Suspended(f.sess) // under the lock, so that it is told in order
+	f.mu.Unlock()
+	g.counters.Suspended.Add(1)
+	return true
+}
+
+// wait takes a session into the set of those that wait for their client, unless the gate is closing
+// or has no room for more.
+func (g *Gate) wait(f *Conn) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	z := &g.resumer
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if g.draining || g.cfg.MaxConns > 0 && len(z.away) >= g.cfg.MaxConns {
+		return false
+	}
+	if z.away == nil {
+		z.away = make(map[*Conn]struct{})
+	}
+	z.away[f] = struct{}{}
+	g.running.Add(1)
+	return true
+}
+
+// returned takes a session out of that set.
+func (g *Gate) returned(f *Conn) {
+	z := &g.resumer
+	z.mu.Lock()
+	_, ok := z.away[f]
+	delete(z.away, f)
+	z.mu.Unlock()
+	if ok {
+		g.running.Done()
+	}
+}
+
+// waitingFor returns the sessions that wait for their clients.
+func (g *Gate) waitingFor() []*Conn {
+	z := &g.resumer
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	all := make([]*Conn, 0, len(z.away))
+	for f := range z.away {
+		all = append(all, f)
+	}
+	return all
+}
+
+// expire ends a session whose client has not come back.
+func (c *Conn) expire() {
+	c.mu.Lock()
+	r := c.res.Load()
+	if !r.Expired(time.Now()) || r.over {
+		c.mu.Unlock()
+		return
+	}
+	c.gate.resumer.end(c.sess.ID(), resume.Expired)
+	_ = c.shutKept(r, nil, session.CloseReason{Kind: session.CloseNetwork, Reason: "the client did not come back"})
+}
+
+// end notes why a session can not be resumed any more.
+func (z *resumer) end(id int64, why resume.Reason) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.ends.Add(id, why)
+}
+
+// why returns why a session can not be resumed any more.
+func (z *resumer) why(id int64) resume.Reason {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.ends.Why(id)
+}
