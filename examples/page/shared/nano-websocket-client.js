@@ -63,8 +63,9 @@ var PacketDecoder = class {
   }
   // of a packet that is not complete
   /**
-   * Takes bytes and gives `each` the packets that are complete. A body may share memory with the bytes. Throws at a
-   * type that does not exist, after the packets before it; nothing can be read from then on.
+   * Takes bytes and gives `each` the packets that are complete. A body may share memory with the
+   * bytes. Throws at a type that does not exist, after the packets before it; nothing can be read
+   * from then on.
    */
   push(bytes2, each) {
     let data = this._rest.length ? concat(this._rest, bytes2) : bytes2;
@@ -586,11 +587,17 @@ var Connection = class {
   get bufferedAmount() {
     return this._line._link?._socket.bufferedAmount ?? 0;
   }
-  /** The server's dictionary, if it has one with a version: to be kept, and given to the next connection. */
+  /**
+   * The server's dictionary, if it has one with a version: to be kept, and given to the next
+   * connection.
+   */
   get dictionary() {
     return this._line._kept;
   }
-  /** Opens the connection and keeps it until `close`; ends a wait for the next attempt. Harmless if it is open. */
+  /**
+   * Opens the connection and keeps it until `close`; ends a wait for the next attempt. Harmless if
+   * it is open.
+   */
   open() {
     this._line._open();
   }
@@ -630,9 +637,10 @@ var Connection = class {
     return this._pushes._add(route, receive, options.once);
   }
   /**
-   * Sends and resolves to the answer. Rejects with a NanoError: the server's, or that of what happened on the way; after
-   * the timeout; and when the signal says so (the server is not told). While a connection that was open is away, the
-   * request waits for the next; if that comes too late, the error is `unavailable` and says what keeps it away.
+   * Sends and resolves to the answer. Rejects with a NanoError: the server's, or that of what
+   * happened on the way; after the timeout; and when the signal says so (the server is not told).
+   * While a connection that was open is away, the request waits for the next; if that comes too
+   * late, the error is `unavailable` and says what keeps it away.
    */
   request(route, ...[value, options = {}]) {
     const { timeout = this._timeout, signal, serializer = this._serializer } = options;
@@ -658,7 +666,10 @@ var Connection = class {
       signal?.addEventListener("abort", abort);
     });
   }
-  /** Sends without waiting for anything. Throws a NanoError if it cannot be sent and cannot wait either. */
+  /**
+   * Sends without waiting for anything. Throws a NanoError if it cannot be sent and cannot wait
+   * either.
+   */
   notify(route, ...[value, options = {}]) {
     this._post(1 /* NOTIFY */, route, value, options.serializer);
   }
