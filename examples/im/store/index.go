@@ -12,6 +12,7 @@ import (
 const (
 	indexStep  = 1000
 	indexPause = 150 * time.Millisecond
+	searchWait = 2 * time.Second // how long a search waits for what was stored before it
 )
 
 // indexer enters new messages of SQLite into its full text index, a moment after they were stored.
@@ -63,6 +64,21 @@ func (x *indexer) run() {
 			}
 		}
 	}
+}
+
+// catchUp indexes what is there without pauses: somebody searches, and looks for what was just said.
+// What is not done by the end of ctx stays with run.
+func (x *indexer) catchUp(ctx context.Context) error {
+	for more := true; more && ctx.Err() == nil; {
+		const open = "SELECT EXISTS (SELECT 1 FROM messages WHERE id > (SELECT id FROM indexed))"
+		if err := one(ctx, x.db.reader(), []any{&more}, open); err != nil || !more {
+			return err
+		}
+		if _, err := x.step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // step indexes some messages, and reports whether there may be more.

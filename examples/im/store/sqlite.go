@@ -83,6 +83,16 @@ func (s *sqlite) Close() error {
 	return s.db.Close()
 }
 
+// Search finds what was stored before it, unless the index is far behind.
+func (s *sqlite) Search(ctx context.Context, user, text, channel string, cursor int64, limit int) ([]Message, int64, error) {
+	wait, cancel := context.WithTimeout(ctx, searchWait)
+	defer cancel()
+	if err := s.lag.catchUp(wait); err != nil && wait.Err() == nil {
+		return nil, 0, failed("search", err)
+	}
+	return s.db.Search(ctx, user, text, channel, cursor, limit)
+}
+
 // transact runs f on the writer's goroutine, within the transaction of other writes.
 func (s *sqlite) transact(ctx context.Context, f func(context.Context, queries) error) error {
 	answer := make(chan error, 1)
