@@ -23,7 +23,7 @@ const path = "/nano"
 func load(o options, addr string, number int) error {
 	debug.SetGCPercent(50)
 	c, err := crowd.Start(crowd.Config{
-		Addrs: []string{addr}, Sources: sources(number), Clients: o.clients, WebSocket: !o.tcp, Path: path, Batch: true,
+		Addrs: []string{addr}, Sources: sources(number), Clients: o.clients, AtOnce: o.atOnce, WebSocket: !o.tcp, Path: path, Batch: true,
 		Request: func(i int) (string, []byte) {
 			if i < o.room {
 				return "Hall.Join", []byte("room")

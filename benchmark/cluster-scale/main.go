@@ -23,6 +23,7 @@ import (
 type options struct {
 	clients   int
 	perGate   int
+	atOnce    int
 	tcp       bool
 	transport string
 	heartbeat time.Duration
@@ -40,6 +41,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.clients, "clients", 60_000, "clients, of all gates")
 	flag.IntVar(&o.perGate, "per-gate", 0, "clients of a gate; 0: as many as it may have descriptors")
+	flag.IntVar(&o.atOnce, "at-once", 512, "clients that may be on their way in at one time, of all gates")
 	flag.BoolVar(&o.tcp, "tcp", false, "plain TCP instead of WebSocket")
 	flag.StringVar(&o.transport, "transport", "", "how gates read and write: \"portable\", or \"\" for the event loop")
 	flag.DurationVar(&o.heartbeat, "heartbeat", 30*time.Second, "interval of heartbeats")

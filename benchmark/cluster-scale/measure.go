@@ -152,7 +152,7 @@ func (c *cluster) join() error {
 	shares := share(c.o.room, c.gates)
 	for i, door := range c.doors {
 		p, err := child.Start(fmt.Sprint("clients of gate ", i+1), "load", c.flags("-addr", door, "-number", strconv.Itoa(i+1),
-			"-clients", strconv.Itoa(c.gates[i]), "-room", strconv.Itoa(shares[i]))...)
+			"-clients", strconv.Itoa(c.gates[i]), "-room", strconv.Itoa(shares[i]), "-at-once", strconv.Itoa(max(1, c.o.atOnce/len(c.doors))))...)
 		if err != nil {
 			return err
 		}

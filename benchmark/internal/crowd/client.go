@@ -211,7 +211,8 @@ func (c *Crowd) welcomed(i int32) error {
 	return c.ask(i, codec.AppendPacket(nil, codec.HandshakeAck, nil))
 }
 
-// maxAgain is how many requests that were not served are made again, of all clients together.
+// maxAgain is how often clients on their way in try again, all together: a connection that broke, or
+// a request that was not served.
 const maxAgain = 1000
 
 // ask makes the request of a client, behind other packets. A client without one is in.

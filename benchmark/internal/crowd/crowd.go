@@ -50,7 +50,7 @@ type Crowd struct {
 	ready  atomic.Int64 // clients that are in, and have their answer
 	pushes atomic.Int64 // messages that were pushed, all clients together
 	bytes  atomic.Int64 // of their payloads
-	again  atomic.Int64 // requests that were made again
+	again  atomic.Int64 // connections and requests that were tried again
 	lost   atomic.Int64 // clients whose connection has ended
 
 	mu       sync.Mutex

@@ -181,13 +181,21 @@ func (c *Crowd) write(k *conn, b []byte) error {
 	}
 }
 
-// drop ends a connection. While the crowd comes in, that is the end of all.
+// drop ends a connection. A client that was on its way in tries again.
 func (c *Crowd) drop(i int32, err error) {
 	k := &c.conns[i]
 	c.byFD[k.fd] = -1
 	_ = unix.Close(int(k.fd))
 	if k.state != in {
-		c.fail(i, err)
+		if c.again.Add(1) >= maxAgain {
+			c.fail(i, err)
+			return
+		}
+		k.state, k.rest = connecting, nil
+		if err := c.connect(i); err != nil {
+			c.fail(i, fmt.Errorf("connect again: %w", err))
+		}
+		return
 	}
 	k.state, k.rest = gone, nil
 	c.lost.Add(1)
