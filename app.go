@@ -23,6 +23,7 @@ import (
 type App struct {
 	node      *cluster.Node
 	signals   []os.Signal // that end Run
+	drain     Drain       // whose signals drain the node, and then end Run
 	scheduler *scheduler.Scheduler
 	lifetime  *session.Lifetimes
 
@@ -79,19 +80,17 @@ func newApp(addr string, opts []Option, instances func(*App, *cluster.Options)) 
 	}
 	app := &App{quitting: make(chan struct{})}
 	instances(app, &o)
-	app.signals, app.scheduler, app.lifetime = o.Signals, o.Scheduler, o.Lifetime
+	app.signals, app.drain, app.scheduler, app.lifetime = o.Signals, o.Drain.WithDefaults(), o.Scheduler, o.Lifetime
 	app.node = &cluster.Node{Options: o, ServiceAddr: addr}
 	return app
 }
 
-// Run starts the application and serves until ctx ends, a signal of WithSignals arrives, or Quit is
-// called. Then it shuts down within the shutdown timeout. It returns nil for an orderly end.
+// Run starts the application and serves until ctx ends, a signal of WithSignals or WithDrain
+// arrives, or Quit is called. Then it shuts down within the shutdown timeout; a signal of WithDrain
+// drains the node before that. It returns nil for an orderly end.
 func (a *App) Run(ctx context.Context) error {
-	if len(a.signals) > 0 {
-		var stop context.CancelFunc
-		ctx, stop = signal.NotifyContext(ctx, a.signals...)
-		defer stop()
-	}
+	ctx, second, stop := a.untilSignal(ctx)
+	defer stop()
 	asked, err := a.start(ctx)
 	if err != nil {
 		if asked { // it was told to end before it had started
@@ -103,9 +102,67 @@ func (a *App) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-a.quitting:
 	}
+	var first signalled
+	if errors.As(context.Cause(ctx), &first) && slices.Contains(a.drain.Signals, first.Signal) {
+		a.drainUntil(second)
+	}
 	end, cancel := context.WithTimeout(context.Background(), a.node.EndTimeout())
 	defer cancel()
 	return a.Shutdown(end)
+}
+
+// signalled is the cause of a context that a signal has ended.
+type signalled struct{ os.Signal }
+
+func (s signalled) Error() string { return "nano: the process was sent the signal " + s.String() }
+
+// untilSignal returns a context that ends with the first signal that ends Run, and a channel that
+// is closed by the second one. The caller calls stop.
+func (a *App) untilSignal(ctx context.Context) (_ context.Context, second <-chan struct{}, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	again := make(chan struct{})
+	all := append(slices.Clone(a.signals), a.drain.Signals...)
+	if len(all) == 0 {
+		return ctx, again, func() { cancel(nil) }
+	}
+	signals, quit := make(chan os.Signal, 2), make(chan struct{})
+	signal.Notify(signals, all...)
+	go func() {
+		select {
+		case s := <-signals:
+			cancel(signalled{s})
+		case <-quit:
+			return
+		}
+		select {
+		case <-signals:
+			close(again)
+		case <-quit:
+		}
+	}()
+	return ctx, again, func() {
+		signal.Stop(signals)
+		close(quit)
+		cancel(nil)
+	}
+}
+
+// drainUntil drains the node for as long as WithDrain says, until Quit is called, or until a second
+// signal arrives.
+func (a *App) drainUntil(second <-chan struct{}) {
+	ctx, cancel := context.WithTimeout(context.Background(), a.drain.Timeout)
+	defer cancel()
+	go func() {
+		select {
+		case <-second:
+		case <-a.quitting:
+		case <-ctx.Done():
+		}
+		cancel()
+	}()
+	if err := a.Drain(ctx); err != nil {
+		a.log().Warn("drain ended with sessions left: they are kicked", "err", err)
+	}
 }
 
 // Start starts the application and returns when it serves. A node of a cluster waits for its master
@@ -148,6 +205,22 @@ func (a *App) Shutdown(ctx context.Context) error {
 	a.quit()
 	return a.node.Stop(ctx)
 }
+
+// Drain has the clients of this node leave it, so that Shutdown costs nobody anything: call it, and
+// then Shutdown. It returns nil when no session is left, and an error when ctx ends before. A
+// second call, at any time, goes on with it. Nothing takes a drain back.
+//
+// From its beginning, the node takes no new sessions, and [App.Draining] says so: it closes the
+// connections of new clients, which try again, at another node if a balancer leads them there. In a
+// cluster, other nodes send it no new sessions either. Clients that can resume their sessions (see
+// [WithResume]) are asked to come back on a new connection, spread over the time that [WithDrain]
+// sets; one that comes to this node all the same is served, and asked again after 5 s. Other
+// clients are not disturbed: Shutdown kicks those that are left.
+func (a *App) Drain(ctx context.Context) error { return a.node.Drain(ctx) }
+
+// Draining reports whether the node takes no new sessions, because Drain or Shutdown was called. A
+// balancer that asks for the node's readiness is to hear it.
+func (a *App) Draining() bool { return a.node.Draining() }
 
 // Quit ends Run and does not wait for it.
 func (a *App) Quit() { a.quit() }

@@ -141,6 +141,17 @@ func WithSignals(signals ...os.Signal) Option {
 	return func(o *cluster.Options) { o.Signals = signals }
 }
 
+// Drain says how a node is drained.
+type Drain = cluster.Drain
+
+// WithDrain has Run drain the node before it shuts it down, when one of the signals of the [Drain]
+// arrives: see [App.Drain]. The node then ends when no session is left, after the timeout, or at
+// the next signal. It also sets over how long App.Drain spreads what it asks of clients. Default:
+// Run shuts down at once; SIGTERM, 30 s and 3 s in a Drain that does not say.
+func WithDrain(d Drain) Option {
+	return func(o *cluster.Options) { o.Drain = &d }
+}
+
 // WithSlog sets the logger of the node. Default: slog.Default.
 func WithSlog(l *slog.Logger) Option {
 	return func(o *cluster.Options) { o.Slog = l }

@@ -115,6 +115,7 @@ func TestOptionsSetTheirFields(t *testing.T) {
 		"Gzip":            {nano.WithGzip(7), map[string]any{"GzipMin": 7}},
 		"SlowHandler":     {nano.WithSlowHandler(7), map[string]any{"SlowHandler": time.Duration(7)}},
 		"Slog":            {nano.WithSlog(slogs), map[string]any{"Slog": slogs}},
+		"Drain":           {nano.WithDrain(nano.Drain{Timeout: 3, Spread: 4}), map[string]any{"Drain": &nano.Drain{Timeout: 3, Spread: 4}}},
 		"Signals":         {nano.WithSignals(os.Kill), map[string]any{"Signals": []os.Signal{os.Kill}}},
 		"Default signals": {nano.WithSignals(), map[string]any{"Signals": []os.Signal{syscall.SIGINT, syscall.SIGTERM}}},
 		"Scheduler":       {nano.WithScheduler(sched), map[string]any{"Scheduler": sched}},

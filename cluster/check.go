@@ -49,6 +49,8 @@ func (o *Options) checkNumbers(p *problems) {
 		{"WithWriteDelay", "WriteDelay", o.WriteDelay},
 		{"WithAdvertiseAddr", "RetryInterval", o.RetryInterval},
 		{"WithResume", "Window", o.resume().Window},
+		{"WithDrain", "Timeout", o.Drain.WithDefaults().Timeout},
+		{"WithDrain", "Spread", o.Drain.WithDefaults().Spread},
 		{"WithTimerPrecision", "TimerPrecision", o.TimerPrecision},
 	} {
 		if d.value < 0 {

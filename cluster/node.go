@@ -39,21 +39,22 @@ type Node struct {
 	set atomic.Pointer[settings] // made by Startup from Options, which nothing reads after that
 
 	// Startup makes what stands here; ready says that it may be read.
-	ready atomic.Bool
-	log   *slog.Logger // limited: any number of peers may each cause lines
-	front *slog.Logger // limited to few lines: what clients and handlers cause
-	logs  []*log.Limiter
-	sched *scheduler.Scheduler
-	owns  bool // the node runs sched and ends it
-	life  *session.Lifetimes
-	conns service.Connection
-	users *users.Register
-	table *dispatch.Table
-	gate  *gate.Gate
-	runs  []string              // the names of the services of its components
-	comps []component.Component // those whose Init ran, in that order
-	ends  []endpoint
-	mesh  *mesh.Mesh
+	ready    atomic.Bool
+	draining atomic.Bool  // it takes no new sessions
+	log      *slog.Logger // limited: any number of peers may each cause lines
+	front    *slog.Logger // limited to few lines: what clients and handlers cause
+	logs     []*log.Limiter
+	sched    *scheduler.Scheduler
+	owns     bool // the node runs sched and ends it
+	life     *session.Lifetimes
+	conns    service.Connection
+	users    *users.Register
+	table    *dispatch.Table
+	gate     *gate.Gate
+	runs     []string              // the names of the services of its components
+	comps    []component.Component // those whose Init ran, in that order
+	ends     []endpoint
+	mesh     *mesh.Mesh
 }
 
 // stallAfter is how long a batch of handlers may run before its output is flushed all the same.
@@ -388,6 +389,7 @@ func (n *Node) Stop(ctx context.Context) error {
 		}
 	}
 	defer close(n.stopped)
+	n.draining.Store(true)
 	n.mesh.Draining()
 	n.stopErr = errors.Join(
 		mesh.Within(ctx, "close the client addresses", n.gate.StopAccepting),

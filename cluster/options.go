@@ -119,6 +119,7 @@ type Options struct {
 	TimerPrecision  time.Duration         // WithTimerPrecision
 	ShutdownTimeout time.Duration         // WithShutdownTimeout
 	Signals         []os.Signal           // WithSignals; the node itself does not listen to signals
+	Drain           *Drain                // WithDrain; nil: no signal drains
 	Slog            *slog.Logger          // WithSlog
 	Logger          Logger                // WithLogger
 	Debug           bool                  // WithDebugMode

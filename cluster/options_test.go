@@ -329,7 +329,7 @@ func TestOptionsReachTheSettings(t *testing.T) {
 		HandshakeTimeout: 1, Heartbeat: 2, MissedHeartbeats: 3, MaxPacket: 4, MaxHeader: 5, MaxConnections: 6,
 		Limits: Limits{Messages: 7, MessageBurst: 8, MessagePolicy: LimitKick, PerAddress: 9, Accepts: 10, AcceptBurst: 11, Handshakes: 12,
 			AcceptPolicy: LimitDrop, HandshakePolicy: LimitDrop},
-		WriteTimeout: 13, WriteDelay: 14, NoDelay: []string{"n"}, Resume: &Resume{Window: 26, Buffer: 27}, FlushTimeout: 15, SendQueue: 16, SendQueues: 17, SlowConsumer: session.SlowDrop,
+		WriteTimeout: 13, WriteDelay: 14, NoDelay: []string{"n"}, Resume: &Resume{Window: 26, Buffer: 27}, Drain: &Drain{Timeout: 28}, FlushTimeout: 15, SendQueue: 16, SendQueues: 17, SlowConsumer: session.SlowDrop,
 		Deliveries: map[string]session.Delivery{"d": {Class: session.DeliverLatest}}, Transport: Portable, GzipMin: 18, CompressMin: 26, ErrorsToAll: true,
 		Components: comps, Scheduler: sched, Lifetime: life, BindPolicy: session.BindKickOld, SessionCalls: 19, WaitingCalls: 20,
 		SlowHandler: -1, Unanswered: 21, TimerPrecision: time.Second, ShutdownTimeout: 22, Debug: true, OwnScheduler: true,

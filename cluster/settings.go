@@ -45,6 +45,7 @@ type settings struct {
 	timerPrecision  time.Duration // 0: the scheduler's default
 	waitingCalls    int           // 0: the scheduler's default
 	shutdownTimeout time.Duration
+	drain           Drain
 
 	serializerUnset bool   // nobody has chosen protobuf
 	unusedPath      string // a WebSocket's path for a client address that takes none
@@ -68,6 +69,7 @@ func (o *Options) resolve() (*settings, error) {
 		timerPrecision:  o.TimerPrecision,
 		waitingCalls:    o.WaitingCalls,
 		shutdownTimeout: o.endTimeout(),
+		drain:           o.Drain.WithDefaults(),
 		serializerUnset: o.Serializer == nil,
 	}
 	s.ownScheduler = o.OwnScheduler || s.scheduler == scheduler.Default()

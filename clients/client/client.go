@@ -84,7 +84,7 @@ type Dictionary struct {
 // except for [Client.Shutdown].
 type Client struct {
 	cfg    config
-	to     target
+	to     []target        // at least one, unless the configuration is wrong
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the client has ended and everybody was told
@@ -127,6 +127,7 @@ type Client struct {
 	delay    time.Duration // before the last attempt
 	lost     time.Time     // when attempts began
 	returns  int           // attempts to come back to a session since it was suspended
+	at       int           // the address that the next attempt goes to; Connect's, before run
 }
 
 // counters are the sources of Stats.
@@ -152,9 +153,12 @@ func New(url string, opts ...Option) *Client {
 	c := &Client{cfg: makeConfig(opts), done: make(chan struct{})}
 	c.dispatching = c.dispatch
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	var err error
-	if c.to, err = parseTarget(url); err != nil && c.cfg.err == nil {
-		c.cfg.err = err
+	for _, url := range append([]string{url}, c.cfg.addresses...) {
+		to, err := parseTarget(url)
+		if err != nil && c.cfg.err == nil {
+			c.cfg.err = err
+		}
+		c.to = append(c.to, to)
 	}
 	if c.kept.version = c.cfg.dictionary.Version; c.kept.version != "" {
 		var err error

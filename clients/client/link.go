@@ -38,6 +38,7 @@ type link struct {
 	armed     time.Time // when the deadline of reading was set
 	owing     bool      // in handle: it is to call dispatch
 	gathering bool      // in handle: corked was set
+	drained   bool      // the server has asked the client to leave
 
 	// What stands here is constant after the handshake.
 	counts  bool            // the server resumes sessions: both sides count
@@ -307,6 +308,10 @@ func (c *Client) receive(l *link, p codec.Packet) error {
 		case codec.Response:
 			c.answer(l, v)
 		case codec.Push:
+			if l.counts && !v.Compressed && string(v.Route) == drainRoute {
+				c.drained(l)
+				return nil
+			}
 			return c.push(l, v)
 		}
 	}

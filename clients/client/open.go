@@ -96,7 +96,7 @@ func (c *Client) open(ctx context.Context) (*link, error) {
 	t, err := c.transport(ctx, dial)
 	if err != nil {
 		release()
-		return nil, fmt.Errorf("client: connect to %s: %w", c.to.url, errorOf(ctx, err))
+		return nil, fmt.Errorf("client: connect to %s: %w", c.to[c.at].url, errorOf(ctx, err))
 	}
 	l := &link{t: t, kept: kept}
 	l.dec.Init(c.cfg.maxReceived)
@@ -117,13 +117,14 @@ func (c *Client) open(ctx context.Context) (*link, error) {
 
 // transport makes the connection with what the scheme asks for.
 func (c *Client) transport(ctx context.Context, dial DialFunc) (transport, error) {
-	switch c.to.scheme {
+	to := &c.to[c.at]
+	switch to.scheme {
 	case "tcp", "tls":
-		nc, err := dial(ctx, "tcp", c.to.addr)
+		nc, err := dial(ctx, "tcp", to.addr)
 		if err != nil {
 			return nil, err
 		}
-		if c.to.scheme == "tcp" {
+		if to.scheme == "tcp" {
 			return newStream(nc), nil
 		}
 		conf := c.cfg.tls.Clone()
@@ -131,7 +132,7 @@ func (c *Client) transport(ctx context.Context, dial DialFunc) (transport, error
 			conf = new(tls.Config)
 		}
 		if conf.ServerName == "" {
-			conf.ServerName = c.to.host
+			conf.ServerName = to.host
 		}
 		t := tls.Client(nc, conf)
 		if err := t.HandshakeContext(ctx); err != nil {
@@ -147,7 +148,7 @@ func (c *Client) transport(ctx context.Context, dial DialFunc) (transport, error
 			WriteBufferSize: wsWriteBuffer,
 			WriteBufferPool: &wsWrites,
 		}
-		conn, resp, err := d.DialContext(ctx, c.to.url, c.cfg.header)
+		conn, resp, err := d.DialContext(ctx, to.url, c.cfg.header)
 		if err != nil {
 			if resp != nil {
 				_ = resp.Body.Close() // the library has read what there is

@@ -32,6 +32,7 @@ type config struct {
 	name, version string
 	user          func(context.Context) (any, error)
 	accept        []string
+	addresses     []string // beside the first
 	noResume      bool
 
 	connectTimeout, requestTimeout, writeTimeout, awayWait time.Duration
@@ -115,6 +116,13 @@ func WithDialer(dial DialFunc) Option {
 // WithTLSConfig sets the configuration for tls and wss. Default: the root certificates of the
 // system, and the host of the URL as the server's name.
 func WithTLSConfig(conf *tls.Config) Option { return func(c *config) { c.tls = conf } }
+
+// WithAddresses adds addresses of the same servers, in the form that [New] takes. A client that comes
+// back tries the next one after an attempt that has failed, and when the server that it was
+// connected to is drained. Default: the address of New alone.
+func WithAddresses(urls ...string) Option {
+	return func(c *config) { c.addresses = append(c.addresses, urls...) }
+}
 
 // WithHeader sets headers of the WebSocket's HTTP request, such as Origin, Cookie and
 // Authorization. Default: none.

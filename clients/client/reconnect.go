@@ -78,12 +78,15 @@ func (c *Client) lostAfter(l *link) {
 // the latter cases it returns no link, and why.
 func (c *Client) reconnect(cause error) (*link, error) {
 	r := c.cfg.reconnect
+	if errors.Is(cause, ErrDrained) {
+		c.nextAddress()
+	}
 	for {
 		var wait time.Duration
 		state := Away
 		switch {
 		case c.comesBack():
-			wait, state = c.resumeWait(), Suspended
+			wait, state = c.resumeWait(cause), Suspended
 		case r == nil:
 			return nil, cause
 		default:
@@ -107,6 +110,7 @@ func (c *Client) reconnect(cause error) (*link, error) {
 				return nil, err
 			}
 			cause = err
+			c.nextAddress()
 			continue
 		}
 		if err := c.adopt(l); err != nil {
@@ -115,6 +119,11 @@ func (c *Client) reconnect(cause error) (*link, error) {
 		}
 		return l, nil
 	}
+}
+
+// nextAddress has the next attempt go to the next address, if there are several. Only run calls it.
+func (c *Client) nextAddress() {
+	c.at = (c.at + 1) % len(c.to)
 }
 
 // nextWait returns how long the next attempt waits, or why there is none.

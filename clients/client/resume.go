@@ -21,6 +21,14 @@ const (
 	resumeMax = 2 * time.Second
 )
 
+// drainRoute is the route of the push by which a server that is drained asks the client to come back
+// on another connection, which may lead to another server.
+const drainRoute = "nano.drain"
+
+// drainWait bounds the random time after which a client follows such a push. Others get theirs at
+// the same time.
+const drainWait = 500 * time.Millisecond
+
 // WithoutResume has each connection begin a session of its own. Default: where the server can, a
 // client whose connection is lost comes back to its session, with or without [WithReconnect].
 // Requests in flight get their answers then, and no message is lost or doubled, in either
@@ -106,10 +114,23 @@ func (c *Client) comesBack() bool {
 }
 
 // resumeWait returns how long the next attempt to come back to a session waits, and counts it.
-func (c *Client) resumeWait() time.Duration {
+func (c *Client) resumeWait(cause error) time.Duration {
 	d := min(resumeMin<<min(c.returns, 8), resumeMax)
 	c.returns++
+	if errors.Is(cause, ErrDrained) { // it has waited before it left
+		return 0
+	}
 	return rand.N(d)
+}
+
+// drained leaves l for another connection to the same session, in a moment: l serves until then.
+// Only the reader of l calls it.
+func (c *Client) drained(l *link) {
+	if l.drained {
+		return
+	}
+	l.drained = true
+	time.AfterFunc(rand.N(drainWait), func() { c.fail(l, ErrDrained) })
 }
 
 // replayLocked queues on l, whose session goes on, what the server has not received.

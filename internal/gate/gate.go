@@ -128,6 +128,8 @@ type Gate struct {
 	resumer   resumer
 	queued    atomic.Int64 // bytes in large queues, see weighLocked
 	relieving atomic.Bool
+	drains    atomic.Bool // takes no new sessions: see Drain
+	asking    atomic.Bool // a Drain asks the clients
 
 	endpoints sync.WaitGroup // accept loops and servers
 	running   sync.WaitGroup // one for each connection, until it is gone
@@ -190,6 +192,9 @@ func (g *Gate) add(c *Conn, p *place) error {
 	defer g.mu.Unlock()
 	if g.draining {
 		return errors.New("the node is shutting down")
+	}
+	if g.takesNobody() {
+		return errDraining
 	}
 	if err := g.admit(c, p); err != nil {
 		return err

@@ -138,6 +138,11 @@ func (c *Conn) shakeHands(body []byte) error {
 		return nil
 	}
 	said := c.greeted(body)
+	draining := c.gate.drains.Load()
+	if draining && (said.offer == nil || !c.isHere(said.offer.Token)) {
+		c.turnAway()
+		return nil
+	}
 	if said.resumes {
 		var why resume.Reason
 		var err error
@@ -145,6 +150,10 @@ func (c *Conn) shakeHands(body []byte) error {
 			if why, err = c.comeBack(&said); why == "" {
 				return err
 			}
+		}
+		if draining { // the session has just ended
+			c.turnAway()
+			return nil
 		}
 		c.prepare(&said, why)
 	}

@@ -176,6 +176,10 @@ func (g *Gate) isPage(path string, r *http.Request, upgrade bool) bool {
 func (g *Gate) upgrade(up *websocket.Upgrader, w http.ResponseWriter, r *http.Request, at *place) bool {
 	var err error
 	switch {
+	case g.takesNobody():
+		err = errDraining
+		w.Header().Set("Retry-After", "1") // a proxy may ask another node at once
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	case !r.ProtoAtLeast(1, 1):
 		err = fmt.Errorf("a WebSocket needs HTTP/1.1, the request is %s", r.Proto)
 		http.Error(w, err.Error(), http.StatusHTTPVersionNotSupported)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lonng/nano"
+	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/nanotest"
 	"github.com/lonng/nano/session"
 	"github.com/lonng/nano/test/internal/apptest"
@@ -53,6 +54,11 @@ func TestServerProcess(t *testing.T) {
 	switch kind {
 	case "run":
 		app := nano.New(addr, nano.WithComponents(comps), nano.WithSignals(), apptest.Quiet())
+		app.Lifetime().OnClosed(closed)
+		say("returned %v", app.Run(context.Background()))
+	case "drain":
+		app := nano.New(addr, nano.WithComponents(comps), nano.WithSignals(syscall.SIGINT), nano.WithResume(nano.Resume{}),
+			nano.WithDrain(nano.Drain{Timeout: 20 * time.Second, Spread: time.Millisecond}), apptest.Quiet())
 		app.Lifetime().OnClosed(closed)
 		say("returned %v", app.Run(context.Background()))
 	case "listen":
@@ -189,5 +195,68 @@ func TestShutdownBeforeListen(t *testing.T) {
 	}
 	if want := []string{"Init", "AfterInit", "BeforeShutdown", "Shutdown", "returned <nil>"}; !slices.Equal(said, want) {
 		t.Errorf("it said %q, want %q", said, want)
+	}
+}
+
+// A deployment drains a node by the same signal. The node ends when its players have left, or at a
+// second signal.
+func TestSignalDrainsTheProcess(t *testing.T) {
+	for _, second := range []bool{false, true} {
+		t.Run(fmt.Sprintf("second signal %v", second), func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			addr := l.Addr()
+			_ = l.Close()
+			cmd, lines := server(t, "drain", addr.String())
+			for _, want := range []string{"Init", "AfterInit"} {
+				if got := heard(lines); got != want {
+					t.Fatalf("it said %q, want %q", got, want)
+				}
+			}
+			var nc net.Conn
+			nanotest.Until(t, "it listens", func() bool {
+				var err error
+				nc, err = net.Dial("tcp", addr.String())
+				return err == nil
+			})
+			client := nanotest.NewClient(t, nc)
+			client.Ready(`{"sys":{"accept":["resume"]}}`)
+			if m := client.Call("A.Join", nil); string(m.Data) != "in" {
+				t.Fatalf("join: %v %q", m, m.Data)
+			}
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			if got := client.Push("nano.drain"); string(got) != "{}" {
+				t.Errorf("push %q", got)
+			}
+			apptest.Pong(t, client) // it is served meanwhile
+			if second {
+				if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+					t.Fatal(err)
+				}
+				if got := client.Push("onBye"); string(got) != "bye" {
+					t.Errorf("push %q", got)
+				}
+				if reason := client.Kicked(); reason != "server shutdown" {
+					t.Errorf("kicked with %q", reason)
+				}
+			} else {
+				client.WritePacket(codec.Kick, nil) // goodbye: the last one
+			}
+			var said []string
+			for s := heard(lines); s != ""; s = heard(lines) {
+				said = append(said, s)
+			}
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("the process ended with %v", err)
+			}
+			slices.Sort(said)
+			if want := []string{"BeforeShutdown", "Shutdown", "closed 1", "returned <nil>"}; !slices.Equal(said, want) {
+				t.Errorf("it said %q, want %q", said, want)
+			}
+		})
 	}
 }
