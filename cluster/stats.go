@@ -1,6 +1,9 @@
 package cluster
 
-import "github.com/lonng/nano/scheduler"
+import (
+	"github.com/lonng/nano/describe"
+	"github.com/lonng/nano/scheduler"
+)
 
 // Stats is what a node tells of itself. The counters count from its start.
 type Stats struct {
@@ -55,3 +58,8 @@ func (n *Node) Stats() Stats {
 		Scheduler: n.sched.Stats(),
 	}
 }
+
+// Describe returns what the node takes and answers: its own services, and the names of those of
+// other nodes. It may be called before Startup, too, once the components are registered; the error
+// is then that of the components.
+func (n *Node) Describe() (*describe.Description, error) { return description(n) }

@@ -1,6 +1,10 @@
 package component
 
-import "github.com/lonng/nano/scheduler"
+import (
+	"reflect"
+
+	"github.com/lonng/nano/scheduler"
+)
 
 // Option changes how a component, or the service of a function, is served.
 type Option func(options *options)
@@ -11,6 +15,21 @@ type options struct {
 	schedName string
 	scheduler scheduler.LocalScheduler
 	nodesOnly bool
+	pushes    []push
+	answers   []answers
+}
+
+// push is a route that a service pushes to clients, and what.
+type push struct {
+	route string
+	typ   reflect.Type
+}
+
+// answers says what some handlers that return no reply answer.
+type answers struct {
+	option  string       // its name
+	typ     reflect.Type // nil: nothing
+	methods []string     // none: all
 }
 
 func fold(opts []Option) options {
@@ -57,4 +76,34 @@ func WithScheduler(s scheduler.LocalScheduler) Option {
 // the option holds for that function only.
 func WithNodesOnly() Option {
 	return func(o *options) { o.nodesOnly = true }
+}
+
+// WithPush says that the service pushes values of type T to clients under route: with
+// Session.Push, a group or App.PushTo. Nothing checks it. Descriptions (nano.App.Describe) have
+// it, and so does what is generated from them. It may be used more than once.
+func WithPush[T any](route string) Option {
+	return func(o *options) { o.pushes = append(o.pushes, push{route, payloadType[T]()}) }
+}
+
+// WithAnswer says that handlers which return no reply answer requests with values of type T, by
+// Session.Response or ResponseMID. methods are the names of their methods; none: all handlers of
+// the component that return no reply, or the function. Nothing checks the answers. Descriptions
+// have it, see [WithPush].
+func WithAnswer[T any](methods ...string) Option {
+	return func(o *options) { o.answers = append(o.answers, answers{"WithAnswer", payloadType[T](), methods}) }
+}
+
+// WithoutAnswer says that handlers which return no reply answer nothing: they are for notifies. It
+// is otherwise like [WithAnswer].
+func WithoutAnswer(methods ...string) Option {
+	return func(o *options) { o.answers = append(o.answers, answers{"WithoutAnswer", nil, methods}) }
+}
+
+// payloadType is []byte, or a pointer, as handlers take and return them.
+func payloadType[T any]() reflect.Type {
+	t := reflect.TypeFor[T]()
+	if t == typeOfBytes || t.Kind() == reflect.Pointer {
+		return t
+	}
+	return reflect.PointerTo(t)
 }

@@ -22,12 +22,16 @@ type Service struct {
 	SchedName string                   // see [WithSchedulerName]
 	Scheduler scheduler.LocalScheduler // see [WithScheduler]
 
+	// Pushes are the types of what the service pushes to clients, by route; see [WithPush].
+	Pushes map[string]reflect.Type
+
 	// Misses names the exported methods that take a session or a context but are no handlers, and
 	// says why. It is "" if there are none. A node logs it at its start.
 	Misses string
 
 	nameFunc  func(string) string
 	nodesOnly bool
+	declared  options // what WithPush, WithAnswer and WithoutAnswer have said
 }
 
 // NewService returns the service of a component. Its handlers, and errors of the component, are
@@ -42,6 +46,7 @@ func NewService(comp Component, opts []Option) *Service {
 		Scheduler: o.scheduler,
 		nameFunc:  o.nameFunc,
 		nodesOnly: o.nodesOnly,
+		declared:  o,
 	}
 	if s.Name == "" {
 		s.Name = typeName(s.Type)
@@ -105,7 +110,7 @@ func (s *Service) ExtractHandler() error {
 		return err
 	}
 	s.Handlers = handlers
-	return nil
+	return s.declare(s.declared, found)
 }
 
 // noteMisses fills in Misses. Handlers of a pointer are missed, too, where a value was registered.
@@ -203,6 +208,11 @@ func (b *builder) component(e entry) error {
 		return fmt.Errorf("component: %s and %s are both the service %q (WithName gives another name)", there.Type, s.Type, s.Name)
 	}
 	// Functions came first: theirs is the place in the order.
+	for route, t := range s.Pushes {
+		if err := there.push(route, t); err != nil {
+			return err
+		}
+	}
 	there.Type, there.Receiver, there.nameFunc, there.Misses = s.Type, s.Receiver, s.nameFunc, s.Misses
 	errs := []error{there.schedule(s.SchedName, s.Scheduler)}
 	for _, name := range slices.Sorted(maps.Keys(s.Handlers)) {
@@ -232,7 +242,8 @@ func (b *builder) function(e entry) error {
 		s = &Service{Name: service, Handlers: make(map[string]*Handler)}
 		b.add(s)
 	}
-	return errors.Join(s.schedule(o.schedName, o.scheduler), s.put(method, e.handler))
+	h := *e.handler // a copy, which the options may change
+	return errors.Join(s.schedule(o.schedName, o.scheduler), s.put(method, &h), s.declare(o, []*Handler{&h}))
 }
 
 func (b *builder) add(s *Service) {
