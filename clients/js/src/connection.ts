@@ -35,6 +35,11 @@ type Name<T> = Extract<keyof T, string>;
 type Pair<T> = T extends [infer Request, infer Response] ? { request: Request; response: Response } : never;
 type Args<Value, Options> = undefined extends Value ? [value?: Value, options?: Options] : [value: Value, options?: Options];
 
+const DRAIN = "nano.drain"; // a push: come back on another connection
+
+/** One address, or several that lead to the same servers. */
+export type Addresses = string | URL | (string | URL)[];
+
 /** How a connection is made. */
 export interface ConnectOptions extends LineOptions {
   /**
@@ -125,8 +130,11 @@ export class Connection<R extends Routes = Routes> {
   private _timeout: number;
   private _serializer: Serializer;
 
-  /** The URL is ws:, wss:, http: or https:, or relative to the page's. */
-  constructor(url: string | URL, options: ConnectOptions = {}) {
+  /**
+   * A URL is ws:, wss:, http: or https:, or relative to the page's. Of several, the next is tried
+   * when there is no connection to one, or that server is drained.
+   */
+  constructor(url: Addresses, options: ConnectOptions = {}) {
     options = { accept: ["error", "gzip", "batch", "resume"], ...options };
     this._timeout = options.timeout ?? 10_000;
     this._serializer = options.serializer ?? json;
@@ -141,7 +149,7 @@ export class Connection<R extends Routes = Routes> {
       }
     };
     this._line = createLine(
-      String(url),
+      [url].flat().map(String),
       options,
       {
         _open: (answer, again, resumed, lost) => {
@@ -155,6 +163,7 @@ export class Connection<R extends Routes = Routes> {
         },
         _message: (message) => {
           if (message.type === Wire.RESPONSE) this._line._settle(message.id, undefined, message);
+          else if (session._token && message.route === DRAIN) this._line._move();
           else if (message.type === Wire.PUSH) this._pushes._emit(message.route, message.data);
         },
         _ioError: () => {}, // its end follows, and says as much
@@ -297,7 +306,7 @@ export function serverError(data: Uint8Array): NanoError {
 }
 
 /** Makes a connection and opens it. */
-export function connect<R extends Routes = Routes>(url: string | URL, options?: ConnectOptions): Connection<R> {
+export function connect<R extends Routes = Routes>(url: Addresses, options?: ConnectOptions): Connection<R> {
   const connection = new Connection<R>(url, options);
   connection.open();
   return connection;

@@ -105,6 +105,8 @@ export interface Line {
   /** Opens the line, or ends a wait. Harmless if it is open. */
   _open(): void;
   _close(reason: string): void;
+  /** Goes on with the session on another connection, because the server is drained. */
+  _move(): void;
   /**
    * Sends a message, or keeps it until it can be sent. With settle it is a request, and make gets
    * its id; without, a notify, with the id 0. Throws if it cannot be made, or not even be kept.
@@ -120,10 +122,11 @@ export interface Line {
 }
 
 /**
- * With raw, messages are not taken apart. With session, one goes on with the next connection where
+ * Each address but the first is for when there is no connection to the one before it. With raw,
+ * messages are not taken apart. With session, one goes on with the next connection where
  * the server can.
  */
-export function createLine(address: string, options: LineOptions, owner: LineOwner, raw?: boolean, session?: Session): Line {
+export function createLine(addresses: string[], options: LineOptions, owner: LineOwner, raw?: boolean, session?: Session): Line {
   const { user, reconnect = true, queue: room = 100, accept = ["error", "gzip", "batch"] } = options;
   const { min = 400, max = 15000, attempts = Infinity, steadyAfter = 5000, afterKick = ownReason } = (reconnect || {}) as ReconnectOptions; // true has none of them
   const queue = new Map<unknown, Make>(); // what waits; notifies have negative numbers
@@ -136,6 +139,8 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
   let again = false; // there was a connection before
   let away: NanoError | undefined; // while attempts fail: why there is no connection
   let tried = 0;
+  let at = 0; // which address comes next
+  let moving: Link | undefined; // is about to be left
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   const send = (make: Make) => {
@@ -181,7 +186,7 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
     clearTimeout(timer);
     wanted = true;
     try {
-      const url = new URL(address, (globalThis as { location?: Location }).location?.href);
+      const url = new URL(addresses[at % addresses.length]!, (globalThis as { location?: Location }).location?.href);
       url.protocol = url.protocol.replace("http", "ws");
       const socket = new (options.WebSocket ?? platformWebSocket())(url.href);
       line._link = openLink(socket, hello, { _timeout: options.handshakeTimeout ?? 10_000, _raw: raw, _kept: line._kept }, { ...owner, _open: opened, _error: failed, _down: lost }, session);
@@ -224,6 +229,8 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
   };
 
   const lost = (err: NanoError) => {
+    const moved = moving === line._link;
+    if (moved || line._state === "connecting") at++;
     line._link = undefined;
     clearTimeout(timer);
     if (err.code !== "unavailable") session?._forget(); // it was ended, or makes no sense
@@ -231,7 +238,7 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
       return change("closed", err);
     }
     // By chance, so that those whom a restart threw out do not all come back at once.
-    const wait = Math.min(max, min * 2 ** tried++) * (0.5 + Math.random() / 2);
+    const wait = moved ? 0 : Math.min(max, min * 2 ** tried++) * (0.5 + Math.random() / 2);
     timer = setTimeout(dial, wait);
     change("waiting", err, Date.now() + wait);
   };
@@ -249,6 +256,13 @@ export function createLine(address: string, options: LineOptions, owner: LineOwn
       const err = new NanoError("unavailable", reason);
       if (line._link) line._link._end(err, true);
       else if (line._state === "waiting") lost(err);
+    },
+    _move() {
+      const link = line._link;
+      if (!reconnect || moving === link) return;
+      moving = link;
+      // By chance: others are told at the same time. The connection serves until then.
+      setTimeout(() => line._link === link && link!._end(new NanoError("unavailable", "the server is drained")), Math.random() * 500);
     },
     _post(make, settle) {
       const id = settle ? ++requests : --notifies;

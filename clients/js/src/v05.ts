@@ -83,7 +83,7 @@ export function createNano(): Nano {
     before?._close(BY_PAGE);
     params = given;
     const mine: Line = (line = createLine(
-      address(given),
+      [address(given)],
       {
         user: given.user,
         // What a page's own decode reads, it reads whole. All else: what is usual.

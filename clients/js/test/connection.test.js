@@ -265,6 +265,49 @@ test("a session goes on with the next connection: what the server lacks is sent 
   assert.equal(second.code, 1000, "a goodbye");
 });
 
+test("a server that is drained is left for the next one, after a moment, and nothing is lost", async () => {
+  const connection = dial({}, ["ws://one.example/nano", new URL("ws://two.example/nano")]);
+  await net.last().open(resuming({ token: "one" }));
+  const first = net.last();
+  connection.onPush("nano.drain", () => assert.fail("the application hears of it"));
+  const suspended = [];
+  connection.on("suspended", ({ reason }) => suspended.push(reason));
+  const answers = [connection.request("a")];
+  const drain = first.message({ type: Type.Push, route: "nano.drain", data: {} });
+  await first.receive(drain, drain);
+  answers.push(connection.request("b"));
+  await later(499);
+  assert.deepEqual([net.sockets.length, connection.state], [1, "open"], "it serves until then");
+  await later(1);
+  assert.deepEqual([first.closed, first.code], [true, undefined], "no goodbye");
+  await later(0);
+  const refusing = net.last();
+  assert.equal(refusing.url, "ws://two.example/nano");
+  await refusing.lose({ type: "close", code: 1013, reason: "" }); // it takes nobody either
+  await later(400);
+  const second = net.last();
+  assert.equal(second.url, "ws://one.example/nano");
+  await second.open(resuming({ token: "two", resumed: true, received: 1 }));
+  assert.deepEqual(second.hello.sys.resume, { token: "one", received: 2 });
+  assert.deepEqual(after(second), ["b"]);
+  await second.receive(...[1, 2].map((id) => second.message({ type: Type.Response, id, data: id })));
+  assert.deepEqual([await Promise.all(answers), suspended], [[1, 2], ["the server is drained"]]);
+  assert.equal(connection.seen.at(-1).resumed, true);
+  connection.close();
+});
+
+test("a push of that name means nothing where no session goes on, nor to a connection that is not to come back", async () => {
+  const plain = await opened();
+  const heard = [];
+  plain.onPush("nano.drain", (value) => heard.push(value));
+  await net.last().receive(net.last().message({ type: Type.Push, route: "nano.drain", data: 1 }));
+  assert.deepEqual(heard, [1]);
+  const once = await opened({ reconnect: false }, resuming({ token: "one" }));
+  await net.last().receive(net.last().message({ type: Type.Push, route: "nano.drain", data: {} }));
+  await later(1000);
+  assert.equal(once.state, "open");
+});
+
 test("what the application said in the first answer of a session stays where that goes on", async () => {
   const connection = await opened({}, { ...resuming({ token: "one" }), own: 1, heartbeat: 5 });
   connection.handshake.user = { name: "Ada" };

@@ -327,7 +327,7 @@ var platformWebSocket = () => globalThis.WebSocket;
 
 // src/line.ts
 var LIMIT = 65536;
-function createLine(address2, options, owner, raw, session) {
+function createLine(addresses, options, owner, raw, session) {
   const { user, reconnect = true, queue: room = 100, accept = ["error", "gzip", "batch"] } = options;
   const { min = 400, max = 15e3, attempts = Infinity, steadyAfter = 5e3, afterKick = ownReason } = reconnect || {};
   const queue = /* @__PURE__ */ new Map();
@@ -340,6 +340,8 @@ function createLine(address2, options, owner, raw, session) {
   let again = false;
   let away;
   let tried = 0;
+  let at = 0;
+  let moving;
   let timer;
   const send = (make) => {
     const body = fit(make(dictionary), limit);
@@ -380,7 +382,7 @@ function createLine(address2, options, owner, raw, session) {
     clearTimeout(timer);
     wanted = true;
     try {
-      const url = new URL(address2, globalThis.location?.href);
+      const url = new URL(addresses[at % addresses.length], globalThis.location?.href);
       url.protocol = url.protocol.replace("http", "ws");
       const socket = new (options.WebSocket ?? platformWebSocket())(url.href);
       line._link = openLink(socket, hello, { _timeout: options.handshakeTimeout ?? 1e4, _raw: raw, _kept: line._kept }, { ...owner, _open: opened, _error: failed, _down: lost }, session);
@@ -419,13 +421,15 @@ function createLine(address2, options, owner, raw, session) {
     }
   };
   const lost = (err) => {
+    const moved = moving === line._link;
+    if (moved || line._state === "connecting") at++;
     line._link = void 0;
     clearTimeout(timer);
     if (err.code !== "unavailable") session?._forget();
     if (!wanted || !reconnect || err.code === "refused" || tried >= attempts || err.code === "kicked" && !afterKick(err.message)) {
       return change("closed", err);
     }
-    const wait = Math.min(max, min * 2 ** tried++) * (0.5 + Math.random() / 2);
+    const wait = moved ? 0 : Math.min(max, min * 2 ** tried++) * (0.5 + Math.random() / 2);
     timer = setTimeout(dial, wait);
     change("waiting", err, Date.now() + wait);
   };
@@ -442,6 +446,12 @@ function createLine(address2, options, owner, raw, session) {
       const err = new NanoError("unavailable", reason);
       if (line._link) line._link._end(err, true);
       else if (line._state === "waiting") lost(err);
+    },
+    _move() {
+      const link = line._link;
+      if (!reconnect || moving === link) return;
+      moving = link;
+      setTimeout(() => line._link === link && link._end(new NanoError("unavailable", "the server is drained")), Math.random() * 500);
     },
     _post(make, settle) {
       const id = settle ? ++requests : --notifies;
@@ -536,8 +546,12 @@ var bytes = {
 };
 
 // src/connection.ts
+var DRAIN = "nano.drain";
 var Connection = class {
-  /** The URL is ws:, wss:, http: or https:, or relative to the page's. */
+  /**
+   * A URL is ws:, wss:, http: or https:, or relative to the page's. Of several, the next is tried
+   * when there is no connection to one, or that server is drained.
+   */
   constructor(url, options = {}) {
     this._events = new Emitter();
     this._pushes = new Emitter();
@@ -555,7 +569,7 @@ var Connection = class {
       }
     };
     this._line = createLine(
-      String(url),
+      [url].flat().map(String),
       options,
       {
         _open: (answer, again, resumed, lost) => {
@@ -568,6 +582,7 @@ var Connection = class {
         },
         _message: (message) => {
           if (message.type === 2 /* RESPONSE */) this._line._settle(message.id, void 0, message);
+          else if (session._token && message.route === DRAIN) this._line._move();
           else if (message.type === 3 /* PUSH */) this._pushes._emit(message.route, message.data);
         },
         _ioError: () => {
@@ -712,7 +727,7 @@ function createNano() {
     before?._close(BY_PAGE);
     params = given;
     const mine = line = createLine(
-      address(given),
+      [address(given)],
       {
         user: given.user,
         // What a page's own decode reads, it reads whole. All else: what is usual.
