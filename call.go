@@ -47,7 +47,7 @@ func Notify(ctx context.Context, route string, v any) error {
 	if err != nil {
 		return err
 	}
-	return n.Notify(route, v)
+	return n.NotifyContext(ctx, route, v)
 }
 
 type nodeKey struct{}

@@ -35,6 +35,7 @@ import (
 	"github.com/lonng/nano/serialize/json"
 	"github.com/lonng/nano/service"
 	"github.com/lonng/nano/session"
+	"github.com/lonng/nano/tracing"
 )
 
 type noKeeper struct{ keeper.Keeper }
@@ -147,6 +148,7 @@ func TestOptionsSetTheirFields(t *testing.T) {
 		"MissedHeartbeats": {nano.WithMissedHeartbeats(4), map[string]any{"MissedHeartbeats": 4}},
 		"Heartbeat":        {nano.WithHeartbeatInterval(time.Second), map[string]any{"Heartbeat": time.Second}},
 		"Debug":            {nano.WithDebugMode(), map[string]any{"Debug": true}},
+		"Tracer":           {nano.WithTracer(noTracer{}), map[string]any{"Tracer": noTracer{}}},
 	} {
 		var o cluster.Options
 		c.opt(&o)
@@ -438,3 +440,5 @@ func TestNodeIDStandsInSessionIDs(t *testing.T) {
 		})
 	}
 }
+
+type noTracer struct{ tracing.Tracer }

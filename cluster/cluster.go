@@ -35,10 +35,16 @@ func (n *Node) Call(ctx context.Context, route string, v, reply any) error {
 
 // Notify has the handler of route called on this node or one that runs it, without a reply.
 func (n *Node) Notify(route string, v any) error {
+	return n.NotifyContext(context.Background(), route, v)
+}
+
+// NotifyContext is Notify within the trace of ctx, see nano.WithTracer. It does not wait: the end
+// of ctx means nothing.
+func (n *Node) NotifyContext(ctx context.Context, route string, v any) error {
 	if err := n.notStarted(); err != nil {
 		return err
 	}
-	return n.mesh.Calls.Notify(route, v)
+	return n.mesh.Calls.Notify(ctx, route, v)
 }
 
 // NotifyAll has the handler of route called on every node that runs it, this one among them.

@@ -17,6 +17,7 @@ import (
 	"github.com/lonng/nano/serialize"
 	"github.com/lonng/nano/service"
 	"github.com/lonng/nano/session"
+	"github.com/lonng/nano/tracing"
 )
 
 // The defaults of a node: what zero in the field of Options means.
@@ -123,6 +124,7 @@ type Options struct {
 	Slog            *slog.Logger          // WithSlog
 	Logger          Logger                // WithLogger
 	Debug           bool                  // WithDebugMode
+	Tracer          tracing.Tracer        // WithTracer
 
 	// Cluster: the other nodes.
 

@@ -22,6 +22,7 @@ import (
 	"github.com/lonng/nano/serialize/protobuf"
 	"github.com/lonng/nano/service"
 	"github.com/lonng/nano/session"
+	"github.com/lonng/nano/tracing"
 )
 
 // settings is what a node works with: its Options, checked, copied, and with the defaults filled
@@ -93,6 +94,7 @@ func (o *Options) resolve() (*settings, error) {
 		Shape:        o.ErrorShape,
 		Debug:        o.Debug,
 		MessageLog:   s.log,
+		Tracer:       o.Tracer,
 		Unanswered:   max(cmp.Or(o.Unanswered, DefaultUnanswered), 0),
 	}
 	s.mesh = o.meshConfig()
@@ -151,6 +153,16 @@ func (o *Options) gateConfig() (gate.Config, error) {
 	}
 	if v := o.Validate; v != nil {
 		cfg.Handshake = func(s *session.Session, h *session.Handshake) error { return v(s, h.Payload) }
+	}
+	if g, ok := o.Tracer.(tracing.Greeter); ok {
+		hook := cfg.Handshake
+		cfg.Handshake = func(s *session.Session, h *session.Handshake) error {
+			g.Handshake(s, h)
+			if hook == nil {
+				return nil
+			}
+			return hook(s, h)
+		}
 	}
 	return cfg, nil
 }

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -23,6 +24,7 @@ type Batch struct {
 	stop  func() <-chan struct{}
 	meter Meter // of the message that is being added, until its call has it
 	cost  int
+	trace []byte // that came with it; borrowed
 }
 
 var batches = sync.Pool{New: func() any {
@@ -32,10 +34,11 @@ var batches = sync.Pool{New: func() any {
 }}
 
 // AddMetered is [Batch.Add] for a message that was counted. m is told its cost when it leaves the
-// queue, which may be at once.
-func (b *Batch) AddMetered(p Peer, v codec.View, m Meter, cost int) {
-	b.meter, b.cost = m, cost
+// queue, which may be at once. trace is the carrier of the span that the message belongs to.
+func (b *Batch) AddMetered(p Peer, v codec.View, m Meter, cost int, trace []byte) {
+	b.meter, b.cost, b.trace = m, cost, trace
 	defer func() { // also of code of the application's that panics
+		b.trace = nil
 		if b.meter != nil { // there was no call for it
 			b.meter = nil
 			m.Spent(cost)
@@ -91,8 +94,8 @@ func (b *Batch) Add(p Peer, v codec.View) {
 			b.hand() // the way to another node may have to wait; the calls that came before do not
 		}
 		m := &codec.Message{Type: v.Type, ID: v.ID, Route: name, Data: slices.Clone(data)}
-		if err := t.elsewhere(p, m); err != nil {
-			b.refuse(p, nil, v.ID, name, err)
+		if trace, err := t.elsewhere(p, m); err != nil {
+			b.end(p, nil, v.ID, name, err, trace)
 		}
 		return
 	}
@@ -120,6 +123,7 @@ func (b *Batch) add(p Peer, r *route, mid uint64, data []byte) {
 		b.refuse(p, r, mid, r.name, err)
 		return
 	}
+	c.traced(b.trace)
 	b.put(c, r)
 }
 
@@ -151,7 +155,7 @@ func (b *Batch) put(c *call, r *route) {
 	// The meter stays here: an application's scheduler may drop the call without a word.
 	p, mid := c.peer, c.mid
 	if err := c.schedule(); err != nil {
-		b.table.refuse(p, mid, r.name, err)
+		b.table.refuse(context.Background(), p, mid, r.name, err)
 	}
 }
 
@@ -172,12 +176,22 @@ func (b *Batch) putOn(s *scheduler.Scheduler, c *call) {
 // refuse ends a message with an error. Its answer comes after those of the messages before it, so
 // it takes their way. r may be nil.
 func (b *Batch) refuse(p Peer, r *route, mid uint64, name string, err error) {
-	if mid == 0 || b.lane == nil {
-		b.table.refuse(p, mid, name, err)
-		return
-	}
+	b.end(p, r, mid, name, err, nil)
+}
+
+// end is refuse for a message with a trace; nil begins one.
+func (b *Batch) end(p Peer, r *route, mid uint64, name string, err error, trace *callTrace) {
 	c := calls.Get().(*call)
 	*c = call{table: b.table, route: r, peer: p, mid: mid, err: err, name: name}
+	if c.trace = trace; trace == nil {
+		c.traced(b.trace)
+	}
+	if mid == 0 || b.lane == nil {
+		b.table.refuse(c.begin(context.Background()), p, mid, name, err)
+		c.finish(err)
+		c.free()
+		return
+	}
 	switch {
 	case r != nil:
 		b.put(c, r)
@@ -209,7 +223,9 @@ func (b *Batch) hand() {
 		for _, j := range b.jobs[n:] {
 			c := j.(*call)
 			if !errors.Is(err, scheduler.ErrStopped) { // else its session has ended: nobody is to be told
-				b.table.refuse(c.peer, c.mid, c.Name(), b.table.closed(c.route, b.sched, err))
+				err := b.table.closed(c.route, b.sched, err)
+				b.table.refuse(c.begin(context.Background()), c.peer, c.mid, c.Name(), err)
+				c.finish(err)
 			}
 			c.free()
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/scheduler"
+	"github.com/lonng/nano/tracing"
 )
 
 // call is one handler call on its way through a scheduler. Calls are pooled: nothing may keep one.
@@ -28,6 +29,7 @@ type call struct {
 	size  int    // bytes of the payload
 	err   error  // not nil: the message was refused; this is its answer, in order with the others
 	name  string // of the route, where there is no route
+	trace *callTrace
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
@@ -50,14 +52,15 @@ func (c *call) Run() {
 	c.spend()
 	if c.err != nil {
 		c.peer.Enter(c.mid)
-		c.table.refuse(c.peer, c.mid, c.name, c.err)
+		ctx := c.begin(context.Background())
+		c.table.refuse(ctx, c.peer, c.mid, c.name, c.err)
+		c.finish(c.err)
 		return
 	}
 	s := c.peer.Session()
 	h := c.route.handler
 	if p, ok := c.peer.(Caller); ok && p.Over() {
-		err := component.Errorf(component.CodeDeadline, "nobody waits for the answer any more")
-		c.table.fail(c.peer, c.mid, c.route.name, err)
+		c.fail(c.begin(context.Background()), component.Errorf(component.CodeDeadline, "nobody waits for the answer any more"))
 		return
 	}
 	c.peer.Enter(c.mid)
@@ -72,6 +75,9 @@ func (c *call) Run() {
 		} else {
 			ctx = s.Context()
 		}
+	}
+	ctx = c.begin(ctx)
+	if h.NeedsContext {
 		ctx = &callContext{Context: ctx, table: c.table, route: c.route, peer: c.peer, mid: c.mid, sched: c.sched}
 	}
 	reply, err := h.Call(ctx, s, c.arg, c.raw)
@@ -80,7 +86,7 @@ func (c *call) Run() {
 		if awaited && ctx.Err() != nil && errors.Is(err, ctx.Err()) { // nobody's fault here
 			err = component.Errorf(component.CodeDeadline, "nobody waits for the answer any more: %w", err)
 		}
-		c.table.fail(c.peer, c.mid, c.route.name, err)
+		c.fail(ctx, err)
 	case h.HasReply && c.mid != 0:
 		if a, ok := c.peer.(Answerer); ok && a.Answered() == c.mid {
 			return // the handler has answered by itself
@@ -89,7 +95,7 @@ func (c *call) Run() {
 			reply = reflect.Zero(h.Reply).Interface()
 		}
 		if err := c.peer.ResponseMid(c.mid, reply); err != nil {
-			c.table.fail(c.peer, c.mid, c.route.name, fmt.Errorf("answer with %T: %w", reply, err))
+			c.fail(ctx, fmt.Errorf("answer with %T: %w", reply, err))
 		}
 	case c.mid != 0:
 		c.table.unanswered.watch(c.peer, c.mid, c.route)
@@ -102,9 +108,16 @@ func (c *call) end() {
 	if v := recover(); v != nil {
 		c.table.cfg.Log.Error("handler panicked",
 			"route", c.routeName(), "panic", v, "stack", string(debug.Stack()))
-		c.table.fail(c.peer, c.mid, c.routeName(), component.Errorf(component.CodeInternal, "internal error"))
+		c.fail(context.Background(), component.Errorf(component.CodeInternal, "internal error"))
 	}
+	c.finish(nil)
 	c.free()
+}
+
+// fail answers with the error of the call. ctx is the handler's.
+func (c *call) fail(ctx context.Context, err error) {
+	c.table.fail(ctx, c.peer, c.mid, c.routeName(), err)
+	c.finish(err)
 }
 
 // routeName returns the route that the message names, whether there is one or not.
@@ -123,13 +136,20 @@ func (c *call) spend() {
 	}
 }
 
-// elsewhere serves a message that no local handler has.
-func (t *Table) elsewhere(p Peer, m *codec.Message) error {
+// elsewhere serves a message that no local handler has. It returns the
+// message's trace: nil if it has none.
+func (t *Table) elsewhere(p Peer, m *codec.Message) (*callTrace, error) {
 	_, sent := p.(Sent)
 	if t.cfg.Remote == nil || sent { // or two nodes without the handler would send it to and fro
-		return component.Errorf(component.CodeNotFound, "no handler for route %q", m.Route)
+		return nil, component.Errorf(component.CodeNotFound, "no handler for route %q", m.Route)
 	}
-	return t.cfg.Remote(p, m)
+	if !t.spans.On() {
+		return nil, t.cfg.Remote(p, m, tracing.Span{})
+	}
+	span := t.spans.Start(context.Background(), tracing.Operation{
+		Kind: tracing.Forward, Route: m.Route, Request: m.Type == codec.Request && m.ID != 0, Session: p.Session(),
+	})
+	return &callTrace{span: tracing.Span{Context: span.Context}, started: true}, t.cfg.Remote(p, m, span)
 }
 
 // schedule gives a call to the scheduler of its route. With an error the call is not given back
@@ -198,13 +218,14 @@ func (c *call) free() {
 // waits, so handlers may call it.
 func (t *Table) Notify(p Peer, name string, data []byte) error {
 	if t.Has(name) || t.cfg.Remote == nil {
-		return t.Schedule(p, codec.View{Type: codec.Notify, Route: []byte(name), Data: data})
+		return t.Schedule(p, codec.View{Type: codec.Notify, Route: []byte(name), Data: data}, nil)
 	}
-	return t.cfg.Remote(p, &codec.Message{Type: codec.Notify, Route: name, Data: data})
+	return t.cfg.Remote(p, &codec.Message{Type: codec.Notify, Route: name, Data: data}, tracing.Span{})
 }
 
-// Schedule calls the local handler of a message, without filters. It never waits.
-func (t *Table) Schedule(p Peer, v codec.View) error {
+// Schedule calls the local handler of a message, without filters. It never waits. trace is the
+// carrier of the span that the call belongs to.
+func (t *Table) Schedule(p Peer, v codec.View, trace []byte) error {
 	r := t.routes[string(v.Route)]
 	if r == nil {
 		return component.Errorf(component.CodeNotFound, "no handler for route %q", v.Route)
@@ -219,6 +240,7 @@ func (t *Table) Schedule(p Peer, v codec.View) error {
 	if err != nil {
 		return err
 	}
+	c.traced(trace)
 	return c.schedule()
 }
 

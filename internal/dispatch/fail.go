@@ -20,35 +20,39 @@ type Failure struct {
 }
 
 // Fail answers request mid of p with an error, as if its handler had returned it.
-func (t *Table) Fail(p Peer, mid uint64, route string, err error) { t.fail(p, mid, route, err) }
+func (t *Table) Fail(p Peer, mid uint64, route string, err error) {
+	t.fail(context.Background(), p, mid, route, err)
+}
 
 // Refuse answers request mid of p with an error of the node: no handler answers the request.
-func (t *Table) Refuse(p Peer, mid uint64, route string, err error) { t.refuse(p, mid, route, err) }
+func (t *Table) Refuse(p Peer, mid uint64, route string, err error) {
+	t.refuse(context.Background(), p, mid, route, err)
+}
 
 // fail logs and counts the error of a handler, and answers with it. What a handler tells clients on
 // purpose is logged at level debug; an error of the framework that it returned is a warning.
-func (t *Table) fail(p Peer, mid uint64, route string, err error) {
+func (t *Table) fail(ctx context.Context, p Peer, mid uint64, route string, err error) {
 	level := slog.LevelError
 	if e := (*component.Error)(nil); errors.As(err, &e) && e.Code != component.CodeInternal {
 		level = slog.LevelDebug
 	} else if _, _, ok := fault.Of(err); ok && e == nil {
 		level = slog.LevelWarn
 	}
-	t.log(level, "message failed", p, mid, route, err)
+	t.log(ctx, level, "message failed", p, mid, route, err)
 	t.answer(p, mid, route, err)
 }
 
 // refuse ends a message that reaches no handler.
-func (t *Table) refuse(p Peer, mid uint64, route string, err error) {
+func (t *Table) refuse(ctx context.Context, p Peer, mid uint64, route string, err error) {
 	level, event := slog.LevelWarn, "message refused"
 	if public(err).Code == component.CodeInternal { // the application's own code has failed on the way
 		level, event = slog.LevelError, "message failed"
 	}
-	t.log(level, event, p, mid, route, err)
+	t.log(ctx, level, event, p, mid, route, err)
 	t.answer(p, mid, route, err)
 }
 
-func (t *Table) log(level slog.Level, event string, p Peer, mid uint64, route string, err error) {
+func (t *Table) log(ctx context.Context, level slog.Level, event string, p Peer, mid uint64, route string, err error) {
 	s := p.Session()
 	attrs := []slog.Attr{
 		slog.String("route", route), slog.String("code", public(err).Code),
@@ -58,7 +62,7 @@ func (t *Table) log(level slog.Level, event string, p Peer, mid uint64, route st
 	if c := (*crash)(nil); errors.As(err, &c) {
 		attrs = append(attrs, slog.String("stack", string(c.stack)))
 	}
-	t.cfg.Log.LogAttrs(context.Background(), level, event, attrs...)
+	t.cfg.Log.LogAttrs(ctx, level, event, attrs...)
 }
 
 // answer counts a message that failed, and sends the error to the peer.

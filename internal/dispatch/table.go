@@ -20,6 +20,7 @@ import (
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/serialize"
 	"github.com/lonng/nano/session"
+	"github.com/lonng/nano/tracing"
 )
 
 // Config is what [New] needs.
@@ -45,7 +46,9 @@ type Config struct {
 	Elsewhere func() []string
 	// Remote sends messages for which there is no local handler to another node. It may be nil. The
 	// message is its own.
-	Remote func(p Peer, m *codec.Message) error
+	// It ends the span, with the message's outcome.
+	Remote func(p Peer, m *codec.Message, span tracing.Span) error
+	Tracer tracing.Tracer // nil: nothing is traced
 }
 
 // Table maps routes to handlers. Safe for concurrent use.
@@ -56,6 +59,7 @@ type Table struct {
 
 	counters   Counters
 	unanswered unanswered
+	spans      Spans
 }
 
 // Counters counts messages since the start of the node. Safe for concurrent use.
@@ -104,6 +108,7 @@ func (r *route) check(p Peer) error {
 func New(cfg Config) (*Table, error) {
 	t := &Table{cfg: cfg, routes: make(map[string]*route)}
 	t.unanswered.after, t.unanswered.log = cfg.Unanswered, cfg.Log
+	t.spans = Spans{tracer: cfg.Tracer, log: cfg.Log, routes: t.routes}
 	t.cfg.MessageLog = cmp.Or(cfg.MessageLog, cfg.Log)
 	if cfg.Pipeline != nil {
 		t.inbound = cfg.Pipeline.Inbound()
@@ -164,6 +169,9 @@ func (t *Table) Has(route string) bool { return t.routes[route] != nil }
 
 // Counters returns the live counters.
 func (t *Table) Counters() *Counters { return &t.counters }
+
+// Spans returns the tracer of the node.
+func (t *Table) Spans() *Spans { return &t.spans }
 
 // Begin returns an empty batch; Submit gives it back.
 func (t *Table) Begin() *Batch {

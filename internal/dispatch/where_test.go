@@ -12,6 +12,7 @@ import (
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
+	"github.com/lonng/nano/tracing"
 )
 
 // local is a scheduler of the application's: it keeps tasks until run is called.
@@ -271,7 +272,7 @@ func TestNotifyElsewhere(t *testing.T) {
 	why := errors.New("why")
 	var got *codec.Message
 	b := newBench(t, new(component.Components), func(c *Config) {
-		c.Remote = func(_ Peer, m *codec.Message) error { got = m; return why }
+		c.Remote = func(_ Peer, m *codec.Message, _ tracing.Span) error { got = m; return why }
 	})
 	if err := b.Notify(b.peer, "X.Y", []byte("data")); !errors.Is(err, why) {
 		t.Errorf("error %v", err)

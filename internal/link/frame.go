@@ -70,8 +70,8 @@ func (k Kind) untold() bool {
 // Frame is one message between two nodes. Its writers and readers agree on the meaning of the
 // fields. A zero field costs nothing on the wire; a negative session id or UID costs ten bytes.
 //
-// [AppendFrame] copies from it. In a frame that a [Reader] has filled, Route, Text and Data are
-// parts of the batch, and Sessions is used again for the next frame: copy what you want to keep.
+// [AppendFrame] copies from it. In a frame that a [Reader] has filled, Route, Text, Data and Trace
+// are parts of the batch, and Sessions is used again for the next frame: copy what you want to keep.
 type Frame struct {
 	Kind     Kind
 	Flags    byte
@@ -86,13 +86,16 @@ type Frame struct {
 	// not say. Each time the [Sender] sends the frame, it subtracts the time that the frame has
 	// waited. It does not send a frame with nothing left.
 	Left time.Duration
+	// Trace is what the sender's tracer tells that of the receiver: bytes that mean nothing here.
+	Trace []byte
 }
 
 // On the wire a frame is: the length of the rest (uvarint), kind, mask, and the fields whose bit is
 // in the mask, in this order. Numbers are uvarints, bytes have their length (uvarint) before them,
 // Sessions are their number and then each the difference to the one before (varint). Behind these
-// stands Left in microseconds (uvarint), unless it is 0. What stands behind that is for later
-// versions, and is skipped.
+// stands Left in microseconds (uvarint), unless it is 0 and nothing follows; and Trace with its
+// length before it, unless it is empty. What stands behind that is for later versions, and is
+// skipped.
 const (
 	hasFlags = 1 << iota
 	hasSession
@@ -154,8 +157,12 @@ func appendFrame(dst []byte, f *Frame, body int) []byte {
 			last = id
 		}
 	}
-	if f.Left >= time.Microsecond {
-		dst = binary.AppendUvarint(dst, uint64(f.Left/time.Microsecond))
+	if f.hasTail() {
+		dst = binary.AppendUvarint(dst, f.left())
+		if len(f.Trace) > 0 {
+			dst = binary.AppendUvarint(dst, uint64(len(f.Trace)))
+			dst = append(dst, f.Trace...)
+		}
 	}
 	dst[at] = mask
 	return dst
@@ -186,11 +193,17 @@ func bodySize(f *Frame) int {
 			last = id
 		}
 	}
-	if f.Left >= time.Microsecond {
-		n += uvarintSize(uint64(f.Left / time.Microsecond))
+	if f.hasTail() {
+		n += uvarintSize(f.left()) + bytesSize(f.Trace)
 	}
 	return n
 }
+
+// hasTail tells whether anything stands behind the fields that the mask names.
+func (f *Frame) hasTail() bool { return f.Left >= time.Microsecond || len(f.Trace) > 0 }
+
+// left is Left as it stands on the wire.
+func (f *Frame) left() uint64 { return uint64(max(f.Left, 0) / time.Microsecond) }
 
 func bytesSize(b []byte) int {
 	if len(b) == 0 {

@@ -23,6 +23,8 @@ var frames = []struct {
 	{"time left", link.Frame{Kind: link.Call, ID: 1, Left: 5 * time.Second}},
 	{"time left behind sessions", link.Frame{Kind: link.Multicast, Sessions: []int64{5, 6}, Left: time.Microsecond}},
 	{"a long time left", link.Frame{Kind: link.Call, Left: math.MaxInt64 / 1000 * 1000}},
+	{"trace", link.Frame{Kind: link.Request, Session: 7, Trace: []byte("00-1-2-01")}},
+	{"trace behind a time left", link.Frame{Kind: link.Call, ID: 1, Left: time.Second, Trace: bytes.Repeat([]byte("t"), 300)}},
 	{"negative numbers", link.Frame{Kind: link.Bind, Session: -1, UID: math.MinInt64}},
 	{"neighbours", link.Frame{Kind: link.Multicast, Sessions: []int64{1<<62 + 5, 1<<62 + 6, 1<<62 + 9, 1<<62 + 1}}},
 	{"far apart", link.Frame{Kind: link.Multicast, Sessions: []int64{math.MaxInt64, math.MinInt64, 0, math.MaxInt64, -1}}},
@@ -31,7 +33,8 @@ var frames = []struct {
 
 func same(a, b *link.Frame) bool {
 	return a.Kind == b.Kind && a.Flags == b.Flags && a.Session == b.Session && a.ID == b.ID && a.UID == b.UID &&
-		bytes.Equal(a.Route, b.Route) && bytes.Equal(a.Text, b.Text) && bytes.Equal(a.Data, b.Data) && slices.Equal(a.Sessions, b.Sessions) && a.Left == b.Left
+		bytes.Equal(a.Route, b.Route) && bytes.Equal(a.Text, b.Text) && bytes.Equal(a.Data, b.Data) && slices.Equal(a.Sessions, b.Sessions) &&
+		a.Left == b.Left && bytes.Equal(a.Trace, b.Trace)
 }
 
 // What a gate says is what a backend hears, whatever stands before and behind it.
@@ -66,7 +69,7 @@ func TestNewerFramesAreSkipped(t *testing.T) {
 	var batch []byte
 	batch = append(batch, 5, 200, 0xff, 0xff, 0xff, 0xff) // an unknown kind, whatever its mask means
 	batch = append(batch, 1, 201)
-	timed := link.AppendFrame(nil, &link.Frame{Kind: link.Push, Session: 9, Left: time.Second})
+	timed := link.AppendFrame(nil, &link.Frame{Kind: link.Push, Session: 9, Trace: []byte("t")})
 	batch = append(batch, timed[0]+2)
 	batch = append(batch, timed[1:]...)
 	batch = append(batch, 0xab, 0xcd) // behind the last known field
@@ -109,6 +112,8 @@ func TestMalformed(t *testing.T) {
 		{"more sessions than bytes", frame(multicast, 128, 0xff, 0xff, 0xff, 0xff, 0x0f, 2, 2)},
 		{"a session cut", frame(multicast, 128, 2, 2, 0x80)},
 		{"time left cut", frame(1, 0, 0x80)},
+		{"trace cut", frame(1, 0, 0, 0x80)},
+		{"trace too long", frame(1, 0, 0, 2, 't')},
 	} {
 		r := link.NewReader(append(link.AppendFrame(nil, &link.Frame{Kind: link.Kick}), c.batch...))
 		var f link.Frame

@@ -110,6 +110,11 @@ func (f *Frame) decode(b []byte) (wrong string) {
 			return "time left"
 		}
 		f.Left = time.Duration(min(left, uint64(math.MaxInt64/time.Microsecond))) * time.Microsecond
+		if b = b[size:]; len(b) > 0 {
+			if f.Trace, _, ok = cutBytes(b); !ok {
+				return "trace"
+			}
+		}
 	}
 	return ""
 }

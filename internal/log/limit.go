@@ -74,6 +74,7 @@ type kind struct {
 
 // line is a record and where it goes.
 type line struct {
+	ctx    context.Context // of the record
 	to     slog.Handler
 	record slog.Record
 	times  int
@@ -135,7 +136,7 @@ func (l *Limiter) WithGroup(name string) slog.Handler {
 }
 
 // Handle passes the record on, or counts it.
-func (l *Limiter) Handle(_ context.Context, r slog.Record) error {
+func (l *Limiter) Handle(ctx context.Context, r slog.Record) error {
 	now := time.Now()
 	var buf [128]byte
 	key := appendKind(buf[:0], r)
@@ -155,14 +156,14 @@ func (l *Limiter) Handle(_ context.Context, r slog.Record) error {
 	}
 	if (k.until.After(now) && r.Level >= slog.LevelInfo) || !s.takeLocked(h, r.Level, now) {
 		k.held++
-		k.last = line{to: l.next, record: r.Clone()}
+		k.last = line{ctx: ctx, to: l.next, record: r.Clone()}
 		if s.timer == nil && !s.lazy {
 			s.timer = time.AfterFunc(every, s.flush)
 		}
 		s.mu.Unlock()
 		return nil
 	}
-	out := line{to: l.next, record: r, times: k.held + 1, mixed: mixed && k.held > 0}
+	out := line{ctx: ctx, to: l.next, record: r, times: k.held + 1, mixed: mixed && k.held > 0}
 	*k = kind{until: now.Add(every)}
 	s.mu.Unlock()
 	return out.write()
@@ -295,7 +296,7 @@ func (l line) write() error {
 	if l.mixed {
 		r.AddAttrs(slog.Bool("mixed", true))
 	}
-	return l.to.Handle(context.Background(), r)
+	return l.to.Handle(l.ctx, r)
 }
 
 // current passes records on to slog.Default.

@@ -13,6 +13,7 @@ import (
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/session"
+	"github.com/lonng/nano/tracing"
 )
 
 // calls are what nodes ask of each other in their own name: Call waits for a reply, Notify does
@@ -30,12 +31,20 @@ const DefaultCallTimeout = 5 * time.Second
 const maxWait = 30 * 24 * time.Hour
 
 // addCall adds a message to a batch of handler calls.
-type addCall = func(p dispatch.Peer, v codec.View, m dispatch.Meter, cost int)
+type addCall = func(p dispatch.Peer, v codec.View, m dispatch.Meter, cost int, trace []byte)
 
 // Call calls the handler of route, here or on a node that runs it, and unmarshals its reply into
 // reply. The deadline is that of ctx; it travels with the call, and callSession keeps it where the
 // handler runs.
 func (c *calls) Call(ctx context.Context, route string, v, reply any) error {
+	span := c.table.Spans().Start(ctx, tracing.Operation{Kind: tracing.Call, Route: route, Request: true, Nodes: true})
+	err := c.call(ctx, route, v, reply, span.Carrier)
+	c.table.Spans().End(span, err)
+	return err
+}
+
+// call is Call within a span, whose carrier is trace.
+func (c *calls) call(ctx context.Context, route string, v, reply any, trace []byte) error {
 	data, err := c.serialize(v)
 	if err != nil {
 		return err
@@ -46,7 +55,7 @@ func (c *calls) Call(ctx context.Context, route string, v, reply any) error {
 		defer cancel()
 	}
 	call := newPendingCall()
-	giveUp, err := c.begin(ctx, call, route, data)
+	giveUp, err := c.begin(ctx, call, &link.Frame{Route: []byte(route), Data: data, Trace: trace})
 	if err != nil {
 		return err
 	}
@@ -76,11 +85,12 @@ func (c *calls) Call(ctx context.Context, route string, v, reply any) error {
 
 // begin has the handler called, here or at another node. over is to be called when nobody waits any
 // more: with tell set the handler is told.
-func (c *calls) begin(ctx context.Context, call *pendingCall, route string, data []byte) (over func(tell bool), err error) {
+func (c *calls) begin(ctx context.Context, call *pendingCall, f *link.Frame) (over func(tell bool), err error) {
+	route := string(f.Route)
 	if c.table.Has(route) {
 		local := c.newSession(nil, 1, call)
 		local.deadline, _ = ctx.Deadline()
-		err := c.table.Schedule(local, codec.View{Type: codec.Request, ID: 1, Route: []byte(route), Data: data})
+		err := c.table.Schedule(local, codec.View{Type: codec.Request, ID: 1, Route: f.Route, Data: f.Data}, f.Trace)
 		return func(tell bool) {
 			if tell {
 				local.giveUp()
@@ -99,7 +109,7 @@ func (c *calls) begin(ctx context.Context, call *pendingCall, route string, data
 	if err != nil {
 		return nil, err
 	}
-	if err := c.send(ctx, p, call, route, data); err != nil {
+	if err := c.send(ctx, p, call, f); err != nil {
 		return nil, err
 	}
 	return func(tell bool) {
@@ -111,7 +121,7 @@ func (c *calls) begin(ctx context.Context, call *pendingCall, route string, data
 }
 
 // send sends a call to p.
-func (c *calls) send(ctx context.Context, p *peer, call *pendingCall, route string, data []byte) error {
+func (c *calls) send(ctx context.Context, p *peer, call *pendingCall, f *link.Frame) error {
 	if p.link == nil {
 		return component.Errorf(component.CodeUnavailable, "node %s is of the 0.5 series, which takes no calls", p.addr)
 	}
@@ -119,13 +129,13 @@ func (c *calls) send(ctx context.Context, p *peer, call *pendingCall, route stri
 		return unavailable(p.addr)
 	}
 	deadline, _ := ctx.Deadline()
-	f := link.Frame{Kind: link.Call, ID: call.id, Route: []byte(route), Data: data}
+	f.Kind, f.ID = link.Call, call.id
 	if left := max(time.Until(deadline), time.Microsecond); p.version >= answersFrom {
 		f.Left = left
 	} else { // nodes with an earlier link tell how long they wait in the first eight bytes of the data
-		f.Data = append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(data)), uint64(left)), data...)
+		f.Data = append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(f.Data)), uint64(left)), f.Data...)
 	}
-	err := p.post(&f, p.sendNow)
+	err := p.post(f, p.sendNow)
 	if err == nil && p.lost.Load() { // since it was chosen: its calls were failed before this one was noted, or with it
 		p.withdraw()
 		err = unavailable(p.addr)
@@ -136,14 +146,27 @@ func (c *calls) send(ctx context.Context, p *peer, call *pendingCall, route stri
 	return err
 }
 
-// Notify has the handler of route called here or on one node that runs it, without a reply.
-func (c *calls) Notify(route string, v any) error {
+// Notify has the handler of route called here or on one node that runs it, without a reply. Of ctx
+// only the span counts.
+func (c *calls) Notify(ctx context.Context, route string, v any) error {
+	return c.traced(ctx, route, func(trace []byte) error { return c.notifyAny(route, v, trace) })
+}
+
+// traced makes a notify within a span.
+func (c *calls) traced(ctx context.Context, route string, notify func(trace []byte) error) error {
+	span := c.table.Spans().Start(ctx, tracing.Operation{Kind: tracing.Notify, Route: route, Nodes: true})
+	err := notify(span.Carrier)
+	c.table.Spans().End(span, err)
+	return err
+}
+
+func (c *calls) notifyAny(route string, v any, trace []byte) error {
 	data, err := c.serialize(v)
 	if err != nil {
 		return err
 	}
 	if c.table.Has(route) {
-		return c.notifyHere(route, data)
+		return c.notifyHere(route, data, trace)
 	}
 	service, err := dispatch.ServiceOf(route)
 	if err != nil {
@@ -153,11 +176,15 @@ func (c *calls) Notify(route string, v any) error {
 	if err != nil {
 		return err
 	}
-	return c.notify(p, route, data)
+	return c.notify(p, route, data, trace)
 }
 
 // NotifyAll has the handler of route called on every node that runs it, this one among them.
 func (c *calls) NotifyAll(route string, v any) error {
+	return c.traced(context.Background(), route, func(trace []byte) error { return c.notifyAll(route, v, trace) })
+}
+
+func (c *calls) notifyAll(route string, v any, trace []byte) error {
 	data, err := c.serialize(v)
 	if err != nil {
 		return err
@@ -165,7 +192,7 @@ func (c *calls) NotifyAll(route string, v any) error {
 	var errs []error
 	here := c.table.Has(route)
 	if here {
-		errs = append(errs, c.notifyHere(route, data))
+		errs = append(errs, c.notifyHere(route, data, trace))
 	}
 	service, err := dispatch.ServiceOf(route)
 	if err != nil {
@@ -176,19 +203,23 @@ func (c *calls) NotifyAll(route string, v any) error {
 		return component.Errorf(component.CodeNotFound, "no node runs service %q", service)
 	}
 	for _, p := range all {
-		errs = append(errs, c.notify(p, route, data))
+		errs = append(errs, c.notify(p, route, data, trace))
 	}
 	return errors.Join(errs...)
 }
 
 // NotifyNode has the handler of route called on the node with that service address.
 func (c *calls) NotifyNode(addr, route string, v any) error {
+	return c.traced(context.Background(), route, func(trace []byte) error { return c.notifyNode(addr, route, v, trace) })
+}
+
+func (c *calls) notifyNode(addr, route string, v any, trace []byte) error {
 	data, err := c.serialize(v)
 	if err != nil {
 		return err
 	}
 	if addr == c.addr && c.table.Has(route) {
-		return c.notifyHere(route, data)
+		return c.notifyHere(route, data, trace)
 	}
 	if _, err := dispatch.ServiceOf(route); err != nil {
 		return err
@@ -200,15 +231,15 @@ func (c *calls) NotifyNode(addr, route string, v any) error {
 	if p == nil || p.link == nil {
 		return unavailable(addr)
 	}
-	return c.notify(p, route, data)
+	return c.notify(p, route, data, trace)
 }
 
-func (c *calls) notifyHere(route string, data []byte) error {
-	return c.table.Schedule(c.newSession(nil, 0, nil), codec.View{Type: codec.Notify, Route: []byte(route), Data: data})
+func (c *calls) notifyHere(route string, data, trace []byte) error {
+	return c.table.Schedule(c.newSession(nil, 0, nil), codec.View{Type: codec.Notify, Route: []byte(route), Data: data}, trace)
 }
 
-func (c *calls) notify(p *peer, route string, data []byte) error {
-	return p.post(&link.Frame{Kind: link.Cast, Route: []byte(route), Data: data}, p.send)
+func (c *calls) notify(p *peer, route string, data, trace []byte) error {
+	return p.post(&link.Frame{Kind: link.Cast, Route: []byte(route), Data: data, Trace: trace}, p.send)
 }
 
 // newSession makes the session of a call from another node, or, with from nil, of a call of this
@@ -249,7 +280,7 @@ func (c *calls) handleCall(from *sender, f *link.Frame, add addCall) {
 		s.deadline = now.Add(min(left, maxWait))
 		from.way.served.begin(s, now)
 	}
-	add(s, v, from, costOf(f))
+	add(s, v, from, costOf(f), f.Trace)
 }
 
 // handleReply ends the call that waits for it.

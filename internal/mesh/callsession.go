@@ -130,7 +130,7 @@ func (c *callSession) Push(string, any) error { return errNoClient }
 
 // RPC sends a notify to whichever node serves the route.
 func (c *callSession) RPC(route string, v any) error {
-	return c.calls.Notify(route, v)
+	return c.calls.Notify(context.Background(), route, v)
 }
 
 // ResponseMid answers the call.

@@ -23,6 +23,7 @@ type gateSessions struct {
 	logins *logins
 	ids    atomic.Pointer[service.Connection] // makes session ids
 	known  sessionTable                       // those that another node is to know
+	spans  forwardSpans                       // of their requests
 }
 
 func newGateSessions(n *node, ps *peers) *gateSessions {
@@ -122,6 +123,7 @@ func (gs *gateSessions) closeIfOver(s *session.Session) (over bool) {
 
 // close tells the nodes that know a session that it has ended.
 func (gs *gateSessions) close(s *session.Session) {
+	gs.endSpans(s.ID())
 	g := gs.known.take(s)
 	if g == nil {
 		return
@@ -140,7 +142,7 @@ func (gs *gateSessions) send(from *gate.Conn, p *peer, f *link.Frame) error {
 	g := gs.of(s)
 	ok, old := g.enter(p, from, f)
 	for _, mid := range old {
-		gs.table.Refuse(from, mid, "", component.Errorf(component.CodeExhausted, "%d later requests have no answer either", maxInFlight*3/4))
+		gs.refuse(from, mid, component.Errorf(component.CodeExhausted, "%d later requests have no answer either", maxInFlight*3/4))
 	}
 	if !ok || gs.closeIfOver(s) {
 		return session.ErrClosed
@@ -188,7 +190,7 @@ func (gs *gateSessions) failAt(p *peer, forget bool) {
 	}
 	gs.background(func() {
 		for _, r := range failed {
-			gs.table.Refuse(r.of, r.mid, "", unavailable(p.addr))
+			gs.refuse(r.of, r.mid, unavailable(p.addr))
 		}
 	})
 }
@@ -203,7 +205,7 @@ func (gs *gateSessions) awaits(id int64, mid uint64) bool {
 func (gs *gateSessions) fail(id int64, mid uint64, addr string) {
 	c, s := gs.client(id)
 	if g := gs.find(s); g != nil && g.fail(mid) && c != nil {
-		gs.table.Refuse(c, mid, "", unavailable(addr))
+		gs.refuse(c, mid, unavailable(addr))
 	}
 }
 
@@ -237,6 +239,9 @@ func (gs *gateSessions) handleRefused(p *peer, f *link.Frame) {
 func (gs *gateSessions) handleResponse(c *gate.Conn, s *session.Session, f *link.Frame, data []byte) error {
 	if g := gs.find(s); g != nil && !g.answer(f.ID) {
 		return nil
+	}
+	if gs.table.Spans().On() {
+		gs.endSpan(s.ID(), f.ID, outcomeOf(f))
 	}
 	if f.Flags&flagError != 0 {
 		c.Fail(f.ID, data)

@@ -127,7 +127,7 @@ func (in *inbound) handleOpened(from *sender, key sessionKey, f *link.Frame) {
 func (in *inbound) handleMessage(from *sender, f *link.Frame, add addCall) {
 	if string(f.Text) == in.addr { // a backend has called in the name of a session of this gate's
 		if c, _ := in.client(f.Session); c != nil {
-			add(c, codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}, from, costOf(f))
+			add(c, codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}, from, costOf(f), f.Trace)
 		} else {
 			from.Spent(costOf(f))
 		}
@@ -147,7 +147,7 @@ func (in *inbound) handleMessage(from *sender, f *link.Frame, add addCall) {
 	if len(f.Text) > 0 { // a backend sends it, in the session's name
 		m = from
 	}
-	add(r, messageOf(f), m, costOf(f))
+	add(r, messageOf(f), m, costOf(f), f.Trace)
 }
 
 // keyOf names the session of a message, and the way to its gate: that is the sender, or the one

@@ -15,6 +15,7 @@ import (
 	"github.com/lonng/nano/internal/member"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
+	"github.com/lonng/nano/tracing"
 )
 
 // router finds the node that serves a message: for a session the one that it is bound to, or that
@@ -39,10 +40,28 @@ func newRouter(n *node, ps *peers, r *roster, gs *gateSessions) *router {
 const comingWait = 700 * time.Millisecond
 
 // Forward sends a message of a session to the node that serves it. It is the dispatcher's way out.
-func (rt *router) Forward(from dispatch.Peer, m *codec.Message) error {
+// It ends the span, with the message's outcome.
+func (rt *router) Forward(from dispatch.Peer, m *codec.Message, span tracing.Span) error {
+	p, err := rt.way(from, m)
+	if err == nil {
+		switch from := from.(type) {
+		case *gate.Conn:
+			return rt.sessions.forward(from, p, messageFrame(from.Session(), m), span)
+		case *remoteSession:
+			err = from.sendOn(p, messageFrame(from.Session(), m))
+		default:
+			err = component.Errorf(component.CodeInvalid, "route %q is on another node: use Call or Notify", m.Route)
+		}
+	}
+	rt.table.Spans().End(span, err)
+	return err
+}
+
+// way returns the way to the node that serves a message of a session.
+func (rt *router) way(from dispatch.Peer, m *codec.Message) (*peer, error) {
 	service, err := dispatch.ServiceOf(m.Route)
 	if err != nil {
-		return component.Errorf(component.CodeNotFound, "no handler for route %q", m.Route)
+		return nil, component.Errorf(component.CodeNotFound, "no handler for route %q", m.Route)
 	}
 	s := from.Session()
 	p, err := rt.choose(service, s)
@@ -50,16 +69,7 @@ func (rt *router) Forward(from dispatch.Peer, m *codec.Message) error {
 		rt.awaitComing(s.Context(), service) // the client is not read meanwhile
 		p, err = rt.choose(service, s)
 	}
-	if err != nil {
-		return err
-	}
-	switch from := from.(type) {
-	case *gate.Conn:
-		return rt.sessions.send(from, p, messageFrame(s, m))
-	case *remoteSession:
-		return from.sendOn(p, messageFrame(s, m))
-	}
-	return component.Errorf(component.CodeInvalid, "route %q is on another node: use Call or Notify", m.Route)
+	return p, err
 }
 
 // Reaches tells whether a session may stay with the node at addr for a service. That it may be
