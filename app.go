@@ -81,6 +81,7 @@ func newApp(addr string, opts []Option, instances func(*App, *cluster.Options)) 
 	app := &App{quitting: make(chan struct{})}
 	instances(app, &o)
 	app.signals, app.drain, app.scheduler, app.lifetime = o.Signals, o.Drain.WithDefaults(), o.Scheduler, o.Lifetime
+	o.Answer = answers{app}.answer
 	app.node = &cluster.Node{Options: o, ServiceAddr: addr}
 	return app
 }
@@ -221,6 +222,11 @@ func (a *App) Drain(ctx context.Context) error { return a.node.Drain(ctx) }
 // Draining reports whether the node takes no new sessions, because Drain or Shutdown was called. A
 // balancer that asks for the node's readiness is to hear it.
 func (a *App) Draining() bool { return a.node.Draining() }
+
+// Ending returns a channel that is closed when the application begins to end: by Quit, Shutdown, or
+// the end of Run. Whoever serves something that lasts, such as a stream of events on a page, ends it
+// then, so that the end does not wait for it.
+func (a *App) Ending() <-chan struct{} { return a.quitting }
 
 // Quit ends Run and does not wait for it.
 func (a *App) Quit() { a.quit() }

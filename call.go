@@ -117,3 +117,6 @@ func (a *App) OnlineUIDs() []int64 { return a.node.OnlineUIDs() }
 
 // Members returns the service addresses of the other nodes of the cluster.
 func (a *App) Members() []string { return a.node.Members() }
+
+// Operator returns the operator of the node with that service address; "" is this node.
+func (a *App) Operator(node string) *Operator { return &Operator{app: a, node: node} }

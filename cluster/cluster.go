@@ -134,6 +134,9 @@ func (n *Node) UIDs() []int64 {
 	return n.users.UIDs()
 }
 
+// Inspector returns what tools of people who run the node need.
+func (n *Node) Inspector() Inspector { return Inspector{n} }
+
 // GateOf is [github.com/lonng/nano.GateOf] for programs that have no App.
 func GateOf(s *session.Session) string { return mesh.GateOf(s) }
 

@@ -36,6 +36,8 @@ type Node struct {
 	stopped  chan struct{} // closed when Stop is over
 	stopErr  error
 
+	ring atomic.Pointer[LogRing] // keeps the last lines of the log; nil before the start
+
 	set atomic.Pointer[settings] // made by Startup from Options, which nothing reads after that
 
 	// Startup makes what stands here; ready says that it may be read.
@@ -93,7 +95,9 @@ func (n *Node) startup(ctx context.Context) (err error) {
 		return err
 	}
 	n.set.Store(set)
-	n.openLogs(set.log.Handler())
+	ring := ringOf(set.log.Handler())
+	n.ring.Store(ring)
+	n.openLogs(ring)
 	services, err := n.prepare(set)
 	if err != nil {
 		closeListeners(set.endpoints)

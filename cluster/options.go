@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"net"
@@ -148,6 +149,10 @@ type Options struct {
 	// Connections counts the sessions of the node, and makes their ids. Nil: service.Connections,
 	// the process's default instance.
 	Connections service.Connection
+	// Answer answers what nodes ask with [Node.Ask]. It is called on goroutines of its own, at most
+	// 16 at a time for other nodes, and is to return when ctx ends. nano.New sets it. Nil: the node
+	// answers nothing.
+	Answer func(ctx context.Context, what string, data []byte) ([]byte, error)
 	// OwnScheduler says that Scheduler was made for this node, which configures, runs and ends it.
 	OwnScheduler bool
 	// Err holds the errors of arguments that no field could keep. Startup returns it.

@@ -184,6 +184,7 @@ func (o *Options) meshConfig() mesh.Config {
 		Heartbeat:     cmp.Or(o.Heartbeat, DefaultHeartbeat),
 		RetryInterval: cmp.Or(o.RetryInterval, DefaultRetryInterval),
 		TLS:           o.ClusterTLS, Token: o.ClusterToken, GrpcOptions: slices.Clone(o.GrpcOptions), LinkQueue: o.LinkQueue,
+		Answer:    o.Answer,
 		Forwarded: slices.Clone(o.Forwarded), BindPolicy: o.BindPolicy,
 		Deliveries:   maps.Clone(o.Deliveries),
 		Filters:      o.Pipeline != nil && !pipeline.Empty(o.Pipeline.Outbound()),

@@ -1,6 +1,9 @@
 package session
 
-import "reflect"
+import (
+	"reflect"
+	"time"
+)
 
 // What stands in this file is for the node and for registers of sessions like nano.Group, not
 // for applications.
@@ -8,7 +11,7 @@ import "reflect"
 // NewWithID is [New] with an id that the caller chooses. A node uses it with ids of its own, and
 // for sessions of other nodes.
 func NewWithID(entity NetworkEntity, id int64) *Session {
-	return &Session{id: id, entity: entity}
+	return &Session{id: id, entity: entity, since: uint32(time.Now().Unix())} //nolint:gosec // enough until 2106
 }
 
 // SetLifetime sets whose OnBound handlers [Session.Bind] calls. The default, also for nil, is
@@ -69,4 +72,37 @@ func (s *Session) Unobserve(o Observer) {
 	if x := s.extra.Load(); x != nil && x.observers != nil {
 		x.observers.remove(o)
 	}
+}
+
+// Observers returns those who observe the session now, in the order in which they came.
+func (s *Session) Observers() []Observer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if x := s.extra.Load(); x != nil {
+		return x.observers.all()
+	}
+	return nil
+}
+
+// Routes returns which node serves the session for each service, as its [Router] has it: nil if
+// none was chosen. It makes no Router.
+func (s *Session) Routes() map[string]string {
+	x := s.extra.Load()
+	if x == nil {
+		return nil
+	}
+	r := x.router.Load()
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.routes) == 0 {
+		return nil
+	}
+	all := make(map[string]string, len(r.routes))
+	for _, b := range r.routes {
+		all[b.service] = b.address
+	}
+	return all
 }

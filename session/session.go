@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/lonng/nano/service"
 )
@@ -20,6 +21,7 @@ type Session struct {
 
 	uid   atomic.Int64 // stored under mu
 	phase atomic.Uint32
+	since uint32                // when it was made, in seconds of Unix time; it takes room that would be empty
 	extra atomic.Pointer[extra] // nil until something of it is needed
 
 	mu sync.Mutex
@@ -96,6 +98,9 @@ func (s *Session) Router() *Router {
 	x.router.CompareAndSwap(nil, r)
 	return x.router.Load()
 }
+
+// Since returns when the session was made on this node, to the second.
+func (s *Session) Since() time.Time { return time.Unix(int64(s.since), 0) }
 
 // LastMid returns the id of the message whose handler runs; 0 for a notify. A handler that answers
 // later keeps it for [Session.ResponseMID].

@@ -20,8 +20,9 @@ import (
 // not. The methods may be called concurrently.
 type calls struct {
 	*node
-	peers  *peers
-	router *router
+	peers     *peers
+	router    *router
+	questions *questions
 }
 
 // DefaultCallTimeout is the deadline of a call whose context has none.
@@ -260,6 +261,10 @@ func (c *calls) handleCall(from *sender, f *link.Frame, add addCall) {
 		if call := from.way.served.end(f.ID); call != nil {
 			call.giveUp()
 		}
+		return
+	}
+	if f.Kind == link.Call && f.Flags&flagNode != 0 {
+		c.questions.handle(from, f)
 		return
 	}
 	s := c.newSession(from, f.ID, nil)

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"net"
@@ -60,6 +61,8 @@ type Config struct {
 	Left func(member.Member)
 	// Drain waits until everything queued on the scheduler has begun to run.
 	Drain func()
+	// Answer answers what another node asks of this one: see questions. nil: nothing is answered.
+	Answer func(ctx context.Context, what string, data []byte) ([]byte, error)
 }
 
 // clustered tells whether the node is one of several.

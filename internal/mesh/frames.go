@@ -24,6 +24,7 @@ const (
 	flagValues                 // of SessionChanged: the values in Data have changed, and nothing else
 	flagLatest                 // of Push and Multicast: session.DeliverLatest, and Text is the key
 	flagUnlessBusy             // of Push and Multicast: session.DeliverUnlessBusy
+	flagNode                   // of Call: it is for the node itself, and for no handler; Route says what is asked
 )
 
 // messageFrame is the frame of a session's message.

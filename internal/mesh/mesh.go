@@ -14,6 +14,7 @@ import (
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/member"
+	"github.com/lonng/nano/session"
 )
 
 // Mesh is what a node has for the sake of other nodes: its parts, and their start and end. On a
@@ -25,6 +26,8 @@ type Mesh struct {
 	Users    *logins       // the users of all gates
 	Calls    *calls        // calls between nodes
 	Routes   *router       // which node serves what
+
+	Questions *questions // what nodes ask of each other about themselves
 
 	peers   *peers
 	roster  *roster
@@ -50,7 +53,9 @@ func New(cfg Config) (*Mesh, error) {
 	m.Sessions = newGateSessions(n, m.peers)
 	m.Users = &logins{node: n, peers: m.peers, sessions: m.Sessions, directory: newDirectory(cfg.BindPolicy)}
 	m.Routes = newRouter(n, m.peers, m.roster, m.Sessions)
-	m.Calls = &calls{node: n, peers: m.peers, router: m.Routes}
+	m.Questions = newQuestions(n, m.peers)
+	m.Calls = &calls{node: n, peers: m.peers, router: m.Routes, questions: m.Questions}
+	m.Questions.calls = m.Calls
 	m.remotes = newRemoteSessions(n, m.peers, m.Routes, m.Users)
 	m.links = newInboundLinks(n, m.peers, m.roster, m.Users, m.remotes)
 	m.inbound = &inbound{
@@ -189,3 +194,19 @@ func (m *Mesh) Services() []string { return m.roster.table().Services() }
 
 // Refusals returns the counts of what was not run or sent on purpose, which go on.
 func (m *Mesh) Refusals() *Refusals { return &m.refusals }
+
+// RemoteSessions returns the sessions of other gates' clients that this node knows, in no order.
+func (m *Mesh) RemoteSessions() []*session.Session { return m.remotes.list() }
+
+// RemoteSession returns the session of a client of the gate at addr, nil if this node does not know
+// it.
+func (m *Mesh) RemoteSession(gate string, id int64) *session.Session {
+	p := m.peers.at(gate)
+	if p == nil {
+		return nil
+	}
+	if r := m.remotes.get(sessionKey{p.addr, p.epoch, id}); r != nil {
+		return r.sess
+	}
+	return nil
+}

@@ -92,6 +92,17 @@ func (rs *remoteSessions) get(key sessionKey) *remoteSession {
 	return rs.all[key]
 }
 
+// list returns the sessions of other gates' clients that this node knows, in no order.
+func (rs *remoteSessions) list() []*session.Session {
+	rs.mu.RLock()
+	defer rs.mu.RUnlock()
+	all := make([]*session.Session, 0, len(rs.all))
+	for _, r := range rs.all {
+		all = append(all, r.sess)
+	}
+	return all
+}
+
 // open returns the session of a client behind the gate that way leads to, made if it is new; nil
 // when the node ends.
 func (rs *remoteSessions) open(key sessionKey, way *peer) (r *remoteSession, fresh bool) {

@@ -166,6 +166,9 @@ func (c *eventConn) WriteUntil(b []byte, until time.Time) (int, error) {
 	return n, err
 }
 
-func (c *eventConn) Unsent() int       { return 0 }
-func (c *eventConn) CloseWrite() error { return errors.ErrUnsupported }
-func (c *eventConn) Discard()          {}
+func (c *eventConn) Unsent() int { return 0 }
+
+// Traffic has no kernel to ask.
+func (c *eventConn) Traffic() (t transport.Traffic, ok bool) { return t, false }
+func (c *eventConn) CloseWrite() error                       { return errors.ErrUnsupported }
+func (c *eventConn) Discard()                                {}

@@ -166,14 +166,24 @@ func (p *portable) WriteUntil(b []byte, until time.Time) (int, error) {
 }
 
 func (p *portable) Unsent() (n int) {
+	p.control(func(fd int) { n = unsent(fd) }) // a closed one holds nothing
+	return n
+}
+
+func (p *portable) Traffic() (t Traffic, ok bool) {
+	p.control(func(fd int) { t, ok = traffic(fd) })
+	return t, ok
+}
+
+// control calls f with the descriptor under all layers, if there is one that is open.
+func (p *portable) control(f func(fd int)) {
 	raw := p.raw
 	if s, ok := below(p.nc).(syscall.Conn); ok && raw == nil {
 		raw, _ = s.SyscallConn()
 	}
 	if raw != nil {
-		_ = raw.Control(func(fd uintptr) { n = unsent(int(fd)) }) // a closed one holds nothing
+		_ = raw.Control(func(fd uintptr) { f(int(fd)) })
 	}
-	return n
 }
 
 func (p *portable) CloseWrite() error {

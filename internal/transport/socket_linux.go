@@ -308,6 +308,12 @@ func (s *Socket) Unsent() (n int) {
 	return n
 }
 
+// Traffic returns what the kernel has counted.
+func (s *Socket) Traffic() (t Traffic, ok bool) {
+	_ = s.with(func() error { t, ok = traffic(int(s.fd)); return nil })
+	return t, ok
+}
+
 // CloseWrite sends the end of the stream.
 func (s *Socket) CloseWrite() error {
 	return s.with(func() error { return os.NewSyscallError("shutdown", unix.Shutdown(int(s.fd), unix.SHUT_WR)) })

@@ -41,6 +41,8 @@ type Conn interface {
 	WriteUntil(b []byte, until time.Time) (n int, err error)
 	// Unsent is how many written bytes the client has not acknowledged; 0 where that is not known.
 	Unsent() int
+	// Traffic returns what the kernel has counted; ok is false where it does not tell.
+	Traffic() (t Traffic, ok bool)
 
 	// CloseWrite sends the end of the stream; errors.ErrUnsupported if there is no such thing.
 	CloseWrite() error
@@ -49,6 +51,13 @@ type Conn interface {
 	// Close closes the connection and does not wait. It may be called again.
 	Close() error
 	RemoteAddr() net.Addr
+}
+
+// Traffic is what the kernel counts of a TCP connection. So no connection needs counters of ours.
+type Traffic struct {
+	In, Out uint64        // bytes that came, and that the client has acknowledged; with TLS its own among them
+	RTT     time.Duration // to the client, or to the proxy before it
+	Quiet   time.Duration // since something came last
 }
 
 // EventConn is a connection of a [Loop]. It is a net.Conn, too, so that it passes where one is

@@ -169,3 +169,14 @@ func (r *Register) Len() int {
 	defer r.mu.RUnlock()
 	return len(r.byID)
 }
+
+// All returns the live sessions, in no order.
+func (r *Register) All() []*session.Session {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	all := make([]*session.Session, 0, len(r.byID))
+	for _, s := range r.byID {
+		all = append(all, s)
+	}
+	return all
+}

@@ -1,0 +1,62 @@
+package cluster_test
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/lonng/nano/cluster"
+	"github.com/lonng/nano/internal/nanotest"
+)
+
+// A console shows the last lines as they were logged; the log itself has all of them.
+func TestLogRingKeepsTheLastLines(t *testing.T) {
+	logger, all := nanotest.NewLog()
+	ring := cluster.NewLogRing(logger.Handler(), 3)
+	log := slog.New(ring)
+	if got := ring.Lines(0); len(got) != 0 {
+		t.Errorf("an empty ring has %v", got)
+	}
+	log.Info("one", "a", 1)
+	log.With("node", "x").WithGroup("g").Warn("two", "b", "two words")
+	log.Error("three")
+	log.Info("four")
+	var got []string
+	for _, l := range ring.Lines(0) {
+		got = append(got, fmt.Sprint(l.N, " ", l.Level, " ", l.Text))
+		if l.Time.IsZero() {
+			t.Errorf("line %d has no time", l.N)
+		}
+	}
+	if want := `2 WARN two node=x g.b="two words"|3 ERROR three|4 INFO four`; strings.Join(got, "|") != want {
+		t.Errorf("the ring has %q", got)
+	}
+	if after := ring.Lines(3); len(after) != 1 || after[0].Text != "four" {
+		t.Errorf("after line 3 come %v", after)
+	}
+	if after := ring.Lines(4); len(after) != 0 {
+		t.Errorf("after the last line come %v", after)
+	}
+	if !all.Has("one") || !all.Has("four") {
+		t.Errorf("passed on was %q", all.Lines())
+	}
+}
+
+// Lines that clients can make long, and any number of lines, take a bounded room.
+func TestLogRingIsBounded(t *testing.T) {
+	ring := cluster.NewLogRing(slog.NewTextHandler(io.Discard, nil), 1000)
+	log := slog.New(ring)
+	for range 200 {
+		log.Info("long", "x", strings.Repeat("ä", 1<<16))
+	}
+	bytes := 0
+	lines := ring.Lines(0)
+	for _, l := range lines {
+		bytes += len(l.Text)
+	}
+	if bytes > 512<<10 || len(lines) < 10 {
+		t.Errorf("the ring keeps %d bytes in %d lines", bytes, len(lines))
+	}
+}
