@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { ChatPerson } from "./chat-person.js";
-import { build, desktop, launch, phone, start } from "./lib.js";
+import { Proxy, build, desktop, launch, phone, start } from "./lib.js";
 
 // serve runs the chat, and waits for the address that it prints.
 async function serve(program, addr = "127.0.0.1:0") {
@@ -235,6 +235,52 @@ describe("chat", { timeout: 240_000 }, () => {
       await ada.seeMessage("after");
     });
   }
+
+  test("a network that is away: nothing is missing then, nothing is there twice, and nobody has left", async () => {
+    const ben = await come("Ben");
+    const proxy = await Proxy.to(server.addr);
+    try {
+      const ada = keep(await ChatPerson.visit(browser, proxy.url));
+      await ada.enter("Ada");
+      await ada.seeRoom("lobby");
+      await ada.say("before");
+      await ben.seeMessage("before");
+
+      await ada.context.setOffline(true);
+      proxy.cut();
+      await ada.see("The server is away. What you write is sent when it is back.");
+      await ben.say("said while she is away");
+      await ben.seeMessage("said while she is away");
+      await ada.say("written while away");
+      await ada.see("Waiting for the connection");
+      await ben.seePeople("Ada", "Ben");
+      await ada.context.setOffline(false);
+      await ada.seeMessage("written while away");
+      await ben.seeMessage("written while away");
+      await ada.seeConnection("Connected");
+
+      // When it is away for a moment only, the page does not even say so.
+      await ada.page.evaluate(() => {
+        const real = setTimeout;
+        globalThis.setTimeout = (what, ms, ...more) => real(what, ms === 1500 ? 1e8 : ms, ...more);
+        globalThis.flashes = 0;
+        const look = new MutationObserver(() => (globalThis.flashes += document.getElementById("banner").hidden ? 0 : 1));
+        look.observe(document.getElementById("banner"), { attributes: true });
+      });
+      proxy.cut();
+      await ben.say("said in a moment");
+      await ada.seeMessage("said in a moment");
+      assert.equal(await ada.page.evaluate(() => globalThis.flashes), 0, "the banner was shown");
+
+      for (const person of [ada, ben]) {
+        assert.deepEqual(await person.messages(), ["before", "said while she is away", "written while away", "said in a moment"]);
+        assert.equal(await person.page.getByText(/ left$| is back$/).count(), 0, "somebody is said to have left");
+        await person.seePeople("Ada", "Ben");
+      }
+    } finally {
+      proxy.close();
+    }
+  });
 
   test("the server is away when the page is opened, and when one wants in", async () => {
     const ada = await visit();

@@ -1,7 +1,7 @@
 // The cluster's chat as people use it, in a real Chromium, on the demo's processes, which are killed meanwhile.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { Person, build, desktop, launch, phone, start } from "./lib.js";
+import { Person, Proxy, build, desktop, launch, phone, start } from "./lib.js";
 
 // Demo is the demo's processes: where they are, and how to end one.
 class Demo {
@@ -286,6 +286,39 @@ describe("cluster", { timeout: 240_000 }, () => {
       await back;
     });
   }
+
+  test("the gate is drained while one writes: one goes on at the other, nothing is missing and nothing twice", async () => {
+    const proxy = await Proxy.to(new URL(demo.page("gate 1")).host);
+    try {
+      const dee = await ClusterPerson.come(browser, proxy.url, "Dee", "garden");
+      people.push(dee);
+      await dee.seesOn("gate", "gate 1");
+      await ben.see("Dee joined");
+      const notices = (await ben.notices()).filter((text) => text.startsWith("Dee"));
+      proxy.lead(new URL(demo.page("gate 2")).host); // as a load balancer does that knows
+      const back = demo.end("gate 1", "SIGTERM");
+      const said = [];
+      for (let i = 1; i <= 10 || ((await dee.on("gate")) !== "gate 2" && i < 60); i++) {
+        said.push(`line ${i} of Dee`);
+        await dee.say(said.at(-1));
+        await dee.page.waitForTimeout(450); // who writes faster is held back
+      }
+      await dee.seesOn("gate", "gate 2");
+      for (const person of [dee, ben]) {
+        await person.hears(said.at(-1));
+        const seen = await person.page.locator("[role=log] .bubble", { hasText: "of Dee" }).allTextContents();
+        assert.deepEqual(seen, said);
+      }
+      assert.deepEqual((await ben.notices()).filter((text) => text.startsWith("Dee")), notices, "Dee was never away");
+      await ben.say("Welcome to gate 2");
+      await dee.hears("Welcome to gate 2");
+      await dee.button("Leave the chat").click();
+      await ben.see("Dee left");
+      await back;
+    } finally {
+      proxy.close();
+    }
+  });
 
   test("another room may be on another backend", async () => {
     await ada.page.getByLabel("Go to another room").fill("attic");

@@ -7,6 +7,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -105,6 +106,48 @@ class Server {
   #end(signal) {
     this.#child.kill(signal);
     return this.ended;
+  }
+}
+
+// Proxy is a way to a server that the tests can cut, and lead elsewhere.
+export class Proxy {
+  #server = net.createServer((from) => this.#join(from));
+  #sockets = new Set();
+
+  static async to(addr) {
+    const proxy = new Proxy();
+    proxy.lead(addr);
+    await new Promise((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
+    proxy.url = `http://127.0.0.1:${proxy.#server.address().port}`;
+    return proxy;
+  }
+
+  // lead has new connections go to another address. Those that are there stay.
+  lead(addr) {
+    [this.host, this.port] = addr.split(":");
+  }
+
+  #join(from) {
+    const to = net.connect(Number(this.port), this.host);
+    for (const [socket, other] of [[from, to], [to, from]]) {
+      this.#sockets.add(socket);
+      socket.on("error", () => {}); // close follows
+      socket.on("close", () => {
+        this.#sockets.delete(socket);
+        other.destroy();
+      });
+      socket.pipe(other);
+    }
+  }
+
+  // cut ends the connections without a word, as a network does that is gone.
+  cut() {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  close() {
+    this.cut();
+    this.#server.close();
   }
 }
 

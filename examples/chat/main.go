@@ -63,6 +63,7 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 		nano.WithHeartbeatInterval(15*time.Second),
 		nano.WithMaxPacket(8<<10), // the longest message is 500 runes
 		nano.WithMaxConnections(5000),
+		nano.WithResume(nano.Resume{}), // a phone in a tunnel costs nobody a word, nor the seat
 		nano.WithSignals(),
 	)
 	// Handlers, timers and the end of sessions all run on the node's scheduler, one after the

@@ -106,6 +106,10 @@ func newGate(conf config) (*nano.App, announcement, error) {
 		nano.WithRouting(nano.RouteHash(func(s *session.Session) string { return s.String("room") })),
 		nano.WithForwardedValues("gate"), // a backend sees this value of its sessions
 		nano.WithBindPolicy(nano.BindKickOld),
+		nano.WithResume(nano.Resume{}),
+		// A gate that is told to end asks its people to go elsewhere first. Who has nowhere to go is
+		// not waited for for long.
+		nano.WithDrain(nano.Drain{Timeout: 6 * time.Second, Spread: time.Second}),
 		nano.WithEndpoint(nano.Endpoint{Addr: conf.gateAddress, WebSocket: true, Path: "/nano"}),
 		nano.WithHTTPHandler(pages),
 		nano.WithSameOrigin(),
@@ -122,6 +126,7 @@ func newGate(conf config) (*nano.App, announcement, error) {
 	}
 	app := nano.New(conf.listen, options...)
 	app.Lifetime().OnOpened(gate.opened)
+	app.Lifetime().OnResumed(gate.opened) // it may have come from another gate
 	app.Lifetime().OnClosed(gate.closed)
 	report := func() {
 		r := conf.report(app, "gate")

@@ -24,14 +24,16 @@ const KICKS = {
   },
 };
 
+const GENTLE = 1500; // ms for which a lost connection may be away before the page says so
 const TYPING_EVERY = 2500; // ms between two "is typing" of ours
 const TYPING_LASTS = 5000; // ms that one of others is shown
 
+let inside = false; // the session has a name
 let typedAt = 0; // when the others were last told that one is typing in this room; 0: they think one is not
 
 const state = {
   me: null, // {name, key} once a name was given
-  entered: false, // the present connection has that name
+  entered: false, // there is a connection, and its session has that name
   rooms: [], // those one is in, in the order of joining
   active: null,
   list: [], // all rooms of the server: {name, members}
@@ -43,9 +45,9 @@ const same = (a, b) => a.toLowerCase() === b.toLowerCase();
 const findRoom = (name) => state.rooms.find((room) => same(room.name, name));
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-// newRoom is a room of this page. It is ready while the present connection is in it.
+// newRoom is a room of this page. It is joined while the session is in it, and ready while there is a connection too.
 function newRoom(name) {
-  return { name, epoch: "", last: 0, ready: false, members: [], unread: 0, draft: "", pending: [], typing: new Map(), log: new RoomLog() };
+  return { name, epoch: "", last: 0, joined: false, ready: false, members: [], unread: 0, draft: "", pending: [], typing: new Map(), log: new RoomLog() };
 }
 
 // What is kept: the name and rooms for as long as the tab lives, so that a reload comes back to them, and the last
@@ -117,7 +119,7 @@ function settled() {
 
 function accept({ name, key, rooms, limits }) {
   state.me = { name, key };
-  state.entered = true;
+  state.entered = inside = true;
   state.list = rooms;
   state.limits = limits;
   saved.store();
@@ -168,7 +170,7 @@ async function join(room) {
   }
   const first = room.epoch === "";
   room.epoch = reply.epoch;
-  room.ready = true;
+  room.joined = room.ready = true;
   for (const message of fresh) receive(room, message, first);
   room.last = Math.max(room.last, reply.last);
   view.room(room);
@@ -273,15 +275,19 @@ function send(text) {
 // when the connection ends before the answer, nobody knows whether it came through.
 async function deliver(room, message) {
   message.refused = false;
+  message.sent = false; // and the answer is awaited
   if (!room.ready || client.state !== "open") return message.shown.waiting();
   message.shown.sending();
+  message.sent = true;
   const typed = typedAt;
   try {
     await client.request("chat.say", { room: room.name, text: message.text, ref: message.ref });
     if (room === state.active && typedAt === typed) typedAt = 0; // the message has told them
     if (room.pending.includes(message)) discard(room, message); // it was said before, and is in the log
   } catch (err) {
+    message.sent = false;
     const kick = err.code === "kicked" && KICKS[err.message];
+    if (err.code === "deadline_exceeded" && client.state !== "open") return message.shown.waiting();
     if (err.code === "unavailable" || (err.code === "kicked" && !kick)) return message.shown.waiting();
     if (room === state.active && typedAt === typed) stopTyping();
     message.refused = true; // sent again only if the person wants that
@@ -301,7 +307,7 @@ function discard(room, message) {
 }
 
 async function flush(room) {
-  for (const message of room.pending.filter((m) => !m.refused)) await deliver(room, message);
+  for (const message of room.pending.filter((m) => !m.refused && !m.sent)) await deliver(room, message);
 }
 
 const newRef = () => Array.from(crypto.getRandomValues(new Uint8Array(9)), (b) => b.toString(16).padStart(2, "0")).join("");
@@ -310,7 +316,7 @@ const newRef = () => Array.from(crypto.getRandomValues(new Uint8Array(9)), (b) =
 function edited(text) {
   const room = state.active;
   if (text.trim() === "") return stopTyping();
-  if (!room?.ready || Date.now() - typedAt < TYPING_EVERY) return;
+  if (!room?.ready || client.state !== "open" || Date.now() - typedAt < TYPING_EVERY) return;
   typedAt = Date.now();
   client.notify("chat.typing", { room: room.name });
 }
@@ -368,7 +374,21 @@ client.onPush("chat.rooms", ({ rooms }) => {
 
 // ---- the connection
 
+// What is lost for a moment only is not shown: the session goes on, and nothing of it is lost.
+let quiet; // the timer
+let latest;
 client.on("state", (now) => {
+  latest = now;
+  if (state.entered && (now.state === "waiting" || now.state === "connecting")) {
+    quiet ??= setTimeout(() => changed(latest), GENTLE);
+    return;
+  }
+  clearTimeout(quiet);
+  quiet = undefined;
+  changed(now);
+});
+
+function changed(now) {
   if (now.state !== "open") {
     state.entered = false;
     typedAt = 0;
@@ -377,10 +397,21 @@ client.on("state", (now) => {
       room.typing.clear(); // nobody can tell any more
     }
     view.typing();
-    if (now.state === "waiting") state.away = true;
+    if (now.state === "waiting" || quiet !== undefined) state.away = true;
+  } else if (now.resumed && inside) {
+    state.entered = true;
+    state.away = false;
+    for (const room of state.rooms) {
+      room.ready = room.joined;
+      view.room(room);
+      flush(room);
+    }
+  } else {
+    inside = false;
+    for (const room of state.rooms) room.joined = false;
   }
   view.connection(now);
-  if (now.state === "open") {
+  if (now.state === "open" && !inside) {
     if (state.me) resume();
     else state.away = false;
   }
@@ -388,7 +419,7 @@ client.on("state", (now) => {
   if (now.state === "closed" && now.error.code === "refused") {
     view.ended({ title: "The server refused the connection", text: now.reason || "It gave no reason.", back: "Try again" });
   }
-});
+}
 
 // retryNow ends the wait for the next attempt. After a kick the person decides, so it does nothing then.
 function retryNow() {

@@ -17,6 +17,7 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const me = { name: "", room: "" };
 let settling = null; // finding the way to the room, as a promise
 let settled = false; // in the room, as far as is known
+let inside = false; // the session is in the room, whether or not there is a connection
 let outbox = []; // what was written and is not known to be said: {text, ref, item}
 const seen = new Set(); // messages that are in the log, by their key
 
@@ -41,6 +42,7 @@ async function attempt() {
       if (room !== me.room) continue; // meanwhile one wants to be elsewhere
       if (map.backend && map.backend !== reply.backend) map.note(`#${reply.room} is on ${reply.backend} now`, "good");
       map.at("backend", reply.backend, reply.addr);
+      inside = true;
       show(reply);
       say("");
     } catch (err) {
@@ -67,6 +69,7 @@ function lost(err) {
   } else {
     map.note(`${map.backend ?? "the backend"} is gone`, "bad");
   }
+  inside = false;
   map.at("backend", null, "", err.code === "deadline_exceeded" ? "silent" : "gone");
   showPeople();
   settle();
@@ -83,12 +86,27 @@ async function watch() {
 // GONE is why a connection has ended, where its reason is a program's word.
 const GONE = { "server shutdown": "it was shut down", "slow consumer": "this page has not read what it sent" };
 
-client.on("state", ({ state, reason, error, retryAt }) => {
+// What is lost for a moment only is not shown: the session goes on, perhaps at another gate, and nothing of it is lost.
+const GENTLE = 1500; // ms
+let quiet; // the timer
+let latest;
+client.on("state", (change) => {
+  latest = change;
+  if (settled && (change.state === "waiting" || change.state === "connecting")) {
+    quiet ??= setTimeout(() => changed(latest), GENTLE);
+    return;
+  }
+  clearTimeout(quiet);
+  quiet = undefined;
+  changed(change);
+});
+
+function changed({ state, reason, error, retryAt, resumed }) {
   const word = { connecting: "Connecting…", open: "Connected", waiting: "Gate away", closed: "Disconnected" }[state];
   $("welcome-connection").dataset.state = state;
   $("welcome-connection").querySelector(".words").textContent = word;
   map.connected(state === "open");
-  if (state === "waiting") {
+  if (state === "waiting" || quiet !== undefined) {
     if (settled || map.gateUp) map.note(`the gate is gone: ${GONE[reason] ?? reason}`, "bad");
     map.at("gate", null);
     if (me.name) say("Your gate is away. What you write is sent when it is back.", retryAt);
@@ -105,13 +123,34 @@ client.on("state", ({ state, reason, error, retryAt }) => {
   }
   if (state === "open") {
     if (map.gateLost) map.note("the gate is back", "good");
-    if (me.name) settle();
+    inside &&= resumed;
+    if (inside) goOn();
+    else if (me.name) settle();
   }
-});
+}
+
+// goOn is for a session that has a new connection. That may be at another gate.
+async function goOn() {
+  settled = true;
+  say("");
+  map.at("backend", map.backend);
+  showPeople();
+  flush();
+  try {
+    const before = map.gate;
+    const { gate, overview } = await client.request("gate.enter", { name: me.name }, { timeout: 4000 });
+    if (gate !== before) map.note(`you are at ${gate} now`, "good");
+    map.at("gate", gate);
+    map.draw(overview);
+  } catch (err) {
+    if (!(err instanceof NanoError)) throw err; // the next connection asks again
+  }
+}
 
 client.onPush("cluster.overview", (overview) => map.draw(overview));
 client.onPush("chat.moved", () => {
   map.note("the room moves to another backend", "bad");
+  inside = false;
   settle();
 });
 client.onPush("chat.people", ({ people: list }) => {
@@ -249,6 +288,7 @@ $("go").addEventListener("submit", async (event) => {
   const room = $("other").value.trim().replace(/^#/, "");
   if (!room || room === me.room) return;
   $("other").value = "";
+  inside = false;
   if (settled) await client.request("chat.leave", {}).catch(() => {}); // the old room may be on another backend
   const unsent = outbox.length;
   const old = me.room;
@@ -277,6 +317,7 @@ function forget() {
 // out goes back to the welcome. With the connection the sign-in ends, and the place in the room: the gate tells the backend.
 function out(why) {
   me.name = "";
+  inside = false;
   client.close("left");
   forget();
   say("");
