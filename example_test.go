@@ -241,7 +241,7 @@ func TestSamplesInTheDocumentsCompile(t *testing.T) {
 		t.Fatal(err)
 	}
 	compiled := unindented(string(file))
-	for _, doc := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", filepath.Join("docs", "from-v0.5.md")} {
+	for _, doc := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", filepath.Join("docs", "from-v0.5.md"), filepath.Join("docs", "types.md")} {
 		content, err := os.ReadFile(doc)
 		if err != nil {
 			t.Error(err)
@@ -327,4 +327,38 @@ func ExampleWithKeeper() {
 	// Output:
 	// entered
 	// taken out
+}
+
+type (
+	Message   struct{ Text string }
+	JoinReply struct{ Members int }
+)
+
+// Talk is a component of v0.5's forms: what it answers and pushes, options say.
+type Talk struct{ component.Base }
+
+func (*Talk) Join(s *session.Session, _ *Message) error { return s.Response(&JoinReply{}) }
+func (*Talk) Say(s *session.Session, m *Message) error  { return s.Push("onMessage", m) }
+
+func ExampleDescribeHandler() {
+	comps, mux, room := &component.Components{}, http.NewServeMux(), &Talk{}
+	comps.Register(room, component.WithName("Room"),
+		component.WithAnswer[JoinReply]("Join"), // Join answers requests by Session.Response
+		component.WithoutAnswer("Say"),          // Say is for notifies
+		component.WithPush[Message]("onMessage"),
+	)
+	app := nano.New(":3250", nano.WithComponents(comps))
+	mux.Handle("/describe", nano.DescribeHandler(app))
+
+	d, err := app.Describe()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, r := range d.Services[0].Routes {
+		fmt.Println(r.Route, r.Form)
+	}
+	// Output:
+	// Room.Join request
+	// Room.Say notify
 }

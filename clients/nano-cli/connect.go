@@ -49,13 +49,9 @@ func dialFlags() []cli.Flag {
 
 func dialOptions(c *cli.Context) ([]client.Option, error) {
 	var opts []client.Option
-	header := make(http.Header)
-	for _, h := range c.StringSlice("header") {
-		name, value, ok := strings.Cut(h, ":")
-		if !ok || strings.TrimSpace(name) == "" {
-			return nil, usagef("--header %q is not NAME:VALUE", h)
-		}
-		header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	header, err := headers(c)
+	if err != nil {
+		return nil, err
 	}
 	if len(header) > 0 {
 		opts = append(opts, client.WithHeader(header))
@@ -67,6 +63,19 @@ func dialOptions(c *cli.Context) ([]client.Option, error) {
 		opts = append(opts, client.WithGzip(), client.WithBatch())
 	}
 	return opts, nil
+}
+
+// headers reads the flag header.
+func headers(c *cli.Context) (http.Header, error) {
+	header := make(http.Header)
+	for _, h := range c.StringSlice("header") {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok || strings.TrimSpace(name) == "" {
+			return nil, usagef("--header %q is not NAME:VALUE", h)
+		}
+		header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	return header, nil
 }
 
 func checkURL(url string) error {

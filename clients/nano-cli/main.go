@@ -1,5 +1,6 @@
 // Command nano-cli talks to servers of the nano framework from a terminal: it explains bytes
-// (decode), is a client at a prompt (connect), and makes load (bots).
+// (decode), is a client at a prompt (connect), makes load (bots), tells what a server takes and
+// answers (describe), and writes typed clients for it (gen).
 package main
 
 import (
@@ -53,7 +54,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		Reader:                    in,
 		Writer:                    out,
 		ErrWriter:                 errs,
-		Commands:                  []*cli.Command{decodeCommand(), connectCommand(), botsCommand()},
+		Commands:                  []*cli.Command{decodeCommand(), connectCommand(), botsCommand(), describeCommand(), genCommand()},
 		EnableBashCompletion:      true,
 		DisableSliceFlagSeparator: true, // payloads hold commas
 		OnUsageError:              onUsage,
@@ -61,13 +62,16 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		CommandNotFound:           func(*cli.Context, string) {},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
-				return usagef("no such command: %q; there are decode, connect and bots", c.Args().First())
+				return usagef("no such command: %q; there are decode, connect, bots, describe and gen", c.Args().First())
 			}
 			return cli.ShowAppHelp(c)
 		},
 	}
 	for _, c := range app.Commands {
 		c.OnUsageError = onUsage
+		for _, sub := range c.Subcommands {
+			sub.OnUsageError = onUsage
+		}
 	}
 	err := app.RunContext(ctx, args)
 	if err == nil {

@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/lonng/nano"
 	"github.com/lonng/nano/clients/nano-cli/internal/nodetest"
 )
 
@@ -25,6 +28,19 @@ func TestCommands(t *testing.T) {
 	}
 	capture := file("capture.bin", "\x03\x00\x00\x00\x05\x00\x00\x02{}")
 	echo := file("echo.yaml", "duration: 100ms\nsteps:\n - request: Room.Echo\n   payload: {text: hi}\n   rate: 100\n")
+	at := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer x" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		nano.DescribeHandler(app).ServeHTTP(w, r)
+	}))
+	defer at.Close()
+	d, err := app.Describe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	described := file("described.json", text(t, d))
 	broken := file("broken.yaml", "duration: long\n")
 	for _, c := range []struct {
 		name   string
@@ -52,6 +68,19 @@ func TestCommands(t *testing.T) {
 		{"decode no file", []string{"decode", "-f", capture + "x"}, "", 2, "", "no such file"},
 		{"decode file and hex", []string{"decode", "-f", capture, "00"}, "", 2, "", "only one"},
 		{"decode with a bad dictionary", []string{"decode", "-d", "onSay", "00"}, "", 2, "", "route=code"},
+
+		{"describe a file", []string{"describe", described}, "", 0, "Room.Echo   Text -> Text", ""},
+		{"describe standard input", []string{"describe", "--json", "-"}, text(t, d), 0, `"$ref": "#/$defs/Text"`, ""},
+		{"describe by HTTP", []string{"describe", "-H", "Authorization: Bearer x", at.URL}, "", 0, "push     onSay       Text", ""},
+		{"describe without the token", []string{"describe", at.URL}, "", 1, "", "403 Forbidden"},
+		{"describe nothing", []string{"describe"}, "", 2, "", "at least one SOURCE"},
+		{"describe no file", []string{"describe", capture + "x"}, "", 2, "", "no such file"},
+		{"describe what is none", []string{"describe", echo}, "", 1, "", "it is no description"},
+		{"describe other JSON", []string{"describe", "-"}, "{}", 1, "", "no format"},
+		{"gen ts", []string{"gen", "ts", "--name", "Chat", described}, "", 0, "export interface Chat {", ""},
+		{"gen go", []string{"gen", "go", "--package", "chat", "-H", "Authorization: Bearer x", at.URL, described}, "", 0, "package chat", ""},
+		{"gen go with a bad name", []string{"gen", "go", "--package", "a-b", described}, "", 1, "", `"a-b" cannot be`},
+		{"gen with a bad flag", []string{"gen", "ts", "--dance", described}, "", 2, "", "dance"},
 
 		{"connect", []string{"connect", "--on", "onSay", url}, "r Room.Join {}\nn Room.Say {\"text\":\"a, b\"}\nwait onSay\n", 0, `"text": "a, b"`, ""},
 		{"connect with frames", []string{"connect", "--frames", "--user", `{"a":1}`, url}, "quit\n", 0, ">> handshake", ""},
@@ -94,6 +123,15 @@ func TestCommands(t *testing.T) {
 			}
 		})
 	}
+}
+
+func text(t *testing.T, v any) string {
+	t.Helper()
+	out, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
 }
 
 // Machines must get JSON and nothing else.

@@ -132,15 +132,16 @@ func (b *Builder) wellKnown(md protoreflect.MessageDescriptor) *describe.Schema 
 	case "FieldMask":
 		return typed("string")
 	case "Struct":
-		return typed("object")
+		return &describe.Schema{Type: describe.Types{"object"}, AdditionalProperties: new(describe.Schema)}
 	case "ListValue":
 		return typed("array")
 	case "Value":
 		return new(describe.Schema)
 	case "Any":
 		return &describe.Schema{
-			Type:       describe.Types{"object"},
-			Properties: describe.Properties{{Name: "@type", Schema: typed("string")}},
+			Type:                 describe.Types{"object"},
+			Properties:           describe.Properties{{Name: "@type", Schema: typed("string")}},
+			AdditionalProperties: new(describe.Schema),
 		}
 	case "DoubleValue", "FloatValue", "Int64Value", "UInt64Value", "Int32Value", "UInt32Value", "BoolValue", "StringValue", "BytesValue":
 		return b.value(md.Fields().ByName("value"))

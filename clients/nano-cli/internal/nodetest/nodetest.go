@@ -57,7 +57,7 @@ func (r *Room) Leave(s *session.Session, m *Text) error { return s.Kick(m.Text) 
 // New makes a node on a port of its own.
 func New(opts ...nano.Option) *nano.App {
 	comps := &component.Components{}
-	comps.Register(&Room{group: nano.NewGroup("room")})
+	comps.Register(&Room{group: nano.NewGroup("room")}, component.WithPush[Text]("onSay"), component.WithoutAnswer("Say", "Leave"))
 	return nano.New("127.0.0.1:0", append([]nano.Option{
 		nano.WithComponents(comps), nano.WithSerializer(json.NewSerializer()),
 		nano.WithSlog(slog.New(slog.DiscardHandler)),
