@@ -159,6 +159,37 @@ func TestSeveralNodesAreOneMessenger(t *testing.T) {
 	}
 }
 
+// A live room goes on with what was shown, and with its counters, when its node is gone.
+func TestLiveRoomGoesOnElsewhere(t *testing.T) {
+	s := newSeveral(t)
+	ann := s.at(s.gates[0]).enter("Ann", "web")
+	call[protocol.LiveReply](ann, "live.enter", object{"channel": "live"})
+	call[protocol.Bullet](ann, "live.say", object{"channel": "live", "cid": "1", "text": "wow"})
+	if err := ann.c.Notify(t.Context(), "live.count", object{"channel": "live", "key": "like", "add": 7}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "nothing was shown", func() bool {
+		bullets, _, counts, _ := ann.ticks()
+		return len(bullets) == 1 && counts["like"] == 7
+	})
+	owner := s.gates[0].fleet.Owner("live")
+	for _, r := range s.logics {
+		if r.conf.listen == owner {
+			r.stop()
+		}
+	}
+	bob := s.at(s.gates[1]).enter("Bob", "web")
+	until(t, "the room begins anew", func() bool {
+		r, err := try[protocol.LiveReply](bob, "live.enter", object{"channel": "live"})
+		return err == nil && r.Title == "Live" && len(r.Recent) == 1 && r.Counts["like"] == 7
+	})
+	call[protocol.Bullet](bob, "live.say", object{"channel": "live", "cid": "1", "text": "still"})
+	until(t, "the room does not go on", func() bool {
+		bullets, _, _, _ := ann.ticks()
+		return len(bullets) == 2 && bullets[0].ID != bullets[1].ID
+	})
+}
+
 // A node that runs channels and ends, in order, loses nothing: its channels go on elsewhere,
 // without anybody noticing more than a moment.
 func TestChannelsGoOnElsewhere(t *testing.T) {
@@ -215,13 +246,16 @@ func TestChannelsGoOnElsewhere(t *testing.T) {
 		return n
 	}
 	until(t, "nothing is acknowledged", func() bool { return count() > 50 })
+	mu.Lock()
+	usual := longest // on a busy machine, all takes longer
+	mu.Unlock()
 	s.logics[0].stop()
 	after := count()
 	until(t, "nothing is acknowledged after the end of a node", func() bool { return count() > after+50 })
 	close(stop)
 	wg.Wait()
-	if longest > 2*time.Second {
-		t.Errorf("a message took %v", longest)
+	if longest > 2*time.Second+2*usual {
+		t.Errorf("a message took %v; before the end of the node, %v were the most", longest, usual)
 	}
 	t.Logf("%d messages, the slowest took %v", count(), longest)
 	for _, channel := range groups {

@@ -125,6 +125,10 @@ func TestGroups(t *testing.T) {
 	refused(bob, "im.send", client.CodeNotFound, object{"cid": "1", "text": "x"}) // invited only
 	refused(bob, "im.history", client.CodeNotFound, object{})
 	call[protocol.Channel](bob, "im.accept", object{"channel": g})
+	ann.pushed(protocol.PushAbout, func(data string) bool {
+		return strings.Contains(data, `"members":2,"people":[{"id":"bob","name":"Bob","role":"member"}]`)
+	})
+	ann.pushed(protocol.PushPresence, func(data string) bool { return strings.Contains(data, `"bob","online":true`) })
 	call[protocol.Channel](eve, "im.accept", object{"channel": g})
 	said := ann.say(g, "hello")
 	refused(bob, "im.edit", client.CodeRefused, object{"n": said.N, "text": "changed"})
@@ -139,7 +143,9 @@ func TestGroups(t *testing.T) {
 	if c := call[protocol.Channel](bob, "im.rename", object{"channel": g, "title": "Crew"}); c.Title != "Crew" || c.Role != store.Admin || c.Members != 3 {
 		t.Errorf("renamed: %+v", c)
 	}
-	eve.pushed(protocol.PushChannel, func(data string) bool { return strings.Contains(data, "Crew") })
+	for _, want := range []string{`"Crew"`, `"bob"`, `"members":3`} { // what all are told
+		eve.pushed(protocol.PushAbout, func(data string) bool { return strings.Contains(data, want) })
+	}
 	mine := eve.say(g, "mine")
 	call[store.Message](bob, "im.delete", object{"channel": g, "n": mine.N}) // an admin may
 	eve.heard("the deletion", func(m store.Message) bool { return m.N == mine.N && m.Deleted && m.Text == "" })
@@ -151,6 +157,7 @@ func TestGroups(t *testing.T) {
 	call[protocol.ReadReply](eve, "im.read", object{"channel": g, "n": 2})
 	ann.pushed(protocol.PushReads, func(data string) bool { return strings.Contains(data, `"eve":2`) })
 	call[protocol.Empty](bob, "im.remove", object{"channel": g, "user": "eve"})
+	ann.pushed(protocol.PushAbout, func(data string) bool { return strings.Contains(data, `"members":2,"gone":["eve"]`) })
 	eve.pushed(protocol.PushGone, func(data string) bool { return strings.Contains(data, "removed") })
 	refused(eve, "im.history", client.CodeNotFound, object{})
 	call[protocol.Empty](ann, "im.leave", object{"channel": g}) // bob is the owner then
@@ -252,6 +259,7 @@ func TestHostilePictures(t *testing.T) {
 		"nothing":               {"image/png", nil, 415},
 		"a bomb":                {"image/png", header(100_000, 100_000), 415},
 		"a thin bomb":           {"image/png", header(1<<30, 1), 415},
+		"more than fits":        {"image/png", header(5000, 5000), 415},
 		"a picture that is cut": {"image/png", picture(t, 50, 50)[:60], 415},
 		"too many bytes":        {"image/png", append(picture(t, 9, 9), make([]byte, 1<<20)...), 413},
 		"1 MiB":                 {"image/png", append(picture(t, 9, 9), make([]byte, 1<<20-len(picture(t, 9, 9)))...), 200},
@@ -260,6 +268,16 @@ func TestHostilePictures(t *testing.T) {
 		if _, status := w.upload(token, channels.GlobalID, c.kind, c.data); status != c.status {
 			t.Errorf("%s is answered %d", name, status)
 		}
+	}
+	// Nobody fills the disk.
+	small, refused := picture(t, 1, 1), false
+	bob := w.token("Bob")
+	for i := 0; i < 100 && !refused; i++ {
+		_, status := w.upload(bob, channels.GlobalID, "image/png", small)
+		refused = status == http.StatusTooManyRequests
+	}
+	if !refused {
+		t.Error("one user uploads as many pictures as there are")
 	}
 	evil := append(picture(t, 20, 10), "<script>alert(1)</script>"...) // a picture to some, a page to others
 	p, status := w.upload(token, channels.GlobalID, "image/png", evil)
@@ -346,6 +364,40 @@ func TestHostileMessages(t *testing.T) {
 		t.Error("a very large packet is taken")
 	}
 	bob.say(channels.GlobalID, "still here")
+}
+
+// What many others are told of goes at a pace, also for who connects again and on other platforms; and
+// in the channel of everybody nobody is told who types.
+func TestWhatOthersAreToldHasAPace(t *testing.T) {
+	w := newWorld(t)
+	ann, phone, bob := w.enter("Ann", "web"), w.enter("Ann", "app"), w.enter("Bob", "web")
+	private := call[protocol.Channel](ann, "im.private", object{"user": "bob"}).ID
+	refused := false
+	for i := 0; i < 400 && !refused; i++ {
+		if i == 40 {
+			ann = w.enter("Ann", "web")
+		}
+		p := []*person{ann, phone}[i%2]
+		if _, err := try[protocol.Channel](p, "im.create", object{"title": fmt.Sprint("group ", i), "invite": []string{"bob"}}); err != nil {
+			refused = client.CodeOf(err) == client.CodeExhausted
+		}
+	}
+	if !refused {
+		t.Error("one user invites as often as there are groups")
+	}
+	for _, channel := range []string{channels.GlobalID, private} {
+		if err := ann.c.Notify(t.Context(), "im.typing", object{"channel": channel}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bob.pushed(protocol.PushTyping, func(data string) bool { return strings.Contains(data, private) })
+	bob.mu.Lock()
+	defer bob.mu.Unlock()
+	for _, p := range bob.pushes {
+		if p.route == protocol.PushTyping && strings.Contains(p.data, channels.GlobalID) {
+			t.Errorf("everybody is told %v", p)
+		}
+	}
 }
 
 // Who floods is slowed down, then kicked; others do not notice.

@@ -50,7 +50,7 @@ func newLocal(ctx context.Context, conf config) (*local, error) {
 		l.Close()
 		return nil, err
 	}
-	n := &local{conf: conf, listener: newSplit(l), store: s, started: time.Now()}
+	n := &local{conf: conf, listener: newSplit(l, maxUnknown), store: s, started: time.Now()}
 	if err := n.build(ctx, conf); err != nil {
 		n.close()
 		return nil, err
@@ -71,7 +71,7 @@ func (n *local) close() {
 
 // figures are what this node says of itself.
 func (n *local) figures(context.Context) any {
-	return map[string]any{"role": "all", "uptime": int64(time.Since(n.started).Seconds()), "nano": n.app.Stats()}
+	return map[string]any{"role": "all", "uptime": int64(time.Since(n.started).Seconds()), "nano": n.app.Stats(), "cpu": cpuTime().Seconds(), "memory": residentMemory()}
 }
 
 // open opens the database that the flags name.

@@ -4,7 +4,7 @@
 //	go run ./examples/im                          # everything in one process, on an embedded database
 //	go run ./examples/im --addr :8080 --data ./im # where it listens, and where it keeps what it must not lose
 //
-// roles.go says what a node of each kind is made of, local.go how everything is one process.
+// node.go says what a node of each kind is made of, local.go how everything is one process.
 // PROTOCOL.md is what clients say; docs/im.md tells how it works.
 package main
 
@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -41,6 +42,7 @@ type config struct {
 	liveRate   int
 	retention  store.Retention
 	proxies    []string
+	writeDelay time.Duration
 
 	jwtKeys, jwtIssuer, jwtAudience   string
 	public                            string
@@ -52,8 +54,30 @@ type config struct {
 	heartbeat             time.Duration
 }
 
-// errTick is the error for a tick that makes no sense.
-var errTick = errors.New("live-tick must be 100 ms to 1 s")
+// check says which flag makes no sense.
+func (c *config) check() error {
+	switch {
+	case c.liveTick != 0 && (c.liveTick < 100*time.Millisecond || c.liveTick > time.Second):
+		return errors.New("live-tick must be 100 ms to 1 s")
+	case c.writeDelay < 0 || c.writeDelay > time.Second:
+		return errors.New("write-delay must be 0 to 1 s")
+	case c.liveRate < 0 || c.retention.Age < 0 || c.retention.Count < 0:
+		return errors.New("live-rate, keep-for and keep-last cannot be below 0")
+	case c.listen != "" && c.token == "" && !loopback(c.listen):
+		return fmt.Errorf("other machines can reach %s, so the nodes need a --token: without one, whoever calls is taken for a node", c.listen)
+	}
+	if c.names && c.addr != "" && !loopback(c.addr) {
+		slog.Warn("anybody can sign in as anybody: end it with --names=false, and another way to sign in", "addr", c.addr)
+	}
+	return nil
+}
+
+// loopback reports whether only this machine can reach an address.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
+}
 
 // program returns the command line. What nodes tell of themselves goes to out; parent is watched by
 // nodes that a demo has started.
@@ -117,7 +141,7 @@ func signInFlags() []cli.Flag {
 		return &cli.StringFlag{Name: name, EnvVars: []string{env}, Usage: usage}
 	}
 	return []cli.Flag{
-		&cli.BoolFlag{Name: "names", Value: true, EnvVars: []string{"IM_NAMES"}, Usage: "let people sign in by any name: for development"},
+		&cli.BoolFlag{Name: "names", EnvVars: []string{"IM_NAMES"}, DefaultText: "if there is no other way", Usage: "let people sign in by any name, so that anybody can be anybody: for development"},
 		text("jwt-keys", "IM_JWT_KEYS", "let people sign in by JWTs that are signed with the keys of this `FILE` (PEM or JWKS) or address (JWKS)"),
 		text("jwt-issuer", "IM_JWT_ISSUER", "that such a JWT must have"),
 		text("jwt-audience", "IM_JWT_AUDIENCE", "that such a JWT must have"),
@@ -128,6 +152,7 @@ func signInFlags() []cli.Flag {
 		text("github-id", "IM_GITHUB_ID", "let people sign in by GitHub: id of this client"),
 		text("github-secret", "IM_GITHUB_SECRET", "secret of this client at GitHub"),
 		text("github-url", "IM_GITHUB_URL", "`URL` of a GitHub of one's own"),
+		&cli.DurationFlag{Name: "write-delay", EnvVars: []string{"IM_WRITE_DELAY"}, Usage: "pushes wait so long for others to the same client, and go in one write with them; 0: they go at once"},
 		&cli.StringSliceFlag{Name: "trusted-proxy", Usage: "IP address or prefix of a proxy whose word on a client's address is taken"},
 	}
 }
@@ -175,14 +200,17 @@ func action(parent io.Reader, run func(context.Context, config) error) cli.Actio
 		conf := config{
 			addr: c.String("addr"), data: c.String("data"), database: c.String("database"), apiKeys: c.StringSlice("api-key"), names: c.Bool("names"),
 			liveTick: c.Duration("live-tick"), liveRate: c.Int("live-rate"), retention: store.Retention{Age: c.Duration("keep-for"), Count: c.Int64("keep-last")},
-			proxies: c.StringSlice("trusted-proxy"),
+			proxies: c.StringSlice("trusted-proxy"), writeDelay: c.Duration("write-delay"),
 			jwtKeys: c.String("jwt-keys"), jwtIssuer: c.String("jwt-issuer"), jwtAudience: c.String("jwt-audience"), public: strings.TrimSuffix(c.String("public-url"), "/"),
 			oidcIssuer: c.String("oidc-issuer"), oidcID: c.String("oidc-id"), oidcSecret: c.String("oidc-secret"),
 			githubURL: c.String("github-url"), githubID: c.String("github-id"), githubSecret: c.String("github-secret"),
 			listen: c.String("listen"), master: c.String("master"), token: c.String("token"), heartbeat: c.Duration("heartbeat"),
 		}
-		if t := conf.liveTick; t != 0 && (t < 100*time.Millisecond || t > time.Second) {
-			return errTick
+		if !c.IsSet("names") {
+			conf.names = conf.jwtKeys == "" && conf.oidcIssuer == "" && conf.githubID == ""
+		}
+		if err := conf.check(); err != nil {
+			return err
 		}
 		return run(ctx, conf)
 	}

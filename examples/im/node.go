@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -76,7 +77,7 @@ func newNode(ctx context.Context, role string, conf config) (n *node, err error)
 		if err != nil {
 			return nil, err
 		}
-		n.listener = newSplit(l)
+		n.listener = newSplit(l, maxUnknown)
 	}
 	components := &component.Components{}
 	if role == roleLogic {
@@ -84,6 +85,7 @@ func newNode(ctx context.Context, role string, conf config) (n *node, err error)
 			return nil, err
 		}
 		n.fleet.Register(components)
+		forNodes(components, "logic.shown", n.shown)
 		component.HandleNotify(components, "logic.watched", func(ctx context.Context, _ *session.Session, req *protocol.ViewersRequest) error {
 			_, err := n.rooms.Watched(ctx, req)
 			return err
@@ -124,7 +126,7 @@ func (n *node) buildLogic(ctx context.Context) (err error) {
 		return err
 	}
 	n.channels = channels.New(n.store, n.emit)
-	n.rooms = live.New(live.Config{Tick: n.conf.liveTick, Rate: n.conf.liveRate}, n.store, n.emit)
+	n.rooms = live.New(live.Config{Tick: n.conf.liveTick, Rate: n.conf.liveRate}, n.store, n.show)
 	table := newHere(n.channels, n.rooms).table
 	n.fleet = fleet.New(n.conf.listen, table, n.channels, n.moved)
 	return nil
@@ -181,6 +183,22 @@ func (n *node) options(components *component.Components) ([]nano.Option, error) 
 func (n *node) emit(e *protocol.Event) {
 	if err := n.app.NotifyAll("gate.event", e); err != nil {
 		slog.Debug("event not told", "err", err) // there is no gate, or one is going
+	}
+}
+
+// show tells all gates what is shown in a live room, and the nodes that may run the room next.
+func (n *node) show(e *protocol.Event) {
+	n.emit(e)
+	if err := n.app.NotifyAll("logic.shown", &protocol.Shown{By: n.conf.listen, Tick: e.Data}); err != nil {
+		slog.Debug("shown not told", "err", err) // a node is going
+	}
+}
+
+// shown notes what another node has shown in a live room.
+func (n *node) shown(s *protocol.Shown) {
+	var tick protocol.Tick
+	if s.By != n.conf.listen && json.Unmarshal(s.Tick, &tick) == nil {
+		n.rooms.Shown(&tick)
 	}
 }
 
@@ -244,7 +262,7 @@ func (n *node) ready(ctx context.Context) error {
 func (n *node) figures(context.Context) any {
 	f := map[string]any{
 		"role": n.role, "address": n.conf.listen, "uptime": int64(time.Since(n.started).Seconds()), "nano": n.app.Stats(),
-		"members": n.app.Members(), "logic": n.fleet.Serving(),
+		"members": n.app.Members(), "logic": n.fleet.Serving(), "cpu": cpuTime().Seconds(), "memory": residentMemory(),
 	}
 	if n.store != nil {
 		f["waiting"], f["owned"] = n.store.Waiting(), n.channels.Owned()

@@ -6,6 +6,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -161,6 +166,47 @@ func status(url string) int {
 	}
 	resp.Body.Close()
 	return resp.StatusCode
+}
+
+// Where people sign in by what the operator has, nobody signs in by any name, unless that is said.
+func TestNamesAreForDevelopment(t *testing.T) {
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := filepath.Join(t.TempDir(), "keys.pem")
+	if err := os.WriteFile(keys, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args   []string
+		status int
+	}{
+		{nil, http.StatusOK},
+		{[]string{"--jwt-keys", keys}, http.StatusForbidden},
+		{[]string{"--jwt-keys", keys, "--names"}, http.StatusOK},
+		{[]string{"--names=false"}, http.StatusForbidden},
+	} {
+		addr := freeAddress(t)
+		startProcess(t, append([]string{"all", "--addr", addr, "--data", t.TempDir()}, c.args...)...)
+		resp, err := http.Post("http://"+addr+"/auth/name", "application/json", strings.NewReader(`{"name":"github:1"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != c.status {
+			t.Errorf("with %v a name is answered %d", c.args, resp.StatusCode)
+		}
+	}
+	for _, args := range [][]string{{"master", "--listen", "0.0.0.0:0"}, {"logic", "--listen", ":0"}, {"all", "--keep-last", "-1"}, {"all", "--live-tick", "1ms"}} {
+		if err := program(io.Discard, nil).Run(append([]string{"im"}, args...)); err == nil {
+			t.Errorf("%v is taken", args)
+		}
+	}
 }
 
 // Nodes that run channels, gates and the database are killed in turns, while people talk, go and

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -171,6 +172,14 @@ func TestIdempotencyKeys(t *testing.T) {
 	w.do(http.MethodGet, "/api/v1/channels/global/messages", nil, &page, key...)
 	if len(page.Messages) != 1 {
 		t.Errorf("%d messages", len(page.Messages))
+	}
+	// A key is good for a day. Then it may come with another request, which is done.
+	if _, err := w.node.store.Sweep(t.Context(), time.Now().Add(25*time.Hour), store.Retention{}); err != nil {
+		t.Fatal(err)
+	}
+	var next store.Message
+	if s := w.post("/api/v1/channels/global/messages", object{"text": "the next day", "from": "ann"}, &next, with...); s != http.StatusCreated || next.N != 2 || next.Text != "the next day" {
+		t.Errorf("with the key of another day: %d %+v", s, next)
 	}
 }
 

@@ -23,9 +23,9 @@ type split struct {
 	ended    sync.WaitGroup
 }
 
-// newSplit begins to accept.
-func newSplit(l net.Listener) *split {
-	s := &split{Listener: l, unknown: make(chan struct{}, maxUnknown)}
+// newSplit begins to accept. It waits for the first bytes of so many connections at a time.
+func newSplit(l net.Listener, unknown int) *split {
+	s := &split{Listener: l, unknown: make(chan struct{}, unknown)}
 	s.h2, s.rest = newQueue(l), newQueue(l)
 	s.ended.Add(1)
 	go s.accept()
@@ -50,7 +50,7 @@ func (s *split) accept() {
 		case s.unknown <- struct{}{}:
 			go s.look(c)
 		default:
-			c.Close()
+			s.rest.put(c) // so many say nothing that nobody waits for one more here: the other server has limits of its own
 		}
 	}
 }

@@ -72,6 +72,7 @@ func (c *config) web(l net.Listener, people *accounts.Accounts, g *gate.Gate, b 
 		nano.WithHandshake(handshake(people, g)),
 		nano.WithDictionary(routeCodes),
 		nano.WithMaxPacket(maxPacket),
+		nano.WithWriteDelay(c.writeDelay),
 	}
 	if len(c.proxies) > 0 {
 		options = append(options, nano.WithTrustedProxies(c.proxies...))

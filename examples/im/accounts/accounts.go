@@ -30,6 +30,9 @@ const Cookie = "im"
 // lifetime is how long a token of the messenger's own is good.
 const lifetime = 30 * 24 * time.Hour
 
+// leeway is how far apart the clocks of gates may be.
+const leeway = time.Minute
+
 // audience says that a token is the messenger's own.
 const audience = "nano-im"
 
@@ -67,7 +70,7 @@ type Accounts struct {
 // New returns accounts by a configuration.
 func New(conf Config) *Accounts {
 	a := &Accounts{conf: conf, ready: make(chan struct{}), mux: http.NewServeMux(), parser: jwt.NewParser(
-		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithAudience(audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt())}
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithAudience(audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway))}
 	if conf.Secret != nil {
 		a.SetSecret(conf.Secret)
 	}

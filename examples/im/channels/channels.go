@@ -12,6 +12,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lonng/nano"
@@ -42,6 +43,8 @@ func New(s store.Store, emit func(*protocol.Event)) *Service {
 type registry struct {
 	store store.Store
 	emit  func(*protocol.Event)
+
+	logged atomic.Int64 // when a failure was logged last
 
 	mu    sync.Mutex
 	owned map[string]*channel
@@ -208,10 +211,30 @@ func (s *registry) with(ctx context.Context, id string, f func(*channel) error) 
 	})
 	select {
 	case err := <-answer:
-		return outward(err)
+		return s.outward(err)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// manage is with for changes of members and titles. The store does not compare these with the epoch,
+// so it is asked for that first: who was taken out by another owner must not go on here.
+func (s *registry) manage(ctx context.Context, id string, f func(*channel) error) error {
+	epoch, err := s.store.Epoch(ctx, id)
+	if err != nil {
+		return s.outward(err)
+	}
+	s.mu.Lock()
+	c := s.owned[id]
+	s.mu.Unlock()
+	if c != nil {
+		c.mu.Lock()
+		if c.ready && c.epoch < epoch {
+			s.drop(c)
+		}
+		c.mu.Unlock()
+	}
+	return s.with(ctx, id, f)
 }
 
 // push tells the members of a channel.
@@ -235,7 +258,7 @@ func encoded(v any) json.RawMessage {
 }
 
 // outward returns an error as clients may see it.
-func outward(err error) error {
+func (s *registry) outward(err error) error {
 	var told *nano.Error
 	switch {
 	case err == nil, errors.As(err, &told):
@@ -247,13 +270,15 @@ func outward(err error) error {
 	case errors.Is(err, store.ErrBusy):
 		return nano.Errorf(component.CodeExhausted, "too much is being written; try again")
 	default:
-		return fmtInternal(err)
+		return s.hidden(err)
 	}
 }
 
-// fmtInternal hides what is no business of clients.
-func fmtInternal(err error) error {
-	slog.Warn("request failed", "err", err)
+// hidden hides what is no business of clients, and logs it, once a second.
+func (s *registry) hidden(err error) error {
+	if now, last := time.Now().UnixNano(), s.logged.Load(); now-last > int64(time.Second) && s.logged.CompareAndSwap(last, now) {
+		slog.Warn("requests failed", "err", err) // the database is away, or the disk is full: all fail then
+	}
 	return nano.Errorf(component.CodeUnavailable, "the messenger cannot do that right now; try again")
 }
 

@@ -43,7 +43,7 @@ func (s *membership) Create(ctx context.Context, req *protocol.CreateRequest) (*
 	id := NewID("g-")
 	err = s.Make(ctx, store.Channel{ID: id, Kind: store.Group, Title: title}, append(members, store.Member{User: req.By, Role: store.Owner}))
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	return s.seat(ctx, req.By.ID, id)
 }
@@ -76,6 +76,29 @@ func (s *membership) tellMembers(ctx context.Context, channel string, members []
 	}
 }
 
+// maxTold is how many of those who have come at once are named to the others.
+const maxTold = 100
+
+// tellOthers tells all in a channel who has come or has another role, and who has gone.
+func (s *membership) tellOthers(about protocol.About, members []store.Member) {
+	if len(members) <= maxTold {
+		for _, m := range members {
+			about.People = append(about.People, protocol.Person{User: m.User, Role: m.Role})
+		}
+	}
+	s.push(about.Channel, protocol.PushAbout, about)
+}
+
+// size returns how many are in a channel, without the invited.
+func (c *channel) size() (n int) {
+	for _, role := range c.roles {
+		if role != store.Invited {
+			n++
+		}
+	}
+	return n
+}
+
 // invited returns known users as invited members, without the one who invites.
 func (s *membership) invited(ctx context.Context, ids []string, by string) ([]store.Member, error) {
 	if len(ids) > protocol.MaxInvite {
@@ -83,7 +106,7 @@ func (s *membership) invited(ctx context.Context, ids []string, by string) ([]st
 	}
 	users, err := s.store.Users(ctx, mentions(ids))
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	members := make([]store.Member, 0, len(users))
 	for _, u := range users {
@@ -98,7 +121,7 @@ func (s *membership) invited(ctx context.Context, ids []string, by string) ([]st
 func (s *membership) seat(ctx context.Context, user, id string) (*protocol.Channel, error) {
 	seat, err := s.store.Seat(ctx, user, id)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	return protocol.ChannelOf(&seat), nil
 }
@@ -107,7 +130,7 @@ func (s *membership) seat(ctx context.Context, user, id string) (*protocol.Chann
 func (s *membership) Private(ctx context.Context, req *protocol.PrivateRequest) (*protocol.Channel, error) {
 	users, err := s.store.Users(ctx, []string{req.User})
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	if len(users) == 0 || req.User == req.By.ID {
 		return nil, errNotFound
@@ -116,7 +139,7 @@ func (s *membership) Private(ctx context.Context, req *protocol.PrivateRequest) 
 	err = s.Make(ctx, store.Channel{ID: id, Kind: store.Private},
 		[]store.Member{{User: req.By, Role: store.Plain}, {User: users[0], Role: store.Plain}})
 	if err != nil && !errors.Is(err, store.ErrExists) {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	return s.seat(ctx, req.By.ID, id)
 }
@@ -128,7 +151,8 @@ func (s *membership) Invite(ctx context.Context, req *protocol.InviteRequest) (*
 		return nil, err
 	}
 	var fresh []store.Member
-	err = s.with(ctx, req.Channel, func(c *channel) error {
+	size := 0
+	err = s.manage(ctx, req.Channel, func(c *channel) error {
 		if err := c.mayManage(req.By.ID); err != nil {
 			return err
 		}
@@ -141,17 +165,18 @@ func (s *membership) Invite(ctx context.Context, req *protocol.InviteRequest) (*
 				c.roles[m.ID] = store.Invited
 			}
 		}
+		size = c.size()
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &protocol.Empty{}, outward(s.enter(ctx, req.Channel, fresh))
+	return &protocol.Empty{}, s.outward(s.enter(ctx, req.Channel, fresh, size))
 }
 
-// enter stores members and tells them. If that fails, what is in memory is not known to be right
-// any more.
-func (s *membership) enter(ctx context.Context, id string, members []store.Member) error {
+// enter stores members, and tells them and the others. If that fails, what is in memory is not known
+// to be right any more.
+func (s *membership) enter(ctx context.Context, id string, members []store.Member, size int) error {
 	for _, m := range members {
 		if err := s.store.SetMember(ctx, id, m); err != nil {
 			s.own(id, func(c *channel, _ error) { s.drop(c) })
@@ -159,12 +184,14 @@ func (s *membership) enter(ctx context.Context, id string, members []store.Membe
 		}
 	}
 	s.tellMembers(ctx, id, members)
+	s.tellOthers(protocol.About{Channel: id, Members: size}, members)
 	return nil
 }
 
 // Admit makes users members of a channel at once, without an invitation: for the operator.
 func (s *membership) Admit(ctx context.Context, id string, members []store.Member) error {
-	err := s.with(ctx, id, func(c *channel) error {
+	size := 0
+	err := s.manage(ctx, id, func(c *channel) error {
 		if c.kind != store.Group {
 			return nano.Errorf(component.CodeInvalid, "only groups have members that can be changed")
 		}
@@ -174,12 +201,13 @@ func (s *membership) Admit(ctx context.Context, id string, members []store.Membe
 		for _, m := range members {
 			c.roles[m.ID] = m.Role
 		}
+		size = c.size()
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return s.enter(ctx, id, members)
+	return s.enter(ctx, id, members, size)
 }
 
 // mayManage says whether a user may change who is in a group, and its title.
@@ -196,7 +224,8 @@ func (c *channel) mayManage(user string) error {
 // Accept makes an invited person a member.
 func (s *membership) Accept(ctx context.Context, req *protocol.ChannelRequest) (*protocol.Channel, error) {
 	member := []store.Member{{User: req.By, Role: store.Plain}}
-	err := s.with(ctx, req.Channel, func(c *channel) error {
+	size := 0
+	err := s.manage(ctx, req.Channel, func(c *channel) error {
 		switch c.roles[req.By.ID] {
 		case "":
 			return errNotFound
@@ -205,10 +234,11 @@ func (s *membership) Accept(ctx context.Context, req *protocol.ChannelRequest) (
 		default:
 			member = nil // has accepted already
 		}
+		size = c.size()
 		return nil
 	})
 	if err == nil && member != nil {
-		err = outward(s.enter(ctx, req.Channel, member))
+		err = s.outward(s.enter(ctx, req.Channel, member, size))
 	}
 	if err != nil {
 		return nil, err
@@ -218,33 +248,37 @@ func (s *membership) Accept(ctx context.Context, req *protocol.ChannelRequest) (
 
 // Decline turns an invitation down.
 func (s *membership) Decline(ctx context.Context, req *protocol.ChannelRequest) (*protocol.Empty, error) {
-	err := s.with(ctx, req.Channel, func(c *channel) error {
+	size := 0
+	err := s.manage(ctx, req.Channel, func(c *channel) error {
 		if c.roles[req.By.ID] != store.Invited {
 			return errNotFound
 		}
 		delete(c.roles, req.By.ID)
+		size = c.size()
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &protocol.Empty{}, s.gone(ctx, req.Channel, req.By.ID, "declined")
+	return &protocol.Empty{}, s.gone(ctx, req.Channel, req.By.ID, "declined", size)
 }
 
-// gone removes a member from the store, and tells the gates and the member.
-func (s *membership) gone(ctx context.Context, id, user, why string) error {
+// gone removes a member from the store, and tells the gates, the member and the others.
+func (s *membership) gone(ctx context.Context, id, user, why string, size int) error {
 	if err := s.store.RemoveMember(ctx, id, user); err != nil {
 		s.own(id, func(c *channel, _ error) { s.drop(c) })
-		return outward(err)
+		return s.outward(err)
 	}
 	s.emit(&protocol.Event{Channel: id, Leave: []string{user}})
 	s.pushTo([]string{user}, protocol.PushGone, protocol.Gone{Channel: id, Why: why})
+	s.tellOthers(protocol.About{Channel: id, Members: size, Gone: []string{user}}, nil)
 	return nil
 }
 
 // Remove takes a member out of a group.
 func (s *membership) Remove(ctx context.Context, req *protocol.MemberRequest) (*protocol.Empty, error) {
-	err := s.with(ctx, req.Channel, func(c *channel) error {
+	size := 0
+	err := s.manage(ctx, req.Channel, func(c *channel) error {
 		if err := c.mayManage(req.By.ID); err != nil {
 			return err
 		}
@@ -255,27 +289,30 @@ func (s *membership) Remove(ctx context.Context, req *protocol.MemberRequest) (*
 			return nano.Errorf(component.CodeRefused, "that member's rank is not below yours")
 		}
 		delete(c.roles, req.User)
+		size = c.size()
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &protocol.Empty{}, s.gone(ctx, req.Channel, req.User, "removed")
+	return &protocol.Empty{}, s.gone(ctx, req.Channel, req.User, "removed", size)
 }
 
 // Expel takes a member out of a group for the operator.
 func (s *membership) Expel(ctx context.Context, id, user string) error {
-	err := s.with(ctx, id, func(c *channel) error {
+	size := 0
+	err := s.manage(ctx, id, func(c *channel) error {
 		if c.kind != store.Group || c.roles[user] == "" {
 			return errNotFound
 		}
 		delete(c.roles, user)
+		size = c.size()
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return s.gone(ctx, id, user, "removed")
+	return s.gone(ctx, id, user, "removed", size)
 }
 
 // Role gives a member another role. Who makes another one the owner becomes an admin.
@@ -283,65 +320,69 @@ func (s *membership) Role(ctx context.Context, req *protocol.MemberRequest) (*pr
 	if rank(req.Role) == 0 {
 		return nil, nano.Errorf(component.CodeInvalid, "a role is owner, admin or member")
 	}
+	users, err := s.store.Users(ctx, []string{req.User})
+	if err != nil {
+		return nil, s.outward(err)
+	}
 	var changed []store.Member
-	err := s.with(ctx, req.Channel, func(c *channel) error {
+	size := 0
+	err = s.manage(ctx, req.Channel, func(c *channel) error {
 		if err := c.mayManage(req.By.ID); err != nil {
 			return err
 		}
 		if c.roles[req.By.ID] != store.Owner {
 			return nano.Errorf(component.CodeRefused, "only the owner of a group gives roles")
 		}
-		if rank(c.roles[req.User]) == 0 {
+		if rank(c.roles[req.User]) == 0 || len(users) == 0 {
 			return errNotFound
 		}
 		if req.User == req.By.ID {
 			return nano.Errorf(component.CodeInvalid, "make another member the owner instead")
 		}
 		c.roles[req.User] = req.Role
-		changed = append(changed, store.Member{User: store.User{ID: req.User}, Role: req.Role})
+		changed = append(changed, store.Member{User: users[0], Role: req.Role})
 		if req.Role == store.Owner {
 			c.roles[req.By.ID] = store.Admin
 			changed = append(changed, store.Member{User: req.By, Role: store.Admin})
 		}
+		size = c.size()
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &protocol.Empty{}, outward(s.enter(ctx, req.Channel, changed))
+	return &protocol.Empty{}, s.outward(s.enter(ctx, req.Channel, changed, size))
 }
 
-// Rename gives a group another title, and tells its members.
+// Rename gives a group another title, and tells its members and those who are invited.
 func (s *membership) Rename(ctx context.Context, req *protocol.RenameRequest) (*protocol.Channel, error) {
 	title, err := rules.Name("the title", req.Title, protocol.MaxTitle)
 	if err != nil {
 		return nil, err
 	}
-	var members []store.Member
-	err = s.with(ctx, req.Channel, func(c *channel) error {
+	var invited []store.Member
+	size := 0
+	err = s.manage(ctx, req.Channel, func(c *channel) error {
 		if err := c.mayManage(req.By.ID); err != nil {
 			return err
 		}
-		members = c.members()
+		for id, role := range c.roles {
+			if role == store.Invited && len(invited) < maxTold { // others see it when they come
+				invited = append(invited, store.Member{User: store.User{ID: id}, Role: role})
+			}
+		}
+		size = c.size()
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	if err := s.store.Rename(ctx, req.Channel, title); err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
-	s.tellMembers(ctx, req.Channel, members)
+	s.tellMembers(ctx, req.Channel, invited)
+	s.tellOthers(protocol.About{Channel: req.Channel, Title: title, Members: size}, nil)
 	return s.seat(ctx, req.By.ID, req.Channel)
-}
-
-// members returns who is in the channel.
-func (c *channel) members() []store.Member {
-	list := make([]store.Member, 0, len(c.roles))
-	for id, role := range c.roles {
-		list = append(list, store.Member{User: store.User{ID: id}, Role: role})
-	}
-	return list
 }
 
 // Leave takes the caller out of a group. An owner's place goes to the member with the highest rank
@@ -349,10 +390,11 @@ func (c *channel) members() []store.Member {
 func (s *membership) Leave(ctx context.Context, req *protocol.ChannelRequest) (*protocol.Empty, error) {
 	members, err := s.store.Members(ctx, req.Channel, "", maxGroup)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	var heir *store.Member
-	err = s.with(ctx, req.Channel, func(c *channel) error {
+	size := 0
+	err = s.manage(ctx, req.Channel, func(c *channel) error {
 		if err := c.mayPost(req.By.ID); err != nil {
 			return err
 		}
@@ -366,17 +408,18 @@ func (s *membership) Leave(ctx context.Context, req *protocol.ChannelRequest) (*
 			c.roles[heir.ID] = store.Owner
 		}
 		delete(c.roles, req.By.ID)
+		size = c.size()
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	if heir != nil {
-		if err := s.enter(ctx, req.Channel, []store.Member{{User: heir.User, Role: store.Owner}}); err != nil {
-			return nil, outward(err)
+		if err := s.enter(ctx, req.Channel, []store.Member{{User: heir.User, Role: store.Owner}}, size); err != nil {
+			return nil, s.outward(err)
 		}
 	}
-	return &protocol.Empty{}, s.gone(ctx, req.Channel, req.By.ID, "left")
+	return &protocol.Empty{}, s.gone(ctx, req.Channel, req.By.ID, "left", size)
 }
 
 // heir returns who follows an owner who leaves; nil if nobody is left.

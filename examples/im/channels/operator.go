@@ -18,7 +18,7 @@ const answerTime = 24 * time.Hour
 
 // Keep stores a push.
 func (s *operating) Keep(ctx context.Context, req *protocol.KeepRequest) (*protocol.Empty, error) {
-	return &protocol.Empty{}, outward(s.store.Keep(ctx, req.Push, req.Users, req.Everybody))
+	return &protocol.Empty{}, s.outward(s.store.Keep(ctx, req.Push, req.Users, req.Everybody))
 }
 
 // Audience returns who is in channels.
@@ -27,7 +27,7 @@ func (s *operating) Audience(ctx context.Context, req *protocol.AudienceRequest)
 	for _, id := range req.Channels {
 		c, err := s.store.Channel(ctx, id)
 		if err != nil {
-			return nil, outward(err)
+			return nil, s.outward(err)
 		}
 		switch c.Kind {
 		case store.Global:
@@ -37,7 +37,7 @@ func (s *operating) Audience(ctx context.Context, req *protocol.AudienceRequest)
 		default:
 			roles, err := s.roles(ctx, id)
 			if err != nil {
-				return nil, outward(err)
+				return nil, s.outward(err)
 			}
 			for user, role := range roles {
 				if role != store.Invited {
@@ -85,7 +85,7 @@ func (s *operating) MakeChannel(ctx context.Context, req *protocol.MakeRequest) 
 	case store.Group:
 		users, err := s.known(ctx, append([]string{req.Owner}, req.Members...))
 		if err != nil {
-			return nil, outward(err)
+			return nil, s.outward(err)
 		}
 		for _, u := range users {
 			m := store.Member{User: u, Role: store.Plain}
@@ -108,7 +108,7 @@ func (s *operating) MakeChannel(ctx context.Context, req *protocol.MakeRequest) 
 		if errors.Is(err, store.ErrExists) {
 			return nil, nano.Errorf(component.CodeExists, "there is a channel %s", c.ID)
 		}
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	return s.ChannelInfo(ctx, &protocol.ChannelRequest{Channel: c.ID})
 }
@@ -121,7 +121,7 @@ func operatorChannel(c *store.Channel) protocol.OperatorChannel {
 func (s *operating) ChannelInfo(ctx context.Context, req *protocol.ChannelRequest) (*protocol.OperatorChannel, error) {
 	c, err := s.store.Channel(ctx, req.Channel)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	o := operatorChannel(&c)
 	return &o, nil
@@ -131,7 +131,7 @@ func (s *operating) ChannelInfo(ctx context.Context, req *protocol.ChannelReques
 func (s *operating) ListChannels(ctx context.Context, req *protocol.ListRequest) (*protocol.ChannelsReply, error) {
 	list, err := s.store.Channels(ctx, req.Kind, req.After, req.Limit+1)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	reply := &protocol.ChannelsReply{Channels: []protocol.OperatorChannel{}}
 	for i := range list[:min(len(list), req.Limit)] {
@@ -147,7 +147,7 @@ func (s *operating) ListChannels(ctx context.Context, req *protocol.ListRequest)
 func (s *operating) ListMembers(ctx context.Context, req *protocol.ListRequest) (*protocol.OperatorMembers, error) {
 	list, err := s.store.Members(ctx, req.Channel, req.After, req.Limit+1)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	reply := &protocol.OperatorMembers{Members: []protocol.Person{}}
 	for _, m := range list[:min(len(list), req.Limit)] {
@@ -165,18 +165,18 @@ func (s *operating) AdmitUsers(ctx context.Context, req *protocol.AdmitRequest) 
 		return nil, nano.Errorf(component.CodeInvalid, "role must be owner, admin or member")
 	}
 	if _, err := s.store.Channel(ctx, req.Channel); err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	users, err := s.known(ctx, req.Users)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	members := make([]store.Member, len(users))
 	for i, u := range users {
 		members[i] = store.Member{User: u, Role: req.Role}
 	}
 	if err := s.members.Admit(ctx, req.Channel, members); err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	return s.ChannelInfo(ctx, &protocol.ChannelRequest{Channel: req.Channel})
 }
@@ -185,7 +185,7 @@ func (s *operating) AdmitUsers(ctx context.Context, req *protocol.AdmitRequest) 
 func (s *operating) ExpelUsers(ctx context.Context, req *protocol.AdmitRequest) (*protocol.OperatorChannel, error) {
 	for _, user := range req.Users {
 		if err := s.members.Expel(ctx, req.Channel, user); err != nil {
-			return nil, outward(err)
+			return nil, s.outward(err)
 		}
 	}
 	return s.ChannelInfo(ctx, &protocol.ChannelRequest{Channel: req.Channel})
@@ -197,7 +197,7 @@ func (s *operating) PostMessage(ctx context.Context, req *protocol.PostRequest) 
 	if req.From != "" {
 		users, err := s.known(ctx, []string{req.From})
 		if err != nil {
-			return nil, outward(err)
+			return nil, s.outward(err)
 		}
 		if len(users) == 0 {
 			return nil, nano.Errorf(component.CodeInvalid, "from is no user's id")
@@ -209,20 +209,19 @@ func (s *operating) PostMessage(ctx context.Context, req *protocol.PostRequest) 
 	return s.posts.SendNow(ctx, send)
 }
 
-// Answer returns the answer to an earlier request with the same key, or stores it. The status is 0
-// if there is none.
+// Answer stores the answer to a request with an idempotency key. With the status 0 it begins one: it
+// returns the answer to an earlier request with that key, or, with the status 0, the id by which it
+// is done once however often it is begun.
 func (s *operating) Answer(ctx context.Context, req *protocol.AnswerRequest) (*protocol.AnswerRequest, error) {
 	now := time.Now()
+	a := store.Answer{Sum: req.Sum, Status: req.Status, Body: req.Body}
+	expires := now.Add(answerTime).UnixMilli()
 	if req.Status != 0 {
-		a := store.Answer{Sum: req.Sum, Status: req.Status, Body: req.Body}
-		return req, outward(s.store.Remember(ctx, req.Key, a, now.Add(answerTime).UnixMilli()))
+		return req, s.outward(s.store.Remember(ctx, req.Key, a, expires))
 	}
-	a, err := s.store.Recall(ctx, req.Key, now.UnixMilli())
-	if errors.Is(err, store.ErrNotFound) {
-		return &protocol.AnswerRequest{}, nil
-	}
+	a, err := s.store.Reserve(ctx, req.Key, a, now.UnixMilli(), expires)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	return &protocol.AnswerRequest{Key: req.Key, Sum: a.Sum, Status: a.Status, Body: a.Body}, nil
 }
@@ -231,7 +230,7 @@ func (s *operating) Answer(ctx context.Context, req *protocol.AnswerRequest) (*p
 func (s *operating) Sizes(ctx context.Context, _ *protocol.Empty) (*protocol.SizesReply, error) {
 	users, channels, messages, err := s.store.Sizes(ctx)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	return &protocol.SizesReply{Users: users, Channels: channels, Messages: messages, Waiting: s.store.Waiting(), Owned: s.Owned()}, nil
 }

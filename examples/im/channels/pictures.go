@@ -16,21 +16,21 @@ func (s *reading) PutPicture(ctx context.Context, req *protocol.PutPictureReques
 	if seat.Kind == store.Live {
 		return nil, errNotFound
 	}
-	return &protocol.Empty{}, outward(s.store.PutPicture(ctx, req.Picture, req.Channel, req.By.ID, req.Data, req.Thumb))
+	return &protocol.Empty{}, s.outward(s.store.PutPicture(ctx, req.Picture, req.Channel, req.By.ID, req.Data, req.Thumb))
 }
 
 // GetPicture returns a picture of a channel that the caller is in.
 func (s *reading) GetPicture(ctx context.Context, req *protocol.GetPictureRequest) (*protocol.GetPictureReply, error) {
 	p, channel, _, err := s.store.Picture(ctx, req.ID)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	if _, err := s.mayRead(ctx, req.By.ID, channel); err != nil {
 		return nil, err
 	}
 	data, err := s.store.PictureData(ctx, req.ID, req.Thumb)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	return &protocol.GetPictureReply{Picture: p, Data: data}, nil
 }
@@ -38,14 +38,14 @@ func (s *reading) GetPicture(ctx context.Context, req *protocol.GetPictureReques
 // Enter stores a user who signs in.
 func (s *reading) Enter(ctx context.Context, req *protocol.EnterRequest) (*protocol.Empty, error) {
 	_, err := s.store.PutUser(ctx, req.By)
-	return &protocol.Empty{}, outward(err)
+	return &protocol.Empty{}, s.outward(err)
 }
 
 // Secret returns the secret that all gates share under a name.
 func (s *reading) Secret(ctx context.Context, req *protocol.SecretRequest) (*protocol.SecretReply, error) {
 	value, err := s.store.Secret(ctx, req.Name)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	return &protocol.SecretReply{Value: value}, nil
 }

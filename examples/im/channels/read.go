@@ -21,9 +21,13 @@ const (
 
 // Start returns everything that a client needs to begin.
 func (s *reading) Start(ctx context.Context, req *protocol.StartRequest) (*protocol.StartReply, error) {
-	seats, err := s.store.Seats(ctx, req.By.ID)
+	list := s.store.Seats
+	if req.IDsOnly {
+		list = s.store.Memberships
+	}
+	seats, err := list(ctx, req.By.ID)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	reply := &protocol.StartReply{Me: req.By, Platform: req.Platform, Now: time.Now().UnixMilli(), Limits: protocol.LimitsReply{
 		Text: protocol.MaxText, Title: protocol.MaxTitle, CID: protocol.MaxCID, Picture: protocol.MaxPicture,
@@ -38,18 +42,18 @@ func (s *reading) Start(ctx context.Context, req *protocol.StartRequest) (*proto
 	if !req.IDsOnly {
 		inbox, err := s.store.Inbox(ctx, req.By.ID, req.Platform, reply.Now, inboxPage)
 		if err != nil {
-			return nil, outward(err)
+			return nil, s.outward(err)
 		}
 		reply.Inbox = len(inbox)
 	}
 	return reply, nil
 }
 
-// mayRead returns the channel as a member sees it, or an error for who may not read it.
+// mayRead returns how far the channel and a member are, or an error for who may not read it.
 func (s *reading) mayRead(ctx context.Context, user, id string) (*store.Seat, error) {
-	seat, err := s.store.Seat(ctx, user, id)
+	seat, err := s.store.Access(ctx, user, id)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	if seat.Role == store.Invited {
 		return nil, errNotFound
@@ -92,7 +96,7 @@ func (s *reading) historyOf(ctx context.Context, c *store.Channel, req *protocol
 		list, err = s.store.History(ctx, c.ID, req.Before, false, limit)
 	}
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	return &protocol.HistoryReply{Messages: notNil(list), First: c.First, N: c.N, Rev: c.Rev}, nil
 }
@@ -101,7 +105,7 @@ func (s *reading) historyOf(ctx context.Context, c *store.Channel, req *protocol
 func (s *reading) Page(ctx context.Context, req *protocol.HistoryRequest) (*protocol.HistoryReply, error) {
 	c, err := s.store.Channel(ctx, req.Channel)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	return s.historyOf(ctx, &c, req)
 }
@@ -125,7 +129,7 @@ func (s *reading) Get(ctx context.Context, req *protocol.GetRequest) (*protocol.
 	}
 	list, err := s.store.Get(ctx, req.Channel, req.Numbers)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	return &protocol.HistoryReply{Messages: notNil(list), First: seat.First, N: seat.N, Rev: seat.Rev}, nil
 }
@@ -143,7 +147,7 @@ func (s *reading) Sync(ctx context.Context, req *protocol.SyncRequest) (*protoco
 	}
 	list, err := s.store.Since(ctx, req.Channel, req.Rev, syncPage+1)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	reply := &protocol.SyncReply{Rev: max(seat.Rev, req.Rev)}
 	if len(list) > syncPage {
@@ -166,7 +170,7 @@ func (s *reading) Read(ctx context.Context, req *protocol.ReadRequest) (*protoco
 	n := min(req.N, seat.N)
 	if n > seat.Read {
 		if err := s.store.MarkRead(ctx, req.By.ID, req.Channel, n); err != nil {
-			return nil, outward(err)
+			return nil, s.outward(err)
 		}
 		reads := protocol.Reads{Channel: req.Channel, Reads: map[string]int64{req.By.ID: n}}
 		if seat.Kind == store.Global || seat.Members > maxReads {
@@ -176,10 +180,14 @@ func (s *reading) Read(ctx context.Context, req *protocol.ReadRequest) (*protoco
 		}
 	}
 	n = max(n, seat.Read)
-	return &protocol.ReadReply{Read: n, Unread: max(0, seat.N-n)}, nil
+	unread, err := s.store.Unread(ctx, req.By.ID, req.Channel, n, seat.N)
+	if err != nil {
+		return nil, s.outward(err)
+	}
+	return &protocol.ReadReply{Read: n, Unread: unread}, nil
 }
 
-// maxReads is up to how many members a channel tells who has read what.
+// maxReads is up to how many members a channel tells who has read what, and who is typing.
 const maxReads = 200
 
 // Members returns a page of members.
@@ -191,7 +199,7 @@ func (s *reading) Members(ctx context.Context, req *protocol.MembersRequest) (*p
 	limit := page(req.Limit)
 	list, err := s.store.Members(ctx, req.Channel, req.After, limit+1)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	reply := &protocol.MembersReply{Members: make([]protocol.Person, 0, len(list)), More: len(list) > limit}
 	for _, m := range list[:min(limit, len(list))] {
@@ -199,7 +207,7 @@ func (s *reading) Members(ctx context.Context, req *protocol.MembersRequest) (*p
 	}
 	if seat.Members <= maxReads && (seat.Kind == store.Group || seat.Kind == store.Private) {
 		if reply.Reads, err = s.store.Reads(ctx, req.Channel, maxReads); err != nil {
-			return nil, outward(err)
+			return nil, s.outward(err)
 		}
 	}
 	return reply, nil
@@ -209,7 +217,7 @@ func (s *reading) Members(ctx context.Context, req *protocol.MembersRequest) (*p
 func (s *reading) People(ctx context.Context, req *protocol.PeopleRequest) (*protocol.PeopleReply, error) {
 	users, err := s.store.FindUsers(ctx, req.Find, maxFound)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	people := make([]protocol.Person, len(users))
 	for i, u := range users {
@@ -225,7 +233,7 @@ func (s *reading) Search(ctx context.Context, req *protocol.SearchRequest) (*pro
 	}
 	list, next, err := s.store.Search(ctx, req.By.ID, req.Find, req.Channel, req.Before, page(req.Limit))
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	return &protocol.SearchReply{Messages: notNil(list), Next: next}, nil
 }
@@ -234,7 +242,7 @@ func (s *reading) Search(ctx context.Context, req *protocol.SearchRequest) (*pro
 func (s *reading) Inbox(ctx context.Context, req *protocol.InboxRequest) (*protocol.InboxReply, error) {
 	list, err := s.store.Inbox(ctx, req.By.ID, req.Platform, time.Now().UnixMilli(), inboxPage+1)
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	reply := &protocol.InboxReply{Pushes: []protocol.KeptPush{}, More: len(list) > inboxPage}
 	for _, p := range slices.Clip(list[:min(len(list), inboxPage)]) {
@@ -248,5 +256,5 @@ func (s *reading) Taken(ctx context.Context, req *protocol.TakenRequest) (*proto
 	if len(req.IDs) > inboxPage {
 		return nil, nano.Errorf(component.CodeInvalid, "at most %d pushes can be confirmed at once", inboxPage)
 	}
-	return &protocol.Empty{}, outward(s.store.Taken(ctx, req.By.ID, req.Platform, req.IDs))
+	return &protocol.Empty{}, s.outward(s.store.Taken(ctx, req.By.ID, req.Platform, req.IDs))
 }

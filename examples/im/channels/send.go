@@ -28,7 +28,7 @@ func (s *posting) Send(req *protocol.SendRequest, done func(*store.Message, erro
 func (s *posting) send(req *protocol.SendRequest, done func(*store.Message, error)) {
 	m, err := s.compose(req)
 	if err != nil {
-		done(nil, outward(err))
+		done(nil, s.outward(err))
 		return
 	}
 	s.own(req.Channel, func(c *channel, err error) {
@@ -39,7 +39,7 @@ func (s *posting) send(req *protocol.SendRequest, done func(*store.Message, erro
 			err = c.check(m)
 		}
 		if err != nil {
-			done(nil, outward(err))
+			done(nil, s.outward(err))
 			return
 		}
 		c.used = time.Now()
@@ -54,7 +54,7 @@ func (s *posting) change(c *channel, op store.Op, m store.Message, done func(*st
 			if errors.Is(err, store.ErrNotOwner) {
 				s.drop(c)
 			}
-			done(nil, outward(err))
+			done(nil, s.outward(err))
 			return
 		}
 		// What was stored before is told again: whoever stored it may have died before it could
@@ -179,7 +179,7 @@ func (s *posting) Delete(ctx context.Context, req *protocol.EditRequest) (*store
 func (s *posting) alter(ctx context.Context, req *protocol.EditRequest, op store.Op, m store.Message) (*store.Message, error) {
 	found, err := s.store.Get(ctx, req.Channel, []int64{req.N})
 	if err != nil {
-		return nil, outward(err)
+		return nil, s.outward(err)
 	}
 	if len(found) == 0 || found[0].Deleted && op == store.Edit {
 		return nil, errNotFound
@@ -193,7 +193,7 @@ func (s *posting) alter(ctx context.Context, req *protocol.EditRequest, op store
 				err = nano.Errorf(component.CodeRefused, "the message is not yours")
 			}
 			if err != nil {
-				done(nil, outward(err))
+				done(nil, s.outward(err))
 				return
 			}
 			m.Mentions = found[0].Mentions
@@ -221,10 +221,11 @@ func (c *channel) above(user, other string) bool {
 	return c.kind == store.Group && r >= rank(store.Admin) && r > rank(c.roles[other])
 }
 
-// Typing tells the others in a channel that somebody is typing. It is not stored.
+// Typing tells the others in a channel that somebody is typing, where they are few enough to care. It
+// is not stored.
 func (s *posting) Typing(req *protocol.TypingRequest) {
 	s.own(req.Channel, func(c *channel, err error) {
-		if err == nil && c.mayPost(req.By.ID) == nil {
+		if err == nil && c.kind != store.Global && len(c.roles) <= maxReads && c.mayPost(req.By.ID) == nil {
 			s.push(c.id, protocol.PushTyping, protocol.Typing{Channel: c.id, User: req.By.ID, Name: req.By.Name, Stopped: req.Stopped})
 		}
 	})

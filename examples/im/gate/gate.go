@@ -18,7 +18,6 @@ import (
 	"github.com/lonng/nano/examples/im/online"
 	"github.com/lonng/nano/examples/im/protocol"
 	"github.com/lonng/nano/examples/im/store"
-	"github.com/lonng/nano/examples/rules"
 	"github.com/lonng/nano/session"
 )
 
@@ -52,8 +51,6 @@ type seat struct {
 	session  *session.Session
 	since    int64 // when it came: the newer one of two stays
 
-	calls, talk, refused rules.Bucket // of the scheduler
-
 	// Under the gate's lock:
 	channels map[string]struct{} // whose pushes it gets; nil before im.start, and after the end
 	left     map[string]struct{} // channels that it has left while their list was on its way
@@ -75,6 +72,9 @@ type Gate struct {
 
 	watched map[string]int // sessions by live room
 
+	users    map[string]*user // what users did of late, by id; of the scheduler
+	usersMax int
+
 	outMu sync.Mutex
 	out   []func() // what is to be sent
 
@@ -95,6 +95,7 @@ func New(name string, b Backend, r *online.Registry, h Hooks) *Gate {
 	return &Gate{
 		name: name, backend: b, online: r, hooks: h,
 		seats: make(map[string][]*seat), groups: make(map[string]*nano.Group), all: nano.NewGroup("everybody"), watched: make(map[string]int), talked: make(map[string]time.Time),
+		users: make(map[string]*user),
 	}
 }
 
@@ -369,14 +370,21 @@ func reaches(e *protocol.Event, st *seat) bool {
 	return st != nil && (len(e.Platforms) == 0 || slices.Contains(e.Platforms, st.platform))
 }
 
+// maxShown is of how many who come into a channel at once the others there are told that they are
+// online.
+const maxShown = 20
+
 // move enters users into a channel, or takes them out of it.
 func (g *Gate) move(e *protocol.Event) {
+	var came []store.User
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	for _, user := range e.Enter {
-		for _, st := range g.seats[user] {
+		for i, st := range g.seats[user] {
 			delete(st.left, e.Channel)
 			g.enterLocked(st, e.Channel)
+			if i == 0 && len(came) < maxShown {
+				came = append(came, st.user)
+			}
 		}
 	}
 	for _, user := range e.Leave {
@@ -388,6 +396,10 @@ func (g *Gate) move(e *protocol.Event) {
 				g.leaveLocked(st, e.Channel)
 			}
 		}
+	}
+	g.mu.Unlock()
+	for _, u := range came {
+		g.tellPresence(u, map[string]struct{}{e.Channel: {}})
 	}
 }
 

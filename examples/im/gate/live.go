@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"time"
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/component"
@@ -22,17 +21,13 @@ func (g *Gate) registerLive(cs *component.Components) {
 		return forward[protocol.RoomsRequest, protocol.LiveRooms](ctx, g, s, "liverooms", "", req)
 	})
 	component.Handle(cs, "live.say", func(ctx context.Context, s *session.Session, req *protocol.BulletRequest) (*protocol.Bullet, error) {
-		st, err := g.watcher(s, req.Channel)
-		if err != nil {
+		if err := g.watches(s, req.Channel); err != nil {
 			return nil, err
-		}
-		if !st.talk.Take(time.Now(), talkBurst, talkEvery) {
-			return nil, st.refuse("you are writing faster than people can read; wait a moment")
 		}
 		return forward[protocol.BulletRequest, protocol.Bullet](ctx, g, s, "livesay", req.Channel, req)
 	})
 	component.HandleNotify(cs, "live.count", func(ctx context.Context, s *session.Session, req *protocol.CountRequest) error {
-		if _, err := g.watcher(s, req.Channel); err != nil {
+		if err := g.watches(s, req.Channel); err != nil {
 			return err
 		}
 		_, err := forward[protocol.CountRequest, protocol.Empty](ctx, g, s, "livecount", req.Channel, req)
@@ -40,18 +35,18 @@ func (g *Gate) registerLive(cs *component.Components) {
 	})
 }
 
-// watcher returns the seat of a session that watches a room.
-func (g *Gate) watcher(s *session.Session, channel string) (*seat, error) {
+// watches returns an error for a session that does not watch a room.
+func (g *Gate) watches(s *session.Session, channel string) error {
 	st := seatOf(s)
 	if st == nil {
-		return nil, errSignedOut
+		return errSignedOut
 	}
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	if _, ok := st.live[channel]; !ok {
-		return nil, nano.Errorf(component.CodeNotFound, "enter the live room first")
+		return nano.Errorf(component.CodeNotFound, "enter the live room first")
 	}
-	return st, nil
+	return nil
 }
 
 // watch has a session hear of a live room.

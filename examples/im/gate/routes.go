@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"time"
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/component"
@@ -10,14 +9,6 @@ import (
 	"github.com/lonng/nano/examples/im/store"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
-)
-
-// How often a client may ask, and say something; and how often it may be refused before it is
-// kicked.
-const (
-	callBurst, callEvery     = 200, 10 * time.Millisecond
-	talkBurst, talkEvery     = 60, 25 * time.Millisecond
-	refuseBurst, refuseEvery = 200, 50 * time.Millisecond
 )
 
 // Register registers the routes for clients.
@@ -83,6 +74,9 @@ func forward[Req, Resp any, P asked[Req]](ctx context.Context, g *Gate, s *sessi
 	if err != nil {
 		return nil, err
 	}
+	if err := g.limit(st, name); err != nil {
+		return nil, err
+	}
 	P(req).SetBy(st.user)
 	if p, ok := any(req).(onPlatform); ok {
 		p.SetPlatform(st.platform)
@@ -96,34 +90,14 @@ func forward[Req, Resp any, P asked[Req]](ctx context.Context, g *Gate, s *sessi
 	return resp, nil
 }
 
-// caller returns who calls, and refuses those who call too often.
-func (g *Gate) caller(s *session.Session) (*seat, error) {
-	st := seatOf(s)
-	if st == nil {
-		return nil, errSignedOut
-	}
-	if !st.calls.Take(time.Now(), callBurst, callEvery) {
-		return nil, st.refuse("too many requests; wait a moment")
-	}
-	return st, nil
-}
-
-// refuse returns the error for one request too many, and kicks who does not stop.
-func (st *seat) refuse(why string) error {
-	if !st.refused.Take(time.Now(), refuseBurst, refuseEvery) {
-		_ = st.session.Kick(protocol.KickFlood) // it has ended by itself
-	}
-	return nano.Errorf(component.CodeExhausted, "%s", why)
-}
-
 // send stores a message. It does not wait, so that messages of one session keep their order.
 func (g *Gate) send(ctx context.Context, s *session.Session, req *protocol.SendRequest) error {
 	st, err := g.caller(s)
 	if err != nil {
 		return err
 	}
-	if !st.talk.Take(time.Now(), talkBurst, talkEvery) {
-		return st.refuse("you are writing faster than people can read; wait a moment")
+	if err := g.limit(st, "send"); err != nil {
+		return err
 	}
 	req.SetBy(st.user)
 	mid := nano.MessageID(ctx)
@@ -147,6 +121,9 @@ func (g *Gate) send(ctx context.Context, s *session.Session, req *protocol.SendR
 func (g *Gate) typing(ctx context.Context, s *session.Session, req *protocol.TypingRequest) error {
 	st, err := g.caller(s)
 	if err != nil {
+		return err
+	}
+	if err := g.limit(st, "typing"); err != nil {
 		return err
 	}
 	req.SetBy(st.user)

@@ -1,10 +1,12 @@
 // Package live runs live rooms: very many people in one room, who say more than anybody can read.
 // What they say is merged by the tick, sampled where it is too much, and encoded once for all.
-// Nothing is stored: a room remembers its last minutes.
+// Nothing is stored: a room remembers its last minutes. Other nodes are told what was shown, so that
+// a room goes on when it moves to one of them.
 package live
 
 import (
 	"context"
+	crand "crypto/rand"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -62,8 +64,9 @@ type viewers struct {
 
 // room is one room; under the lock of Rooms.
 type room struct {
-	title    string
-	last     int64 // of the ids
+	title    string // "" in a room that was never here
+	here     bool   // this node runs it, as far as it knows
+	last     int64  // of the ids
 	run      string
 	pending  []protocol.Bullet
 	dropped  int
@@ -122,11 +125,12 @@ func (r *Rooms) tick(now time.Time) []*protocol.Event {
 		if rm.changed {
 			t.Counts = rm.counts
 		}
-		if n := r.viewersLocked(id); n != rm.told {
-			rm.told, t.Viewers = n, &n
+		viewers := r.viewersLocked(id)
+		if rm.here && viewers != rm.told {
+			rm.told, t.Viewers = viewers, &viewers
 		}
 		if len(t.Bullets) == 0 && t.Counts == nil && t.Viewers == nil {
-			if now.Sub(rm.lastUsed) > idleAfter && rm.told == 0 {
+			if now.Sub(rm.lastUsed) > idleAfter && viewers == 0 {
 				delete(r.rooms, id)
 			}
 			continue
@@ -209,7 +213,7 @@ var (
 func (r *Rooms) with(ctx context.Context, id string, f func(*room)) error {
 	r.mu.Lock()
 	rm := r.rooms[id]
-	if rm == nil {
+	if rm == nil || rm.title == "" {
 		r.mu.Unlock()
 		c, err := r.store.Channel(ctx, id)
 		switch {
@@ -220,16 +224,35 @@ func (r *Rooms) with(ctx context.Context, id string, f func(*room)) error {
 			return errAway
 		}
 		r.mu.Lock()
-		if rm = r.rooms[id]; rm == nil {
-			now := time.Now()
-			rm = &room{title: c.Title, counts: make(map[string]int64), lastUsed: now, run: strconv.FormatInt(now.UnixMilli(), 36)}
-			r.rooms[id] = rm
-		}
+		rm = r.roomLocked(id)
+		rm.title = c.Title
 	}
 	defer r.mu.Unlock()
-	rm.lastUsed = time.Now()
+	rm.here, rm.lastUsed = true, time.Now()
 	f(rm)
 	return nil
+}
+
+// roomLocked returns a room, which is empty if it is new here.
+func (r *Rooms) roomLocked(id string) *room {
+	rm := r.rooms[id]
+	if rm == nil {
+		rm = &room{counts: make(map[string]int64), run: crand.Text()[:8]}
+		r.rooms[id] = rm
+	}
+	return rm
+}
+
+// Shown notes what another node has shown in a room: if the room comes here, it goes on from there.
+func (r *Rooms) Shown(t *protocol.Tick) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rm, now := r.roomLocked(t.Channel), time.Now()
+	rm.here, rm.lastUsed = false, now
+	rm.remember(t.Bullets, now)
+	for key, n := range t.Counts {
+		rm.counts[key] = max(rm.counts[key], n)
+	}
 }
 
 // Enter returns a room as one comes in.

@@ -25,14 +25,15 @@ import (
 
 // Config says what people do.
 type Config struct {
-	URLs   []string // of the gates: http://host:port
-	APIKey string
-	People int
-	Groups int
-	Rate   float64       // messages a second of all together; 0: each sends the next when the last is acknowledged
-	For    time.Duration // that they talk
-	Leave  float64       // share of the people who go and come, each every few seconds
-	Check  bool          // compare the store with what was acknowledged and heard
+	URLs    []string // of the gates: http://host:port
+	Servers []string // of the nodes whose processor time and memory count; none: those of URLs
+	APIKey  string
+	People  int
+	Groups  int
+	Rate    float64       // messages a second of all together; 0: each sends the next when the last is acknowledged
+	For     time.Duration // that they talk
+	Leave   float64       // share of the people who go and come, each every few seconds
+	Check   bool          // compare the store with what was acknowledged and heard
 }
 
 // Result is what was measured.
@@ -44,13 +45,14 @@ type Result struct {
 	P50          time.Duration `json:"p50"`
 	P99          time.Duration `json:"p99"`
 	Max          time.Duration `json:"max"`
+	Cost         time.Duration `json:"cost"`             // processor time of the servers for one message; 0: not known
 	Faults       []string      `json:"faults,omitempty"` // what the check has found
 }
 
 // String returns the result in words.
 func (r *Result) String() string {
-	s := fmt.Sprintf("%d messages acknowledged, %.0f a second; p50 %v, p99 %v, max %v; %d heard, %d attempts failed",
-		r.Acknowledged, r.PerSecond, r.P50.Round(time.Millisecond/10), r.P99.Round(time.Millisecond/10), r.Max.Round(time.Millisecond), r.Heard, r.Failed)
+	s := fmt.Sprintf("%d messages acknowledged, %.0f a second; p50 %v, p99 %v, max %v; %d heard, %d attempts failed; the servers' processor time for one is %v",
+		r.Acknowledged, r.PerSecond, r.P50.Round(time.Millisecond/10), r.P99.Round(time.Millisecond/10), r.Max.Round(time.Millisecond), r.Heard, r.Failed, r.Cost.Round(time.Microsecond))
 	if len(r.Faults) > 0 {
 		s += "\nFAULTS:\n  " + strings.Join(r.Faults, "\n  ")
 	}
@@ -86,18 +88,13 @@ type person struct {
 
 // Run plays people until the time is over or ctx ends.
 func Run(ctx context.Context, conf Config, progress func(string)) (*Result, error) {
-	c := &crowd{conf: conf, run: fmt.Sprintf("l%d", time.Now().UnixMilli()%1e9)}
+	c := newCrowd(conf)
 	progress(fmt.Sprintf("%d people come into %d groups", conf.People, conf.Groups))
 	if err := c.gather(ctx); err != nil {
 		return nil, err
 	}
-	defer func() {
-		for _, p := range c.people {
-			if p.client != nil {
-				_ = p.client.Close() // it waits for what was sent, at most
-			}
-		}
-	}()
+	defer c.leave()
+	before, unknown := c.usage(ctx)
 	progress(fmt.Sprintf("they talk for %v", conf.For))
 	began := time.Now()
 	talking, stop := context.WithTimeout(ctx, conf.For)
@@ -111,11 +108,32 @@ func Run(ctx context.Context, conf Config, progress func(string)) (*Result, erro
 	}
 	all.Wait()
 	r := c.result(time.Since(began))
+	if after, err := c.usage(ctx); err == nil && unknown == nil && r.Acknowledged > 0 {
+		r.Cost = max(0, after.CPU-before.CPU) / time.Duration(r.Acknowledged) // a node that was killed counts from 0
+	}
 	if conf.Check {
 		progress("the store is compared with what was acknowledged and heard")
 		c.check(ctx, r)
 	}
 	return r, nil
+}
+
+// newCrowd returns people who have not come yet.
+func newCrowd(conf Config) *crowd {
+	c := &crowd{conf: conf, run: fmt.Sprintf("l%d", time.Now().UnixMilli()%1e9), people: make([]*person, conf.People)}
+	for i := range c.people {
+		c.people[i] = &person{crowd: c, id: fmt.Sprintf("%s-%d", c.run, i), url: conf.URLs[i%len(conf.URLs)], said: make(map[string]int64), heard: make(map[int64]bool)}
+	}
+	return c
+}
+
+// leave ends all connections.
+func (c *crowd) leave() {
+	for _, p := range c.people {
+		if p.client != nil {
+			_ = p.client.Close() // it waits for what was sent, at most
+		}
+	}
 }
 
 // result sums up what people have measured.
@@ -134,11 +152,8 @@ func (c *crowd) result(took time.Duration) *Result {
 
 // gather makes the groups, and has everybody sign in and connect.
 func (c *crowd) gather(ctx context.Context) error {
-	c.people = make([]*person, c.conf.People)
 	members := make([][]string, c.conf.Groups)
-	for i := range c.people {
-		p := &person{crowd: c, id: fmt.Sprintf("%s-%d", c.run, i), url: c.conf.URLs[i%len(c.conf.URLs)], said: make(map[string]int64), heard: make(map[int64]bool)}
-		c.people[i] = p
+	for i, p := range c.people {
 		members[i%c.conf.Groups] = append(members[i%c.conf.Groups], p.id)
 	}
 	for i, ids := range members {
@@ -149,11 +164,18 @@ func (c *crowd) gather(ctx context.Context) error {
 		}
 		c.groups = append(c.groups, id)
 	}
-	const atOnce = 16
-	errs := make(chan error, c.conf.People)
-	turns := make(chan struct{}, atOnce)
 	for i, p := range c.people {
 		p.group = c.groups[i%c.conf.Groups]
+	}
+	return c.arrive(ctx)
+}
+
+// arrive has everybody sign in and connect, some at a time.
+func (c *crowd) arrive(ctx context.Context) error {
+	const atOnce = 16
+	errs := make(chan error, len(c.people))
+	turns := make(chan struct{}, atOnce)
+	for _, p := range c.people {
 		turns <- struct{}{}
 		go func() {
 			defer func() { <-turns }()
@@ -178,15 +200,20 @@ func (c *crowd) post(ctx context.Context, url string, body, reply any) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	return c.do(req, reply)
+}
+
+// do makes a request with the API key, and reads the answer into reply.
+func (c *crowd) do(req *http.Request, reply any) error {
 	req.Header.Set("Authorization", "Bearer "+c.conf.APIKey)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	b, err = io.ReadAll(resp.Body)
+	b, err := io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode >= http.StatusBadRequest {
-		err = fmt.Errorf("load: %s: %s: %s", url, resp.Status, b)
+		err = fmt.Errorf("load: %s: %s: %s", req.URL, resp.Status, b)
 	}
 	if err == nil && reply != nil {
 		err = json.Unmarshal(b, reply)

@@ -23,6 +23,7 @@ export class Channel {
   n = 0;
   rev = 0;
   read = 0;
+  #unread = 0; // messages of others beyond read
   #ahead = new Set(); // revs that are known beyond a gap
   #loading = null;
   #wanted = null;
@@ -36,7 +37,7 @@ export class Channel {
   }
 
   get unread() {
-    return this.role === "invited" ? 0 : Math.max(0, this.n - this.read);
+    return this.role === "invited" ? 0 : Math.max(0, Math.min(this.#unread, this.n - this.read));
   }
 
   // base is the number of the first message that is shown. A page can be only so high.
@@ -57,8 +58,42 @@ export class Channel {
   }
 
   // begin takes over how far the channel is, when nothing of it is held.
-  begin({ n, rev, read, mentioned = 0, last = null }) {
-    Object.assign(this, { n, rev, read: Math.max(this.read, read), mentioned, last });
+  begin({ n, rev, read, unread = 0, mentioned = 0, last = null }) {
+    Object.assign(this, { n, rev, mentioned, last });
+    this.count(read, unread);
+  }
+
+  // count takes over how many messages are unread for who has read up to a number.
+  count(read, unread = 0) {
+    if (read < this.read) return this.#count(); // the server does not know yet what was read here
+    this.read = read;
+    this.#unread = unread;
+  }
+
+  // readTo notes that everything up to a number is read. It never goes back.
+  readTo(n) {
+    if (n <= this.read) return;
+    this.read = n;
+    if (n >= this.n) this.mentioned = 0;
+    this.#count();
+  }
+
+  // firstUnread returns the number of the first message of somebody else that is not read.
+  firstUnread() {
+    let n = this.read + 1;
+    while (n < this.n && this.messages.get(n)?.from === state.me.id) n++;
+    return n;
+  }
+
+  // #count counts again, as far as the messages are here.
+  #count() {
+    let unread = 0;
+    for (let n = this.read + 1; n <= this.n; n++) {
+      const m = this.messages.get(n);
+      if (!m) return (this.#unread = Math.min(this.#unread, this.n - this.read));
+      if (m.from !== state.me.id && !m.deleted && !m.gone) unread++;
+    }
+    return (this.#unread = unread);
   }
 
   // advance notes a rev, and reports whether none before it is missing.
@@ -90,10 +125,12 @@ export class Channel {
     this.put(m);
     const isNew = m.n > this.n;
     if (isNew) {
-      if (m.from === state.me.id && this.read === this.n) this.read = m.n;
-      else if (m.mentions?.includes(state.me.id)) this.mentioned++;
+      if (m.from !== state.me.id) {
+        if (!m.deleted) this.#unread++;
+        if (m.mentions?.includes(state.me.id)) this.mentioned++;
+      } else if (this.read === this.n) this.read = m.n;
       this.n = m.n;
-    }
+    } else if (m.deleted && m.n > this.read) this.#count();
     if (!this.last || m.n > this.last.n || (m.n === this.last.n && m.rev > this.last.rev)) this.last = m;
     const who = this.typing.get(m.from);
     if (who && isNew) {
@@ -119,7 +156,11 @@ export class Channel {
     this.holding = true;
     const page = await request("im.history", { channel: this.id, limit: PAGE });
     this.#take(page);
-    if (page.n > this.n) this.n = page.n;
+    if (page.n > this.n) {
+      this.#unread += page.n - this.n;
+      this.n = page.n;
+      this.#count();
+    }
     this.last = this.messages.get(this.n) ?? this.last;
     this.ready = true;
   }

@@ -82,11 +82,13 @@ function take(value) {
   }
   const accepted = c.describe(value);
   if (c.read > value.read) tellRead(c); // it was read while the connection was away
-  c.read = Math.max(c.read, value.read);
+  c.readTo(value.read);
   c.mentioned = value.mentioned ?? 0;
   if (!c.holding || accepted) {
     if (value.last || value.rev >= c.rev) c.begin({ ...value, last: value.last ?? (value.n === c.n ? c.last : null) });
-  } else if (value.rev !== c.rev) {
+  } else if (value.rev === c.rev) {
+    c.count(value.read, value.unread);
+  } else {
     catchUp(c);
   }
   events.emit("channel", c);
@@ -164,6 +166,17 @@ client.onPush("im.channel", (value) => {
   take(value);
   events.emit("channels");
 });
+client.onPush("im.about", withChannel((c, { title, members, people = [], gone = [] }) => {
+  if (title) c.title = title;
+  c.members = members;
+  for (const person of people) {
+    met(person);
+    c.people?.set(person.id, person);
+  }
+  for (const id of gone) c.people?.delete(id);
+  events.emit("channel", c);
+  events.emit("described", c);
+}));
 client.onPush("im.gone", withChannel((c, { why }) => {
   drop(c);
   if (why === "removed") events.emit("notice", "You are no longer a member of a group", c);
@@ -174,8 +187,7 @@ client.onPush("im.reads", withChannel((c, { reads }) => {
   for (const [user, n] of Object.entries(reads)) {
     if (user !== state.me?.id) c.reads[user] = Math.max(c.reads[user] ?? 0, n);
     else if (n > c.read) {
-      c.read = n;
-      if (c.read >= c.n) c.mentioned = 0;
+      c.readTo(n);
       events.emit("channel", c);
     }
   }
@@ -233,8 +245,7 @@ const reading = new Map();
 export function readTo(c, n) {
   n = Math.min(n, c.n);
   if (n <= c.read || c.role === "invited") return;
-  c.read = n;
-  if (n >= c.n) c.mentioned = 0;
+  c.readTo(n);
   events.emit("channel", c);
   tellRead(c);
 }

@@ -9,9 +9,6 @@ import { el, iconButton } from "./words.js";
 
 let c = null;
 let open = false;
-let again;
-
-const AGAIN = 10_000; // ms between two looks at who is there, while the panel is open
 
 const RANK = { owner: 3, admin: 2, member: 1, invited: 0 };
 const rank = (role) => RANK[role] ?? 0;
@@ -33,6 +30,7 @@ export function wireDetails() {
   });
   events.on("channel", (channel) => channel === c && open && c.role !== "invited" && draw());
   events.on("presence", () => c && open && draw());
+  events.on("started", () => c && open && load());
 }
 
 // showDetails is called when a channel is opened; null: none is.
@@ -54,10 +52,9 @@ function setOpen(value) {
   if (matchMedia("(max-width: 1120px)").matches) $("details-close").focus();
 }
 
-// load asks who is in the channel: the server does not tell members of each who comes and goes.
+// load asks who is in the channel. From then on the server tells who comes and goes.
 async function load() {
   draw();
-  clearTimeout(again);
   const channel = c;
   try {
     await members(channel);
@@ -67,8 +64,6 @@ async function load() {
   if (channel !== c || !open) return;
   draw();
   events.emit("described", c);
-  clearTimeout(again);
-  again = setTimeout(() => open && c === channel && state.ready && !document.hidden && load(), AGAIN);
 }
 
 const order = (a, b) => rank(b.role) - rank(a.role) || Number(state.online.has(b.id)) - Number(state.online.has(a.id)) || a.name.localeCompare(b.name);

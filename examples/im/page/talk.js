@@ -104,7 +104,7 @@ export async function open(channel, n = 0) {
   leave();
   c = channel;
   state.active = c;
-  c.fresh = c.unread > 0 ? c.read + 1 : 0;
+  c.fresh = c.unread > 0 ? c.firstUnread() : 0;
   draw();
   if (!c.ready) {
     scroller.reset();
@@ -118,6 +118,7 @@ export async function open(channel, n = 0) {
       if (channel === c) $("scroll").classList.remove("loading");
     }
     if (channel !== c) return;
+    if (c.unread > 0) c.fresh = c.firstUnread(); // who wrote the messages is known now
   }
   learn(c);
   if (n) return goTo(n);
@@ -227,7 +228,7 @@ events.on("arrived", (channel, m) => {
   if (channel !== c) return;
   if (c.people && (c.people.get(m.from)?.role ?? "invited") === "invited") learn(c); // somebody has come
   const isNew = m.n > c.read;
-  if (isNew && (!scroller.stuck || !looking()) && c.fresh <= c.read) c.fresh = c.read + 1;
+  if (isNew && (!scroller.stuck || !looking()) && c.fresh <= c.read) c.fresh = c.firstUnread();
   $("heard").textContent = `${m.name}: ${plain(m).slice(0, 300)}`;
 });
 events.on("stored", (channel, item, m) => channel === c && scroller.rename(item.cid, m.n));

@@ -15,6 +15,8 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/image/draw"
 	_ "golang.org/x/image/webp" // the format
@@ -22,14 +24,19 @@ import (
 	"github.com/lonng/nano/examples/im/accounts"
 	"github.com/lonng/nano/examples/im/protocol"
 	"github.com/lonng/nano/examples/im/store"
+	"github.com/lonng/nano/examples/rules"
 )
 
 // Bounds of a picture. What is small in bytes may be huge in pixels: the decoder is not even asked
 // then.
 const (
-	maxPixels = 40_000_000
+	maxPixels = 16_000_000
 	thumbSide = 320
-	decoders  = 2 // pictures that are decoded at a time: each may need 160 MB for a moment
+	decoders  = 2 // pictures that are decoded at a time: each may need 250 MB for a moment
+
+	// Pictures of one user: they fill the disk faster than words.
+	uploadBurst, uploadEvery = 30, 4 * time.Second
+	maxUsers                 = 10_000 // who are remembered; then all are forgotten
 )
 
 // types are the content types of the formats that are taken. SVG is none of them: it may hold
@@ -51,11 +58,14 @@ type Handler struct {
 	store    Store
 	newID    func() string
 	decoding chan struct{}
+
+	mu    sync.Mutex
+	users map[string]*rules.Bucket // by user id
 }
 
 // New returns a handler.
 func New(a *accounts.Accounts, s Store, newID func() string) *Handler {
-	return &Handler{accounts: a, store: s, newID: newID, decoding: make(chan struct{}, decoders)}
+	return &Handler{accounts: a, store: s, newID: newID, decoding: make(chan struct{}, decoders), users: make(map[string]*rules.Bucket)}
 }
 
 // Register adds the routes.
@@ -69,6 +79,10 @@ func (h *Handler) upload(w http.ResponseWriter, r *http.Request) {
 	u, err := h.accounts.ByRequest(r)
 	if err != nil {
 		accounts.Fail(w, http.StatusUnauthorized, "unauthenticated", "sign in first")
+		return
+	}
+	if !h.may(u.ID) {
+		accounts.Fail(w, http.StatusTooManyRequests, "resource_exhausted", "too many pictures; wait a moment")
 		return
 	}
 	if !strings.HasPrefix(r.Header.Get("Content-Type"), "image/") { // a form of another site's page cannot have that
@@ -90,6 +104,21 @@ func (h *Handler) upload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	accounts.Answer(w, p)
+}
+
+// may reports whether a user may upload a picture now.
+func (h *Handler) may(user string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b := h.users[user]
+	if b == nil {
+		if len(h.users) >= maxUsers {
+			clear(h.users)
+		}
+		b = &rules.Bucket{}
+		h.users[user] = b
+	}
+	return b.Take(time.Now(), uploadBurst, uploadEvery)
 }
 
 // look decodes a picture, describes it, and makes its small version.

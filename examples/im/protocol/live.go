@@ -1,5 +1,7 @@
 package protocol
 
+import "encoding/json"
+
 // MaxBullet is how long a message in a live room is, in characters.
 const MaxBullet = 120
 
@@ -63,6 +65,12 @@ type CountRequest struct {
 	Channel string `json:"channel"`
 	Key     string `json:"key"`
 	Add     int64  `json:"add"`
+}
+
+// Shown tells the other nodes that run live rooms what one of them has shown; between nodes only.
+type Shown struct {
+	By   string          `json:"by"`   // address of the node
+	Tick json.RawMessage `json:"tick"` // as it was pushed
 }
 
 // ViewersRequest says how many watch at a gate; between nodes only.

@@ -88,12 +88,13 @@ type PostRequest struct {
 	Reply    int64    `json:"reply"`
 }
 
-// AnswerRequest asks for the answer to an earlier request with the same key, or stores it.
+// AnswerRequest begins a request with an idempotency key, or stores its answer. The reply to the
+// first is the answer to an earlier request with that key, if there was one.
 type AnswerRequest struct {
 	Key    string          `json:"key"`
 	Sum    [32]byte        `json:"sum"`
-	Status int             `json:"status"` // 0 asks
-	Body   json.RawMessage `json:"body,omitempty"`
+	Status int             `json:"status"`         // 0 begins
+	Body   json.RawMessage `json:"body,omitempty"` // with the status 0: the id that the request goes by, a string
 }
 
 // SizesReply is how much there is in the store.

@@ -12,6 +12,7 @@ import (
 const (
 	PushMessage  = "im.message"  // Message
 	PushChannel  = "im.channel"  // Channel
+	PushAbout    = "im.about"    // About
 	PushGone     = "im.gone"     // Gone
 	PushHead     = "im.head"     // Head
 	PushReads    = "im.reads"    // Reads
@@ -89,7 +90,7 @@ type Channel struct {
 func ChannelOf(s *store.Seat) *Channel {
 	c := &Channel{
 		ID: s.ID, Kind: s.Kind, Title: s.Title, Members: s.Members, Role: s.Role,
-		N: s.N, Rev: s.Rev, Read: s.Read, Unread: max(0, s.N-s.Read), Mentioned: s.Mentioned, Last: s.Last,
+		N: s.N, Rev: s.Rev, Read: s.Read, Unread: s.Unread, Mentioned: s.Mentioned, Last: s.Last,
 	}
 	if s.With != nil {
 		c.With = &Person{User: *s.With}
@@ -319,6 +320,15 @@ type TakenRequest struct {
 type Gone struct {
 	Channel string `json:"channel"`
 	Why     string `json:"why"`
+}
+
+// About tells all in a group what has changed: who is in it, and its title.
+type About struct {
+	Channel string   `json:"channel"`
+	Title   string   `json:"title,omitempty"` // a new one
+	Members int      `json:"members"`
+	People  []Person `json:"people,omitempty"` // who has come, was invited, or has another role
+	Gone    []string `json:"gone,omitempty"`   // ids of who has gone
 }
 
 // Head says how far a channel is.

@@ -117,6 +117,9 @@ func (s *Server) makeChannel(r *http.Request) (any, error) {
 	if len(req.ID) > 64 {
 		return nil, invalid("id has more than 64 bytes")
 	}
+	if req.ID == "" && (req.Kind == store.Group || req.Kind == store.Live) {
+		req.ID = req.Kind[:1] + newID(r.Context())[1:]
+	}
 	var reply protocol.OperatorChannel
 	err := s.conf.Backend.Call(r.Context(), req.ID, "make",
 		&protocol.MakeRequest{ID: req.ID, Kind: req.Kind, Title: req.Title, Owner: string(req.Owner), Members: ids(req.Members)}, &reply)

@@ -3,8 +3,6 @@ package pushapi
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base32"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -121,16 +119,16 @@ func (s *Server) push(r *http.Request) (any, error) {
 	return reply, nil
 }
 
-// newID returns the id of a push. With an idempotency key it is made from that, so that the store
-// refuses a second one.
+// newID returns the id of a push, of a message or of a channel. A request with an idempotency key has
+// the same one each time, so that the store refuses a second one.
 func newID(ctx context.Context) string {
-	key, ok := ctx.Value(keyContext{}).(string)
-	if !ok {
-		return "n-" + strings.ToLower(rand.Text()[:20])
+	if id, ok := ctx.Value(idContext{}).(string); ok {
+		return id
 	}
-	sum := sha256.Sum256([]byte(key + strconv.FormatInt(time.Now().Unix()/(7*24*3600), 10))) // keys are remembered for a day, and may come again later
-	return "n-" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:20])
+	return freshID()
 }
+
+func freshID() string { return "n-" + strings.ToLower(rand.Text()[:20]) }
 
 // check says what is wrong with a push, and returns how long it is kept.
 func (p *pushRequest) check() (keep time.Duration, err error) {

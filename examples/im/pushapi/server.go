@@ -45,6 +45,8 @@ const (
 	defaultPage = 100
 
 	requestBurst, requestEvery = 2000, time.Millisecond
+
+	readyTime = 2 * time.Second // for the database's answer
 )
 
 // Backend runs functions of the nodes that have the channels, on this node or on others. key says
@@ -92,7 +94,9 @@ func New(conf Config) *Server {
 	}
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { accounts.Answer(w, map[string]string{"status": "ok"}) })
 	s.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := conf.Ready(r.Context()); err != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), readyTime)
+		defer cancel()
+		if err := conf.Ready(ctx); err != nil {
 			slog.Warn("not ready", "err", err)
 			accounts.Fail(w, http.StatusServiceUnavailable, component.CodeUnavailable, "this node cannot serve right now")
 			return
@@ -293,21 +297,31 @@ func (s *Server) once(w http.ResponseWriter, r *http.Request, system string, h h
 		return
 	}
 	defer s.end(name)
-	var before protocol.AnswerRequest
-	if err := s.conf.Backend.Call(r.Context(), name, "answer", &protocol.AnswerRequest{Key: name}, &before); err != nil {
+	fresh, err := json.Marshal(freshID())
+	if err != nil {
 		answer(w, nil, err)
 		return
 	}
+	var before protocol.AnswerRequest
+	if err := s.conf.Backend.Call(r.Context(), name, "answer", &protocol.AnswerRequest{Key: name, Sum: sum, Body: fresh}, &before); err != nil {
+		answer(w, nil, err)
+		return
+	}
+	if before.Sum != sum {
+		answer(w, nil, &fault{http.StatusUnprocessableEntity, "key_reused", "this Idempotency-Key was used for another request"})
+		return
+	}
 	if before.Status != 0 {
-		if before.Sum != sum {
-			answer(w, nil, &fault{http.StatusUnprocessableEntity, "key_reused", "this Idempotency-Key was used for another request"})
-			return
-		}
 		w.Header().Set("Idempotency-Replayed", "true")
 		write(w, before.Status, before.Body)
 		return
 	}
-	v, err := h(r.WithContext(context.WithValue(r.Context(), keyContext{}, name)))
+	var id string // the same if the request was begun before, and its answer was lost
+	if err := json.Unmarshal(before.Body, &id); err != nil {
+		answer(w, nil, err)
+		return
+	}
+	v, err := h(r.WithContext(context.WithValue(r.Context(), idContext{}, id)))
 	status, text := render(v, err)
 	if status < http.StatusInternalServerError && status != http.StatusTooManyRequests {
 		req := &protocol.AnswerRequest{Key: name, Sum: sum, Status: status, Body: text}
@@ -318,8 +332,8 @@ func (s *Server) once(w http.ResponseWriter, r *http.Request, system string, h h
 	write(w, status, text)
 }
 
-// keyContext is the key of the idempotency key in a request's context.
-type keyContext struct{}
+// idContext is the key of the id in a request's context by which it is done once.
+type idContext struct{}
 
 func (s *Server) begin(name string) bool {
 	s.mu.Lock()

@@ -42,3 +42,12 @@ func (d *albums) PictureData(ctx context.Context, id string, thumb bool) ([]byte
 	err := one(ctx, d.reader(), []any{&data}, "SELECT "+column+" FROM pictures WHERE id = ?", id)
 	return data, failed("read a picture", err)
 }
+
+// hide notes that a message has a picture no more. One that no other message has goes.
+func hide(ctx context.Context, q queries, id string) error {
+	if _, err := q.ExecContext(ctx, "UPDATE pictures SET used = used - 1 WHERE id = ?", id); err != nil {
+		return err
+	}
+	_, err := q.ExecContext(ctx, "DELETE FROM pictures WHERE id = ? AND used <= 0", id)
+	return err
+}

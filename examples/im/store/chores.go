@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"math"
 	"time"
 )
 
@@ -29,12 +31,20 @@ func (d *chores) Remember(ctx context.Context, key string, a Answer, expires int
 	}))
 }
 
-// Recall returns the answer to an earlier request.
-func (d *chores) Recall(ctx context.Context, key string, now int64) (Answer, error) {
+// Reserve returns what is remembered under a key, and remembers fresh if there is nothing.
+func (d *chores) Reserve(ctx context.Context, key string, fresh Answer, now, expires int64) (Answer, error) {
 	var a Answer
-	var sum []byte
-	err := one(ctx, d.reader(), []any{&sum, &a.Status, &a.Body}, "SELECT sum, status, body FROM answers WHERE key = ? AND expires > ?", key, now)
-	copy(a.Sum[:], sum)
+	err := d.write(ctx, func(ctx context.Context, q queries) error {
+		if _, err := q.ExecContext(ctx, `INSERT INTO answers (key, sum, status, body, expires) VALUES (?,?,?,?,?)
+			ON CONFLICT (key) DO UPDATE SET sum = excluded.sum, status = excluded.status, body = excluded.body, expires = excluded.expires
+			WHERE answers.expires <= ?`, key, fresh.Sum[:], fresh.Status, fresh.Body, expires, now); err != nil {
+			return err
+		}
+		var sum []byte
+		err := one(ctx, q, []any{&sum, &a.Status, &a.Body}, "SELECT sum, status, body FROM answers WHERE key = ?", key)
+		copy(a.Sum[:], sum)
+		return err
+	})
 	return a, failed("recall an answer", err)
 }
 
@@ -49,28 +59,38 @@ func (d *chores) Sizes(ctx context.Context) (users, channels, messages int64, er
 // Bounds of what a sweep does in one transaction, so that messages do not wait for it.
 const (
 	sweepStep   = 1000
+	refStep     = 10_000
 	unusedAfter = 24 * time.Hour // a picture that no message has
 )
 
 // Sweep removes what is over its time.
 func (d *chores) Sweep(ctx context.Context, now time.Time, r Retention) (removed int64, err error) {
-	const kept = "DELETE FROM push_refs WHERE seq NOT IN (SELECT seq FROM pushes)"
+	expired := int64(0)
 	for _, s := range []struct {
 		query string
-		args  []any
+		at    time.Time
+		count *int64
 	}{
 		// The newest push stays: users who come later begin behind it.
-		{"DELETE FROM pushes WHERE expires <= ? AND seq < (SELECT max(seq) FROM pushes)", []any{now.UnixMilli()}},
-		{kept, nil},
-		{"DELETE FROM answers WHERE expires <= ?", []any{now.UnixMilli()}},
-		{"DELETE FROM pictures WHERE used = 0 AND created < ?", []any{now.Add(-unusedAfter).UnixMilli()}},
+		{"DELETE FROM pushes WHERE expires <= ? AND seq < (SELECT max(seq) FROM pushes)", now, &expired},
+		{"DELETE FROM answers WHERE expires <= ?", now, new(int64)},
+		{"DELETE FROM pictures WHERE used = 0 AND created < ?", now.Add(-unusedAfter), new(int64)},
 	} {
 		if err := d.write(ctx, func(ctx context.Context, q queries) error {
-			_, err := q.ExecContext(ctx, s.query, s.args...)
+			done, err := q.ExecContext(ctx, s.query, s.at.UnixMilli())
+			if err == nil {
+				*s.count, err = done.RowsAffected()
+			}
 			return err
 		}); err != nil {
 			return 0, failed("sweep", err)
 		}
+	}
+	if expired > 0 || !d.swept.Load() { // the first time for what an earlier sweep was broken off at
+		if err := d.sweepRefs(ctx); err != nil {
+			return 0, failed("sweep", err)
+		}
+		d.swept.Store(true)
 	}
 	if r == (Retention{}) {
 		return 0, nil
@@ -91,6 +111,31 @@ func (d *chores) Sweep(ctx context.Context, now time.Time, r Retention) (removed
 	}
 }
 
+// sweepRefs removes references to pushes that are gone, in small steps.
+func (d *chores) sweepRefs(ctx context.Context) error {
+	type ref struct{ uid, seq int64 }
+	for from := (ref{}); ; {
+		var to ref
+		const next = "SELECT uid, seq FROM push_refs WHERE (uid, seq) > (?, ?) ORDER BY uid, seq LIMIT 1 OFFSET ?"
+		err := one(ctx, d.reader(), []any{&to.uid, &to.seq}, next, from.uid, from.seq, refStep)
+		last := errors.Is(err, ErrNotFound)
+		if last {
+			to, err = ref{math.MaxInt64, math.MaxInt64}, nil
+		}
+		if err == nil {
+			err = d.write(ctx, func(ctx context.Context, q queries) error {
+				_, err := q.ExecContext(ctx, "DELETE FROM push_refs WHERE (uid, seq) > (?, ?) AND (uid, seq) <= (?, ?) AND seq NOT IN (SELECT seq FROM pushes)",
+					from.uid, from.seq, to.uid, to.seq)
+				return err
+			})
+		}
+		if err != nil || last {
+			return err
+		}
+		from = to
+	}
+}
+
 // sweepChannel removes the oldest messages of a channel, in small steps.
 func (d *chores) sweepChannel(ctx context.Context, c Channel, now time.Time, r Retention) (removed int64, err error) {
 	key, err := d.key(ctx, d.reader(), c.ID)
@@ -102,11 +147,12 @@ func (d *chores) sweepChannel(ctx context.Context, c Channel, now time.Time, r R
 		upTo = c.N - r.Count
 	}
 	if r.Age > 0 {
-		var n int64 // numbers and times go the same way
-		if err := one(ctx, d.reader(), []any{&n}, "SELECT coalesce(max(n), 0) FROM messages WHERE chan = ? AND at < ?", key, now.Add(-r.Age).UnixMilli()); err != nil {
+		stays := c.N + 1 // the first that is young enough: numbers and times go the same way
+		err := one(ctx, d.reader(), []any{&stays}, "SELECT n FROM messages WHERE chan = ? AND at >= ? ORDER BY n LIMIT 1", key, now.Add(-r.Age).UnixMilli())
+		if err != nil && !errors.Is(err, ErrNotFound) {
 			return 0, err
 		}
-		upTo = max(upTo, n)
+		upTo = max(upTo, stays-1)
 	}
 	for first := c.First; first <= upTo; {
 		to := min(upTo, first+sweepStep-1)
@@ -135,7 +181,8 @@ func (d *chores) sweepChannel(ctx context.Context, c Channel, now time.Time, r R
 			if _, err := q.ExecContext(ctx, "DELETE FROM mentions WHERE chan = ? AND n <= ?", key, to); err != nil {
 				return err
 			}
-			_, err = q.ExecContext(ctx, "UPDATE channels SET first = ?, floor_rev = CASE WHEN floor_rev > ? THEN floor_rev ELSE ? END WHERE key = ?", to+1, rev, rev, key)
+			_, err = q.ExecContext(ctx, `UPDATE channels SET first = CASE WHEN first > ? THEN first ELSE ? END,
+				floor_rev = CASE WHEN floor_rev > ? THEN floor_rev ELSE ? END WHERE key = ?`, to+1, to+1, rev, rev, key)
 			return err
 		})
 		if err != nil {
@@ -153,7 +200,7 @@ func (d *chores) dropPictures(ctx context.Context, q queries, key, to int64) err
 		return err
 	}
 	for _, m := range list {
-		if _, err := q.ExecContext(ctx, "DELETE FROM pictures WHERE id = ?", m.Picture.ID); err != nil {
+		if err := hide(ctx, q, m.Picture.ID); err != nil {
 			return err
 		}
 	}

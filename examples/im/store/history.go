@@ -57,11 +57,7 @@ func (d *history) MarkRead(ctx context.Context, user, channel string, n int64) e
 	if err != nil {
 		return failed("mark as read", err)
 	}
-	return failed("mark as read", d.write(ctx, func(ctx context.Context, q queries) error {
-		_, err := q.ExecContext(ctx, `INSERT INTO reads (chan, uid, n) VALUES (?,?,?)
-			ON CONFLICT (chan, uid) DO UPDATE SET n = excluded.n WHERE excluded.n > reads.n`, key, UIDOf(user), n)
-		return err
-	}))
+	return failed("mark as read", d.writer.wait(job{mark: &mark{key, UIDOf(user), n}}))
 }
 
 // Reads returns how far the members of a channel have read.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -77,9 +78,23 @@ const uniqueViolation = "23505"
 // writeTimeout bounds a batch: a database that hangs fails it, and clients send again.
 const writeTimeout = 10 * time.Second
 
-// apply writes a batch. Changes up to the next edit or deletion go in one statement.
+// apply writes a batch. Changes up to the next edit or deletion go in one statement, and all that
+// was read goes in another.
 func (s *postgres) apply(batch []job) []result {
 	results := make([]result, 0, len(batch))
+	marks := make([]job, 0, len(batch))
+	batch = slices.DeleteFunc(batch, func(j job) bool {
+		if j.mark != nil {
+			marks = append(marks, j)
+		}
+		return j.mark != nil
+	})
+	if len(marks) > 0 {
+		err := s.mark(marks)
+		for _, j := range marks {
+			j.answer <- err
+		}
+	}
 	for len(batch) > 0 {
 		n := 0
 		for n < len(batch) && batch[n].change.Op == Post {
@@ -94,6 +109,21 @@ func (s *postgres) apply(batch []job) []result {
 		batch = batch[n:]
 	}
 	return results
+}
+
+// mark notes how far people have read: the rows in one order, so that two nodes do not wait for each
+// other.
+func (s *postgres) mark(jobs []job) error {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	var keys, uids, ns []int64
+	for _, j := range jobs {
+		keys, uids, ns = append(keys, j.mark.key), append(uids, j.mark.uid), append(ns, j.mark.n)
+	}
+	_, err := s.read.ExecContext(ctx, `INSERT INTO reads (chan, uid, n)
+		SELECT chan, uid, max(n) FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS m (chan, uid, n) GROUP BY chan, uid ORDER BY chan, uid
+		ON CONFLICT (chan, uid) DO UPDATE SET n = excluded.n WHERE excluded.n > reads.n`, keys, uids, ns)
+	return err
 }
 
 // owned returns the heads of the channels of a batch, and an error for each change whose epoch is

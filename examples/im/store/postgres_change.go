@@ -195,7 +195,7 @@ func (s *postgres) store(ctx context.Context, r *columns) error {
 			r.mentioned, r.mentionChans, r.mentionNs); err != nil {
 			return err
 		}
-		_, err := q.ExecContext(ctx, "UPDATE pictures SET used = 1 WHERE id = ANY(?)", r.shown)
+		_, err := q.ExecContext(ctx, "UPDATE pictures SET used = used + (SELECT count(*) FROM unnest(?::text[]) AS s WHERE s = pictures.id) WHERE id = ANY(?)", r.shown, r.shown)
 		return err
 	})
 }
@@ -256,7 +256,7 @@ func (s *postgres) rewrite(ctx context.Context, q queries, key int64, old, m *Me
 	_, err = q.ExecContext(ctx, "UPDATE messages SET rev = ?, text = ?, picture = ?, mentions = ?, edited = ?, deleted = ? WHERE chan = ? AND n = ?",
 		m.Rev, m.Text, picture, mentions, m.Edited, deleted, key, m.N)
 	if err == nil && m.Deleted && old.Picture != nil {
-		_, err = q.ExecContext(ctx, "DELETE FROM pictures WHERE id = ?", old.Picture.ID)
+		err = hide(ctx, q, old.Picture.ID)
 	}
 	if err == nil {
 		_, err = q.ExecContext(ctx, "DELETE FROM mentions WHERE chan = ? AND n = ?", key, m.N)

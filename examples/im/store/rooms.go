@@ -6,13 +6,16 @@ import (
 	"errors"
 )
 
-// channelColumns are those that scanChannel reads, of channels c.
-const channelColumns = `c.id, c.kind, c.title, c.created, c.first,
+// channelColumns are those that Channel.scanned reads, of channels c.
+const channelColumns = progress + `,
+	(SELECT count(*) FROM members WHERE chan = c.key AND role <> 'invited')`
+
+// progress are those columns without the last, the members.
+const progress = `c.id, c.kind, c.title, c.created, c.first,
 	CASE WHEN c.first - 1 > coalesce((SELECT max(n) FROM messages WHERE chan = c.key), 0) THEN c.first - 1
 		ELSE coalesce((SELECT max(n) FROM messages WHERE chan = c.key), 0) END,
 	CASE WHEN c.floor_rev > coalesce((SELECT max(rev) FROM messages WHERE chan = c.key), 0) THEN c.floor_rev
-		ELSE coalesce((SELECT max(rev) FROM messages WHERE chan = c.key), 0) END,
-	(SELECT count(*) FROM members WHERE chan = c.key AND role <> 'invited')`
+		ELSE coalesce((SELECT max(rev) FROM messages WHERE chan = c.key), 0) END`
 
 func (c *Channel) scanned() []any {
 	return []any{&c.ID, &c.Kind, &c.Title, &c.Created, &c.First, &c.N, &c.Rev, &c.Members}
@@ -134,12 +137,31 @@ func (d *rooms) Members(ctx context.Context, channel, after string, limit int) (
 	return list, failed("list members", err)
 }
 
-// selectSeats reads channels as a user sees them, joined with what is kept for that user.
-const selectSeats = "SELECT " + channelColumns + `, c.key, coalesce(m.role, ''), coalesce(r.n, 0),
-	(SELECT count(*) FROM mentions t WHERE t.uid = ? AND t.chan = c.key AND t.n > coalesce(r.n, 0))
-	FROM channels c
+// joined are the channels with what is kept of them for a user.
+const joined = ` FROM channels c
 	LEFT JOIN members m ON m.chan = c.key AND m.uid = ?
 	LEFT JOIN reads r ON r.chan = c.key AND r.uid = ? `
+
+// mayRead are the channels that a user sees, by the id of one.
+const mayRead = "WHERE c.id = ? AND (c.kind = 'global' OR m.role IS NOT NULL)"
+
+// selectSeats reads channels as a user sees them.
+const selectSeats = "SELECT " + channelColumns + `, c.key, coalesce(m.role, ''), coalesce(r.n, 0),
+	(SELECT count(*) FROM mentions t WHERE t.uid = ? AND t.chan = c.key AND t.n > coalesce(r.n, 0))` + joined
+
+// Memberships returns the channels of a user with their ids, kinds and roles only.
+func (d *rooms) Memberships(ctx context.Context, user string) ([]Seat, error) {
+	uid := UIDOf(user)
+	var list []Seat
+	err := each(ctx, d.reader(), func(rows *sql.Rows) error {
+		var s Seat
+		err := rows.Scan(&s.ID, &s.Kind, &s.Role)
+		list = append(list, s)
+		return err
+	}, `SELECT c.id, c.kind, coalesce(m.role, '') FROM channels c LEFT JOIN members m ON m.chan = c.key AND m.uid = ?
+		WHERE c.kind = 'global' OR c.key IN (SELECT chan FROM members WHERE uid = ?)`, uid, uid)
+	return list, failed("list memberships", err)
+}
 
 // Seats returns the channels of a user.
 func (d *rooms) Seats(ctx context.Context, user string) ([]Seat, error) {
@@ -149,7 +171,7 @@ func (d *rooms) Seats(ctx context.Context, user string) ([]Seat, error) {
 
 // Seat returns a channel as a member sees it.
 func (d *rooms) Seat(ctx context.Context, user, channel string) (Seat, error) {
-	list, err := d.seats(ctx, user, "WHERE c.id = ? AND (c.kind = 'global' OR m.role IS NOT NULL)", channel)
+	list, err := d.seats(ctx, user, mayRead, channel)
 	if err == nil && len(list) == 0 {
 		err = failed("read a seat", ErrNotFound)
 	}
@@ -157,6 +179,17 @@ func (d *rooms) Seat(ctx context.Context, user, channel string) (Seat, error) {
 		return Seat{}, err
 	}
 	return list[0], nil
+}
+
+// Access returns what is needed to answer a member: how far the channel is, and the member's role
+// and place.
+func (d *rooms) Access(ctx context.Context, user, channel string) (Seat, error) {
+	uid := UIDOf(user)
+	var s Seat
+	err := one(ctx, d.reader(), append(s.scanned(), &s.Role, &s.Read), "SELECT "+progress+`,
+		(SELECT count(*) FROM (SELECT 1 FROM members WHERE chan = c.key AND role <> 'invited' LIMIT 1000) AS part),
+		coalesce(m.role, ''), coalesce(r.n, 0)`+joined+mayRead, uid, uid, channel)
+	return s, failed("read a seat", err)
 }
 
 func (d *rooms) seats(ctx context.Context, user, where string, arg any) ([]Seat, error) {
@@ -175,33 +208,68 @@ func (d *rooms) seats(ctx context.Context, user, where string, arg any) ([]Seat,
 		return nil, failed("list seats", err)
 	}
 	for i := range list {
-		s := &list[i]
-		if s.N >= s.First && s.Role != Invited {
-			var last []Message
-			if err := each(ctx, q, collect(&last), selectMessage+"WHERE m.chan = ? AND m.n = ?", keys[i], s.N); err != nil {
-				return nil, failed("read a last message", err)
-			}
-			if len(last) > 0 {
-				s.Last = &last[0]
-			}
-		}
-		if s.Kind == Private {
-			var u User
-			err := one(ctx, q, []any{&u.ID, &u.Name}, "SELECT u.id, u.name FROM members m JOIN users u ON u.uid = m.uid WHERE m.chan = ? AND m.uid <> ?", keys[i], uid)
-			if err != nil && !errors.Is(err, ErrNotFound) {
-				return nil, failed("read the other one", err)
-			}
-			if err == nil {
-				s.With = &u
-			}
+		if err := d.furnish(ctx, q, &list[i], keys[i], uid); err != nil {
+			return nil, failed("list seats", err)
 		}
 	}
 	return list, nil
 }
 
+// furnish adds to a seat the last message, what is unread, and the other one of a private channel.
+func (d *rooms) furnish(ctx context.Context, q queries, s *Seat, key, uid int64) (err error) {
+	if s.N >= s.First && s.Role != Invited {
+		var last []Message
+		if err := each(ctx, q, collect(&last), selectMessage+"WHERE m.chan = ? AND m.n = ?", key, s.N); err != nil {
+			return err
+		}
+		if len(last) > 0 {
+			s.Last = &last[0]
+		}
+		if s.Unread, err = d.unread(ctx, q, key, uid, s.Read, s.N); err != nil {
+			return err
+		}
+	}
+	if s.Kind != Private {
+		return nil
+	}
+	var u User
+	err = one(ctx, q, []any{&u.ID, &u.Name}, "SELECT u.id, u.name FROM members m JOIN users u ON u.uid = m.uid WHERE m.chan = ? AND m.uid <> ?", key, uid)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	s.With = &u
+	return err
+}
+
+// Unread returns how many messages a user has not read who has read up to a number: without the
+// user's own, and without deleted ones.
+func (d *rooms) Unread(ctx context.Context, user, channel string, read, n int64) (int64, error) {
+	key, err := d.key(ctx, d.reader(), channel)
+	var count int64
+	if err == nil {
+		count, err = d.unread(ctx, d.reader(), key, UIDOf(user), read, n)
+	}
+	return count, failed("count what is unread", err)
+}
+
+// counted is how many messages are looked at for that. All beyond them count.
+const counted = 1000
+
+func (d *rooms) unread(ctx context.Context, q queries, key, uid, read, n int64) (count int64, err error) {
+	if n <= read {
+		return 0, nil
+	}
+	err = one(ctx, q, []any{&count}, `SELECT coalesce(sum(CASE WHEN uid <> ? AND deleted = 0 THEN 1 ELSE 0 END), 0)
+		FROM (SELECT uid, deleted FROM messages WHERE chan = ? AND n > ? ORDER BY n LIMIT ?) AS part`, uid, key, read, counted)
+	return count + max(0, n-read-counted), err
+}
+
 // Claim makes the caller the owner of the channel.
 func (d *rooms) Claim(ctx context.Context, channel string) (epoch int64, c Channel, err error) {
 	err = d.write(ctx, func(ctx context.Context, q queries) error {
+		if d.claimed != nil {
+			d.claimed(channel)
+		}
 		if _, err := q.ExecContext(ctx, "UPDATE channels SET epoch = epoch + 1 WHERE id = ?", channel); err != nil {
 			return err
 		}
@@ -209,4 +277,10 @@ func (d *rooms) Claim(ctx context.Context, channel string) (epoch int64, c Chann
 		return one(ctx, q, append([]any{&epoch}, c.scanned()...), "SELECT c.epoch, "+channelColumns+" FROM channels c WHERE c.id = ?", channel)
 	})
 	return epoch, c, failed("claim a channel", err)
+}
+
+// Epoch returns the epoch of the last claim.
+func (d *rooms) Epoch(ctx context.Context, channel string) (epoch int64, err error) {
+	err = one(ctx, d.reader(), []any{&epoch}, "SELECT epoch FROM channels WHERE id = ?", channel)
+	return epoch, failed("read an epoch", err)
 }

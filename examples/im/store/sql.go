@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,7 +30,7 @@ type db struct {
 }
 
 func newDB(b *base) db {
-	return db{b, people{b}, rooms{b}, history{b}, inboxes{b}, albums{b}, chores{b, rooms{b}}}
+	return db{b, people{b}, rooms{b}, history{b}, inboxes{b}, albums{b}, chores{b, rooms{b}, &atomic.Bool{}}}
 }
 
 // The parts of a store, each in the file of its name.
@@ -42,6 +43,7 @@ type (
 	chores  struct {
 		*base
 		rooms rooms
+		swept *atomic.Bool // references to pushes that are gone have been looked for once
 	}
 )
 
@@ -52,8 +54,10 @@ type base struct {
 	// write runs f in a transaction of its own. It may run again if it failed without a trace.
 	write  func(ctx context.Context, f func(ctx context.Context, q queries) error) error
 	writer *writer
-	kept   *cached // of SQLite's readers
-	keys   keyCache
+	// claimed is told within a transaction that a channel gets another owner; nil: nobody is.
+	claimed func(channel string)
+	kept    *cached // of SQLite's readers
+	keys    keyCache
 }
 
 // numbered replaces each ? by $1, $2, ..., as Postgres wants them.

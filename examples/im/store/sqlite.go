@@ -3,12 +3,12 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
-	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -64,8 +64,12 @@ func OpenSQLite(ctx context.Context, folder string) (Store, error) {
 		_ = s.conn.Close()
 		_ = s.pool.Close()
 	})
-	if err = s.migrate(ctx, "sqlite"); err == nil {
-		err = s.prepare(ctx)
+	s.claimed = func(id string) { delete(s.heads, id) }
+	if err = s.prepareTransactions(ctx); err == nil {
+		err = s.migrate(ctx, "sqlite")
+	}
+	if err == nil {
+		err = s.prepareChanges(ctx)
 	}
 	if err != nil {
 		_ = s.Close() // the first error says more
@@ -95,87 +99,97 @@ func (s *sqlite) Search(ctx context.Context, user, text, channel string, cursor 
 
 // transact runs f on the writer's goroutine, within the transaction of other writes.
 func (s *sqlite) transact(ctx context.Context, f func(context.Context, queries) error) error {
-	answer := make(chan error, 1)
-	if err := s.writer.put(job{run: func() { answer <- s.savepoint(ctx, f) }}); err != nil {
-		return err
-	}
-	return <-answer
-}
-
-// savepoint runs f so that its failure undoes its own writes only.
-func (s *sqlite) savepoint(ctx context.Context, f func(context.Context, queries) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	quiet := context.WithoutCancel(ctx) // a statement that is broken off would end the transaction of all
-	if _, err := s.own.ExecContext(quiet, "BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	if err := f(quiet, s.own); err != nil {
-		_, _ = s.conn.ExecContext(quiet, "ROLLBACK")
-		return err
-	}
-	_, err := s.own.ExecContext(quiet, "COMMIT")
-	if err != nil {
-		_, _ = s.conn.ExecContext(quiet, "ROLLBACK")
-	}
-	return err
-}
-
-// apply writes a batch: runs of changes in one transaction each, and functions in their own.
-func (s *sqlite) apply(batch []job) []result {
-	results := make([]result, 0, len(batch))
-	for len(batch) > 0 {
-		n := 0
-		for n < len(batch) && batch[n].change != nil {
-			n++
+	return s.writer.wait(job{run: func(_ context.Context, q queries) error {
+		if err := ctx.Err(); err != nil {
+			return err // nobody waits any more
 		}
-		if n == 0 {
-			batch[0].run()
-			clear(s.heads) // it may have claimed a channel
-			batch = batch[1:]
+		return f(context.WithoutCancel(ctx), q) // a statement that is broken off would end the transaction of all
+	}})
+}
+
+// apply writes a batch in one transaction. What fails by itself leaves no trace there, and does not
+// concern the others. If the transaction cannot be committed, all of it has failed.
+func (s *sqlite) apply(batch []job) []result {
+	results := make([]result, len(batch))
+	if err := s.commit(context.Background(), batch, results); err != nil {
+		clear(s.heads)
+		for i := range results {
+			results[i] = result{err: failed("write", err)}
+		}
+	}
+	changes := results[:0]
+	for i, j := range batch {
+		if j.change == nil {
+			j.answer <- results[i].err
 			continue
 		}
-		results = append(results, s.changes(batch[:n])...)
-		batch = batch[n:]
+		results[i].change = j.change
+		changes = append(changes, results[i])
 	}
-	return results
+	return changes
 }
 
-// changes writes changes in one transaction. If it cannot be committed, all of them have failed.
-func (s *sqlite) changes(batch []job) []result {
-	ctx := context.Background()
-	results := make([]result, len(batch))
-	fail := func(err error) []result {
-		_, _ = s.conn.ExecContext(ctx, "ROLLBACK")
-		clear(s.heads)
-		for i, j := range batch {
-			results[i] = result{change: j.change, err: failed("write messages", err)}
-		}
-		return results
-	}
+// commit writes a batch, and notes in results what has become of each job.
+func (s *sqlite) commit(ctx context.Context, batch []job, results []result) error {
 	if _, err := s.statements.begin.ExecContext(ctx); err != nil {
-		return fail(err)
+		return err
 	}
-	if err := s.others(ctx); err != nil {
-		return fail(err)
+	posted, err := s.writeAll(ctx, batch, results)
+	if err == nil {
+		_, err = s.statements.commit.ExecContext(ctx)
 	}
-	now := time.Now().UnixMilli()
-	posted := false
-	for i, j := range batch {
-		results[i] = s.change(ctx, j.change, now)
-		if err := results[i].err; err != nil && !expected(err) {
-			return fail(err)
-		}
-		posted = posted || j.change.Op == Post
-	}
-	if _, err := s.statements.commit.ExecContext(ctx); err != nil {
-		return fail(err)
+	if err != nil {
+		_, _ = s.conn.ExecContext(ctx, "ROLLBACK") // the first error says more
+		return err
 	}
 	if posted && s.lag != nil {
 		s.lag.wake()
 	}
-	return results
+	return nil
+}
+
+// writeAll does the jobs of a batch, and reports whether there are new messages. Its error is one
+// that concerns all.
+func (s *sqlite) writeAll(ctx context.Context, batch []job, results []result) (posted bool, err error) {
+	if err := s.others(ctx); err != nil {
+		return false, err
+	}
+	now := millis()
+	for i, j := range batch {
+		switch {
+		case j.change != nil:
+			results[i] = s.change(ctx, j.change, now)
+			if err := results[i].err; err != nil && !expected(err) {
+				return false, err
+			}
+			posted = posted || j.change.Op == Post
+		case j.mark != nil:
+			if _, err := s.statements.mark.ExecContext(ctx, j.mark.key, j.mark.uid, j.mark.n); err != nil {
+				return false, err
+			}
+		default:
+			if results[i].err, err = s.savepoint(ctx, j.run); err != nil {
+				return false, err
+			}
+		}
+	}
+	return posted, nil
+}
+
+// savepoint runs f so that its failure undoes its own writes only. broken is an error that concerns
+// the whole transaction.
+func (s *sqlite) savepoint(ctx context.Context, f func(context.Context, queries) error) (failure, broken error) {
+	if _, err := s.statements.savepoint.ExecContext(ctx); err != nil {
+		return nil, err
+	}
+	failure = f(ctx, s.own)
+	if failure != nil {
+		if _, err := s.conn.ExecContext(ctx, "ROLLBACK TO one"); err != nil {
+			return nil, errors.Join(failure, err)
+		}
+	}
+	_, broken = s.statements.release.ExecContext(ctx)
+	return failure, broken
 }
 
 // others forgets what is known of channels if another process has written. That one may have
@@ -192,10 +206,15 @@ func (s *sqlite) others(ctx context.Context) error {
 	return nil
 }
 
+// markRead notes how far somebody has read. It never goes back.
+const markRead = `INSERT INTO reads (chan, uid, n) VALUES (?,?,?)
+	ON CONFLICT (chan, uid) DO UPDATE SET n = excluded.n WHERE excluded.n > reads.n`
+
 // sqliteStatements are those that run for each message.
 type sqliteStatements struct {
-	begin, commit, version, head, insert, again, find, edit, remove, mention, unmention, index, unindex *sql.Stmt
-	all                                                                                                 []*sql.Stmt
+	begin, commit, savepoint, release, version                                              *sql.Stmt
+	head, insert, again, find, edit, remove, mention, unmention, show, index, unindex, mark *sql.Stmt
+	all                                                                                     []*sql.Stmt
 }
 
 func (s *sqliteStatements) close() {
@@ -207,15 +226,28 @@ func (s *sqliteStatements) close() {
 const selectMessage = `SELECT c.id, m.n, m.rev, m.at, m.sender, m.name, m.cid, m.text, m.picture, m.reply, m.mentions, m.edited, m.deleted
 	FROM messages m JOIN channels c ON c.key = m.chan `
 
-func (s *sqlite) prepare(ctx context.Context) error {
+// statement is one to prepare.
+type statement struct {
+	to   **sql.Stmt
+	text string
+}
+
+// prepareTransactions prepares what needs no tables yet.
+func (s *sqlite) prepareTransactions(ctx context.Context) error {
 	st := &s.statements
-	for _, p := range []struct {
-		to   **sql.Stmt
-		text string
-	}{
+	return s.prepare(ctx, []statement{
 		{&st.begin, "BEGIN IMMEDIATE"},
 		{&st.commit, "COMMIT"},
+		{&st.savepoint, "SAVEPOINT one"},
+		{&st.release, "RELEASE one"},
 		{&st.version, "PRAGMA data_version"},
+	})
+}
+
+// prepareChanges prepares what runs for messages.
+func (s *sqlite) prepareChanges(ctx context.Context) error {
+	st := &s.statements
+	return s.prepare(ctx, []statement{
 		{&st.head, `SELECT key, kind, epoch, max(first - 1, coalesce((SELECT max(n) FROM messages WHERE chan = key), 0)),
 			max(floor_rev, coalesce((SELECT max(rev) FROM messages WHERE chan = key), 0)) FROM channels WHERE id = ?`},
 		{&st.insert, `INSERT INTO messages (chan, n, rev, at, uid, sender, name, cid, text, picture, reply, mentions)
@@ -226,15 +258,21 @@ func (s *sqlite) prepare(ctx context.Context) error {
 		{&st.remove, "UPDATE messages SET rev = ?, text = '', picture = '', mentions = '', deleted = 1 WHERE chan = ? AND n = ? AND deleted = 0"},
 		{&st.mention, "INSERT INTO mentions VALUES (?,?,?) ON CONFLICT DO NOTHING"},
 		{&st.unmention, "DELETE FROM mentions WHERE chan = ? AND n = ? AND uid = ?"},
+		{&st.show, "UPDATE pictures SET used = used + 1 WHERE id = ?"},
 		{&st.unindex, "DELETE FROM found WHERE rowid = (SELECT id FROM messages WHERE chan = ? AND n = ? AND id <= (SELECT id FROM indexed))"},
 		{&st.index, `INSERT INTO found (rowid, text) SELECT id, text FROM messages WHERE chan = ? AND n = ? AND id <= (SELECT id FROM indexed)`},
-	} {
+		{&st.mark, markRead},
+	})
+}
+
+func (s *sqlite) prepare(ctx context.Context, list []statement) error {
+	for _, p := range list {
 		stmt, err := s.conn.PrepareContext(ctx, p.text)
 		if err != nil {
 			return failed(fmt.Sprintf("prepare %q", p.text), err)
 		}
 		*p.to = stmt
-		st.all = append(st.all, stmt)
+		s.statements.all = append(s.statements.all, stmt)
 	}
 	return nil
 }

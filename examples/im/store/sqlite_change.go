@@ -78,7 +78,7 @@ func (s *sqlite) post(ctx context.Context, c *Change, h *head, now int64) result
 		}
 	}
 	if m.Picture != nil {
-		if _, err := s.conn.ExecContext(ctx, "UPDATE pictures SET used = 1 WHERE id = ?", m.Picture.ID); err != nil {
+		if _, err := s.statements.show.ExecContext(ctx, m.Picture.ID); err != nil {
 			return result{change: c, err: err}
 		}
 	}
@@ -110,7 +110,7 @@ func (s *sqlite) alter(ctx context.Context, c *Change, h *head, now int64) resul
 	if c.Op == Delete {
 		_, err = s.statements.remove.ExecContext(ctx, m.Rev, h.key, m.N)
 		if err == nil && old.Picture != nil {
-			_, err = s.conn.ExecContext(ctx, "DELETE FROM pictures WHERE id = ?", old.Picture.ID)
+			err = hide(ctx, s.own, old.Picture.ID)
 		}
 	} else {
 		var mentions string

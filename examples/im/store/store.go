@@ -78,7 +78,8 @@ type Seat struct {
 	Channel
 	Role      string
 	Read      int64
-	Mentioned int      // unread messages that mention the member
+	Unread    int64    // messages of others that the member has not read; exact up to 1000
+	Mentioned int      // those of them that mention the member
 	Last      *Message // the newest message
 	With      *User    // the other member of a private channel
 }
@@ -144,7 +145,7 @@ type Push struct {
 // Answer is what a request with an idempotency key was answered.
 type Answer struct {
 	Sum    [32]byte // of the request
-	Status int
+	Status int      // 0: it has begun; Body is the id that it goes by then
 	Body   []byte
 }
 
@@ -183,13 +184,25 @@ type Store interface {
 	Member(ctx context.Context, channel, user string) (Member, error)
 	// Members returns the members, in the order of ids, those behind after.
 	Members(ctx context.Context, channel, after string, limit int) ([]Member, error)
-	// Seats returns the channels of a user, the global ones included.
+	// Memberships returns the channels of a user, the global ones included: their ids, kinds and
+	// the user's roles only.
+	Memberships(ctx context.Context, user string) ([]Seat, error)
+	// Seats returns the same channels with all that there is to know.
 	Seats(ctx context.Context, user string) ([]Seat, error)
 	// Seat returns a channel as a member sees it, or ErrNotFound for others.
 	Seat(ctx context.Context, user, channel string) (Seat, error)
 
+	// Access is a Seat without what takes long: the last message, what is unread, and the other
+	// member. Members counts up to 1000.
+	Access(ctx context.Context, user, channel string) (Seat, error)
+	// Unread returns how many messages of others, up to number n, a user has not read who has read
+	// up to a number.
+	Unread(ctx context.Context, user, channel string, read, n int64) (int64, error)
+
 	// Claim makes the caller the owner of the channel, and returns the epoch for its changes.
 	Claim(ctx context.Context, channel string) (epoch int64, c Channel, err error)
+	// Epoch returns the epoch of the last Claim.
+	Epoch(ctx context.Context, channel string) (int64, error)
 	// Change queues a change, and returns at once. Many changes are committed together.
 	Change(c *Change)
 
@@ -226,10 +239,11 @@ type Store interface {
 
 	// Secret returns the 32 random bytes that are kept under a name. The first call makes them.
 	Secret(ctx context.Context, name string) ([]byte, error)
-	// Remember stores the answer to a request with an idempotency key; Recall returns it, or
-	// ErrNotFound.
+	// Reserve returns what is remembered under an idempotency key; if that is nothing, or has
+	// expired, it remembers fresh, and returns that. Of several calls at once, one is the first.
+	Reserve(ctx context.Context, key string, fresh Answer, now, expires int64) (Answer, error)
+	// Remember stores the answer to a request with an idempotency key.
 	Remember(ctx context.Context, key string, a Answer, expires int64) error
-	Recall(ctx context.Context, key string, now int64) (Answer, error)
 
 	// Sweep removes what is over its time: messages, pushes, answers, pictures that no message has.
 	Sweep(ctx context.Context, now time.Time, r Retention) (removed int64, err error)

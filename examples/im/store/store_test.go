@@ -86,6 +86,8 @@ func must2[T any](v T, err error) T {
 
 func errOf[T any](_ T, err error) error { return err }
 
+func errOf2[T, U any](_ T, _ U, err error) error { return err }
+
 // users enters people, and returns them as members.
 func users(t *testing.T, s store.Store, ids ...string) []store.Member {
 	t.Helper()
@@ -549,12 +551,103 @@ func TestSecretsAndAnswers(t *testing.T) {
 			t.Errorf("secrets %x, %x", a, b)
 		}
 		answer := store.Answer{Sum: [32]byte{1, 2}, Status: 201, Body: []byte("body")}
-		must(t, s.Remember(t.Context(), "k", answer, 1000))
-		if got, err := other.Recall(t.Context(), "k", 999); err != nil || got.Sum != answer.Sum || got.Status != 201 || string(got.Body) != "body" {
-			t.Errorf("recalled %+v %v", got, err)
+		fresh := store.Answer{Sum: answer.Sum, Body: []byte("first")}
+		if got := must2(s.Reserve(t.Context(), "k", fresh, 1, 1000)); got.Status != 0 || string(got.Body) != "first" {
+			t.Errorf("begun as %+v", got)
 		}
-		if _, err := other.Recall(t.Context(), "k", 1000); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("recalled when it is over: %v", err)
+		fresh.Body = []byte("second")
+		if got := must2(other.Reserve(t.Context(), "k", fresh, 2, 1000)); got.Status != 0 || string(got.Body) != "first" {
+			t.Errorf("begun again as %+v", got)
+		}
+		must(t, s.Remember(t.Context(), "k", answer, 1000))
+		if got := must2(other.Reserve(t.Context(), "k", fresh, 999, 2000)); got.Sum != answer.Sum || got.Status != 201 || string(got.Body) != "body" {
+			t.Errorf("recalled %+v", got)
+		}
+		if got := must2(other.Reserve(t.Context(), "k", fresh, 1000, 2000)); got.Status != 0 || string(got.Body) != "second" {
+			t.Errorf("begun as %+v when the first answer is over", got)
+		}
+	})
+}
+
+// What fails by itself undoes nothing of what is written with it, and leaves nothing.
+func TestAFailureConcernsNobodyElse(t *testing.T) {
+	on(t, func(t *testing.T, open source) {
+		s := open(t)
+		e := group(t, s, "a", "ann", "bob")
+		var all sync.WaitGroup
+		for i := range 50 {
+			all.Go(func() {
+				_, _, err := change(s, store.Post, e, store.Message{Channel: "a", From: "ann", CID: fmt.Sprint(i), Text: "x"})
+				must2(0, err)
+			})
+			all.Go(func() {
+				// The channel is made before it turns out that it is there: nothing of its members stays.
+				err := s.CreateChannel(t.Context(), store.Channel{ID: "a", Kind: store.Group}, []store.Member{{User: store.User{ID: "eve"}, Role: store.Owner}})
+				if !errors.Is(err, store.ErrExists) {
+					t.Errorf("made twice: %v", err)
+				}
+			})
+			all.Go(func() { must2(0, s.MarkRead(t.Context(), "bob", "a", int64(i))) })
+			all.Go(func() {
+				if _, _, err := change(s, store.Post, e-1, store.Message{Channel: "a", From: "bob", CID: fmt.Sprint(i)}); !errors.Is(err, store.ErrNotOwner) {
+					t.Errorf("of an old owner: %v", err)
+				}
+			})
+		}
+		all.Wait()
+		if c := must2(s.Channel(t.Context(), "a")); c.N != 50 || c.Members != 2 {
+			t.Errorf("what is there: %+v", c)
+		}
+		if seat := must2(s.Access(t.Context(), "bob", "a")); seat.Read != 49 || seat.N != 50 || seat.Members != 2 {
+			t.Errorf("bob's seat: %+v", seat)
+		}
+	})
+}
+
+// What one has written oneself, and what is deleted, is not unread: on no platform.
+func TestOnesOwnIsNotUnread(t *testing.T) {
+	on(t, func(t *testing.T, open source) {
+		s := open(t)
+		e := group(t, s, "a", "ann", "bob")
+		for i, from := range []string{"ann", "bob", "ann", "bob", "bob"} {
+			post(t, s, e, store.Message{Channel: "a", From: from, CID: fmt.Sprint(i), Text: "x"})
+		}
+		must2(0, errOf2(change(s, store.Delete, e, store.Message{Channel: "a", N: 4})))
+		for _, c := range []struct {
+			user         string
+			read, unread int64
+		}{{"ann", 0, 2}, {"bob", 0, 2}, {"ann", 2, 1}, {"bob", 3, 0}, {"ann", 5, 0}} {
+			must(t, s.MarkRead(t.Context(), c.user, "a", c.read))
+			if seat := must2(s.Seat(t.Context(), c.user, "a")); seat.Unread != c.unread {
+				t.Errorf("%s has read up to %d, and has %d unread, not %d", c.user, c.read, seat.Unread, c.unread)
+			}
+			if n := must2(s.Unread(t.Context(), c.user, "a", c.read, 5)); n != c.unread {
+				t.Errorf("%s has %d unread after %d", c.user, n, c.read)
+			}
+		}
+		for _, seat := range must2(s.Memberships(t.Context(), "ann")) {
+			if seat.ID != "a" || seat.Role != store.Plain {
+				t.Errorf("ann is in %+v", seat)
+			}
+		}
+	})
+}
+
+// A picture that two messages have is there until both are gone.
+func TestAPictureOfTwoMessages(t *testing.T) {
+	on(t, func(t *testing.T, open source) {
+		s := open(t)
+		e := group(t, s, "a", "ann")
+		picture := &store.Picture{ID: "p", Type: "image/png", Width: 1, Height: 2, Size: 3}
+		must(t, s.PutPicture(t.Context(), *picture, "a", "ann", []byte("data"), []byte("thumb")))
+		for i := range 2 {
+			post(t, s, e, store.Message{Channel: "a", From: "ann", CID: fmt.Sprint(i), Picture: picture})
+		}
+		for n, want := range []error{nil, store.ErrNotFound} {
+			must2(0, errOf2(change(s, store.Delete, e, store.Message{Channel: "a", N: int64(n) + 1})))
+			if _, err := s.PictureData(t.Context(), "p", false); !errors.Is(err, want) {
+				t.Errorf("after %d of its messages are gone: %v", n+1, err)
+			}
 		}
 	})
 }

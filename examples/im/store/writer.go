@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"sync"
 )
 
@@ -10,13 +11,19 @@ const (
 	maxBatch   = 2_000  // changes of one transaction
 )
 
-// job is one thing to write: a change, or a function in a transaction.
+// job is one thing to write: a change, how far somebody has read, or a function.
 type job struct {
 	change *Change
-	run    func()
+	mark   *mark
+	run    func(context.Context, queries) error
+	answer chan<- error // of mark and run; it takes one without waiting
 }
 
-// result is what has become of a change: Done is called with it after the commit.
+// mark is how far somebody has read.
+type mark struct{ key, uid, n int64 }
+
+// result is what has become of a change: Done is called with it after the commit. Of other jobs it
+// is the error.
 type result struct {
 	change *Change
 	stored Message
@@ -28,7 +35,7 @@ type result struct {
 // writes; another one calls Done, so that the next commit does not wait for what callers do with
 // the last.
 type writer struct {
-	apply func(batch []job) []result
+	apply func(batch []job) []result // returns what has become of the changes
 
 	mu     sync.Mutex
 	queue  []job
@@ -63,6 +70,16 @@ func (w *writer) put(j job) error {
 	w.mu.Unlock()
 	w.signal()
 	return nil
+}
+
+// wait queues a job that is no change, and waits until it is written.
+func (w *writer) wait(j job) error {
+	answer := make(chan error, 1)
+	j.answer = answer
+	if err := w.put(j); err != nil {
+		return err
+	}
+	return <-answer
 }
 
 func (w *writer) signal() {

@@ -1,0 +1,94 @@
+package gate
+
+import (
+	"time"
+
+	"github.com/lonng/nano"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/examples/im/protocol"
+	"github.com/lonng/nano/examples/rules"
+	"github.com/lonng/nano/session"
+)
+
+// pace is how often something may be done: so often at once, and once more each time that passes.
+type pace struct {
+	burst int
+	every time.Duration
+	why   string // what who is too fast is told
+}
+
+// The paces of one user at this gate, on all platforms together. Connecting again does not help.
+var (
+	anything = pace{200, 10 * time.Millisecond, "too many requests; wait a moment"}
+	talk     = pace{60, 25 * time.Millisecond, "you are writing faster than people can read; wait a moment"}
+	typing   = pace{10, 500 * time.Millisecond, "too many requests; wait a moment"} // which all in a channel are told
+	find     = pace{30, 200 * time.Millisecond, "too many searches; wait a moment"}
+	arrange  = pace{60, 2 * time.Second, "too many changes of groups; wait a moment"} // of which many people are told
+	refusals = pace{200, 50 * time.Millisecond, ""}                                   // before somebody is kicked
+)
+
+// user is how much one user has done of late. It belongs to the scheduler.
+type user struct {
+	at                                              time.Time
+	anything, talk, typing, find, arrange, refusals rules.Bucket
+}
+
+// restless is how long a user is remembered who does nothing: until all buckets are empty.
+const restless = 3 * time.Minute
+
+// userOf returns how much a user has done.
+func (g *Gate) userOf(id string) *user {
+	u := g.users[id]
+	if u == nil {
+		if len(g.users) >= g.usersMax { // each look goes over twice as many as the last one has left
+			for id, u := range g.users {
+				if time.Since(u.at) > restless {
+					delete(g.users, id)
+				}
+			}
+			g.usersMax = max(1000, 2*len(g.users))
+		}
+		u = &user{}
+		g.users[id] = u
+	}
+	u.at = time.Now()
+	return u
+}
+
+// caller returns who calls, and refuses those who call too often.
+func (g *Gate) caller(s *session.Session) (*seat, error) {
+	st := seatOf(s)
+	if st == nil {
+		return nil, errSignedOut
+	}
+	u := g.userOf(st.user.ID)
+	return st, g.take(st, u, &u.anything, anything)
+}
+
+// limit refuses those who do one thing too often. caller has been asked before.
+func (g *Gate) limit(st *seat, name string) error {
+	u := g.userOf(st.user.ID)
+	switch name {
+	case "send", "edit", "delete", "livesay":
+		return g.take(st, u, &u.talk, talk)
+	case "typing":
+		return g.take(st, u, &u.typing, typing)
+	case "search", "people":
+		return g.take(st, u, &u.find, find)
+	case "create", "private", "invite", "accept", "decline", "leave", "remove", "role", "rename":
+		return g.take(st, u, &u.arrange, arrange)
+	}
+	return nil
+}
+
+// take returns an error for one request too many, and kicks who does not stop.
+func (g *Gate) take(st *seat, u *user, b *rules.Bucket, p pace) error {
+	now := u.at
+	if b.Take(now, p.burst, p.every) {
+		return nil
+	}
+	if !u.refusals.Take(now, refusals.burst, refusals.every) {
+		_ = st.session.Kick(protocol.KickFlood) // it has ended by itself
+	}
+	return nano.Errorf(component.CodeExhausted, "%s", p.why)
+}
