@@ -232,7 +232,7 @@ func TestKilledUnderLoad(t *testing.T) {
 		t.Cleanup(server.Stop)
 		w = startProcesses(t, "--database", server.URL)
 	}
-	ctx, stop := context.WithTimeout(t.Context(), long)
+	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	pause := func(d time.Duration) { // people talk meanwhile, and notice: how long is what is tried
 		select {
@@ -257,15 +257,26 @@ func TestKilledUnderLoad(t *testing.T) {
 	killed := 0
 	var killer sync.WaitGroup
 	people := 40
+	talking := make(chan struct{})
 	killer.Go(func() {
-		pause(2 * time.Second) // they come first
+		select {
+		case <-talking: // they come first
+			time.AfterFunc(long, stop)
+		case <-ctx.Done():
+		}
 		for ctx.Err() == nil {
 			victims[killed%len(victims)]()
 			killed++
 			pause(1500 * time.Millisecond)
 		}
 	})
-	r, err := load.Run(t.Context(), load.Config{URLs: w.urls, APIKey: "secret", People: people, Groups: 8, Rate: 400, For: long, Leave: 0.2, Check: true}, func(what string) { t.Log(what) })
+	r, err := load.Run(t.Context(), load.Config{URLs: w.urls, APIKey: "secret", People: people, Groups: 8, Rate: 400, For: long, Leave: 0.2, Check: true}, func(what string) {
+		t.Log(what)
+		if strings.HasPrefix(what, "they talk") {
+			close(talking)
+		}
+	})
+	stop()
 	killer.Wait()
 	if err != nil {
 		t.Fatal(err)
