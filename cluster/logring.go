@@ -32,7 +32,7 @@ type LogLine struct {
 // lines and bytes. All methods may be called from any goroutine.
 type LogRing struct {
 	next  slog.Handler
-	texts slog.Handler // writes to kept
+	texts slog.Handler // makes the texts
 	kept  *keptLines
 }
 
@@ -42,8 +42,7 @@ func NewLogRing(next slog.Handler, lines int) *LogRing {
 	if lines <= 0 {
 		lines = DefaultLogLines
 	}
-	k := &keptLines{most: lines}
-	return &LogRing{next: next, texts: log.New(k, slog.LevelDebug-100).Handler(), kept: k}
+	return &LogRing{next: next, texts: log.New(nil, slog.LevelDebug).Handler(), kept: &keptLines{most: lines}}
 }
 
 // ringOf returns what keeps the lines for h: itself, or one before it.
@@ -64,7 +63,8 @@ func (r *LogRing) Enabled(ctx context.Context, level slog.Level) bool {
 
 // Handle keeps the line and passes it on.
 func (r *LogRing) Handle(ctx context.Context, rec slog.Record) error {
-	r.kept.keep(r.texts, rec)
+	text := log.Text(r.texts, rec) // under no lock: values of the application may log while they make their text
+	r.kept.keep(rec, text)
 	return r.next.Handle(ctx, rec)
 }
 
@@ -86,30 +86,19 @@ type keptLines struct {
 	lines []LogLine // the oldest first
 	bytes int
 	n     uint64
-	text  string // what the printer has just printed
 }
 
-// Println takes the text of the line that is being kept; keep holds the lock.
-func (k *keptLines) Println(v ...any) {
-	if len(v) == 1 {
-		k.text, _ = v[0].(string)
-	}
-}
-
-func (k *keptLines) keep(texts slog.Handler, rec slog.Record) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.text = ""
-	if texts.Handle(context.Background(), rec) != nil {
-		return
-	}
-	text := strings.TrimPrefix(k.text, "nano: ")
+// keep keeps the line of a record.
+func (k *keptLines) keep(rec slog.Record, text string) {
+	text = strings.TrimPrefix(text, "nano: ")
 	if rec.Level != slog.LevelInfo {
 		text = strings.TrimPrefix(text, rec.Level.String()+" ")
 	}
 	if len(text) > maxLogLine {
 		text = strings.ToValidUTF8(text[:maxLogLine], "") + "…"
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.n++
 	k.bytes += len(text)
 	k.lines = append(k.lines, LogLine{N: k.n, Time: rec.Time, Level: rec.Level.String(), Text: strings.Clone(text)})

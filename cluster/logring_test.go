@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/internal/nanotest"
@@ -58,5 +59,34 @@ func TestLogRingIsBounded(t *testing.T) {
 	}
 	if bytes > 512<<10 || len(lines) < 10 {
 		t.Errorf("the ring keeps %d bytes in %d lines", bytes, len(lines))
+	}
+}
+
+// talkative is a value that logs while it makes its text, as one that looks something up may.
+type talkative struct{ log *slog.Logger }
+
+func (v talkative) LogValue() slog.Value {
+	v.log.Info("looked up")
+	return slog.StringValue("found")
+}
+
+// A value of the application's may log while a line is made of it: the node would stand still with
+// the first goroutine that logs one.
+func TestLogRingTakesValuesThatLog(t *testing.T) {
+	logger, _ := nanotest.NewLog()
+	ring := cluster.NewLogRing(logger.Handler(), 0)
+	log := slog.New(ring)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		log.Info("line", "v", talkative{log})
+	}()
+	select {
+	case <-done:
+	case <-time.After(nanotest.Patience):
+		t.Fatal("the line is not logged yet")
+	}
+	if lines := ring.Lines(0); len(lines) == 0 || lines[len(lines)-1].Text != "line v=found" {
+		t.Errorf("the ring has %v", lines)
 	}
 }

@@ -34,6 +34,20 @@ type handler struct {
 func (h *handler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level }
 
 func (h *handler) Handle(_ context.Context, r slog.Record) error {
+	h.out.Println(h.text(r))
+	return nil
+}
+
+// Text returns the line that the handler of a logger of [New], or one that was made from it, writes
+// of a record. It writes nothing. It returns "" for any other handler.
+func Text(h slog.Handler, r slog.Record) string {
+	if h, ok := h.(*handler); ok {
+		return h.text(r)
+	}
+	return ""
+}
+
+func (h *handler) text(r slog.Record) string {
 	var b strings.Builder
 	b.WriteString("nano: ")
 	if r.Level != slog.LevelInfo {
@@ -46,8 +60,7 @@ func (h *handler) Handle(_ context.Context, r slog.Record) error {
 		appendAttr(&b, h.group, a)
 		return true
 	})
-	h.out.Println(b.String())
-	return nil
+	return b.String()
 }
 
 func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
