@@ -6,7 +6,7 @@ COUNT ?= 1
 ROUNDS ?= 20
 FOR   ?= 10m
 
-.PHONY: help run test flaky lint bench fuzz soak chaos proto proto-check pages
+.PHONY: help run test flaky lint bench fuzz soak chaos proto proto-check types pages
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ chaos: ## kill, stop and cut the processes of a cluster under load (FOR=10m)
 
 proto: ## generate the Go code of the .proto files
 	@.ci/proto.sh
+
+types: ## write the types of the examples' routes, from what the examples say of themselves
+	@.ci/types.sh
 
 proto-check: ## fail if the generated code is not what its .proto file gives
 	@.ci/proto.sh -check

@@ -33,6 +33,7 @@ part() {
 echo "The first run compiles everything, gRPC too, with the race detector: that takes some minutes, the first of them silent."
 part "gofmt" .ci/format.sh
 part "generated code" .ci/proto.sh -check
+part "generated types" .ci/types.sh -check
 for module in $(modules); do
     part "Go module $module" .ci/go.sh "$module"
 done

@@ -44,7 +44,7 @@ const roomsEvery = 250 * time.Millisecond
 // from a connection that is not yet known to be dead.
 type EnterRequest struct {
 	Name string `json:"name"`
-	Key  string `json:"key"`
+	Key  string `json:"key,omitempty"`
 }
 
 // EnterReply is the name as everybody will see it.
@@ -81,7 +81,7 @@ type RoomRequest struct {
 // TypingRequest says that one is typing in a room, or has stopped.
 type TypingRequest struct {
 	Room    string `json:"room"`
-	Stopped bool   `json:"stopped"`
+	Stopped bool   `json:"stopped,omitempty"`
 }
 
 // JoinReply is a room as it is when one joins it.
@@ -97,7 +97,7 @@ type JoinReply struct {
 type SayRequest struct {
 	Room string `json:"room"`
 	Text string `json:"text"`
-	Ref  string `json:"ref"`
+	Ref  string `json:"ref,omitempty"`
 }
 
 // SayReply tells the sender that the message was sent, and its number.

@@ -10,6 +10,7 @@ package main
 import (
 	"context"
 	"embed"
+	stdjson "encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -29,7 +30,15 @@ var files embed.FS
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:3250", "address to listen on; port 0 takes a free one")
+	describe := flag.Bool("describe", false, "print what clients may send and get, for nano-cli gen, and end")
 	flag.Parse()
+	if *describe {
+		if err := printDescription(os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "chat:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(context.Background(), *addr, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "chat:", err)
 		os.Exit(1)
@@ -50,14 +59,11 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 	defer listener.Close()
 
 	chat := NewChat()
-	components := &component.Components{}
-	components.Register(chat, component.WithName("chat"), component.WithNameFunc(strings.ToLower))
-
 	app := nano.New("",
 		nano.WithEndpoint(nano.Endpoint{Listener: listener, WebSocket: true, Path: "/nano"}),
 		nano.WithHTTPHandler(pages),
 		nano.WithSameOrigin(),
-		nano.WithComponents(components),
+		nano.WithComponents(components(chat)),
 		nano.WithSerializer(json.NewSerializer()),
 		nano.WithDictionary(routeCodes),
 		nano.WithHeartbeatInterval(15*time.Second),
@@ -76,4 +82,29 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 		fmt.Fprintf(out, "      on a phone in the same network: http://%s\n", near)
 	}
 	return app.Run(ctx)
+}
+
+// components are what the node runs. What the chat pushes and does not answer is said here, for the
+// page's types: routes.d.ts.
+func components(chat *Chat) *component.Components {
+	all := &component.Components{}
+	all.Register(chat, component.WithName("chat"), component.WithNameFunc(strings.ToLower),
+		component.WithoutAnswer("Typing"),
+		component.WithPush[Message](pushMessage),
+		component.WithPush[Notice](pushJoined),
+		component.WithPush[Notice](pushLeft),
+		component.WithPush[Notice](pushTyping),
+		component.WithPush[RoomList](pushRooms),
+	)
+	return all
+}
+
+// printDescription writes what clients may send and get as JSON. .ci/types.sh makes routes.d.ts of
+// it.
+func printDescription(out io.Writer) error {
+	d, err := nano.New("", nano.WithComponents(components(NewChat())), nano.WithSerializer(json.NewSerializer())).Describe()
+	if err != nil {
+		return err
+	}
+	return stdjson.NewEncoder(out).Encode(d)
 }

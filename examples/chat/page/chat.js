@@ -1,3 +1,4 @@
+// @ts-check
 // The chat: who one is, the rooms one is in, and what the server and the person do. The page's parts are drawn in
 // view.js, a room's messages in log.js; the connection is the package nano-websocket-client, from clients/js.
 import { explain } from "./dom.js";
@@ -5,7 +6,9 @@ import { Connection } from "./nano-websocket-client.js";
 import { RoomLog } from "./log.js";
 import { View } from "./view.js";
 
+// The routes are those of ../routes.d.ts, which is made from the server: a wrong one, or a wrong field, fails a test.
 // Nothing waits in the connection: what is written while it is away stands in the room, and goes when one is in it again.
+/** @type {Connection<import("../routes.js").Chat>} */
 const client = new Connection("/nano", { queue: 0, reconnect: { afterKick: (reason) => !(reason in KICKS) } });
 
 // Kicks after which the page does not come back by itself. The server uses these two words.
@@ -132,7 +135,8 @@ async function resume() {
   try {
     accept(await client.request("chat.enter", state.me));
     const results = await Promise.allSettled(state.rooms.map((room) => join(room)));
-    for (const [i, { reason }] of results.entries()) {
+    for (const [i, result] of results.entries()) {
+      const reason = result.status === "rejected" && result.reason;
       if (reason && reason.code !== "unavailable") {
         view.toast(`#${state.rooms[i].name}: ${explain(reason)}`, true);
       }
@@ -331,6 +335,7 @@ function stopTyping() {
 // ---- what the server pushes
 
 // inRoom calls handle for pushes to a room that one is in; others are late ones, and of no interest.
+/** @type {<P extends {room: string}>(handle: (room: ReturnType<typeof newRoom>, push: P) => void) => (push: P) => void} */
 const inRoom = (handle) => (push) => {
   const room = findRoom(push.room);
   if (room && state.me) handle(room, push);
