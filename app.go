@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/scheduler"
@@ -27,6 +28,7 @@ type App struct {
 	scheduler *scheduler.Scheduler
 	lifetime  *session.Lifetimes
 
+	moved    atomic.Bool // the Move of the drain was called
 	quitOnce sync.Once
 	quitting chan struct{}
 }
@@ -148,24 +150,6 @@ func (a *App) untilSignal(ctx context.Context) (_ context.Context, second <-chan
 	}
 }
 
-// drainUntil drains the node for as long as WithDrain says, until Quit is called, or until a second
-// signal arrives.
-func (a *App) drainUntil(second <-chan struct{}) {
-	ctx, cancel := context.WithTimeout(context.Background(), a.drain.Timeout)
-	defer cancel()
-	go func() {
-		select {
-		case <-second:
-		case <-a.quitting:
-		case <-ctx.Done():
-		}
-		cancel()
-	}()
-	if err := a.Drain(ctx); err != nil {
-		a.log().Warn("drain ended with sessions left: they are kicked", "err", err)
-	}
-}
-
 // Start starts the application and returns when it serves. A node of a cluster waits for its master
 // or keeper until ctx ends. Once Start has returned, ctx has no effect. An application starts once.
 // Shutdown and Quit, from another goroutine, end a start that waits.
@@ -206,27 +190,6 @@ func (a *App) Shutdown(ctx context.Context) error {
 	a.quit()
 	return a.node.Stop(ctx)
 }
-
-// Drain has the clients of this node leave it, so that Shutdown costs nobody anything: call it, and
-// then Shutdown. It returns nil when no session is left, and an error when ctx ends before. A
-// second call, at any time, goes on with it. Nothing takes a drain back.
-//
-// From its beginning, the node takes no new sessions, and [App.Draining] says so: it closes the
-// connections of new clients, which try again, at another node if a balancer leads them there. In a
-// cluster, other nodes send it no new sessions either. Clients that can resume their sessions (see
-// [WithResume]) are asked to come back on a new connection, spread over the time that [WithDrain]
-// sets; one that comes to this node all the same is served, and asked again after 5 s. Other
-// clients are not disturbed: Shutdown kicks those that are left.
-func (a *App) Drain(ctx context.Context) error { return a.node.Drain(ctx) }
-
-// Draining reports whether the node takes no new sessions, because Drain or Shutdown was called. A
-// balancer that asks for the node's readiness is to hear it.
-func (a *App) Draining() bool { return a.node.Draining() }
-
-// Ending returns a channel that is closed when the application begins to end: by Quit, Shutdown, or
-// the end of Run. Whoever serves something that lasts, such as a stream of events on a page, ends it
-// then, so that the end does not wait for it.
-func (a *App) Ending() <-chan struct{} { return a.quitting }
 
 // Quit ends Run and does not wait for it.
 func (a *App) Quit() { a.quit() }

@@ -36,6 +36,7 @@ const (
 	askClose    = "close"
 	askPush     = "push"
 	askLog      = "log"
+	askRebind   = "rebind"
 )
 
 // ask asks the node, and unmarshals its answer into reply, unless that is nil.
@@ -68,6 +69,8 @@ func (a answers) answer(ctx context.Context, what string, data []byte) ([]byte, 
 		return answerTo(data, a.describeSession)
 	case askKick, askClose, askPush:
 		return answerTo(data, func(act sessionAct) (any, error) { return nil, a.act(what, act) })
+	case askRebind:
+		return answerTo(data, a.rebind)
 	case askLog:
 		return answerTo(data, func(after uint64) (any, error) { return a.app.node.Inspector().LogLines(after), nil })
 	}

@@ -27,6 +27,12 @@ type Drain struct {
 	// Spread is the time over which the clients are asked to leave, evenly, so that the nodes which
 	// take them are not flooded. 0 means 3 s.
 	Spread time.Duration
+	// Move is called when a drain begins, by the goroutine that drains: it moves to other nodes what
+	// this one has for its sessions, such as rooms. It reaches the state of the application by tasks
+	// of its schedulers, and returns when all is moved, or ctx ends. After it, the sessions of all
+	// gates that are bound to a service of this node choose again. Nil: they stay until the node
+	// ends.
+	Move func(ctx context.Context) error
 }
 
 // WithDefaults returns the drain with the defaults filled in. d may be nil: then no signal drains.
@@ -45,16 +51,25 @@ func (d *Drain) WithDefaults() Drain {
 // errNotRunning is the error of a drain of a node that has not started.
 var errNotRunning = errors.New("the node has not started")
 
-// Drain has the clients leave the node, and returns when no session is left at its gate, or with
-// the error of ctx. See App.Drain of package nano.
-func (n *Node) Drain(ctx context.Context) error {
+// BeginDrain has the node take no new sessions from now on.
+func (n *Node) BeginDrain() error {
 	if !n.ready.Load() {
 		return fmt.Errorf("cluster: node %s: drain: %w", n.ServiceAddr, errNotRunning)
 	}
 	if !n.draining.Swap(true) {
 		n.log.Info("node drains", "name", n.ServiceAddr)
 	}
+	n.gate.BeginDrain()
 	n.mesh.Draining()
+	return nil
+}
+
+// Drain has the clients leave the node, and returns when no session is left at its gate, or with
+// the error of ctx. See App.Drain of package nano.
+func (n *Node) Drain(ctx context.Context) error {
+	if err := n.BeginDrain(); err != nil {
+		return err
+	}
 	if err := n.gate.Drain(ctx, n.set.Load().drain.Spread); err != nil {
 		return fmt.Errorf("cluster: node %s: drain: %w", n.ServiceAddr, err)
 	}

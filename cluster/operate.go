@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"slices"
 
+	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/session"
 )
 
@@ -19,6 +21,46 @@ func (i Inspector) Ask(ctx context.Context, addr, what string, data []byte) ([]b
 		return nil, err
 	}
 	return i.n.mesh.Questions.Ask(ctx, addr, what, data)
+}
+
+// AskAll asks all other nodes, and joins their errors. Nodes of v0.5, and nodes that do not know the
+// question, are left out.
+func (i Inspector) AskAll(ctx context.Context, what string, data []byte) error {
+	if err := i.n.notStarted(); err != nil {
+		return err
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, DefaultCallTimeout)
+		defer cancel()
+	}
+	var err error
+	dispatch.Await(ctx, func() { err = i.n.mesh.Questions.AskAll(ctx, what, data) })
+	return err
+}
+
+// Rebind has the clients of this node choose again that are bound to the node at addr for a
+// service. With leaving, none chooses that node any more, if there is another one.
+func (i Inspector) Rebind(service, addr string, leaving bool) {
+	if i.n.ready.Load() {
+		i.n.mesh.Routes.Rebind(service, addr, leaving)
+	}
+}
+
+// Addr returns the address by which other nodes know this one; "" before the start.
+func (i Inspector) Addr() string {
+	if !i.n.ready.Load() {
+		return ""
+	}
+	return i.n.mesh.Addr()
+}
+
+// Services returns the names of the services that this node runs.
+func (i Inspector) Services() []string {
+	if !i.n.ready.Load() {
+		return nil
+	}
+	return slices.Clone(i.n.runs)
 }
 
 // Sessions returns the live sessions of the clients of this node, in no order.

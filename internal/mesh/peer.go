@@ -37,6 +37,7 @@ type peer struct {
 	mute       atomic.Bool   // the last stream was never answered, or fell silent
 
 	sessions atomic.Int64 // how many sessions it knows from here
+	leaving  atomic.Bool  // it has had its sessions choose again: see router.Rebind
 	lost     atomic.Bool  // it is gone or cannot be reached, and its requests were failed
 	queued   atomic.Bool  // the gate will call Flush
 	anew     atomic.Bool  // see startAnew

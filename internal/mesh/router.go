@@ -85,7 +85,12 @@ func (rt *router) choose(service string, s *session.Session) (*peer, error) {
 			return p, nil
 		}
 	}
-	open := rt.roster.table().Open(service)
+	return rt.chooseAnew(service, s)
+}
+
+// chooseAnew is choose whatever s is bound to.
+func (rt *router) chooseAnew(service string, s *session.Session) (*peer, error) {
+	open := rt.staying(rt.roster.table().Open(service))
 	if len(open) == 0 {
 		return nil, rt.none(service, "reached")
 	}
