@@ -23,13 +23,13 @@ import (
 // then has them choose other nodes as [App.Rebind] does.
 func (a *App) Drain(ctx context.Context) error {
 	var err error
-	if move := a.drain.Move; move != nil && a.node.BeginDrain() == nil && !a.moved.Swap(true) {
+	if move := a.drain.Move; move != nil && a.node.Drainer().Begin() == nil && !a.moved.Swap(true) {
 		if err = guarded(ctx, move); err != nil {
 			err = fmt.Errorf("nano: drain: move: %w", err)
 		}
 		err = errors.Join(err, a.Rebind(ctx, a.node.Inspector().Services()...))
 	}
-	return errors.Join(err, a.node.Drain(ctx))
+	return errors.Join(err, a.node.Drainer().Clients(ctx))
 }
 
 // guarded calls fn, and makes an error of its panic.
@@ -44,7 +44,7 @@ func guarded(ctx context.Context, fn func(context.Context) error) (err error) {
 
 // Draining reports whether the node takes no new sessions, because Drain or Shutdown was called. A
 // balancer that asks for the node's readiness is to hear it.
-func (a *App) Draining() bool { return a.node.Draining() }
+func (a *App) Draining() bool { return a.node.Drainer().Draining() }
 
 // Ending returns a channel that is closed when the application begins to end: by Quit, Shutdown, or
 // the end of Run. Whoever serves something that lasts, such as a stream of events on a page, ends it

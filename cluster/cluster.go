@@ -134,6 +134,9 @@ func (n *Node) UIDs() []int64 {
 	return n.users.UIDs()
 }
 
+// Drainer returns what drains the node.
+func (n *Node) Drainer() Drainer { return Drainer{n} }
+
 // Inspector returns what tools of people who run the node need.
 func (n *Node) Inspector() Inspector { return Inspector{n} }
 

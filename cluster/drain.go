@@ -51,8 +51,13 @@ func (d *Drain) WithDefaults() Drain {
 // errNotRunning is the error of a drain of a node that has not started.
 var errNotRunning = errors.New("the node has not started")
 
-// BeginDrain has the node take no new sessions from now on.
-func (n *Node) BeginDrain() error {
+// Drainer drains a node: see App.Drain of package nano. The methods may be called from any
+// goroutine.
+type Drainer struct{ n *Node }
+
+// Begin has the node take no new sessions from now on.
+func (d Drainer) Begin() error {
+	n := d.n
 	if !n.ready.Load() {
 		return fmt.Errorf("cluster: node %s: drain: %w", n.ServiceAddr, errNotRunning)
 	}
@@ -64,12 +69,13 @@ func (n *Node) BeginDrain() error {
 	return nil
 }
 
-// Drain has the clients leave the node, and returns when no session is left at its gate, or with
-// the error of ctx. See App.Drain of package nano.
-func (n *Node) Drain(ctx context.Context) error {
-	if err := n.BeginDrain(); err != nil {
+// Clients has the clients leave the node, and returns when no session is left at its gate, or with
+// the error of ctx.
+func (d Drainer) Clients(ctx context.Context) error {
+	if err := d.Begin(); err != nil {
 		return err
 	}
+	n := d.n
 	if err := n.gate.Drain(ctx, n.set.Load().drain.Spread); err != nil {
 		return fmt.Errorf("cluster: node %s: drain: %w", n.ServiceAddr, err)
 	}
@@ -77,4 +83,4 @@ func (n *Node) Drain(ctx context.Context) error {
 }
 
 // Draining reports whether the node takes no new sessions, because it is drained or ends.
-func (n *Node) Draining() bool { return n.draining.Load() }
+func (d Drainer) Draining() bool { return d.n.draining.Load() }

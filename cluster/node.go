@@ -285,7 +285,7 @@ func (n *Node) NewScheduler(name string, more ...scheduler.Option) *scheduler.Sc
 // discard frees what prepare has made, when the start failed.
 func (n *Node) discard() {
 	defer n.closeLogs()
-	n.abandonMesh()
+	abandon(n.mesh, n.log)
 	if n.gate != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -297,15 +297,15 @@ func (n *Node) discard() {
 	}
 }
 
-// abandonMesh undoes what mesh.Listen and mesh.Start have done, when the start failed.
-func (n *Node) abandonMesh() {
-	if n.mesh == nil {
+// abandon undoes what mesh.Listen and mesh.Start have done, when the start failed. m may be nil.
+func abandon(m *mesh.Mesh, log *slog.Logger) {
+	if m == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if err := n.mesh.Stop(ctx); err != nil {
-		n.log.Debug("failed start left something behind", "err", err)
+	if err := m.Stop(ctx); err != nil {
+		log.Debug("failed start left something behind", "err", err)
 	}
 }
 

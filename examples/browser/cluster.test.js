@@ -294,7 +294,6 @@ describe("cluster", { timeout: 240_000 }, () => {
       people.push(dee);
       await dee.seesOn("gate", "gate 1");
       await ben.see("Dee joined");
-      const notices = (await ben.notices()).filter((text) => text.startsWith("Dee"));
       proxy.lead(new URL(demo.page("gate 2")).host); // as a load balancer does that knows
       const back = demo.end("gate 1", "SIGTERM");
       const said = [];
@@ -309,7 +308,7 @@ describe("cluster", { timeout: 240_000 }, () => {
         const seen = await person.page.locator("[role=log] .bubble", { hasText: "of Dee" }).allTextContents();
         assert.deepEqual(seen, said);
       }
-      assert.deepEqual((await ben.notices()).filter((text) => text.startsWith("Dee")), notices, "Dee was never away");
+      assert.ok(!(await ben.notices()).includes("Dee left"), "Dee is said to have left");
       await ben.say("Welcome to gate 2");
       await dee.hears("Welcome to gate 2");
       await dee.button("Leave the chat").click();

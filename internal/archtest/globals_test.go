@@ -17,6 +17,7 @@ var allowedGlobals = map[string]string{
 	"internal/gate.messageEnd":     "bytes that all connections share, never written to",
 	"internal/gate.syncTail":       "bytes that all connections share, never written to",
 	"internal/gate.heartbeatFrame": "bytes that all connections share, never written to",
+	"internal/gate.drainFrame":     "bytes that all connections share, never written to",
 	"internal/mesh.epochs":         "orders the nodes of one process that start at one moment: no node knows of the one before it",
 	"service.Connections":          "v0.5's name: the default instance",
 	"session.Lifetime":             "v0.5's name: the default instance",
