@@ -115,6 +115,7 @@ func (n *Node) startup(ctx context.Context) (err error) {
 	if a := n.mesh.Addr(); a != n.ServiceAddr { // its port was 0
 		n.ServiceAddr = a
 	}
+	n.gate.Identify(n.mesh.Place())
 	n.runs = services
 	n.ready.Store(true)
 	if err := n.begin(ctx); err != nil {
@@ -219,6 +220,7 @@ func (n *Node) prepare(set *settings) (names []string, err error) {
 	tcfg.Services, tcfg.Log, tcfg.Owner = services, n.front, n
 	if set.clustered {
 		tcfg.Remote, tcfg.Elsewhere, cfg.Reaches = n.mesh.Routes.Forward, n.mesh.Services, n.mesh.Routes.Reaches
+		cfg.Claim = n.mesh.Arrivals.Claim
 	}
 	if n.table, err = dispatch.New(tcfg); err != nil {
 		return nil, err
@@ -227,7 +229,7 @@ func (n *Node) prepare(set *settings) (names []string, err error) {
 	sessions := n.mesh.Sessions
 	cfg.InitLane, cfg.NewSession, cfg.Opened, cfg.Closed = sessions.InitLane, sessions.New, sessions.Opened, sessions.Closed
 	cfg.Bind, cfg.Unbind = n.mesh.Users.Bind, n.mesh.Users.Unbind
-	cfg.Name, cfg.Find = n.ServiceAddr, n.users.Session
+	cfg.Find = n.users.Session
 	cfg.Suspended, cfg.Resumed, cfg.Discard = sessions.Suspended, sessions.Resumed, sessions.Discard
 	if len(mcfg.Forwarded) > 0 {
 		cfg.ValueChanged = sessions.ValueChanged

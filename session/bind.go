@@ -29,7 +29,7 @@ func (s *Session) bind(uid int64) (changed bool, err error) {
 	if old == uid {
 		return false, nil
 	}
-	if b, ok := s.entity.(Binder); ok {
+	if b, ok := s.NetworkEntity().(Binder); ok {
 		if err := b.BindUID(s, uid); err != nil {
 			return false, err
 		}
@@ -74,7 +74,7 @@ func (s *Session) adopt(uid int64) (changed bool) {
 }
 
 func (s *Session) unbind(uid int64) {
-	if u, ok := s.entity.(Unbinder); ok {
+	if u, ok := s.NetworkEntity().(Unbinder); ok {
 		u.UnbindUID(s, uid)
 	}
 }

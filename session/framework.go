@@ -31,6 +31,19 @@ func (s *Session) Adopt(uid int64) (changed bool) {
 	return changed
 }
 
+// Rehome has another network entity carry the session from now on. A node calls it when the
+// session's client has come to another gate, or from there to this one. What is under way with the
+// entity before has to find its way by itself.
+func (s *Session) Rehome(entity NetworkEntity) { s.more().moved.Store(&entity) }
+
+// SetGap says whether messages were lost when the session's client came back. A node calls it before
+// [Lifetimes.Resume].
+func (s *Session) SetGap(gap bool) {
+	if gap || s.extra.Load() != nil {
+		s.more().gap.Store(gap)
+	}
+}
+
 // Observer hears what happens to a session that it holds, as a group does. It must be a pointer
 // or otherwise comparable. Its methods may be called from any goroutine; the session holds no
 // lock meanwhile.

@@ -54,6 +54,17 @@ func (r *Router) Find(service string) (string, bool) {
 	return address, true
 }
 
+// All returns the address of each choice, by service, whether this node can reach it or not.
+func (r *Router) All() map[string]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make(map[string]string, len(r.routes))
+	for _, b := range r.routes {
+		all[b.service] = b.address
+	}
+	return all
+}
+
 // Delete forgets the choice for service.
 func (r *Router) Delete(service string) {
 	r.mu.Lock()

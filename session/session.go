@@ -30,7 +30,9 @@ type Session struct {
 // extra is what only some sessions need: a quiet one has none.
 type extra struct {
 	router atomic.Pointer[Router]
-	why    atomic.Pointer[CloseReason] // nil until the end begins
+	why    atomic.Pointer[CloseReason]   // nil until the end begins
+	moved  atomic.Pointer[NetworkEntity] // nil: the entity that it was made with
+	gap    atomic.Bool
 
 	// bindMu makes Bind and Clear one at a time; it is held while the entity's
 	// register is asked. Order: bindMu before Session.mu.
@@ -79,7 +81,14 @@ func (s *Session) lifetime() *Lifetimes {
 }
 
 // NetworkEntity returns what carries the session.
-func (s *Session) NetworkEntity() NetworkEntity { return s.entity }
+func (s *Session) NetworkEntity() NetworkEntity {
+	if x := s.extra.Load(); x != nil {
+		if e := x.moved.Load(); e != nil {
+			return *e
+		}
+	}
+	return s.entity
+}
 
 // ID returns the session's id, which is unique in the cluster.
 func (s *Session) ID() int64 { return s.id }
@@ -94,7 +103,7 @@ func (s *Session) Router() *Router {
 		return r
 	}
 	r := new(Router)
-	r.by, _ = s.entity.(Reacher)
+	r.by, _ = s.NetworkEntity().(Reacher)
 	x.router.CompareAndSwap(nil, r)
 	return x.router.Load()
 }
@@ -102,13 +111,22 @@ func (s *Session) Router() *Router {
 // Since returns when the session was made on this node, to the second.
 func (s *Session) Since() time.Time { return time.Unix(int64(s.since), 0) }
 
+// Gap reports whether messages of the session, in either direction, may have been lost when its
+// client came back last. An OnResumed handler asks, and sends its client a fresh state then. It is
+// true after a gate has died: what was on its way there is gone. See nano.WithResume.
+func (s *Session) Gap() bool {
+	x := s.extra.Load()
+	return x != nil && x.gap.Load()
+}
+
 // LastMid returns the id of the message whose handler runs; 0 for a notify. A handler that answers
 // later keeps it for [Session.ResponseMID].
 func (s *Session) LastMid() uint64 {
-	if s.entity == nil {
+	e := s.NetworkEntity()
+	if e == nil {
 		return 0
 	}
-	return s.entity.LastMid()
+	return e.LastMid()
 }
 
 // Push sends v to the client under route. A []byte is sent as it is; the node's serializer encodes
@@ -118,39 +136,43 @@ func (s *Session) LastMid() uint64 {
 // client has not read what was queued before, and those of the serializer, the codec and outbound
 // filters.
 func (s *Session) Push(route string, v any) error {
-	if s.entity == nil {
+	e := s.NetworkEntity()
+	if e == nil {
 		return ErrNoEntity
 	}
-	return s.entity.Push(route, v)
+	return e.Push(route, v)
 }
 
 // RPC calls the handler of route in the name of this session, on this node or another, without an
 // answer. It does not wait for the handler, and v is the caller's again when it returns. For a
 // route that nobody serves, it returns a component.Error with the code "not_found".
 func (s *Session) RPC(route string, v any) error {
-	if s.entity == nil {
+	e := s.NetworkEntity()
+	if e == nil {
 		return ErrNoEntity
 	}
-	return s.entity.RPC(route, v)
+	return e.RPC(route, v)
 }
 
 // Response answers the request whose handler runs. It is for the handler's own goroutine, before
 // the handler returns; [Session.ResponseMID] answers later. It treats v and fails as
 // [Session.Push] does. On a node it returns cluster.ErrSessionOnNotify for a notify.
 func (s *Session) Response(v any) error {
-	if s.entity == nil {
+	e := s.NetworkEntity()
+	if e == nil {
 		return ErrNoEntity
 	}
-	return s.entity.Response(v)
+	return e.Response(v)
 }
 
 // ResponseMID answers the request with the id mid ([Session.LastMid]), at any time and in any
 // order; [Session.FailMID] answers with an error. It fails as [Session.Response] does.
 func (s *Session) ResponseMID(mid uint64, v any) error {
-	if s.entity == nil {
+	e := s.NetworkEntity()
+	if e == nil {
 		return ErrNoEntity
 	}
-	return s.entity.ResponseMid(mid, v)
+	return e.ResponseMid(mid, v)
 }
 
 // FailMID answers the request with the id mid ([Session.LastMid]) with an error, at any time. The
@@ -164,7 +186,7 @@ func (s *Session) FailMID(mid uint64, err error) error {
 	if err == nil {
 		err = errNoError
 	}
-	switch e := s.entity.(type) {
+	switch e := s.NetworkEntity().(type) {
 	case nil:
 		return ErrNoEntity
 	case Failer:
@@ -179,15 +201,15 @@ var errNoError = errors.New("session: FailMID without an error")
 // Close ends the session: the node sends what is queued for the client, closes the connection, and
 // runs the OnClosed handlers. Close does not wait for that, and may be called again.
 func (s *Session) Close() {
-	if s.entity != nil {
-		_ = s.entity.Close() // closed before: what was wanted
+	if e := s.NetworkEntity(); e != nil {
+		_ = e.Close() // closed before: what was wanted
 	}
 }
 
 // Kick ends the session like [Session.Close], and tells the client the reason if the network entity
 // can. For a session that has ended, it returns cluster.ErrCloseClosedSession on a node.
 func (s *Session) Kick(reason string) error {
-	switch e := s.entity.(type) {
+	switch e := s.NetworkEntity().(type) {
 	case nil:
 		return ErrNoEntity
 	case Kicker:
@@ -199,8 +221,9 @@ func (s *Session) Kick(reason string) error {
 
 // RemoteAddr returns the client's address; nil for a session without a network entity.
 func (s *Session) RemoteAddr() net.Addr {
-	if s.entity == nil {
+	e := s.NetworkEntity()
+	if e == nil {
 		return nil
 	}
-	return s.entity.RemoteAddr()
+	return e.RemoteAddr()
 }

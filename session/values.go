@@ -11,7 +11,7 @@ func (s *Session) Set(key string, value any) {
 	}
 	x.data[key] = value
 	s.mu.Unlock()
-	if w, ok := s.entity.(ValueWatcher); ok {
+	if w, ok := s.NetworkEntity().(ValueWatcher); ok {
 		w.ValueChanged(s, key)
 	}
 }
@@ -21,7 +21,7 @@ func (s *Session) Remove(key string) {
 	s.mu.Lock()
 	delete(s.dataLocked(), key)
 	s.mu.Unlock()
-	if w, ok := s.entity.(ValueWatcher); ok {
+	if w, ok := s.NetworkEntity().(ValueWatcher); ok {
 		w.ValueChanged(s, key)
 	}
 }
@@ -83,7 +83,7 @@ func (s *Session) Restore(data map[string]any) {
 
 // valuesChanged tells who wants to know that all values were replaced.
 func (s *Session) valuesChanged(before, now map[string]any) {
-	w, ok := s.entity.(ValueWatcher)
+	w, ok := s.NetworkEntity().(ValueWatcher)
 	if !ok {
 		return
 	}

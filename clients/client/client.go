@@ -55,10 +55,13 @@ type Change struct {
 	// long it waits.
 	Attempt int
 	In      time.Duration
-	// With Online, Resumed says that the session from before goes on, and nothing was lost. Lost
-	// says that it does not, and why: "expired", "overflow", "unknown" or "gap", as the server
-	// names it. Both are zero for the first session, and where the server resumes none.
+	// With Online, Resumed says that the session from before goes on, and nothing was lost, unless
+	// Gap says so: then the server has died, messages in both directions may be lost, and requests
+	// in flight have failed with an [*Error] of the code "unavailable". Lost says that the session
+	// does not go on, and why: "expired", "overflow", "unknown" or "gap", as the server names it.
+	// All are zero for the first session, and where the server resumes none.
 	Resumed bool
+	Gap     bool
 	Lost    string
 }
 
@@ -396,7 +399,7 @@ func (c *Client) onlineLocked(l *link) error {
 	l.online, l.since = true, time.Now()
 	c.ever, c.unmadeLost = true, ""
 	c.stats.connects.Add(1)
-	c.setStateLocked(Change{State: Online, Resumed: l.resumed, Lost: l.lost})
+	c.setStateLocked(Change{State: Online, Resumed: l.resumed, Gap: l.gap, Lost: l.lost})
 	return nil
 }
 

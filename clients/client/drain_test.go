@@ -50,7 +50,7 @@ func TestFollowsADrain(t *testing.T) {
 		}
 		p = s.accept()
 		p.welcome(resumable("", `"token":"two","resumed":true,"received":1`))
-		if !strings.Contains(p.hello, `"resume":{"token":"one","received":2}`) {
+		if !strings.Contains(p.hello, `"resume":{"token":"one","received":2,"gap":true}`) {
 			t.Errorf("it comes back with %s", p.hello)
 		}
 		second := p.request("Room.Other").ID // the server has received one

@@ -44,6 +44,7 @@ type link struct {
 	counts  bool            // the server resumes sessions: both sides count
 	greeted bool            // the answer to the handshake was taken
 	resumed bool            // the session from before goes on
+	gap     bool            // and has lost messages
 	lost    string          // why it does not
 	says    json.RawMessage // during the handshake: what the server says of resuming
 

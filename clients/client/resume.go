@@ -62,13 +62,19 @@ func (c *Client) greeted(l *link, said json.RawMessage) error {
 		reason = c.unmadeLost
 	}
 	l.greeted, l.resumed, l.lost, l.counts = true, resumed, string(reason), c.res.Can()
+	l.gap = resumed && answer.Gap
 	var failed []*call
-	if !resumed && c.suspended != nil {
+	why := fmt.Errorf("%w: the session was not resumed: %s", ErrLost, reason)
+	switch {
+	case !resumed && c.suspended != nil:
 		c.suspended = nil
 		failed = c.takePendingLocked()
+	case l.gap && answer.Received == nil: // nothing is sent again, so there may be no answers
+		failed = c.takePendingLocked()
+		why = &Error{Code: CodeUnavailable, Message: "the server has died, and the request may be lost with it"}
 	}
 	c.mu.Unlock()
-	c.failAll(failed, fmt.Errorf("%w: the session was not resumed: %s", ErrLost, reason))
+	c.failAll(failed, why)
 	return err
 }
 

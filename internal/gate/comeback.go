@@ -44,7 +44,8 @@ func (c *Conn) prepare(said *greeting, why resume.Reason) {
 
 // resumeAnswer is what the answer to a handshake says of resuming, with the next token.
 func (c *Conn) resumeAnswer(r *resumable) *resume.Answer {
-	t := resume.Token{Session: c.sess.ID(), Gate: c.gate.cfg.Name}
+	at := c.gate.place
+	t := resume.Token{Session: r.front.sess.ID(), Gate: at.Addr, Epoch: at.Epoch}
 	r.Issue(&t)
 	window := c.gate.cfg.Resume.Window
 	return &resume.Answer{Token: c.gate.resumer.signer.Text(t), Window: int64((window + time.Second - 1) / time.Second)}
@@ -53,17 +54,23 @@ func (c *Conn) resumeAnswer(r *resumable) *resume.Answer {
 // comeBack has this connection carry the session on that the client names. With a reason it cannot,
 // and the connection gets a session of its own. An error ends the connection.
 func (c *Conn) comeBack(said *greeting) (resume.Reason, error) {
-	f, t, why := c.named(said.offer.Token)
+	f, t, why := c.named(said.offer)
 	if f == nil {
 		return why, nil
 	}
 	r := f.res.Load()
 	r.lockServing(c) // what the carrier has read is with the schedulers, and it serves no more
 	f.mu.Lock()
-	if r.over {
+	if r.over || r.leaving { // the second: another gate has just claimed it
 		f.mu.Unlock()
 		r.serving.Unlock()
 		return c.gate.resumer.why(t.Session), nil
+	}
+	n, gap := r.returning(t, said.offer.Received)
+	if gap && !said.offer.Gap {
+		r.serving.Unlock()
+		f.notResumed(r, resume.Gap)
+		return resume.Gap, nil
 	}
 	c.mu.Lock()
 	if c.closing { // by the handshake's deadline, just now; the session waits on as before
@@ -72,7 +79,7 @@ func (c *Conn) comeBack(said *greeting) (resume.Reason, error) {
 		r.serving.Unlock()
 		return "", errReplaced
 	}
-	why, err := r.Resume(t, said.offer.Received, time.Now())
+	why, err := r.Resume(t, n, time.Now())
 	if why != "" || err != nil {
 		c.mu.Unlock()
 		defer r.serving.Unlock()
@@ -91,10 +98,10 @@ func (c *Conn) comeBack(said *greeting) (resume.Reason, error) {
 	r.reader.Store(c)
 	c.res.Store(r)
 	c.entered = true
-	err = c.replayLocked(f, r, said)
+	err = c.replayLocked(f, r, said, gap)
 	c.phase.Store(uint32(shaken))
 	c.mu.Unlock()
-	c.gate.cfg.Resumed(f.sess) // under the lock, so that it is told in order
+	c.gate.cfg.Resumed(f.sess, gap) // under the lock, so that it is told in order
 	if waited {
 		c.gate.returned(f) // under the lock: once c is lost, it waits again
 	}
@@ -109,25 +116,43 @@ func (c *Conn) comeBack(said *greeting) (resume.Reason, error) {
 	return "", err
 }
 
-// named finds the session that a token names. If there is none, it returns nil and the reason. A
-// token that holds is good from any address: many clients may share one, and some of them may have
-// tokens of a node that has restarted.
-func (c *Conn) named(token string) (*Conn, resume.Token, resume.Reason) {
+// named finds the session that a token names, and fetches it if another gate has it. If there is
+// none, it returns nil and the reason. A token that holds is good from any address: many clients may
+// share one, and some of them may have tokens of a node that has restarted.
+func (c *Conn) named(o *resume.Offer) (*Conn, resume.Token, resume.Reason) {
 	g := c.gate
-	t, err := g.resumer.signer.Parse(token)
+	t, err := g.resumer.signer.Parse(o.Token)
 	if err != nil {
 		g.resumer.forged(c.peer())
 		return nil, t, resume.Unknown
 	}
-	if t.Gate != g.cfg.Name {
-		return nil, t, resume.Unknown
+	if f := g.find(t); f != nil {
+		return f, t, ""
 	}
-	if s := g.cfg.Find(t.Session); s != nil {
-		if f, _ := s.NetworkEntity().(*Conn); f != nil && f.holds(t) {
-			return f, t, ""
-		}
+	if g.cfg.Claim == nil {
+		return nil, t, g.resumer.whyFor(c.peer(), t.Session)
+	}
+	c.sock.Waiting()
+	why := g.cfg.Claim(Claim{Token: t, Text: o.Token, Received: o.Received, Dict: g.shake.dictVersion, Gap: o.Gap, Errors: c.wantsErr, Remote: c.peer()})
+	if why != "" {
+		return nil, t, why
+	}
+	if f := g.find(t); f != nil {
+		return f, t, ""
 	}
 	return nil, t, g.resumer.whyFor(c.peer(), t.Session)
+}
+
+// find returns the session of a token that is good, if this gate has it.
+func (g *Gate) find(t resume.Token) *Conn {
+	s := g.cfg.Find(t.Session)
+	if s == nil {
+		return nil
+	}
+	if f, _ := s.NetworkEntity().(*Conn); f != nil && f.holds(t) {
+		return f
+	}
+	return nil
 }
 
 // forged counts a token of an address that no signer of ours has made.
@@ -158,7 +183,7 @@ func (c *Conn) holds(t resume.Token) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !r.over && r.Holds(t)
+	return !r.over && !r.leaving && r.Holds(t)
 }
 
 // notResumed ends a session that its client has come back for in vain, unless it was another
@@ -169,6 +194,8 @@ func (c *Conn) notResumed(r *resumable, why resume.Reason) {
 	case resume.Overflow:
 		reason = session.CloseReason{Kind: session.CloseSlow, Reason: "more was sent than is kept for a client that is away"}
 	case resume.Expired:
+	case resume.Gap:
+		reason.Reason = "messages were lost, and its client does not go on then"
 	default:
 		c.mu.Unlock()
 		return
@@ -194,11 +221,14 @@ func (c *Conn) agreedLocked() (words []string) {
 
 // replayLocked answers the handshake, and queues what the client has not received behind that. It
 // has the locks of the connection and of the front.
-func (c *Conn) replayLocked(f *Conn, r *resumable, said *greeting) error {
+func (c *Conn) replayLocked(f *Conn, r *resumable, said *greeting, gap bool) error {
 	c.wantsErr, c.wantsGzip = f.wantsErr, f.wantsGzip // as the session has agreed on with its client
 	yes, n := true, r.Received()
 	said.resume = f.resumeAnswer(r)
-	said.resume.Resumed, said.resume.Received = &yes, &n
+	said.resume.Resumed, said.resume.Received, said.resume.Gap = &yes, &n, gap
+	if gap && r.roamed.gap.Anew {
+		said.resume.Received = nil
+	}
 	said.accepted = c.agreedLocked()
 	answer, err := c.gate.shake.make(&session.Handshake{}, *said)
 	if err != nil {

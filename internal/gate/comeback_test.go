@@ -36,7 +36,7 @@ func newResumingWorld(t *testing.T, change ...func(*Config)) *world {
 			return found
 		}
 		c.Discard = func(s *session.Session) { all.Delete(s.ID()) }
-		c.Suspended, c.Resumed = func(*session.Session) {}, func(*session.Session) {}
+		c.Suspended, c.Resumed = func(*session.Session) {}, func(*session.Session, bool) {}
 		c.Resume = ResumeConfig{Window: time.Minute, Buffer: 1 << 20}
 	}}, change...)...)
 }
@@ -261,19 +261,19 @@ func TestWrongTokensOfAnAddress(t *testing.T) {
 	void := w.resumer.signer.Text(resume.Token{Key: resume.NewKey(), Turn: 1, Session: 77})
 	w.resumer.end(77, resume.Expired)
 	for range 100 {
-		if f, _, why := c.named(void); f != nil || why != resume.Expired {
+		if f, _, why := c.named(&resume.Offer{Token: void}); f != nil || why != resume.Expired {
 			t.Fatalf("an old token: %v, %q", f, why)
 		}
 	}
 	for range 100 {
-		if f, _, why := c.named(token[1:]); f != nil || why != resume.Unknown {
+		if f, _, why := c.named(&resume.Offer{Token: token[1:]}); f != nil || why != resume.Unknown {
 			t.Fatalf("a forged token: %v, %q", f, why)
 		}
 	}
-	if f, _, why := c.named(void); f != nil || why != resume.Unknown {
+	if f, _, why := c.named(&resume.Offer{Token: void}); f != nil || why != resume.Unknown {
 		t.Errorf("an old token after forged ones: %v, %q", f, why)
 	}
-	if f, _, why := c.named(token); f == nil {
+	if f, _, why := c.named(&resume.Offer{Token: token}); f == nil {
 		t.Errorf("a good token: %q", why)
 	}
 }

@@ -64,6 +64,7 @@ type Conn struct {
 	shaking   bool // counted among the handshakes that are under way; admission.mu guards it
 	deaf      bool // what comes is dropped: it was malformed once; the reader's alone
 	entered   bool // it holds resumable.serving; the reader's alone
+	adopted   bool // it never had a socket: its session has come from another gate; constant
 	phase     atomic.Uint32
 	weight    int // queued bytes that count for the cap of all queues
 	transit   *transit
@@ -91,6 +92,8 @@ type transit struct {
 	closeCode uint16        // of the WebSocket close frame
 	ended     chan struct{} // see Waiting; nil if nobody waits
 	bucket    *bucket       // of messages; nil without a limit
+
+	lane *scheduler.Lane // of the session that was adopted; constant
 }
 
 // transitLocked returns what there is of that, made if there is nothing.
@@ -177,7 +180,12 @@ func (c *Conn) late() {
 func (c *Conn) Session() *session.Session { return c.sess }
 
 // Lane returns the order of the session's calls.
-func (c *Conn) Lane() *scheduler.Lane { return &c.lane }
+func (c *Conn) Lane() *scheduler.Lane {
+	if c.adopted {
+		return c.transit.lane // which stays as it was made
+	}
+	return &c.lane
+}
 
 // Waiting tells that the reader is about to wait, so that others do not wait for it. It returns a
 // channel that is closed when the session ends.

@@ -151,6 +151,6 @@ func (c *Conn) turnAway() {
 
 // isHere reports whether a session is at this gate for which a token holds.
 func (c *Conn) isHere(token string) bool {
-	f, _, _ := c.named(token)
-	return f != nil
+	t, err := c.gate.resumer.signer.Parse(token)
+	return err == nil && c.gate.find(t) != nil
 }

@@ -137,12 +137,14 @@ func (g *Gate) multicast(route string, v any, m manner, to []*session.Session) e
 	var batch [64]Flusher
 	n := 0
 	for _, s := range to {
+		list, err := never, errMoved
 		c, ok := s.NetworkEntity().(*Conn)
-		if !ok {
-			errs = append(errs, fmt.Errorf("session %d: no client of this node", s.ID()))
-			continue
+		if ok {
+			list, err = c.pushFrame(f, &made)
 		}
-		list, err := c.pushFrame(f, &made)
+		if errors.Is(err, errMoved) { // it was at this gate a moment ago
+			err = s.Push(route, v)
+		}
 		if err != nil && !ended(err) {
 			errs = append(errs, fmt.Errorf("session %d: %w", s.ID(), err))
 		}

@@ -63,7 +63,6 @@ type Config struct {
 	Portable         bool // a goroutine per connection everywhere, no event loop
 	Limits           Limits
 	Resume           ResumeConfig
-	Name             string // of the gate, in the tokens of its clients
 
 	Dictionary *codec.Dictionary
 	Serializer serialize.Serializer
@@ -81,12 +80,15 @@ type Config struct {
 	Closed     func(s *session.Session)
 	// These are only called if Resume has a window. Discard forgets a session that was never
 	// opened, because its connection carries another one. Find returns a session of the node; nil:
-	// none.
-	Suspended, Resumed, Discard func(s *session.Session)
-	Find                        func(id int64) *session.Session
-	Bind                        func(s *session.Session, uid int64) error
-	Unbind                      func(s *session.Session, uid int64)
-	Reaches                     func(service, addr string) bool // nil: there are no other nodes
+	// none. Claim fetches a session from the gate that has it: then Find finds it. It may take
+	// seconds, and returns a reason if there is none; nil: there are no other gates.
+	Suspended, Discard func(s *session.Session)
+	Resumed            func(s *session.Session, gap bool)
+	Find               func(id int64) *session.Session
+	Claim              func(c Claim) resume.Reason
+	Bind               func(s *session.Session, uid int64) error
+	Unbind             func(s *session.Session, uid int64)
+	Reaches            func(service, addr string) bool // nil: there are no other nodes
 	// ValueChanged is called for each value of a session that was set or removed. It may be nil.
 	ValueChanged func(s *session.Session, key string)
 
@@ -124,6 +126,7 @@ type Gate struct {
 	shake    answer
 	counters Counters
 
+	place     resume.Place // what tokens call the gate; Identify sets it
 	admission admission
 	resumer   resumer
 	queued    atomic.Int64 // bytes in large queues, see weighLocked

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/resume"
 	"github.com/lonng/nano/session"
 )
@@ -44,12 +45,16 @@ type resumable struct {
 	roamed  *roams // nil: it has always been connected, by the front
 	weight  int32  // kept bytes that count for the cap of all
 	over    bool   // the session has ended
+	leaving bool   // it goes to another gate, or has gone there
 }
 
 // roams is what a session needs that has lost a connection.
 type roams struct {
-	timer  *time.Timer // of the window; nil unless it is suspended
-	remote net.Addr    // of the last connection that has come back; nil: none has
+	timer  *time.Timer   // of the window; nil unless it is suspended
+	remote net.Addr      // of the last connection that has come back; nil: none has
+	gap    resume.Loss   // how it came from another gate
+	moved  dispatch.Peer // carries it at another gate; nil: it is here
+	end    *ending       // what is to become of it there; nil: it goes on
 }
 
 // roamedLocked returns what there is of that, made if there is nothing.
@@ -185,6 +190,9 @@ func (c *Conn) carrierLocked(r *resumable, n int, m *manner) (b *Conn, skip bool
 	if r.front != c || r.over { // the first: its own session was discarded
 		return nil, false, ErrBrokenPipe
 	}
+	if r.leaving && r.roamed.moved != nil {
+		return nil, false, errMoved
+	}
 	if b = r.carrier; b != nil && b != c {
 		b.mu.Lock()
 	}
@@ -283,6 +291,9 @@ func (c *Conn) shutKept(r *resumable, last []byte, why session.CloseReason) erro
 	if r.over {
 		c.mu.Unlock()
 		return ErrCloseClosedSession
+	}
+	if r.leaving {
+		return c.endElsewhere(r, last, why)
 	}
 	r.over = true
 	c.sess.SetCloseReason(why)

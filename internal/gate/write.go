@@ -66,6 +66,10 @@ func (c *Conn) Fail(mid uint64, payload any) {
 	if err == nil {
 		err = c.enqueue(codec.Response, mid, "", b, codec.FlagError, manner{when: atFirst})
 	}
+	if errors.Is(err, errMoved) {
+		c.movedTo().Fail(mid, payload)
+		return
+	}
 	if err != nil {
 		c.gate.cfg.Log.Debug("error response not sent", "session", c.sess.ID(), "mid", mid, "err", err)
 	}
@@ -90,6 +94,7 @@ func (c *Conn) send(t codec.Type, mid uint64, route string, v any, m manner) err
 	if err != nil {
 		return err
 	}
+	as := route
 	if out := c.gate.outbound; !pipeline.Empty(out) {
 		msg := &codec.Message{Type: t, ID: mid, Route: route, Data: payload}
 		if err := dispatch.Filter(out, c.sess, msg); err != nil {
@@ -97,7 +102,20 @@ func (c *Conn) send(t codec.Type, mid uint64, route string, v any, m manner) err
 		}
 		route, payload = msg.Route, msg.Data
 	}
-	return c.enqueue(t, mid, route, payload, 0, m)
+	err = c.enqueue(t, mid, route, payload, 0, m)
+	if errors.Is(err, errMoved) {
+		return c.sendOn(t, mid, as, v)
+	}
+	return err
+}
+
+// sendOn sends a message of a session that is at another gate by now. The filters of that gate see
+// it once more.
+func (c *Conn) sendOn(t codec.Type, mid uint64, route string, v any) error {
+	if t == codec.Response {
+		return c.movedTo().ResponseMid(mid, v)
+	}
+	return c.movedTo().Push(route, v)
 }
 
 // enqueue encodes a message behind what is queued. It is nil for one that is left out because the

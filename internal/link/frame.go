@@ -31,12 +31,15 @@ const (
 	Reply               // the answer to a Call
 	Credit              // ID bytes of a session's messages, or of the node's calls, have left the queue of who was sent them
 	Refused             // a message of a session that the receiver does not know was not run: ID is that of a Request
+	Claim               // a gate asks the one that has a session for it, and a Reply answers
+	Moved               // a session goes to another gate; a Reply says that this is known
+	Adopt               // a gate asks who knows a session of a gate that is gone, and a Reply answers
 	kindEnd
 )
 
 var kindNames = [kindEnd]string{
 	"Kind(0)", "Request", "Notify", "Push", "Response", "Multicast", "Kick", "Close", "SessionOpened", "SessionClosed",
-	"SessionChanged", "Bind", "Bound", "Call", "Cast", "Reply", "Credit", "Refused",
+	"SessionChanged", "Bind", "Bound", "Call", "Cast", "Reply", "Credit", "Refused", "Claim", "Moved", "Adopt",
 }
 
 // String returns the name of the kind.

@@ -84,6 +84,19 @@ func (d *directory) leave(uid int64, at sessionKey) {
 	}
 }
 
+// move notes that a user's session goes from one gate to another.
+func (d *directory) move(uid, id int64, from, to process) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old := sessionKey{from.addr, from.epoch, id}
+	since, ok := d.users[uid][old]
+	if !ok {
+		return
+	}
+	delete(d.users[uid], old)
+	d.users[uid][sessionKey{to.addr, to.epoch, id}] = since
+}
+
 // dropGate forgets the users at one process of a gate.
 func (d *directory) dropGate(gate process) {
 	d.mu.Lock()

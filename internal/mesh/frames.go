@@ -9,11 +9,15 @@ import (
 )
 
 // linkVersion is the version of the Link service that this node offers.
-const linkVersion = 3
+const linkVersion = 4
 
 // answersFrom is the version of the link from which on nodes answer when they are asked for a sign
 // of life, say when they refuse a message, and tell by Left how long a call waits.
 const answersFrom = 3
+
+// handsOverFrom is the version of the link from which on nodes know that sessions go from gate to
+// gate.
+const handsOverFrom = 4
 
 // Frame flags.
 const (

@@ -73,6 +73,9 @@ func (g *gateSession) openedLocked() *link.Frame {
 	if f.UID == 0 { // or it was replaced, and will be the user until it has closed
 		f.UID = g.sess.UID()
 	}
+	if c, ok := g.sess.NetworkEntity().(*gate.Conn); ok && c.Resumable() {
+		f.ID = uint64(g.gate.Window().Milliseconds())
+	}
 	if a := g.sess.RemoteAddr(); a != nil {
 		f.Text = []byte(a.String())
 	}

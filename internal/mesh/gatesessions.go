@@ -19,11 +19,12 @@ import (
 // them may be called concurrently.
 type gateSessions struct {
 	*node
-	peers  *peers
-	logins *logins
-	ids    atomic.Pointer[service.Connection] // makes session ids
-	known  sessionTable                       // those that another node is to know
-	spans  forwardSpans                       // of their requests
+	peers      *peers
+	logins     *logins
+	departures *departures
+	ids        atomic.Pointer[service.Connection] // makes session ids
+	known      sessionTable                       // those that another node is to know
+	spans      forwardSpans                       // of their requests
 }
 
 func newGateSessions(n *node, ps *peers) *gateSessions {
@@ -65,8 +66,11 @@ func (gs *gateSessions) Suspended(s *session.Session) {
 }
 
 // Resumed has the hooks run on the scheduler, before the messages that come after.
-func (gs *gateSessions) Resumed(s *session.Session) {
-	gs.sched.PushTaskTo(laneOf(s), func() { gs.life.Resume(s) })
+func (gs *gateSessions) Resumed(s *session.Session, gap bool) {
+	gs.sched.PushTaskTo(laneOf(s), func() {
+		s.SetGap(gap)
+		gs.life.Resume(s)
+	})
 }
 
 // Discard forgets a session that was never opened, because its connection carries another one on.
@@ -139,10 +143,18 @@ func (gs *gateSessions) close(s *session.Session) {
 // send sends a message of a client to the node that serves it.
 func (gs *gateSessions) send(from *gate.Conn, p *peer, f *link.Frame) error {
 	s := from.Session()
+	if r, ok := s.NetworkEntity().(*remoteSession); ok { // its client has gone to another gate
+		return r.sendOn(p, f)
+	}
 	g := gs.of(s)
 	ok, old := g.enter(p, from, f)
 	for _, mid := range old {
 		gs.refuse(from, mid, component.Errorf(component.CodeExhausted, "%d later requests have no answer either", maxInFlight*3/4))
+	}
+	if !ok {
+		if r := gs.departures.carrier(s); r != nil { // its client is going to another gate
+			return r.sendOn(p, f)
+		}
 	}
 	if !ok || gs.closeIfOver(s) {
 		return session.ErrClosed
@@ -213,6 +225,10 @@ func (gs *gateSessions) fail(id int64, mid uint64, addr string) {
 func (gs *gateSessions) handleHold(p *peer, id int64) {
 	s := gs.users.Session(id)
 	if s == nil || !gs.of(s).hold(p) {
+		if to, gone := gs.departures.to(id); gone && p.version >= handsOverFrom {
+			_ = p.send(movedFrame(id, 0, to))
+			return
+		}
 		_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: id})
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/dispatch"
@@ -25,6 +26,9 @@ type inbound struct {
 	remotes  *remoteSessions
 	logins   *logins
 	calls    *calls
+
+	departures *departures
+	arrivals   *arrivals
 }
 
 // helpRounds bounds how long a link's goroutine flushes to clients between two batches.
@@ -95,6 +99,14 @@ func (in *inbound) handle(from *sender, f *link.Frame, calls *dispatch.Batch) {
 		in.logins.handleBound(key, f)
 	case link.Multicast:
 		in.handleMulticast(from, f)
+	case link.Claim:
+		in.departures.handleClaim(from, f)
+	case link.Moved:
+		calls.Hand()
+		in.remotes.handleMoved(from, f)
+	case link.Adopt:
+		calls.Hand()
+		in.remotes.handleAdopt(from, f)
 	case link.Kick:
 		if f.Session == 0 {
 			in.logins.handleKick(from.addr, from.back(), f)
@@ -103,6 +115,14 @@ func (in *inbound) handle(from *sender, f *link.Frame, calls *dispatch.Batch) {
 		in.handleForClient(from, f)
 	default:
 		in.handleForClient(from, f)
+	}
+}
+
+// handleForClient handles a frame for one client of this gate. One that is on its way here gets it
+// when it is.
+func (in *inbound) handleForClient(from *sender, f *link.Frame) {
+	if !in.arrivals.hold(from.addr, f) {
+		in.deliver(from.addr, f)
 	}
 }
 
@@ -128,15 +148,20 @@ func (in *inbound) handleMessage(from *sender, f *link.Frame, add addCall) {
 	if string(f.Text) == in.addr { // a backend has called in the name of a session of this gate's
 		if c, _ := in.client(f.Session); c != nil {
 			add(c, codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}, from, costOf(f), f.Trace)
-		} else {
-			from.Spent(costOf(f))
+			return
 		}
-		return
+		if in.remotes.byID(f.Session, f.UID) == nil { // it has not gone to another gate just now
+			from.Spent(costOf(f))
+			return
+		}
 	}
 	key, way := in.keyOf(from, f)
 	r := in.remotes.get(key)
+	if r == nil && len(f.Text) > 0 {
+		r = in.remotes.byID(f.Session, f.UID)
+	}
 	if r == nil && way != nil && way.link == nil {
-		r, _ = in.remotes.open(key, way)
+		r, _ = in.remotes.open(key, way, 0)
 	}
 	if r == nil {
 		in.refuse(from, f)
@@ -201,11 +226,14 @@ func (in *inbound) handleCredit(from *sender, f *link.Frame) {
 	}
 }
 
-// handleForClient handles a frame for one client of this gate.
-func (in *inbound) handleForClient(from *sender, f *link.Frame) {
+// deliver gives a frame from a node to one client of this gate.
+func (in *inbound) deliver(from string, f *link.Frame) {
 	c, s := in.client(f.Session)
 	if c == nil {
-		if p := in.peers.at(from.addr); p != nil && f.Kind != link.Close {
+		if in.departures.sendOn(f) {
+			return
+		}
+		if p := in.peers.at(from); p != nil && f.Kind != link.Close {
 			_ = p.send(&link.Frame{Kind: link.SessionClosed, Session: f.Session})
 		}
 		return
@@ -223,10 +251,10 @@ func (in *inbound) handleForClient(from *sender, f *link.Frame) {
 	case link.Bind:
 		in.logins.handleBind(s, f.UID)
 	default:
-		in.log.Debug("frame ignored", "peer", from.addr, "kind", f.Kind)
+		in.log.Debug("frame ignored", "peer", from, "kind", f.Kind)
 	}
 	if err != nil {
-		in.log.Debug("output for a client was refused", "peer", from.addr, "session", f.Session, "kind", f.Kind, "err", err)
+		in.log.Debug("output for a client was refused", "peer", from, "session", f.Session, "kind", f.Kind, "err", err)
 	}
 }
 
@@ -241,7 +269,13 @@ func (in *inbound) push(c *gate.Conn, f *link.Frame) error {
 
 // handleMulticast pushes one payload to many of this gate's clients, encoded once.
 func (in *inbound) handleMulticast(from *sender, f *link.Frame) {
+	if in.arrivals.count.Load() > 0 {
+		in.holdMulticast(from, f)
+	}
 	from.to = in.users.Sessions(f.Sessions, from.to[:0])
+	if len(from.to) < len(f.Sessions) {
+		in.multicastOn(f)
+	}
 	var err error
 	if class, key := classOf(f); class != session.DeliverAll {
 		err = in.gate.MulticastAs(string(f.Route), in.own(f.Data), class, key, from.to)
@@ -252,6 +286,29 @@ func (in *inbound) handleMulticast(from *sender, f *link.Frame) {
 		in.log.Debug("a multicast did not reach everybody", "peer", from.addr, "err", err)
 	}
 	clear(from.to)
+}
+
+// holdMulticast keeps a multicast for those of its sessions that are on their way here, and takes
+// them out of it.
+func (in *inbound) holdMulticast(from *sender, f *link.Frame) {
+	one := *f
+	one.Kind, one.Sessions = link.Push, nil
+	f.Sessions = slices.DeleteFunc(f.Sessions, func(id int64) bool {
+		one.Session = id
+		return in.arrivals.hold(from.addr, &one)
+	})
+}
+
+// multicastOn sends a multicast on to those of its sessions that have gone to other gates.
+func (in *inbound) multicastOn(f *link.Frame) {
+	one := *f
+	one.Kind, one.Sessions = link.Push, nil
+	for _, id := range f.Sessions {
+		if in.users.Session(id) == nil {
+			one.Session = id
+			in.departures.sendOn(&one)
+		}
+	}
 }
 
 // own makes a copy of borrowed bytes if a filter might keep them.

@@ -212,7 +212,7 @@ func (ls *inboundLinks) retired(key process, in *inboundLink) {
 // dropTold drops what a process told.
 func (ls *inboundLinks) dropTold(key process) {
 	ls.logins.directory.dropGate(key)
-	ls.remotes.closeGate(key)
+	ls.remotes.closeGate(key, ls.peers.to(key) == nil)
 }
 
 // left counts a stream that has ended.

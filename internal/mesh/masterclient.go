@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/lonng/nano/cluster/clusterpb"
@@ -116,10 +117,12 @@ func (m *masterClient) register(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
 	self, _, _ := m.roster.state()
-	resp, err := m.client().Register(ctx, &clusterpb.RegisterRequest{MemberInfo: ToInfo(self)})
+	var head metadata.MD
+	resp, err := m.client().Register(ctx, &clusterpb.RegisterRequest{MemberInfo: ToInfo(self)}, grpc.Header(&head))
 	if err != nil {
 		return err
 	}
+	m.takeSecret(head)
 	view := member.LegacyView(fromInfos(resp.GetMembers()))
 	if resp.GetView() != nil {
 		view = fromView(resp.GetView())
@@ -153,12 +156,14 @@ func (m *masterClient) beat(ctx context.Context) {
 	if leaving {
 		return
 	}
-	resp, err := m.client().Heartbeat(ctx, &clusterpb.HeartbeatRequest{MemberInfo: ToInfo(self), Version: toVersion(have)})
+	var head metadata.MD
+	resp, err := m.client().Heartbeat(ctx, &clusterpb.HeartbeatRequest{MemberInfo: ToInfo(self), Version: toVersion(have)}, grpc.Header(&head))
 	m.asked(err)
 	if err != nil {
 		m.log.Warn("master did not take a heartbeat", "master", m.cfg.Master, "err", err)
 		return
 	}
+	m.takeSecret(head)
 	if resp.GetRejoined() {
 		m.log.Warn("the master had taken this node for dead, and the others may have: they are told its users again")
 		m.logins.tellEverybody()

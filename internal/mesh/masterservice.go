@@ -51,6 +51,7 @@ func (m *masterService) Register(ctx context.Context, req *clusterpb.RegisterReq
 	resp := &clusterpb.RegisterResponse{Members: toInfos(a.Members), NodeId: uint32(a.NodeID)}
 	if req.GetMemberInfo().GetEpoch() != 0 {
 		resp.View = toView(a.View)
+		m.roster.handOut(ctx)
 	}
 	return resp, nil
 }
@@ -67,7 +68,7 @@ func (m *masterService) Unregister(_ context.Context, req *clusterpb.UnregisterR
 }
 
 // Heartbeat is a node's sign of life.
-func (m *masterService) Heartbeat(_ context.Context, req *clusterpb.HeartbeatRequest) (*clusterpb.HeartbeatResponse, error) {
+func (m *masterService) Heartbeat(ctx context.Context, req *clusterpb.HeartbeatRequest) (*clusterpb.HeartbeatResponse, error) {
 	var a member.Answer
 	var view member.View
 	err := m.roster.atMaster(func(l *member.Master) (effects member.Effects, err error) {
@@ -83,6 +84,7 @@ func (m *masterService) Heartbeat(_ context.Context, req *clusterpb.HeartbeatReq
 	resp := &clusterpb.HeartbeatResponse{NodeId: uint32(a.NodeID), Rejoined: a.Rejoined}
 	if a.Fetch && req.GetMemberInfo().GetEpoch() != 0 {
 		resp.View = toView(view)
+		m.roster.handOut(ctx)
 	}
 	return resp, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/member"
+	"github.com/lonng/nano/internal/resume"
 	"github.com/lonng/nano/session"
 )
 
@@ -26,18 +27,20 @@ type Mesh struct {
 	Users    *logins       // the users of all gates
 	Calls    *calls        // calls between nodes
 	Routes   *router       // which node serves what
+	Arrivals *arrivals     // sessions that come from other gates
 
 	Questions *questions // what nodes ask of each other about themselves
 
-	peers   *peers
-	roster  *roster
-	master  *masterClient
-	keeper  *keeperClient
-	remotes *remoteSessions
-	links   *inboundLinks
-	inbound *inbound
-	server  *server
-	running atomic.Bool // Working was called: what others have asked for is run before the end
+	peers      *peers
+	roster     *roster
+	master     *masterClient
+	keeper     *keeperClient
+	remotes    *remoteSessions
+	links      *inboundLinks
+	inbound    *inbound
+	departures *departures
+	server     *server
+	running    atomic.Bool // Working was called: what others have asked for is run before the end
 }
 
 // errNoAddress is returned for a node of a cluster that nobody could reach.
@@ -63,7 +66,13 @@ func New(cfg Config) (*Mesh, error) {
 	}
 	m.master = &masterClient{node: n, peers: m.peers, roster: m.roster, logins: m.Users}
 	m.keeper = &keeperClient{node: n, peers: m.peers, roster: m.roster, logins: m.Users}
+	m.departures = &departures{node: n, peers: m.peers, sessions: m.Sessions, remotes: m.remotes, logins: m.Users}
+	m.Arrivals = &arrivals{
+		node: n, peers: m.peers, sessions: m.Sessions, remotes: m.remotes, logins: m.Users, departures: m.departures, inbound: m.inbound,
+	}
 	// Parts that are told of each other, both ways.
+	m.Sessions.departures, m.remotes.departures, m.remotes.arrivals = m.departures, m.departures, m.Arrivals
+	m.inbound.departures, m.inbound.arrivals = m.departures, m.Arrivals
 	m.Sessions.logins = m.Users
 	m.peers.roster, m.peers.sessions = m.roster, m.Sessions
 	m.roster.peers, m.roster.links, m.roster.logins, m.roster.sessions = m.peers, m.links, m.Users, m.Sessions
@@ -72,7 +81,12 @@ func New(cfg Config) (*Mesh, error) {
 
 // Attach gives the mesh the node's routes and its clients' connections, which are made with
 // functions of the mesh. It comes before everything else.
-func (m *Mesh) Attach(t *dispatch.Table, g *gate.Gate) { m.table, m.gate = t, g }
+func (m *Mesh) Attach(t *dispatch.Table, g *gate.Gate) {
+	m.table, m.gate = t, g
+	if g != nil && m.cfg.clustered() {
+		g.Trust(m.secret)
+	}
+}
 
 // Listen opens the address at which other nodes reach this one. On a single node it does nothing.
 func (m *Mesh) Listen() error {
@@ -173,6 +187,9 @@ func (m *Mesh) free(ctx context.Context) error {
 	m.master.close()
 	return errors.Join(err, Within(ctx, "wait for what other nodes are told", m.tasks.Wait))
 }
+
+// Place names this run of the node.
+func (m *Mesh) Place() resume.Place { return m.place() }
 
 // Addr returns the address at which other nodes reach this one, which is its identity. It is final
 // after Listen.

@@ -31,6 +31,7 @@ type node struct {
 	cancel   context.CancelFunc
 	tasks    sync.WaitGroup // goroutines of the mesh
 	refusals Refusals
+	secret   []byte // which signs what clients resume with; nil: the master's, or none
 }
 
 func newNode(cfg Config) *node {
@@ -38,6 +39,7 @@ func newNode(cfg Config) *node {
 		cfg: cfg, addr: cfg.Addr, epoch: newEpoch(), log: cfg.Log, users: cfg.Users, sched: cfg.Scheduler,
 		life: cfg.Lifetimes,
 	}
+	n.secret = secretOf(cfg)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	return n
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/connectivity"
 
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/session"
 )
@@ -35,6 +36,11 @@ type peer struct {
 	pairedWith atomic.Uint64 // number of the other node's way back; 0: it has not come yet; inboundLinks.mu is held when it changes
 	receiver   atomic.Uint64 // which receiver of the other node has what was sent; 0: not known yet
 	mute       atomic.Bool   // the last stream was never answered, or fell silent
+
+	moves sync.RWMutex // held for reading while output for its clients is queued, and for writing while one goes to another gate
+	moved atomic.Bool  // one has gone
+
+	clients atomic.Pointer[whereabouts] // of its clients; made on demand
 
 	sessions atomic.Int64 // how many sessions it knows from here
 	leaving  atomic.Bool  // it has had its sessions choose again: see router.Rebind
@@ -137,14 +143,41 @@ func (p *peer) Multicast(route string, v any, to []*session.Session) error {
 	if err != nil {
 		return err
 	}
-	f.Sessions = make([]int64, len(to))
-	for i, s := range to {
-		f.Sessions[i] = s.ID()
+	f.Sessions = make([]int64, 0, len(to))
+	elsewhere, err := p.multicast(f, to)
+	if errors.Is(err, link.ErrClosed) || errors.Is(err, errPeerGone) {
+		err = nil // with the gate its sessions end
 	}
-	if err := p.send(f); err != nil && !errors.Is(err, link.ErrClosed) && !errors.Is(err, errPeerGone) {
-		return err
+	for _, s := range elsewhere {
+		if e := s.Push(route, v); e != nil && !errors.Is(e, gate.ErrBrokenPipe) {
+			err = errors.Join(err, fmt.Errorf("session %d: %w", s.ID(), e))
+		}
 	}
-	return nil // with the gate its sessions end
+	return err
+}
+
+// multicast sends f to those of the sessions that are behind this gate, and returns the others,
+// which were there a moment ago.
+func (p *peer) multicast(f *link.Frame, to []*session.Session) (elsewhere []*session.Session, err error) {
+	p.moves.RLock()
+	defer p.moves.RUnlock()
+	if !p.moved.Load() {
+		for _, s := range to {
+			f.Sessions = append(f.Sessions, s.ID())
+		}
+		return nil, p.send(f)
+	}
+	for _, s := range to {
+		if r, ok := s.NetworkEntity().(*remoteSession); ok && r.at.Load().way == p {
+			f.Sessions = append(f.Sessions, s.ID())
+		} else {
+			elsewhere = append(elsewhere, s)
+		}
+	}
+	if len(f.Sessions) == 0 {
+		return elsewhere, nil
+	}
+	return elsewhere, p.send(f)
 }
 
 // withdraw takes back what is queued and was answered with an error. A lane of calls asks before

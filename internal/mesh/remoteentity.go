@@ -16,7 +16,12 @@ import (
 func (r *remoteSession) Session() *session.Session { return r.sess }
 
 // Lane returns the order of the session's calls.
-func (r *remoteSession) Lane() *scheduler.Lane { return &r.lane }
+func (r *remoteSession) Lane() *scheduler.Lane {
+	if r.from != nil {
+		return r.from
+	}
+	return &r.lane
+}
 
 // Waiting returns a channel that is closed when the session ends.
 func (r *remoteSession) Waiting() <-chan struct{} {
@@ -32,24 +37,41 @@ func (r *remoteSession) Waiting() <-chan struct{} {
 }
 
 // toGate is the way to the client.
-func (r *remoteSession) toGate() (*peer, error) {
+func (r *remoteSession) toGate(at *whereabouts) (*peer, error) {
 	if r.sess.Closed() {
 		return nil, gate.ErrBrokenPipe
 	}
-	p := r.all.peers.at(r.key.gate)
-	if p == nil || p != r.way {
-		return nil, fmt.Errorf("%w: its gate %s is gone", gate.ErrBrokenPipe, r.key.gate)
+	p := r.all.peers.at(at.gate.addr)
+	if p == nil || p != at.way {
+		return nil, fmt.Errorf("%w: its gate %s is gone", gate.ErrBrokenPipe, at.gate.addr)
 	}
 	return p, nil
 }
 
+// send sends a frame to the gate that has the client now. While it is queued, the session goes to
+// no other gate: what was sent to the one before is all before the word that it has gone.
 func (r *remoteSession) send(f *link.Frame) error {
-	p, err := r.toGate()
-	if err != nil {
-		return err
+	for {
+		at := r.at.Load()
+		f.Session = r.sess.ID()
+		if at.home { // or is there already: what was called before it came answers yet
+			if !r.all.arrivals.hold(r.all.addr, f) {
+				r.all.arrivals.inbound.deliver(r.all.addr, f)
+			}
+			return nil
+		}
+		p, err := r.toGate(at)
+		if err != nil {
+			return err
+		}
+		p.moves.RLock()
+		if r.at.Load() == at {
+			err = p.send(f)
+			p.moves.RUnlock()
+			return err
+		}
+		p.moves.RUnlock()
 	}
-	f.Session = r.key.id
-	return p.send(f)
 }
 
 // Push sends v to the client by way of its gate.
@@ -105,7 +127,7 @@ func (r *remoteSession) FailMid(mid uint64, err error) error {
 	if mid == 0 {
 		return gate.ErrSessionOnNotify
 	}
-	if _, err := r.toGate(); err != nil {
+	if _, err := r.toGate(r.at.Load()); err != nil {
 		return err
 	}
 	r.all.table.Fail(r, mid, "", err)
@@ -125,7 +147,7 @@ func (r *remoteSession) Fail(mid uint64, payload any) {
 		err = r.send(&link.Frame{Kind: link.Response, Flags: flagError, ID: mid, Data: data})
 	}
 	if err != nil {
-		r.all.log.Debug("error response not sent", "session", r.key.id, "gate", r.key.gate, "mid", mid, "err", err)
+		r.all.log.Debug("error response not sent", "session", r.key().id, "gate", r.key().gate, "mid", mid, "err", err)
 	}
 }
 
@@ -142,7 +164,7 @@ func (r *remoteSession) Kick(reason string) error {
 func (r *remoteSession) RemoteAddr() net.Addr {
 	a := r.addr.Load()
 	if a == nil {
-		return nodeAddr(r.key.gate)
+		return nodeAddr(r.key().gate)
 	}
 	if ap, err := netip.ParseAddrPort(*a); err == nil {
 		return net.TCPAddrFromAddrPort(ap)
@@ -157,7 +179,7 @@ func (r *remoteSession) Reaches(service, addr string) bool {
 
 // Outlet returns the link to the gate, which takes a push for many of its clients in one frame.
 func (r *remoteSession) Outlet() session.Outlet {
-	p, err := r.toGate()
+	p, err := r.toGate(r.at.Load())
 	if err != nil {
 		return nil
 	}
@@ -172,7 +194,7 @@ func (r *remoteSession) BindUID(_ *session.Session, uid int64) error {
 	if same {
 		return nil
 	}
-	if err := r.all.logins.admit(uid, r.key); err != nil {
+	if err := r.all.logins.admit(uid, r.key()); err != nil {
 		return err
 	}
 	r.mu.Lock()

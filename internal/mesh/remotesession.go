@@ -3,6 +3,7 @@ package mesh
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/link"
@@ -15,19 +16,22 @@ import (
 // called concurrently.
 type remoteSession struct {
 	all  *remoteSessions
-	key  sessionKey
-	way  *peer // to its gate; another one knows nothing of it
+	at   atomic.Pointer[whereabouts]
 	sess *session.Session
-	lane scheduler.Lane
+	lane scheduler.Lane  // unless it has another
+	from *scheduler.Lane // of the session from before, where it was a client of this node's gate; constant
 
 	mu      sync.Mutex
 	uid     int64 // as the gate knows it, or has been asked to
 	asked   bool  // the gate has not answered that
 	ended   bool
+	vouched bool                // only backends have told of it
 	waiting int32               // changes that wait, see update
+	window  uint32              // milliseconds that it waits for its client when its gate has died; 0: it does not
 	values  encodedValues       // as the gate has forwarded them
 	told    map[uint64]struct{} // ways (peer.number) to backends that were told of the session from here
 	over    chan struct{}       // see Waiting; made on demand
+	orphan  *time.Timer         // its gate has died: ends that time
 
 	change atomic.Pointer[func()] // makes the changes that wait, nil if none does
 	addr   atomic.Pointer[string] // of the client
@@ -35,29 +39,55 @@ type remoteSession struct {
 	dispatch.Answers
 }
 
+// whereabouts say where the clients of remote sessions are. They do not change.
+type whereabouts struct {
+	gate process
+	way  *peer // to the gate; another one knows nothing of the sessions. nil: there is none
+	home bool  // it is about to come to this node's gate
+}
+
+// whereAt returns the whereabouts of sessions at a gate, to which way leads, if anything does.
+func whereAt(gate process, way *peer) *whereabouts {
+	if way != nil && way.addr == gate.addr && way.epoch == gate.epoch {
+		if w := way.clients.Load(); w != nil {
+			return w
+		}
+		way.clients.CompareAndSwap(nil, &whereabouts{gate: gate, way: way})
+		return way.clients.Load()
+	}
+	return &whereabouts{gate: gate, way: way}
+}
+
 func newRemoteSession(rs *remoteSessions, key sessionKey, way *peer) *remoteSession {
-	r := &remoteSession{all: rs, key: key, way: way}
+	r := &remoteSession{all: rs}
+	r.at.Store(whereAt(process{key.gate, key.epoch}, way))
 	rs.initLane(&r.lane)
 	r.sess = session.NewWithID(r, key.id)
 	r.sess.SetLifetime(rs.life)
 	return r
 }
 
+// key names the session.
+func (r *remoteSession) key() sessionKey {
+	gate := r.at.Load().gate
+	return sessionKey{gate.addr, gate.epoch, r.sess.ID()}
+}
+
 // end ends the session, after the messages that came before.
 func (r *remoteSession) end(why session.CloseReason) {
 	r.sess.SetCloseReason(why)
 	r.mu.Lock()
-	for _, p := range r.all.peers.all() {
-		if _, ok := r.told[p.number]; ok {
-			p.sessions.Add(-1)
-		}
+	r.untellLocked()
+	r.ended = true
+	if r.orphan != nil {
+		r.orphan.Stop()
+		r.orphan = nil
 	}
-	r.told, r.ended = nil, true
 	if r.over != nil {
 		close(r.over)
 	}
 	r.mu.Unlock()
-	r.all.sched.EndLane(&r.lane, func() { r.all.life.Close(r.sess) })
+	r.all.sched.EndLane(r.Lane(), func() { r.all.life.Close(r.sess) })
 }
 
 // update takes over what the gate says of the session: at once, as the messages that follow know
@@ -90,7 +120,7 @@ func (r *remoteSession) update(f *link.Frame) {
 	if r.waiting == 0 && (stale || was == 0 || was == uid) {
 		r.mu.Unlock()
 		if change(); bound {
-			r.all.sched.PushTaskTo(&r.lane, tell)
+			r.all.sched.PushTaskTo(r.Lane(), tell)
 		}
 		return
 	}
@@ -112,7 +142,7 @@ func (r *remoteSession) update(f *link.Frame) {
 	r.waiting++
 	r.change.Store(&due)
 	r.mu.Unlock()
-	r.all.sched.PushTaskTo(&r.lane, func() {
+	r.all.sched.PushTaskTo(r.Lane(), func() {
 		due()
 		tell()
 	})
@@ -142,7 +172,7 @@ func (r *remoteSession) changesLocked(f *link.Frame) encodedValues {
 	}
 	values, err := decodeValues(f.Data)
 	if err != nil {
-		r.all.log.Warn("forwarded values cannot be read", "session", r.key.id, "gate", r.key.gate, "err", err)
+		r.all.log.Warn("forwarded values cannot be read", "session", r.key().id, "gate", r.key().gate, "err", err)
 		return nil
 	}
 	changed := values
@@ -166,7 +196,7 @@ func (r *remoteSession) setValues(values encodedValues) {
 		v, err := decodeValue(b)
 		if err != nil {
 			r.all.log.Warn("a forwarded value cannot be read: register its type with encoding/gob here, too",
-				"session", r.key.id, "gate", r.key.gate, "key", k, "err", err)
+				"session", r.key().id, "gate", r.key().gate, "key", k, "err", err)
 			r.sess.Remove(k)
 			continue
 		}
@@ -177,9 +207,9 @@ func (r *remoteSession) setValues(values encodedValues) {
 // sendOn sends a message of the session to another node, in its name. It introduces the session
 // there before: the gate tells that node the same a moment later, and from then on what changes.
 func (r *remoteSession) sendOn(p *peer, f *link.Frame) error {
-	f.Text = []byte(r.key.gate)
+	f.Text = []byte(r.key().gate)
 	f.UID = r.sess.UID()
-	if r.key.gate != p.addr {
+	if r.key().gate != p.addr {
 		r.introduce(p)
 	}
 	return p.post(f, p.send)
@@ -193,7 +223,8 @@ func (r *remoteSession) introduce(p *peer) {
 	if _, known := r.told[p.number]; known {
 		return
 	}
-	f := &link.Frame{Kind: link.SessionOpened, Flags: flagVouch, Session: r.key.id, UID: r.sess.UID(), Route: []byte(r.key.gate), Data: r.values.encode()}
+	f := &link.Frame{Kind: link.SessionOpened, Flags: flagVouch, Session: r.key().id, UID: r.sess.UID(), Route: []byte(r.key().gate), Data: r.values.encode()}
+	f.ID = uint64(r.window)
 	if a := r.addr.Load(); a != nil {
 		f.Text = []byte(*a)
 	}
@@ -215,6 +246,16 @@ func (r *remoteSession) noteLocked(p *peer) {
 	p.sessions.Add(1)
 }
 
+// untellLocked forgets which backends were told of the session.
+func (r *remoteSession) untellLocked() {
+	for _, p := range r.all.peers.all() {
+		if _, ok := r.told[p.number]; ok {
+			p.sessions.Add(-1)
+		}
+	}
+	r.told = nil
+}
+
 // untold notes that p does not know the session.
 func (r *remoteSession) untold(p *peer) {
 	r.mu.Lock()
@@ -229,7 +270,7 @@ func (r *remoteSession) untold(p *peer) {
 // one of this node, and for a session without a client.
 func GateOf(s *session.Session) string {
 	if r, ok := s.NetworkEntity().(*remoteSession); ok {
-		return r.key.gate
+		return r.key().gate
 	}
 	return ""
 }

@@ -14,6 +14,7 @@ import (
 func TestRemoteSessionKeepsNoDeadPeers(t *testing.T) {
 	ps := newPeers(&node{})
 	r := &remoteSession{all: &remoteSessions{peers: ps}, sess: session.NewWithID(mock.NewNetworkEntity(), 1)}
+	r.at.Store(&whereabouts{gate: process{"gate:1", 1}})
 	live := func(peers ...*peer) {
 		all := make(map[string]*peer)
 		for _, p := range peers {

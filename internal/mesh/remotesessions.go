@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -33,12 +34,15 @@ func (k sessionKey) of(p process) bool { return k.gate == p.addr && k.epoch == p
 // which ends all sessions of that run of the gate. Its methods may be called concurrently.
 type remoteSessions struct {
 	*node
-	peers  *peers
-	router *router
-	logins *logins
+	peers      *peers
+	router     *router
+	logins     *logins
+	departures *departures
+	arrivals   *arrivals
 
 	mu     sync.RWMutex
 	all    map[sessionKey]*remoteSession
+	ids    map[int64]*remoteSession // those that may go from gate to gate
 	closed bool
 	wanted map[sessionKey]chan struct{} // closed when its gate has introduced it
 }
@@ -47,24 +51,25 @@ func newRemoteSessions(n *node, ps *peers, rt *router, l *logins) *remoteSession
 	return &remoteSessions{node: n, peers: ps, router: rt, logins: l, all: make(map[sessionKey]*remoteSession)}
 }
 
-// closeGate ends all sessions behind one process of a gate.
-func (rs *remoteSessions) closeGate(gate process) {
-	rs.closeWhere(func(key sessionKey) bool { return key.of(gate) }, false,
+// closeGate ends all sessions behind one process of a gate. If that has died, those stay for a while
+// whose clients may come back at another gate.
+func (rs *remoteSessions) closeGate(gate process, dead bool) {
+	rs.closeWhere(func(key sessionKey, r *remoteSession) bool { return key.of(gate) && !(dead && r.abandon()) }, false,
 		session.CloseReason{Kind: session.CloseNetwork, Reason: "the gate is gone"})
 }
 
 // closeAll ends all sessions as this node ends, and takes no more.
 func (rs *remoteSessions) closeAll() {
-	rs.closeWhere(func(sessionKey) bool { return true }, true, session.CloseReason{Kind: session.CloseShutdown})
+	rs.closeWhere(func(sessionKey, *remoteSession) bool { return true }, true, session.CloseReason{Kind: session.CloseShutdown})
 }
 
-func (rs *remoteSessions) closeWhere(which func(sessionKey) bool, last bool, why session.CloseReason) {
+func (rs *remoteSessions) closeWhere(which func(sessionKey, *remoteSession) bool, last bool, why session.CloseReason) {
 	var gone []*remoteSession
 	rs.mu.Lock()
 	rs.closed = rs.closed || last
 	for key, r := range rs.all {
-		if which(key) {
-			delete(rs.all, key)
+		if which(key, r) {
+			rs.dropLocked(key)
 			gone = append(gone, r)
 		}
 	}
@@ -78,7 +83,7 @@ func (rs *remoteSessions) closeWhere(which func(sessionKey) bool, last bool, why
 func (rs *remoteSessions) close(key sessionKey, why session.CloseReason) {
 	rs.mu.Lock()
 	r := rs.all[key]
-	delete(rs.all, key)
+	rs.dropLocked(key)
 	rs.mu.Unlock()
 	if r != nil {
 		r.end(why)
@@ -105,7 +110,7 @@ func (rs *remoteSessions) list() []*session.Session {
 
 // open returns the session of a client behind the gate that way leads to, made if it is new; nil
 // when the node ends.
-func (rs *remoteSessions) open(key sessionKey, way *peer) (r *remoteSession, fresh bool) {
+func (rs *remoteSessions) open(key sessionKey, way *peer, window time.Duration) (r *remoteSession, fresh bool) {
 	if r = rs.get(key); r != nil {
 		return r, false
 	}
@@ -115,17 +120,30 @@ func (rs *remoteSessions) open(key sessionKey, way *peer) (r *remoteSession, fre
 		return r, false
 	}
 	r = newRemoteSession(rs, key, way)
-	rs.all[key] = r
-	rs.sched.PushTaskTo(&r.lane, func() { rs.life.Open(r.sess) })
+	r.window = uint32(window.Milliseconds())
+	rs.putLocked(key, r)
+	rs.sched.PushTaskTo(r.Lane(), func() { rs.life.Open(r.sess) })
 	return r, true
 }
 
 // handleOpened takes over what a session's gate says of it.
 func (rs *remoteSessions) handleOpened(key sessionKey, way *peer, f *link.Frame) {
-	if r, _ := rs.open(key, way); r != nil {
+	if r := rs.get(key); r != nil && r.lostItsGate(way) { // which has forgotten it, and what was on its way is lost
+		rs.close(key, session.CloseReason{Kind: session.CloseNetwork, Reason: "the gate was gone"})
+	}
+	if r, _ := rs.open(key, way, windowOf(f)); r != nil {
+		r.introducedBy(way, windowOf(f))
 		r.update(f)
 		rs.arrived(key)
 	}
+}
+
+// maxWindow is how long a session waits for its client at most, whatever its gate says.
+const maxWindow = 24 * time.Hour
+
+// windowOf is how long a session that is introduced waits for its client when its gate has died.
+func windowOf(f *link.Frame) time.Duration {
+	return time.Duration(min(f.ID, uint64(maxWindow/time.Millisecond))) * time.Millisecond
 }
 
 // handleVouch takes what a backend knows of a session that it is about to send messages of. What is
@@ -135,7 +153,13 @@ func (rs *remoteSessions) handleVouch(f *link.Frame) {
 	if p == nil {
 		return // as is said when the message comes
 	}
-	if r, fresh := rs.open(sessionKey{p.addr, p.epoch, f.Session}, p); fresh {
+	if rs.byID(f.Session, f.UID) != nil { // it is going from one gate to another
+		return
+	}
+	if r, fresh := rs.open(sessionKey{p.addr, p.epoch, f.Session}, p, windowOf(f)); fresh {
+		r.mu.Lock()
+		r.vouched = true
+		r.mu.Unlock()
 		r.update(f)
 		_ = r.send(&link.Frame{Kind: link.SessionOpened, Flags: flagHold})
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/gob"
 	"fmt"
+	"maps"
 )
 
 // encodedValues are values of a session as they go from node to node, by key. Each is encoded by
@@ -67,6 +68,9 @@ func (v encodedValues) changes(all encodedValues, every bool) encodedValues {
 	}
 	return changed
 }
+
+// clone returns a copy.
+func (v encodedValues) clone() encodedValues { return maps.Clone(v) }
 
 // encode makes one payload of all, nothing if there is none.
 func (v encodedValues) encode() []byte {

@@ -9,6 +9,8 @@ import (
 type Offer struct {
 	Token    string `json:"token"`
 	Received uint64 `json:"received"`
+	// Gap says that the client can go on with a session that has lost messages.
+	Gap bool `json:"gap,omitempty"`
 }
 
 // Answer is what a node says of resuming in its answer: "sys.resume".
@@ -19,6 +21,9 @@ type Answer struct {
 	// Received is only there if Resumed is true, and Reason if it is false.
 	Received *uint64 `json:"received,omitempty"`
 	Reason   Reason  `json:"reason,omitempty"`
+	// Gap is only there if Resumed is true: messages were lost. Without Received, both sides count
+	// from 0 again, and nothing is sent again.
+	Gap bool `json:"gap,omitempty"`
 }
 
 // Client is a client's half of a session. The zero value has no session.
@@ -39,7 +44,7 @@ func (c *Client) Offer() *Offer {
 	if c.token == "" {
 		return nil
 	}
-	return &Offer{Token: c.token, Received: c.Received()}
+	return &Offer{Token: c.token, Received: c.Received(), Gap: true}
 }
 
 // Forget says that there is no session to come back to: nothing is kept, and counts begin anew.
@@ -52,10 +57,15 @@ func (c *Client) Forget() {
 // Welcome takes the answer to a handshake, nil if it says nothing of resuming. If it returns true,
 // the session goes on, and what [Outbox.All] returns has to be sent again behind the ack. Else it
 // is a new session, with the reason if there was one before. An error means that the node says what
-// cannot be.
+// cannot be. After a gap without a count, nothing is kept, and counts begin anew.
 func (c *Client) Welcome(a *Answer) (resumed bool, reason Reason, err error) {
 	had := c.Can()
 	if a != nil && a.Resumed != nil && *a.Resumed {
+		if had && a.Gap && a.Received == nil && a.Token != "" {
+			c.Forget()
+			c.token, c.window = a.Token, window(a.Window)
+			return true, "", nil
+		}
 		if !had || a.Token == "" || a.Received == nil || *a.Received < c.Out.base {
 			return false, "", fmt.Errorf("%w: the answer to the handshake", ErrCount)
 		}

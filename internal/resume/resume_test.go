@@ -196,7 +196,7 @@ func TestClient(t *testing.T) {
 	for n := 1; n <= 3; n++ {
 		c.Out.Copy(numbered(n))
 	}
-	if o := c.Offer(); o == nil || *o != (resume.Offer{Token: "one", Received: 1}) || c.Window() != 30*time.Second {
+	if o := c.Offer(); o == nil || *o != (resume.Offer{Token: "one", Received: 1, Gap: true}) || c.Window() != 30*time.Second {
 		t.Fatalf("%+v %v", o, c.Window())
 	}
 	welcome(&resume.Answer{Token: "two", Window: 30, Resumed: &yes, Received: count(1)}, true, "")
@@ -214,7 +214,7 @@ func TestClient(t *testing.T) {
 		}
 	}
 	welcome(&resume.Answer{Token: "three", Window: -1, Resumed: &no, Reason: resume.Gap}, false, resume.Gap)
-	if o := c.Offer(); *o != (resume.Offer{Token: "three"}) || len(kept(&c.Out)) != 0 || c.Window() != 0 {
+	if o := c.Offer(); *o != (resume.Offer{Token: "three", Gap: true}) || len(kept(&c.Out)) != 0 || c.Window() != 0 {
 		t.Fatalf("%+v", o)
 	}
 	welcome(nil, false, resume.Unknown) // a server that knows nothing of it

@@ -1,0 +1,236 @@
+package gate
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/internal/resume"
+	"github.com/lonng/nano/internal/transport"
+	"github.com/lonng/nano/scheduler"
+	"github.com/lonng/nano/session"
+)
+
+// A session goes from one gate to another in three steps. Release ends the service of its client
+// here; what is sent to it is kept. Hand gives what is kept away, and has the session's entity at
+// this gate send everything on from then on. Adopt, at the other gate, makes a session of it that
+// waits for its client, which comes back there as it does at one gate.
+
+// Claim is what a client says that comes back with the token of another gate.
+type Claim struct {
+	Token    resume.Token
+	Text     string // the token as it came
+	Received uint64
+	Dict     string // version of the gate's dictionary
+	Gap      bool   // the client takes a session that has lost messages
+	Errors   bool   // and answers that are errors
+	Remote   net.Addr
+}
+
+// Handed is a session on its way to another gate.
+type Handed struct {
+	State        resume.State
+	Loss         resume.Loss
+	Errors, Gzip bool // as the session has agreed on with its client
+	End          bool // it was closed on its way, and ends when it is there
+	Kicked       bool
+	Why          session.CloseReason
+}
+
+// ending is what is to become of a session that is on its way.
+type ending struct {
+	kicked bool
+	why    session.CloseReason
+}
+
+// errMoved is the error of output for a session that is at another gate by now.
+var errMoved = errors.New("the session is at another gate")
+
+// Identify says what the gate is called in the tokens of its clients. It comes before any of them.
+func (g *Gate) Identify(at resume.Place) { g.place = at }
+
+// Place is what the gate is called in the tokens of its clients.
+func (g *Gate) Place() resume.Place { return g.place }
+
+// Trust has the gate sign tokens with a secret that it shares with other gates, and read theirs.
+func (g *Gate) Trust(secret []byte) { g.resumer.signer.Trust(secret) }
+
+// ReadToken reads a token that a gate with the same secret has made.
+func (g *Gate) ReadToken(text string) (resume.Token, error) { return g.resumer.signer.Parse(text) }
+
+// Window returns how long sessions wait for their clients; 0 if they do not.
+func (g *Gate) Window() time.Duration { return g.cfg.Resume.Window }
+
+// Dict returns the version of the dictionary.
+func (g *Gate) Dict() string { return g.shake.dictVersion }
+
+// Resumable reports whether the client of the connection's session may come back.
+func (c *Conn) Resumable() bool { return c.res.Load() != nil }
+
+// returning returns how many packets a client with a token has received, and whether it has to hear
+// that some were lost.
+func (r *resumable) returning(t resume.Token, received uint64) (n uint64, gap bool) {
+	if r.roamed == nil || !r.roamed.gap.Concerns(t) {
+		return received, false
+	}
+	if r.roamed.gap.Anew {
+		return 0, true
+	}
+	return received, true
+}
+
+// Release ends the service of a session here, whose client has come to another gate with a token. A
+// connection that is still open is replaced. Until Hand, what is sent to the session is kept. It
+// changes nothing if it returns a reason, or comes to it after a time.
+func (g *Gate) Release(t resume.Token, received uint64, before time.Time) (*Conn, resume.Reason) {
+	f := g.find(t)
+	if f == nil {
+		return nil, g.resumer.why(t.Session)
+	}
+	r := f.res.Load()
+	r.serving.Lock() // what the carrier has read is with the schedulers, and it serves no more
+	defer r.serving.Unlock()
+	f.mu.Lock()
+	if r.over || r.leaving || !time.Now().Before(before) {
+		f.mu.Unlock()
+		return nil, resume.Unknown
+	}
+	n, _ := r.returning(t, received)
+	why, err := r.Resume(t, n, time.Now())
+	switch {
+	case err != nil:
+		f.mu.Unlock()
+		return nil, resume.Unknown
+	case why != "":
+		f.notResumed(r, why)
+		return nil, why
+	}
+	g.running.Add(1) // until Hand
+	was, waited := r.carrier, r.stopTimerLocked()
+	if was != nil {
+		was.retired.Store(true)
+	}
+	r.carrier, r.leaving = nil, true
+	r.roamedLocked()
+	f.mu.Unlock()
+	if waited {
+		g.returned(f)
+	}
+	if was != nil {
+		was.cut()
+	}
+	return f, ""
+}
+
+// Hand returns the session that was released. What is sent to it from now on, whoever has its
+// connection here still, goes to its new entity.
+func (g *Gate) Hand(f *Conn, to dispatch.Peer) (h Handed) {
+	r := f.res.Load()
+	f.mu.Lock()
+	h = Handed{State: r.State(), Loss: r.roamed.gap, Errors: f.wantsErr, Gzip: f.wantsGzip}
+	if e := r.roamed.end; e != nil {
+		h.End, h.Kicked, h.Why = true, e.kicked, e.why
+	}
+	r.roamed.moved = to
+	r.Out.Clear()
+	f.weighKeptLocked(r)
+	f.sess.Rehome(to)
+	f.told = true
+	if f.transit != nil && f.transit.ended != nil {
+		close(f.transit.ended)
+	}
+	f.mu.Unlock()
+	g.counters.Closed.Add(1)
+	g.running.Done()
+	return h
+}
+
+// endElsewhere ends a session that is on its way to another gate, or there. It has the lock, and
+// gives it back.
+func (c *Conn) endElsewhere(r *resumable, last []byte, why session.CloseReason) error {
+	to := r.roamed.moved
+	if to == nil {
+		if r.roamed.end == nil {
+			r.roamed.end = &ending{last != nil, why}
+		}
+		c.mu.Unlock()
+		return nil
+	}
+	c.mu.Unlock()
+	if k, ok := to.(session.Kicker); ok && last != nil {
+		return k.Kick(why.Reason)
+	}
+	return to.Close()
+}
+
+// movedTo returns what carries the session at another gate, nil if it is here.
+func (c *Conn) movedTo() dispatch.Peer {
+	r := c.res.Load()
+	if r == nil {
+		return nil
+	}
+	r.front.mu.Lock()
+	defer r.front.mu.Unlock()
+	if !r.leaving {
+		return nil
+	}
+	return r.roamed.moved
+}
+
+// Adopt makes a session of what another gate has given away. It waits for its client. make returns
+// the session, for the connection that is its entity; lane is the order of its calls where it was
+// known here before, else nil.
+func (g *Gate) Adopt(h Handed, from net.Addr, lane *scheduler.Lane, make func(c *Conn) *session.Session) error {
+	c := &Conn{
+		gate: g, sock: nowhere{at: from}, adopted: true,
+		closing: true, wasCut: true, flushed: true, readDone: true, parted: true, removed: true,
+		wantsErr: h.Errors, wantsGzip: h.Gzip && g.cfg.GzipMin > 0,
+		transit: &transit{lane: lane},
+	}
+	c.phase.Store(uint32(leaving))
+	g.cfg.InitLane(&c.lane)
+	if lane == nil {
+		c.transit.lane = &c.lane
+	}
+	window := g.cfg.Resume.Window
+	r := &resumable{front: c, roamed: &roams{remote: from, gap: h.Loss}}
+	r.reader.Store(c)
+	if err := r.Restore(h.State, time.Now().Add(window)); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.res.Store(r)
+	c.sess = make(c)
+	g.counters.Opened.Add(1)
+	if !g.wait(c) {
+		_ = c.shutKept(r, nil, session.CloseReason{Kind: session.CloseShutdown})
+		return errNoRoom
+	}
+	r.roamed.timer = time.AfterFunc(window, c.expire)
+	c.weighKeptLocked(r)
+	if h.End {
+		var last []byte
+		if h.Kicked {
+			last = kickPacket(h.Why.Reason)
+		}
+		_ = c.shutKept(r, last, h.Why)
+		return nil
+	}
+	c.mu.Unlock()
+	return nil
+}
+
+var errNoRoom = errors.New("gate: no session is taken any more")
+
+// nowhere is the socket of a connection that never had one.
+type nowhere struct {
+	transport.Conn
+	at net.Addr
+}
+
+// RemoteAddr returns the address of the client for which the session was fetched.
+func (n nowhere) RemoteAddr() net.Addr { return n.at }
+
+// Waiting has nothing to tell.
+func (nowhere) Waiting() {}

@@ -1,0 +1,437 @@
+package mesh
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lonng/nano/internal/gate"
+	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/internal/resume"
+	"github.com/lonng/nano/session"
+)
+
+// arrivals are the sessions that clients come back for at this gate, and that others have. Other
+// nodes may send to one of them before it is here: that waits for it. The methods may be called
+// concurrently.
+type arrivals struct {
+	*node
+	peers      *peers
+	sessions   *gateSessions
+	remotes    *remoteSessions
+	logins     *logins
+	departures *departures
+	inbound    *inbound
+
+	count atomic.Int32 // of all
+	mu    sync.Mutex
+	all   map[int64]*arrival
+}
+
+// arrival is a session that was asked for.
+type arrival struct {
+	frames []waitingFrame
+	bytes  int
+	done   chan struct{} // closed when it is here, or there is none
+}
+
+// waitingFrame is a frame that waits for a session.
+type waitingFrame struct {
+	from string
+	link.Frame
+}
+
+// maxWaiting is how many bytes may wait for one session; more is dropped, and counted as lost.
+const maxWaiting = 4 << 20
+
+// hold keeps a frame for a session that is on its way here. It is false if it is not.
+func (a *arrivals) hold(from string, f *link.Frame) bool {
+	if a.count.Load() == 0 {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ar := a.all[f.Session]
+	if ar == nil {
+		return false
+	}
+	size := costOf(f) + len(f.Text)
+	if ar.bytes+size > maxWaiting {
+		a.refusals.Lost.Add(1)
+		return true
+	}
+	ar.bytes += size
+	own := *f
+	own.Route, own.Text, own.Data, own.Sessions = bytes.Clone(f.Route), bytes.Clone(f.Text), bytes.Clone(f.Data), nil
+	own.Trace = bytes.Clone(f.Trace)
+	ar.frames = append(ar.frames, waitingFrame{from, own})
+	return true
+}
+
+// begin notes that a session was asked for. It is false if somebody has done so before.
+func (a *arrivals) begin(id int64) (ar *arrival, first bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ar = a.all[id]; ar != nil {
+		return ar, false
+	}
+	if a.all == nil {
+		a.all = make(map[int64]*arrival)
+	}
+	ar = &arrival{done: make(chan struct{})}
+	a.all[id] = ar
+	a.count.Add(1)
+	return ar, true
+}
+
+// end hands over what has waited, in order, until nothing waits.
+func (a *arrivals) end(id int64, ar *arrival) {
+	for {
+		a.mu.Lock()
+		frames := ar.frames
+		ar.frames = nil
+		if len(frames) == 0 {
+			delete(a.all, id)
+			a.count.Add(-1)
+			close(ar.done)
+			a.mu.Unlock()
+			return
+		}
+		a.mu.Unlock()
+		for i := range frames {
+			a.inbound.deliver(frames[i].from, &frames[i].Frame)
+		}
+	}
+}
+
+// Claim fetches the session of a client that has come back here. It is for the gate, which finds it
+// then. A reason says why there is none.
+func (a *arrivals) Claim(c gate.Claim) resume.Reason {
+	id := c.Token.Session
+	ar, first := a.begin(id)
+	if !first { // the same client, on another connection
+		select {
+		case <-ar.done:
+		case <-a.ctx.Done():
+		}
+		return ""
+	}
+	defer a.end(id, ar)
+	if a.isHere(id) { // and the token does not hold, or it has come this moment
+		return ""
+	}
+	search, step := resume.NewSearch(a.place(), c.Token, time.Now())
+	for {
+		if step.Wait > 0 {
+			wait := time.NewTimer(step.Wait)
+			select {
+			case <-wait.C:
+			case <-a.ctx.Done():
+				wait.Stop()
+				return resume.Unknown
+			}
+		}
+		switch step.Kind {
+		case resume.Here:
+			ctx, cancel := context.WithTimeout(a.ctx, claimWait)
+			to, gone := a.departures.settled(ctx, id)
+			cancel()
+			if !gone {
+				return ""
+			}
+			step = search.Asked(resume.Gone, to, "")
+		case resume.Ask:
+			step = search.Asked(a.ask(step.At, c))
+		case resume.Adopt:
+			found := a.adopt(step.At, c)
+			step = search.Adopted(found, time.Now())
+		default:
+			return step.Why
+		}
+	}
+}
+
+// isHere reports whether this gate has a session, and does not give it away.
+func (a *arrivals) isHere(id int64) bool {
+	ctx, cancel := context.WithTimeout(a.ctx, claimWait)
+	defer cancel()
+	_, gone := a.departures.settled(ctx, id)
+	return !gone && a.users.Session(id) != nil
+}
+
+// ask asks a gate for a session.
+func (a *arrivals) ask(at resume.Place, c gate.Claim) (resume.Claimed, resume.Place, resume.Reason) {
+	nowhere := resume.Place{}
+	p := a.peers.to(process{at.Addr, at.Epoch})
+	switch {
+	case p == nil:
+		return resume.Silent, nowhere, ""
+	case p.version < handsOverFrom:
+		return resume.No, nowhere, resume.Unknown
+	}
+	data, err := encodeGob(claim{Token: c.Text, Received: c.Received, Dict: c.Dict})
+	if err != nil {
+		return resume.No, nowhere, resume.Unknown
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, claimWait)
+	defer cancel()
+	data, err = p.ask(ctx, &link.Frame{Kind: link.Claim, Session: c.Token.Session, Data: data, Left: claimTime})
+	if err != nil {
+		a.log.Info("a gate did not give a session away", "session", c.Token.Session, "peer", at.Addr, "err", err)
+		return resume.Silent, nowhere, ""
+	}
+	var said claimed
+	if err := decodeGob(data, &said); err != nil {
+		a.log.Error("the answer to a claim cannot be read", "session", c.Token.Session, "peer", at.Addr, "err", err)
+		return resume.No, nowhere, resume.Unknown
+	}
+	if said.Said != resume.Given {
+		return said.Said, said.To, said.Why
+	}
+	if err := a.arrive(at, c, said.Session); err != nil {
+		a.log.Warn("a session that came from another gate was lost", "session", c.Token.Session, "peer", at.Addr, "err", err)
+		return resume.No, nowhere, resume.Unknown
+	}
+	return resume.Given, nowhere, ""
+}
+
+// arrive makes a session of this gate of what has come.
+func (a *arrivals) arrive(from resume.Place, c gate.Claim, d departing) error {
+	id := c.Token.Session
+	r := a.remotes.take(sessionKey{from.Addr, from.Epoch, id})
+	var s *session.Session
+	lane := laneOfRemote(r)
+	err := a.gate.Adopt(d.Handed, c.Remote, lane, func(conn *gate.Conn) *session.Session {
+		if r != nil {
+			s = r.sess
+			s.Rehome(conn)
+		} else {
+			s = session.NewWithID(conn, id)
+			s.SetLifetime(a.life)
+		}
+		a.users.Add(s)
+		return s
+	})
+	if s == nil {
+		return err
+	}
+	a.cfg.Connections.Increment()
+	a.departures.forget(id)
+	if r == nil {
+		a.sched.PushTaskTo(laneOf(s), func() { a.life.Open(s) })
+		a.restore(s, d.Values)
+	}
+	if d.UID != 0 {
+		a.signIn(s, d.UID, d.Since)
+		a.logins.directory.leave(d.UID, sessionKey{from.Addr, from.Epoch, id})
+	}
+	for service, addr := range d.Router {
+		s.Router().Bind(service, addr)
+	}
+	a.sessions.arrive(s, d.Known, d.Requests)
+	return err
+}
+
+// restore sets the values with which a session has come.
+func (a *arrivals) restore(s *session.Session, values encodedValues) {
+	for key, b := range values {
+		v, err := decodeValue(b)
+		if err != nil {
+			a.log.Warn("a value of a session that came from another gate cannot be read: register its type with encoding/gob here, too",
+				"session", s.ID(), "key", key, "err", err)
+			continue
+		}
+		s.Set(key, v)
+	}
+}
+
+// signIn makes a session that has come the user's that it was before.
+func (a *arrivals) signIn(s *session.Session, uid int64, since uint64) {
+	if since == 0 {
+		since = uint64(time.Now().UnixNano())
+	}
+	old, err := a.users.Bind(s, uid, since)
+	if err != nil {
+		a.log.Info("a session that came from another gate is not its user's any more", "session", s.ID(), "uid", uid, "err", err)
+		_ = s.Kick("already signed in")
+		return
+	}
+	if s.Adopt(uid) {
+		a.sched.PushTaskTo(laneOf(s), func() { a.life.Bound(s) })
+	}
+	a.logins.tell(s, uid, false)
+	for _, o := range old {
+		a.logins.tell(o, uid, true)
+		_ = o.Kick("signed in elsewhere")
+	}
+}
+
+// found is what a node says that may know a session of a dead gate.
+type found struct {
+	Knows    bool
+	Alive    bool         // it hears the gate
+	At       resume.Place // not zero: where the session is by now
+	UID      int64
+	Values   encodedValues // those that the gate had forwarded
+	Services []string      // that it serves for the session
+}
+
+// adopt asks all nodes, this one among them, for a session whose gate is gone, and takes it over.
+func (a *arrivals) adopt(from resume.Place, c gate.Claim) (all resume.Found) {
+	id := c.Token.Session
+	ctx, cancel := context.WithTimeout(a.ctx, claimTime)
+	defer cancel()
+	type word struct {
+		of resume.Place
+		found
+	}
+	var asked []*peer
+	for _, p := range a.peers.all() {
+		if p.version >= handsOverFrom && !p.lost.Load() && placeOf(p) != from {
+			asked = append(asked, p)
+		}
+	}
+	words := make(chan word, len(asked)+1)
+	for _, p := range asked {
+		a.background(func() {
+			b, _ := encodeGob(from) // a string and a number can be encoded
+			var said found
+			if data, err := p.ask(ctx, &link.Frame{Kind: link.Adopt, Session: id, Data: b}); err == nil {
+				_ = decodeGob(data, &said) // what cannot be read says nothing
+			}
+			words <- word{placeOf(p), said}
+		})
+	}
+	words <- word{a.place(), a.remotes.adopt(from, a.place(), id)}
+	d := departing{Router: make(map[string]string), Values: make(encodedValues)}
+	for range len(asked) + 1 {
+		w := <-words
+		all.Alive = all.Alive || w.Alive
+		if w.At != (resume.Place{}) && w.At != a.place() {
+			all.At = w.At
+		}
+		if !w.Knows {
+			continue
+		}
+		all.Nodes++
+		if w.of != a.place() {
+			d.Known = append(d.Known, w.of)
+		}
+		if w.UID != 0 {
+			d.UID = w.UID
+		}
+		for k, b := range w.Values {
+			d.Values[k] = b
+		}
+		for _, service := range w.Services {
+			if w.of != a.place() {
+				d.Router[service] = w.of.Addr
+			}
+		}
+	}
+	if all.Nodes == 0 || all.At != (resume.Place{}) {
+		return all
+	}
+	all.Alive = false
+	d.State, d.Errors = resume.Lost(c.Token), c.Errors
+	d.Loss = resume.Loss{Turn: c.Token.Turn, Anew: true}
+	if err := a.arrive(from, c, d); err != nil {
+		a.log.Warn("a session of a gate that is gone was lost", "session", id, "err", err)
+		return resume.Found{}
+	}
+	a.log.Info("session taken over from a gate that is gone", "session", id, "uid", d.UID, "gate", from.Addr, "nodes", all.Nodes)
+	return all
+}
+
+// known returns the nodes that know the session.
+func (g *gateSession) known() []*peer {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(g.peers.all())
+}
+
+// depart tells nobody about the session any more: r does so at another gate. It returns who knows
+// it, and which requests have no answer.
+func (g *gateSession) depart(r *remoteSession) (known []*peer, requests map[uint64]string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.sendChangesLocked()
+	known = slices.Collect(g.peers.all())
+	for _, p := range known {
+		p.sessions.Add(-1)
+	}
+	requests = make(map[uint64]string, g.requests.inFlight.len())
+	for mid, f := range g.requests.inFlight.all() {
+		requests[mid] = f.at.addr
+	}
+	g.closed = true
+	r.values = g.values
+	g.peers.close()
+	return known, requests
+}
+
+// arrive notes who knows a session that has come from another gate, and tells them so.
+func (g *gateSession) arrive(known []*peer, requests map[uint64]*peer) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return
+	}
+	for _, p := range known {
+		g.peers.introduced(p)
+		p.sessions.Add(1)
+		_ = p.send(g.openedLocked())
+	}
+	for mid, p := range requests {
+		g.requests.begin(mid, p)
+	}
+}
+
+// depart gives a session away, see gateSession. departed ends that.
+func (gs *gateSessions) depart(s *session.Session, r *remoteSession) (known []*peer, requests map[uint64]string) {
+	return gs.of(s).depart(r)
+}
+
+// departed forgets a session that is at another gate.
+func (gs *gateSessions) departed(s *session.Session) {
+	gs.known.take(s)
+	gs.cfg.Connections.Decrement()
+}
+
+// arrive enters a session that has come from another gate. Requests whose nodes are gone get an
+// error.
+func (gs *gateSessions) arrive(s *session.Session, known []resume.Place, requests map[uint64]string) {
+	g := gs.of(s)
+	for _, key := range gs.cfg.Forwarded {
+		if s.HasKey(key) {
+			g.setValue(key)
+		}
+	}
+	var know []*peer
+	at := make(map[uint64]*peer, len(requests))
+	for _, k := range known {
+		if p := gs.peers.to(process{k.Addr, k.Epoch}); p != nil {
+			know = append(know, p)
+		}
+	}
+	var lost []uint64
+	for mid, addr := range requests {
+		switch p := gs.peers.at(addr); {
+		case addr == gs.addr: // its handler is here
+		case p != nil && !p.lost.Load() && slices.Contains(know, p):
+			at[mid] = p
+		default:
+			lost = append(lost, mid)
+		}
+	}
+	g.arrive(know, at)
+	for _, mid := range lost {
+		if conn, _ := gs.client(s.ID()); conn != nil {
+			gs.table.Refuse(conn, mid, "", unavailable(requests[mid]))
+		}
+	}
+	gs.closeIfOver(s)
+}

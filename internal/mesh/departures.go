@@ -1,0 +1,348 @@
+package mesh
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lonng/nano/internal/gate"
+	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/internal/resume"
+	"github.com/lonng/nano/session"
+)
+
+// departures are the sessions of this gate whose clients come back to other gates. One that is
+// claimed goes in this order:
+//
+//  1. The gate serves its client no more, and keeps what is sent to it.
+//  2. All nodes that know the session, or its user, are told where it goes (Moved). Each of them
+//     sends to the new gate from then on, and says that it knows behind all that it has sent here.
+//  3. When all have said so, or are gone, the session goes to the new gate: the answer to the claim.
+//  4. Here, it is a session of another gate from then on. What still comes for it is sent on.
+//
+// The methods may be called concurrently.
+type departures struct {
+	*node
+	peers    *peers
+	sessions *gateSessions
+	remotes  *remoteSessions
+	logins   *logins
+
+	mu      sync.Mutex
+	moves   resume.Moves // where sessions have gone, as far as this node knows
+	leaving map[int64]*departure
+}
+
+// departure is a session that may be on its way to another gate.
+type departure struct {
+	over chan struct{}  // closed when it has gone, or stays
+	as   *remoteSession // carries it there; nil: it has not left yet
+}
+
+const (
+	claimTime = time.Second            // within which a claimed session begins to go
+	movedTime = 700 * time.Millisecond // that nodes have to say that they know where it goes
+	claimWait = 2 * time.Second        // after which a gate that was asked counts as dead
+)
+
+// claim is what a gate says that wants a session.
+type claim struct {
+	Token    string
+	Received uint64
+	Dict     string // version of its dictionary: what is kept is encoded with the owner's
+}
+
+// claimed is the answer.
+type claimed struct {
+	Said    resume.Claimed
+	Why     resume.Reason
+	To      resume.Place
+	Session departing
+}
+
+// departing is a session on its way to another gate.
+type departing struct {
+	gate.Handed
+	UID      int64
+	Since    uint64            // when it became the user's
+	Values   encodedValues     // all that can be encoded
+	Router   map[string]string // who serves it
+	Known    []resume.Place    // who knows it
+	Requests map[uint64]string // without an answer, and who has them
+}
+
+// placeOf returns the run of a node that p leads to.
+func placeOf(p *peer) resume.Place { return resume.Place{Addr: p.addr, Epoch: p.epoch} }
+
+func (n *node) place() resume.Place { return resume.Place{Addr: n.addr, Epoch: n.epoch} }
+
+// to returns where a session has gone.
+func (d *departures) to(id int64) (resume.Place, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.moves.Find(id, time.Now())
+}
+
+// note notes where a session has gone.
+func (d *departures) note(id int64, to resume.Place) {
+	now := time.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.moves.Add(id, to, now, now.Add(max(d.gate.Window(), time.Minute)))
+}
+
+// forget notes that a session has come here.
+func (d *departures) forget(id int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.moves.Forget(id)
+}
+
+// settled waits until a session that is on its way is gone, and returns where.
+func (d *departures) settled(ctx context.Context, id int64) (to resume.Place, gone bool) {
+	for {
+		d.mu.Lock()
+		leaving := d.leaving[id]
+		if leaving == nil {
+			defer d.mu.Unlock()
+			return d.moves.Find(id, time.Now())
+		}
+		d.mu.Unlock()
+		select {
+		case <-leaving.over:
+		case <-ctx.Done():
+			return to, false
+		}
+	}
+}
+
+// begin is true for one who may give a session away. The others learn where it has gone.
+func (d *departures) begin(ctx context.Context, id int64) (to resume.Place, gone, ok bool) {
+	for {
+		if to, gone = d.settled(ctx, id); gone || ctx.Err() != nil {
+			return to, gone, false
+		}
+		d.mu.Lock()
+		if d.leaving[id] == nil {
+			if d.leaving == nil {
+				d.leaving = make(map[int64]*departure)
+			}
+			d.leaving[id] = &departure{over: make(chan struct{})}
+			d.mu.Unlock()
+			return to, false, true
+		}
+		d.mu.Unlock()
+	}
+}
+
+func (d *departures) end(id int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	close(d.leaving[id].over)
+	delete(d.leaving, id)
+}
+
+// carrier returns what carries a session that is on its way to another gate, or there; nil if it is
+// here.
+func (d *departures) carrier(s *session.Session) *remoteSession {
+	if r, ok := s.NetworkEntity().(*remoteSession); ok {
+		return r
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l := d.leaving[s.ID()]; l != nil {
+		return l.as
+	}
+	return nil
+}
+
+// carry notes what carries a session from now on.
+func (d *departures) carry(r *remoteSession) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.leaving[r.sess.ID()].as = r
+}
+
+// handleClaim answers a gate that wants a session of this one's. It takes a while.
+func (d *departures) handleClaim(from *sender, f *link.Frame) {
+	p, id, answer, left := from.back(), f.Session, f.ID, f.Left
+	var q claim
+	if err := decodeGob(f.Data, &q); err != nil || p == nil {
+		return
+	}
+	d.background(func() {
+		ctx, cancel := context.WithTimeout(d.ctx, min(left, claimTime))
+		defer cancel()
+		a := d.give(ctx, p, id, q)
+		data, err := encodeGob(a)
+		if err != nil {
+			d.log.Error("a session could not be given away", "session", id, "peer", p.addr, "err", err)
+			return
+		}
+		if err := p.sendNow(&link.Frame{Kind: link.Reply, ID: answer, Data: data}); err != nil {
+			d.log.Warn("a session was given to a gate that cannot be reached", "session", id, "peer", p.addr, "err", err)
+		}
+	})
+}
+
+// give gives a session to the gate that p leads to, if its client has come there. ctx ends when
+// that is too late.
+func (d *departures) give(ctx context.Context, p *peer, id int64, q claim) claimed {
+	t, err := d.gate.ReadToken(q.Token)
+	if err != nil || t.Session != id {
+		return claimed{Said: resume.No, Why: resume.Unknown}
+	}
+	to, gone, ok := d.begin(ctx, id)
+	switch {
+	case gone:
+		return claimed{Said: resume.Gone, To: to}
+	case !ok:
+		return claimed{Said: resume.No, Why: resume.Unknown}
+	}
+	defer d.end(id)
+	if q.Dict != d.gate.Dict() || !d.canMove(id) {
+		d.log.Info("session not given away: its nodes are of another version", "session", id, "peer", p.addr)
+		return claimed{Said: resume.No, Why: resume.Unknown}
+	}
+	deadline, _ := ctx.Deadline()
+	conn, why := d.gate.Release(t, q.Received, deadline)
+	if why != "" {
+		return claimed{Said: resume.No, Why: why}
+	}
+	return claimed{Session: d.depart(conn, t, p)}
+}
+
+// canMove tells whether all nodes that know a session can be told that it goes elsewhere.
+func (d *departures) canMove(id int64) bool {
+	g := d.sessions.find(d.users.Session(id))
+	return g == nil || !slices.ContainsFunc(g.known(), func(p *peer) bool { return p.version < handsOverFrom })
+}
+
+// depart gives a session away that the gate has released, to a client with a token.
+func (d *departures) depart(conn *gate.Conn, t resume.Token, p *peer) departing {
+	s := conn.Session()
+	key := sessionKey{p.addr, p.epoch, s.ID()}
+	values := d.encodeAll(s)
+	r := d.remotes.depart(s, conn.Lane(), key, p)
+	d.carry(r)
+	known, requests := d.sessions.depart(s, r)
+	uid := s.UID()
+	told := slices.Clone(known)
+	for _, q := range d.peers.all() {
+		switch {
+		case uid == 0 || q.version < handsOverFrom || slices.Contains(known, q):
+		case q.lost.Load() || !q.link.Stats().Connected:
+			_ = q.send(movedFrame(s.ID(), uid, placeOf(p)))
+		default: // everybody knows where the user is
+			told = append(told, q)
+		}
+	}
+	late := d.tell(told, s.ID(), uid, placeOf(p))
+
+	out := departing{Handed: d.gate.Hand(conn, r), UID: s.UID(), Since: d.users.Since(s), Values: values, Requests: requests}
+	out.Router = s.Router().All()
+	out.Known = []resume.Place{d.place()}
+	for _, q := range known {
+		if q != p {
+			out.Known = append(out.Known, placeOf(q))
+		}
+	}
+	if len(late) > 0 {
+		d.log.Warn("a session went to another gate before all nodes had said that they know", "session", s.ID(), "peer", p.addr, "missing", late)
+		if !out.Loss.Concerns(t) { // else the client hears of a gap anyway
+			out.Loss = resume.Loss{Turn: out.State.Issued}
+		}
+	}
+	d.note(s.ID(), placeOf(p))
+	if out.UID != 0 {
+		d.logins.directory.enter(out.UID, login{key, out.Since})
+	}
+	d.users.Remove(s)
+	d.sessions.departed(s)
+	if out.UID != uid && out.UID != 0 { // bound on its way
+		d.logins.tell(s, out.UID, true)
+	}
+	d.sched.PushTaskTo(conn.Lane(), func() { d.life.Resume(s) })
+	return out
+}
+
+// tell tells nodes where a session goes, and waits until all know. It returns those that may not.
+func (d *departures) tell(nodes []*peer, id, uid int64, to resume.Place) (late []resume.Place) {
+	places := make([]resume.Place, 0, len(nodes))
+	for _, p := range nodes {
+		places = append(places, placeOf(p))
+	}
+	h := resume.NewHandover(places)
+	ctx, cancel := context.WithTimeout(d.ctx, movedTime)
+	defer cancel()
+	type word struct {
+		of resume.Place
+		ok bool
+	}
+	words := make(chan word, len(nodes))
+	for _, p := range nodes {
+		d.background(func() {
+			f := movedFrame(id, uid, to)
+			_, err := p.ask(ctx, f)
+			words <- word{placeOf(p), err == nil || ctx.Err() == nil} // with one that has died, nothing comes of it any more
+		})
+	}
+	for !h.Ready() {
+		w := <-words // each comes when ctx ends, at the latest
+		h.Told(w.of, w.ok)
+	}
+	return h.Late()
+}
+
+// movedFrame says where a session goes.
+func movedFrame(id, uid int64, to resume.Place) *link.Frame {
+	b, _ := encodeGob(to) // a string and a number can be encoded
+	return &link.Frame{Kind: link.Moved, Session: id, UID: uid, Data: b}
+}
+
+// encodeAll encodes the values of a session that can be: others stay on the nodes that have them.
+func (d *departures) encodeAll(s *session.Session) encodedValues {
+	all := make(encodedValues)
+	for key, v := range s.State() {
+		b, err := encodeValue(v)
+		if err != nil {
+			d.log.Debug("a session value does not go to another gate: encoding/gob does not know its type", "session", s.ID(), "key", key, "err", err)
+			continue
+		}
+		if _, ok := all.fits(key, b); ok {
+			all[key] = b
+		}
+	}
+	return all
+}
+
+// sendOn sends a frame for a client of this gate's to the gate where it has gone.
+func (d *departures) sendOn(f *link.Frame) bool {
+	to, gone := d.to(f.Session)
+	if !gone {
+		return false
+	}
+	p := d.peers.to(process{to.Addr, to.Epoch})
+	return p != nil && p.send(f) == nil
+}
+
+// ask sends a frame that a Reply answers, and waits for that.
+func (p *peer) ask(ctx context.Context, f *link.Frame) ([]byte, error) {
+	call := newPendingCall()
+	if p.link == nil || p.version < handsOverFrom || p.lost.Load() || !p.calls.begin(call) {
+		return nil, unavailable(p.addr)
+	}
+	f.ID = call.id
+	err := p.sendNow(f)
+	if err == nil {
+		select {
+		case <-call.done:
+			return call.data, call.err
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	p.calls.remove(call.id)
+	return nil, err
+}

@@ -1,0 +1,264 @@
+package mesh
+
+import (
+	"time"
+
+	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/internal/resume"
+	"github.com/lonng/nano/scheduler"
+	"github.com/lonng/nano/session"
+)
+
+// What becomes of the clients of other gates, here, when they go from one gate to another, or when
+// their gate dies: the session of the application stays the same.
+
+// laneOfRemote returns the order of a session's calls; nil for no session.
+func laneOfRemote(r *remoteSession) *scheduler.Lane {
+	if r == nil {
+		return nil
+	}
+	return r.Lane()
+}
+
+// depart makes a client of this gate one of another: the session stays. Its entity is this one when
+// the gate has given it away.
+func (rs *remoteSessions) depart(s *session.Session, lane *scheduler.Lane, key sessionKey, way *peer) *remoteSession {
+	r := &remoteSession{all: rs, sess: s, from: lane, uid: s.UID(), window: uint32(rs.gate.Window().Milliseconds())}
+	r.at.Store(whereAt(process{key.gate, key.epoch}, way))
+	if a := s.RemoteAddr(); a != nil {
+		r.setAddr([]byte(a.String()))
+	}
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.putLocked(key, r)
+	return r
+}
+
+// take returns a session that comes to this node's gate, and forgets it; nil if it is not known.
+func (rs *remoteSessions) take(key sessionKey) *remoteSession {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	r := rs.all[key]
+	if r == nil {
+		if r = rs.ids[key.id]; r == nil || !r.at.Load().home {
+			return nil
+		}
+	}
+	rs.dropLocked(r.key())
+	r.unorphan()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.untellLocked()
+	return r
+}
+
+// putLocked enters a session.
+func (rs *remoteSessions) putLocked(key sessionKey, r *remoteSession) {
+	rs.all[key] = r
+	if r.window > 0 {
+		if rs.ids == nil {
+			rs.ids = make(map[int64]*remoteSession)
+		}
+		rs.ids[key.id] = r
+	}
+}
+
+// noteID notes that a session may go from gate to gate.
+func (rs *remoteSessions) noteID(key sessionKey, r *remoteSession) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.all[key] == r {
+		rs.putLocked(key, r)
+	}
+}
+
+// dropLocked forgets a session.
+func (rs *remoteSessions) dropLocked(key sessionKey) {
+	r := rs.all[key]
+	delete(rs.all, key)
+	if r != nil && rs.ids[key.id] == r {
+		delete(rs.ids, key.id)
+	}
+}
+
+// byID returns a session that may go from gate to gate, whatever gate it is at, if it is the user's
+// of whom a frame speaks: ids are only the same by a wrong configuration.
+func (rs *remoteSessions) byID(id, uid int64) *remoteSession {
+	rs.mu.RLock()
+	defer rs.mu.RUnlock()
+	if r := rs.ids[id]; r != nil && r.sess.UID() == uid {
+		return r
+	}
+	return nil
+}
+
+// handleMoved takes a gate's word that a session of its goes to another gate. What this node has
+// sent to the first gate for it is all before the answer.
+func (rs *remoteSessions) handleMoved(from *sender, f *link.Frame) {
+	var to resume.Place
+	if err := decodeGob(f.Data, &to); err != nil {
+		return
+	}
+	p := from.back()
+	if p == nil {
+		return
+	}
+	old := process{from.addr, from.epoch}
+	p.moves.Lock()
+	rs.move(sessionKey{from.addr, from.epoch, f.Session}, to, p)
+	if to != rs.place() { // else its gate has the user until it is here
+		rs.logins.directory.move(f.UID, f.Session, old, process{to.Addr, to.Epoch})
+	}
+	p.moves.Unlock()
+	if to != rs.place() {
+		rs.departures.note(f.Session, to)
+	}
+	if f.ID != 0 {
+		_ = p.sendNow(&link.Frame{Kind: link.Reply, ID: f.ID})
+	}
+}
+
+// move has a session be at another gate from now on. p is the way to the one where it was; its
+// moves are locked, unless p is nil.
+func (rs *remoteSessions) move(key sessionKey, to resume.Place, p *peer) *remoteSession {
+	rs.mu.Lock()
+	r := rs.all[key]
+	if r == nil {
+		rs.mu.Unlock()
+		return nil
+	}
+	rs.dropLocked(key)
+	now, gate := sessionKey{to.Addr, to.Epoch, key.id}, process{to.Addr, to.Epoch}
+	if to == rs.place() {
+		r.at.Store(&whereabouts{gate: gate, home: true})
+	} else {
+		r.at.Store(whereAt(gate, rs.peers.to(gate)))
+	}
+	rs.putLocked(now, r)
+	rs.mu.Unlock()
+	if p != nil {
+		p.moved.Store(true)
+	}
+	r.unorphan()
+	return r
+}
+
+// introducedBy notes that the gate to which way leads has told of the session itself.
+func (r *remoteSession) introducedBy(way *peer, window time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.vouched = false
+	if was := r.at.Load(); was.way == nil && !was.home { // the session was quicker here than the gate
+		r.at.CompareAndSwap(was, whereAt(was.gate, way))
+	}
+	if r.window == 0 && window > 0 {
+		r.window = uint32(window.Milliseconds())
+		r.all.noteID(r.key(), r)
+	}
+}
+
+// lostItsGate reports whether the session waits for its client because its gate was taken for dead.
+func (r *remoteSession) lostItsGate(way *peer) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := r.at.Load()
+	return r.orphan != nil || at.way != nil && at.way != way
+}
+
+// abandon has a session wait for its client, whose gate has died. It is false for one that does not
+// wait.
+func (r *remoteSession) abandon() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.window == 0 || r.ended {
+		return false
+	}
+	if r.orphan == nil {
+		key := r.key()
+		r.orphan = time.AfterFunc(time.Duration(r.window)*time.Millisecond, func() {
+			r.mu.Lock()
+			waits := r.orphan != nil
+			r.mu.Unlock()
+			if waits && r.key() == key {
+				r.all.close(key, session.CloseReason{Kind: session.CloseNetwork, Reason: "the gate is gone, and the client did not come back"})
+			}
+		})
+		r.all.sched.PushTaskTo(r.Lane(), func() { r.all.life.Suspend(r.sess) })
+	}
+	return true
+}
+
+// unorphan says that the session has a gate again.
+func (r *remoteSession) unorphan() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.orphan != nil {
+		r.orphan.Stop()
+		r.orphan = nil
+	}
+}
+
+// handleAdopt answers a gate to which the client of a gate has come that is gone.
+func (rs *remoteSessions) handleAdopt(from *sender, f *link.Frame) {
+	var gone resume.Place
+	p := from.back()
+	if err := decodeGob(f.Data, &gone); err != nil || p == nil {
+		return
+	}
+	b, err := encodeGob(rs.adopt(gone, placeOf(p), f.Session))
+	if err == nil {
+		_ = p.sendNow(&link.Frame{Kind: link.Reply, ID: f.ID, Data: b})
+	}
+}
+
+// adopt has a session whose gate is gone be at another one from now on, if it is known here, and
+// says what is known of it. A gate that this node hears keeps its sessions.
+func (rs *remoteSessions) adopt(gone, to resume.Place, id int64) found {
+	key := sessionKey{gone.Addr, gone.Epoch, id}
+	r := rs.get(key)
+	if given := rs.get(sessionKey{to.Addr, to.Epoch, id}); r == nil && given != nil { // the gate died while it gave the session away
+		return given.adopted()
+	}
+	if r == nil {
+		if at, ok := rs.departures.to(id); ok && at != to && at != gone {
+			return found{At: at}
+		}
+		return found{}
+	}
+	p := rs.peers.to(process{gone.Addr, gone.Epoch})
+	if p != nil && p.link != nil && !p.lost.Load() && p.link.Stats().Connected {
+		return found{Alive: true}
+	}
+	if p != nil {
+		p.moves.Lock()
+	}
+	moved := rs.move(key, to, p)
+	if p != nil {
+		p.moves.Unlock()
+	}
+	if moved == nil {
+		return found{}
+	}
+	if to != rs.place() {
+		rs.departures.note(id, to)
+	}
+	return r.adopted()
+}
+
+// adopted has the hooks hear that the session goes on at another gate, and says what is known of it.
+func (r *remoteSession) adopted() found {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.untellLocked()
+	f := found{Knows: true, UID: r.sess.UID(), Values: r.values.clone()}
+	if !r.vouched {
+		f.Services = r.all.cfg.Services
+	}
+	if !r.at.Load().home { // else the gate's own hooks say so
+		r.all.sched.PushTaskTo(r.Lane(), func() {
+			r.sess.SetGap(true)
+			r.all.life.Resume(r.sess)
+		})
+	}
+	return f
+}

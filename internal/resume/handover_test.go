@@ -1,0 +1,144 @@
+package resume_test
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/lonng/nano/internal/resume"
+)
+
+var (
+	one   = resume.Place{Addr: "gate:1", Epoch: 10}
+	two   = resume.Place{Addr: "gate:2", Epoch: 20}
+	three = resume.Place{Addr: "gate:3", Epoch: 30}
+)
+
+// A session that goes to another gate has to be the same there, byte for byte, or its client gets
+// messages twice or never.
+func TestStateGoesToAnotherGate(t *testing.T) {
+	var s resume.Session
+	s.Init(resume.NewKey())
+	token := resume.Token{Session: 7}
+	s.Issue(&token)
+	s.Confirm()
+	for n := 1; n <= 9; n++ {
+		s.Out.Copy(numbered(n))
+		s.Receive(10)
+	}
+	s.Out.Share(numbered(10))
+	if err := s.Out.Acknowledge(3); err != nil {
+		t.Fatal(err)
+	}
+	var moved resume.Session
+	if err := moved.Restore(s.State(), start.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if moved.Received() != 9 || moved.Out.Sent() != 10 || !moved.Holds(token) || moved.Expired(start) || !moved.Expired(start.Add(time.Minute)) {
+		t.Errorf("%d received, %d sent", moved.Received(), moved.Out.Sent())
+	}
+	if why, err := moved.Resume(token, 5, start); why != "" || err != nil || !bytes.Equal(kept(&moved.Out), upTo(6, 10)) {
+		t.Errorf("%q %v: %q", why, err, kept(&moved.Out))
+	}
+	next := resume.Token{Session: 7}
+	moved.Issue(&next)
+	if next.Key != token.Key || next.Turn != token.Turn+1 {
+		t.Errorf("the next token has the turn %d", next.Turn)
+	}
+	for _, bad := range [][]byte{{4}, {4, 0, 0, 9, 1}} {
+		if new(resume.Session).Restore(resume.State{Packets: [][]byte{bad}}, start) == nil {
+			t.Errorf("% x was taken", bad)
+		}
+	}
+}
+
+// What a gate does to find a session, step by step.
+func TestSearch(t *testing.T) {
+	token := resume.Token{Gate: one.Addr, Epoch: one.Epoch}
+	later := func(d time.Duration) time.Time { return start.Add(d) }
+	want := func(got, want resume.Step) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+	s, step := resume.NewSearch(two, token, start)
+	want(step, resume.Step{Kind: resume.Ask, At: one})
+	want(s.Asked(resume.Given, resume.Place{}, ""), resume.Step{Kind: resume.Here})
+
+	s, _ = resume.NewSearch(two, token, start)
+	want(s.Asked(resume.No, resume.Place{}, resume.Expired), resume.Step{Kind: resume.Stop, Why: resume.Expired})
+
+	s, _ = resume.NewSearch(two, token, start)
+	want(s.Asked(resume.Gone, three, ""), resume.Step{Kind: resume.Ask, At: three})
+	want(s.Asked(resume.Silent, resume.Place{}, ""), resume.Step{Kind: resume.Adopt, At: three})
+	want(s.Adopted(resume.Found{Alive: true}, start), resume.Step{Kind: resume.Ask, At: three, Wait: 250 * time.Millisecond})
+	want(s.Adopted(resume.Found{Alive: true}, later(time.Hour)), resume.Step{Kind: resume.Stop, Why: resume.Unknown})
+	want(s.Adopted(resume.Found{Nodes: 1}, start), resume.Step{Kind: resume.Here})
+	want(s.Adopted(resume.Found{At: two}, start), resume.Step{Kind: resume.Here}) // it has come here meanwhile
+	want(s.Adopted(resume.Found{}, start), resume.Step{Kind: resume.Stop, Why: resume.Unknown})
+
+	// An earlier run of the gate itself knows nothing any more.
+	_, step = resume.NewSearch(resume.Place{Addr: one.Addr, Epoch: 11}, token, start)
+	want(step, resume.Step{Kind: resume.Adopt, At: one})
+
+	// Gates that name each other for ever are not followed for ever.
+	s, step = resume.NewSearch(two, token, start)
+	for hops := 0; step.Kind == resume.Ask; hops++ {
+		if hops > 100 {
+			t.Fatal("the search does not end")
+		}
+		at := one
+		if hops%2 == 0 {
+			at = three
+		}
+		step = s.Asked(resume.Gone, at, "")
+	}
+	want(step, resume.Step{Kind: resume.Stop, Why: resume.Unknown})
+}
+
+// The session goes when everybody has said that it is known where, and not before.
+func TestHandover(t *testing.T) {
+	h := resume.NewHandover([]resume.Place{one, two, three})
+	h.Told(one, true)
+	h.Told(one, false) // a second word of it says nothing
+	h.Told(resume.Place{Addr: "stranger:1"}, false)
+	if h.Ready() {
+		t.Error("ready before two of three have said so")
+	}
+	h.Told(two, true)
+	h.Expire()
+	if !h.Ready() || len(h.Late()) != 1 || h.Late()[0] != three {
+		t.Errorf("ready %v, late %v", h.Ready(), h.Late())
+	}
+	if !resume.NewHandover(nil).Ready() {
+		t.Error("nobody is waited for, and it waits")
+	}
+}
+
+// A gate remembers where a session has gone for a time, and the last place if it has gone twice.
+func TestMoves(t *testing.T) {
+	var m resume.Moves
+	at := func(id int64, now time.Time, want resume.Place, ok bool) {
+		t.Helper()
+		if got, there := m.Find(id, now); got != want || there != ok {
+			t.Errorf("session %d is at %v (%v), want %v (%v)", id, got, there, want, ok)
+		}
+	}
+	at(1, start, resume.Place{}, false)
+	m.Add(1, two, start, start.Add(time.Minute))
+	m.Add(2, two, start, start.Add(time.Minute))
+	m.Add(1, three, start.Add(30*time.Second), start.Add(90*time.Second))
+	at(1, start.Add(59*time.Second), three, true)
+	at(2, start.Add(59*time.Second), two, true)
+	m.Add(3, one, start.Add(60*time.Second), start.Add(120*time.Second)) // what is over is forgotten
+	at(2, start, resume.Place{}, false)
+	at(1, start.Add(61*time.Second), three, true)
+	m.Forget(1)
+	at(1, start.Add(61*time.Second), resume.Place{}, false)
+	for i := range int64(1 << 18) {
+		m.Add(100+i, one, start, start.Add(time.Hour))
+	}
+	at(100, start, resume.Place{}, false)
+	at(99+1<<18, start, one, true)
+}
