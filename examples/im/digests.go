@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"hash/fnv"
 	"sync"
 	"time"
 
@@ -115,16 +114,8 @@ func (d *digests) hear(gate string) *seen {
 
 // sumOf returns the digest of a gate, as this node has it.
 func (d *digests) sumOf(gate string) digest {
-	g := digest{Gate: gate}
-	for _, p := range d.node.online.At(gate) {
-		for _, platform := range p.Platforms {
-			h := fnv.New64a()
-			_, _ = h.Write([]byte(p.ID + "\x00" + platform)) // it never fails
-			g.Count++
-			g.Sum += h.Sum64()
-		}
-	}
-	return g
+	sum := d.node.online.Digest(gate)
+	return digest{Gate: gate, Count: sum.Count, Sum: sum.Sum}
 }
 
 // tell tells all nodes the digest of this one, if it is a gate, and forgets gates that have fallen

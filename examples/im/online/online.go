@@ -4,6 +4,7 @@
 package online
 
 import (
+	"hash/fnv"
 	"slices"
 	"sync"
 )
@@ -21,20 +22,29 @@ type place struct{ gate, platform string }
 // person is somebody with at least one connection.
 type person struct {
 	name   string
-	places map[place]struct{}
+	places []place // each once
+}
+
+// Digest is a short form of who is connected at a gate, by which others see whether they have missed
+// something.
+type Digest struct {
+	Count int    // connections
+	Sum   uint64 // of their hashes, which needs no order
 }
 
 // Registry knows who is connected. Its methods may be called from any goroutine.
 type Registry struct {
 	mu     sync.RWMutex
 	people map[string]*person
-	counts map[string]int // by platform
-	sorted []string       // ids in order, made when a list is asked for; nil after a change
+	counts map[string]int    // by platform
+	gates  map[string]Digest // of those with connections
+	words  map[string]string // names of gates and platforms, each once in memory
+	sorted []string          // ids in order, made when a list is asked for; nil after a change
 }
 
 // New returns an empty registry.
 func New() *Registry {
-	return &Registry{people: make(map[string]*person), counts: make(map[string]int)}
+	return &Registry{people: make(map[string]*person), counts: make(map[string]int), gates: make(map[string]Digest), words: make(map[string]string)}
 }
 
 // Set notes that a user has come or gone on a platform at a gate. It reports whether that was the
@@ -50,25 +60,31 @@ func (r *Registry) setLocked(gate, id, name, platform string, here bool) (change
 	at := place{gate, platform}
 	if here {
 		if p == nil {
-			p = &person{places: make(map[place]struct{})}
+			p = &person{}
 			r.people[id] = p
 			r.sorted = nil
 			changed = true
 		}
 		p.name = name
+		if slices.Contains(p.places, at) {
+			return changed
+		}
 		if !p.on(platform) {
 			r.counts[platform]++
 		}
-		p.places[at] = struct{}{}
+		p.places = append(p.places, place{r.wordLocked(gate), r.wordLocked(platform)})
+		r.sumLocked(gate, id, platform, 1)
 		return changed
 	}
 	if p == nil {
 		return false
 	}
-	if _, ok := p.places[at]; !ok {
+	i := slices.Index(p.places, at)
+	if i < 0 {
 		return false
 	}
-	delete(p.places, at)
+	p.places = slices.Delete(p.places, i, i+1)
+	r.sumLocked(gate, id, platform, -1)
 	if !p.on(platform) {
 		r.counts[platform]--
 	}
@@ -80,20 +96,49 @@ func (r *Registry) setLocked(gate, id, name, platform string, here bool) (change
 	return false
 }
 
+// maxWords bounds the names that are kept once: clients choose those of platforms.
+const maxWords = 1000
+
+func (r *Registry) wordLocked(w string) string {
+	if known, ok := r.words[w]; ok {
+		return known
+	}
+	if len(r.words) < maxWords {
+		r.words[w] = w
+	}
+	return w
+}
+
+// sumLocked counts a connection into the digest of its gate, or out of it.
+func (r *Registry) sumLocked(gate, id, platform string, by int) {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(id + "\x00" + platform)) // it never fails
+	d := r.gates[gate]
+	d.Count += by
+	d.Sum += uint64(by) * h.Sum64() //nolint:gosec // sums go round
+	if d.Count == 0 {
+		delete(r.gates, gate)
+	} else {
+		r.gates[gate] = d
+	}
+}
+
+// Digest returns the digest of a gate.
+func (r *Registry) Digest(gate string) Digest {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.gates[gate]
+}
+
 // on reports whether the person is on a platform.
 func (p *person) on(platform string) bool {
-	for at := range p.places {
-		if at.platform == platform {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.places, func(at place) bool { return at.platform == platform })
 }
 
 // platforms returns the person's platforms in order.
 func (p *person) platforms() []string {
 	list := make([]string, 0, len(p.places))
-	for at := range p.places {
+	for _, at := range p.places {
 		list = append(list, at.platform)
 	}
 	slices.Sort(list)
@@ -113,7 +158,7 @@ func (r *Registry) Gate(gate string, people []Person) {
 		}
 	}
 	for id, p := range r.people {
-		for at := range p.places {
+		for _, at := range slices.Clone(p.places) {
 			if at.gate == gate && !now[connection{id, at.platform}] {
 				r.setLocked(gate, id, p.name, at.platform, false)
 			}
@@ -128,7 +173,7 @@ func (r *Registry) At(gate string) []Person {
 	var list []Person
 	for id, p := range r.people {
 		var platforms []string
-		for at := range p.places {
+		for _, at := range p.places {
 			if at.gate == gate {
 				platforms = append(platforms, at.platform)
 			}
