@@ -28,7 +28,7 @@ func Channel[T any](c *Client, route string, size int, overflow Overflow) (pushe
 		ch:       make(chan *T, max(size, 1)),
 		gone:     make(chan struct{}),
 	}
-	remove := c.add(route, &handler{fn: f.take, end: f.end})
+	remove := c.pushes.add(route, &handler{fn: f.take, end: f.end})
 	return f.ch, remove
 }
 
@@ -46,7 +46,7 @@ type feed[T any] struct {
 // take is the handler.
 func (f *feed[T]) take(data []byte) error {
 	msg := new(T)
-	if err := f.client.decode(data, msg); err != nil {
+	if err := f.client.cfg.decode(data, msg); err != nil {
 		return err
 	}
 	f.mu.Lock()

@@ -92,9 +92,10 @@ type Client struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the client has ended and everybody was told
 
-	dispatching func() // c.dispatch, bound once
+	pushes pushes
+	calls  calls
 
-	// mu guards what stands here. q.mu may be taken under it, never the other way round.
+	// mu guards what stands here.
 	mu         sync.Mutex
 	state      State
 	err        error // why it has ended or is away
@@ -107,13 +108,7 @@ type Client struct {
 	info       Info
 	kept       keptDict      // of the last handshake whose dictionary had a version
 	gate       chan struct{} // closed when state changes; nil: nobody waits
-	id         uint64        // of the last request
-	pending    map[uint64]*call
-	free       *call // a few for reuse
-	frees      int
-	sweeper    *time.Timer // ends requests that took too long; a share of wg while armed
-	armed      bool
-	linger     *time.Timer // cuts a slow end; a share of wg until it has fired or is stopped
+	linger     *time.Timer   // cuts a slow end; a share of wg until it has fired or is stopped
 	res        resume.Client
 	suspended  *link         // the last connection of a session that waits for the client; nil: none does
 	lostAt     time.Time     // when that was lost
@@ -121,16 +116,9 @@ type Client struct {
 
 	wg sync.WaitGroup // what run waits for: writers and timers
 
-	q queue
-
 	stats counters
 
-	// What stands here belongs to run.
-	attempts int           // failed in a row
-	delay    time.Duration // before the last attempt
-	lost     time.Time     // when attempts began
-	returns  int           // attempts to come back to a session since it was suspended
-	at       int           // the address that the next attempt goes to; Connect's, before run
+	redial redial // belongs to run; to Connect, before that
 }
 
 // counters are the sources of Stats.
@@ -154,8 +142,16 @@ type Stats struct {
 // needs no Close.
 func New(url string, opts ...Option) *Client {
 	c := &Client{cfg: makeConfig(opts), done: make(chan struct{})}
-	c.dispatching = c.dispatch
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.calls.cfg, c.calls.wg = &c.cfg, &c.wg
+	p := &c.pushes
+	p.cfg, p.stats, p.worker = &c.cfg, &c.stats, p.dispatch
+	p.over = func() bool { return c.ctx.Err() != nil }
+	p.ended = func() {
+		c.cancel()
+		close(c.done)
+	}
+	c.redial.limits = c.cfg.reconnect
 	for _, url := range append([]string{url}, c.cfg.addresses...) {
 		to, err := parseTarget(url)
 		if err != nil && c.cfg.err == nil {
@@ -291,9 +287,9 @@ func (c *Client) beginClose() (flushed <-chan struct{}) {
 	var failed []*call
 	if first {
 		if c.link != nil {
-			c.shutLocked(c.link)
+			c.link.shutLocked()
 		}
-		failed = c.takePendingLocked() // of a session that waits, too
+		failed = c.calls.takeAll() // of a session that waits, too
 		c.changedLocked()
 	}
 	if c.link != nil {
@@ -302,7 +298,7 @@ func (c *Client) beginClose() (flushed <-chan struct{}) {
 	c.mu.Unlock()
 	if first {
 		c.cancel()
-		c.failAll(failed, ErrClosed)
+		c.calls.fail(failed, ErrClosed)
 	}
 	if finish {
 		c.finish(ErrClosed)
@@ -367,7 +363,7 @@ func (c *Client) run(l *link, ran chan<- struct{}) {
 	var cause error
 	for l != nil {
 		var again, ended bool
-		cause = c.read(l)
+		cause = l.read()
 		cause, again, ended = c.down(l, cause)
 		if ended {
 			return
@@ -406,7 +402,7 @@ func (c *Client) onlineLocked(l *link) error {
 // down takes l away after its reader has stopped. It returns why, whether to connect again, and
 // whether run is over because this was a Connect that failed.
 func (c *Client) down(l *link, cause error) (_ error, again, ended bool) { //nolint:revive,staticcheck // why comes first
-	c.fail(l, cause)
+	l.fail(cause)
 	if l.ready != nil { // the setup, whose context has ended
 		<-l.ready
 	}
@@ -424,23 +420,23 @@ func (c *Client) down(l *link, cause error) (_ error, again, ended bool) { //nol
 		if !l.online {
 			c.unmadeLost = resume.Reason(l.lost)
 		}
-		failed = c.takePendingLocked()
+		failed = c.calls.takeAll()
 	}
 	again = !c.closing && c.ever && c.cfg.reconnect != nil && !c.cfg.reconnect.final(cause)
 	ended = !c.ever && !c.closing
 	switch {
 	case suspended:
 		c.state, c.err = Suspended, cause // told to the handler with the first attempt
-		c.lostAfter(l)
+		c.redial.after(l)
 		c.changedLocked() // who waits for room may have it now
 	case again:
 		c.state, c.err = Away, cause // told to the handler with the first attempt
-		c.lostAfter(l)
+		c.redial.after(l)
 	case ended:
 		c.changedLocked()
 	}
 	c.mu.Unlock()
-	c.failAll(failed, fmt.Errorf("%w: %w", ErrLost, cause))
+	c.calls.fail(failed, fmt.Errorf("%w: %w", ErrLost, cause))
 	if ended {
 		c.settle()
 		c.mu.Lock()
@@ -454,11 +450,8 @@ func (c *Client) down(l *link, cause error) (_ error, again, ended bool) { //nol
 
 // settle stops the timers and waits for writers.
 func (c *Client) settle() {
+	c.calls.stop()
 	c.mu.Lock()
-	if c.armed && c.sweeper.Stop() {
-		c.armed = false
-		c.wg.Done()
-	}
 	if c.linger != nil && c.linger.Stop() {
 		c.wg.Done()
 	}
@@ -474,12 +467,12 @@ func (c *Client) finish(cause error) {
 		cause = ErrClosed
 	}
 	c.suspended = nil
-	failed := c.takePendingLocked() // of a session that was waited for in vain
+	failed := c.calls.takeAll() // of a session that was waited for in vain
 	c.finished, c.running = true, false
 	c.setStateLocked(Change{State: Closed, Err: cause})
 	c.mu.Unlock()
-	c.failAll(failed, fmt.Errorf("%w: %w", ErrLost, cause))
-	c.last()
+	c.calls.fail(failed, fmt.Errorf("%w: %w", ErrLost, cause))
+	c.pushes.finish()
 }
 
 // setStateLocked changes the state and tells everybody.
@@ -487,7 +480,7 @@ func (c *Client) setStateLocked(ch Change) {
 	c.state, c.err = ch.State, ch.Err
 	c.changedLocked()
 	if c.cfg.onState != nil {
-		c.enqueueChange(ch)
+		c.pushes.change(ch)
 	}
 }
 

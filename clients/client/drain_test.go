@@ -24,12 +24,12 @@ func TestFollowsADrain(t *testing.T) {
 			client.WithStateHandler(func(ch client.Change) { changes <- ch }),
 			client.WithDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
 				addrs = append(addrs, addr)
-				nc, err := s.dial(ctx, network, addr)
 				if full {
 					full = false
-					_ = (<-s.conns).Close()
+					here, there := net.Pipe()
+					return here, there.Close()
 				}
-				return nc, err
+				return s.dial(ctx, network, addr)
 			}))
 		c.On("nano.drain", func([]byte) { t.Error("the application hears of it") })
 		p := s.join(c, resumable("", `"token":"one"`))

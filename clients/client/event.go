@@ -30,13 +30,13 @@ type EventConn interface {
 }
 
 // serve has an EventConn read l, and returns why that has ended.
-func (c *Client) serve(l *link, ev EventConn) error {
-	if err := c.handle(l, nil); err != nil { // what came with the handshake
+func (l *link) serve(ev EventConn) error {
+	if err := l.handle(nil); err != nil { // what came with the handshake
 		return err
 	}
 	var refused error
 	err := ev.Serve(func(data []byte) error {
-		err := c.handle(l, data)
+		err := l.handle(data)
 		if err != nil {
 			refused = err
 		}
@@ -52,44 +52,42 @@ func (c *Client) serve(l *link, ev EventConn) error {
 }
 
 // handle handles what an EventConn has read, with all that comes of it.
-func (c *Client) handle(l *link, data []byte) error {
+func (l *link) handle(data []byte) error {
 	if len(data) > 0 {
-		c.stats.bytesIn.Add(uint64(len(data)))
+		l.c.stats.bytesIn.Add(uint64(len(data)))
 		l.dec.Feed(data)
 	}
 	var err error
 	for err == nil {
-		p, ok, e := c.decoded(l)
+		p, ok, e := l.decoded()
 		if err = e; !ok {
 			break
 		}
-		err = c.receive(l, p)
+		err = l.receive(p)
 	}
 	if l.owing {
 		l.owing = false
-		c.cork(l)
-		c.dispatch()
+		l.cork()
+		l.c.pushes.dispatch()
 	}
 	if l.gathering {
 		l.gathering = false
-		c.uncork(l)
+		l.uncork()
 	}
 	l.watchSilence()
 	return err
 }
 
 // cork keeps what is sent on l until uncork.
-func (c *Client) cork(l *link) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	l.corkLocked()
+func (l *link) cork() {
+	l.c.mu.Lock()
+	defer l.c.mu.Unlock()
+	l.corked, l.gathering = true, true
 }
 
-func (l *link) corkLocked() { l.corked, l.gathering = true, true }
-
-func (c *Client) uncork(l *link) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (l *link) uncork() {
+	l.c.mu.Lock()
+	defer l.c.mu.Unlock()
 	l.corked = false
 	if l.out == nil {
 		return
@@ -98,5 +96,5 @@ func (c *Client) uncork(l *link) {
 		l.writeNowLocked()
 		l.spaceLocked()
 	}
-	c.writeLocked(l)
+	l.writeLocked()
 }

@@ -26,6 +26,7 @@ type keptDict struct {
 
 // link is one connection, from its handshake on.
 type link struct {
+	c     *Client
 	t     transport
 	dict  *codec.Dictionary
 	kept  keptDict // what the hello names; after the handshake what the next one may name
@@ -72,7 +73,7 @@ func putBuffer(b *[]byte) {
 }
 
 // sendLocked queues what add appends, and starts to write it. The bytes of one call stay together.
-func (c *Client) sendLocked(l *link, add func(dst []byte) ([]byte, error)) error {
+func (l *link) sendLocked(add func(dst []byte) ([]byte, error)) error {
 	if l.out == nil {
 		l.out = buffers.Get().(*[]byte)
 	}
@@ -82,14 +83,14 @@ func (c *Client) sendLocked(l *link, add func(dst []byte) ([]byte, error)) error
 		return err
 	}
 	*l.out = b
-	c.countOut(b[before:])
+	l.countOut(b[before:])
 	if l.corked {
 		return nil
 	}
-	if before == 0 && !l.writing && (l.event != nil || len(c.pending) == 0) {
+	if before == 0 && !l.writing && (l.event != nil || l.c.calls.count() <= 1) {
 		l.writeNowLocked()
 	}
-	c.writeLocked(l)
+	l.writeLocked()
 	return nil
 }
 
@@ -121,26 +122,27 @@ func (l *link) writeNowLocked() {
 func (l *link) roomLocked() bool { return l.out == nil || len(*l.out) < maxQueued }
 
 // countOut counts and traces one packet.
-func (c *Client) countOut(packet []byte) {
-	c.stats.packetsOut.Add(1)
-	c.stats.bytesOut.Add(uint64(len(packet)))
-	if c.cfg.trace != nil {
-		c.cfg.trace(true, codec.Packet{Type: codec.PacketType(packet[0]), Body: packet[codec.HeadLength:]})
+func (l *link) countOut(packet []byte) {
+	l.c.stats.packetsOut.Add(1)
+	l.c.stats.bytesOut.Add(uint64(len(packet)))
+	if trace := l.c.cfg.trace; trace != nil {
+		trace(true, codec.Packet{Type: codec.PacketType(packet[0]), Body: packet[codec.HeadLength:]})
 	}
 }
 
 // writeLocked starts a goroutine that writes, if none does. It lives as long as there is something
 // to write, so that senders do not wait for the network, and what is sent meanwhile goes out in one
 // write.
-func (c *Client) writeLocked(l *link) {
+func (l *link) writeLocked() {
 	if !l.writing && !l.dead && (l.out != nil || l.closing) {
 		l.writing = true
-		c.wg.Add(1)
-		go c.write(l)
+		l.c.wg.Add(1)
+		go l.write()
 	}
 }
 
-func (c *Client) write(l *link) {
+func (l *link) write() {
+	c := l.c
 	defer c.wg.Done()
 	c.mu.Lock()
 	for !l.dead && l.out != nil {
@@ -151,7 +153,7 @@ func (c *Client) write(l *link) {
 		err := l.t.write(*b, time.Now().Add(c.cfg.writeTimeout))
 		putBuffer(b)
 		if err != nil {
-			c.fail(l, fmt.Errorf("client: write: %w", err))
+			l.fail(fmt.Errorf("client: write: %w", err))
 		}
 		c.mu.Lock()
 	}
@@ -183,20 +185,21 @@ func (l *link) spaceLocked() {
 }
 
 // shutLocked ends l after what is queued, within closeWait.
-func (c *Client) shutLocked(l *link) {
+func (l *link) shutLocked() {
+	c := l.c
 	if l.dead || l.closing {
 		return
 	}
 	if l.counts { // the end of the stream alone would be no goodbye
-		_ = c.sendLocked(l, func(b []byte) ([]byte, error) { return codec.AppendPacket(b, codec.Kick, nil), nil })
+		_ = l.sendLocked(func(b []byte) ([]byte, error) { return codec.AppendPacket(b, codec.Kick, nil), nil })
 	}
 	l.closing, l.flushed = true, make(chan struct{})
 	l.spaceLocked()
-	c.writeLocked(l)
+	l.writeLocked()
 	c.wg.Add(1)
 	c.linger = time.AfterFunc(closeWait, func() {
 		defer c.wg.Done()
-		c.fail(l, ErrClosed)
+		l.fail(ErrClosed)
 	})
 	if l.cancel != nil {
 		l.cancel()
@@ -204,7 +207,8 @@ func (c *Client) shutLocked(l *link) {
 }
 
 // fail ends l at once. The first cause counts.
-func (c *Client) fail(l *link, cause error) {
+func (l *link) fail(cause error) {
+	c := l.c
 	c.mu.Lock()
 	if !l.dead {
 		l.dead, l.cause = true, cause
@@ -220,25 +224,25 @@ func (c *Client) fail(l *link, cause error) {
 }
 
 // read handles what comes on l until its end, and returns the reason.
-func (c *Client) read(l *link) error {
+func (l *link) read() error {
 	if l.event != nil {
-		return c.serve(l, l.event)
+		return l.serve(l.event)
 	}
 	for {
-		p, err := c.next(l)
+		p, err := l.next()
 		if err != nil {
 			return err
 		}
-		if err := c.receive(l, p); err != nil {
+		if err := l.receive(p); err != nil {
 			return err
 		}
 	}
 }
 
 // next returns the next packet. Its body is valid until the next call.
-func (c *Client) next(l *link) (codec.Packet, error) {
+func (l *link) next() (codec.Packet, error) {
 	for {
-		p, ok, err := c.decoded(l)
+		p, ok, err := l.decoded()
 		if ok || err != nil {
 			return p, err
 		}
@@ -247,21 +251,21 @@ func (c *Client) next(l *link) (codec.Packet, error) {
 		if err != nil {
 			return p, readError(err)
 		}
-		c.stats.bytesIn.Add(uint64(len(data)))
+		l.c.stats.bytesIn.Add(uint64(len(data)))
 		l.dec.Feed(data)
 	}
 }
 
 // decoded returns the next packet of what was read, if there is a whole one.
-func (c *Client) decoded(l *link) (codec.Packet, bool, error) {
+func (l *link) decoded() (codec.Packet, bool, error) {
 	p, ok, err := l.dec.Next()
 	if err != nil {
 		return p, false, fmt.Errorf("%w: %w", ErrProtocol, err)
 	}
 	if ok {
-		c.stats.packetsIn.Add(1)
-		if c.cfg.trace != nil {
-			c.cfg.trace(false, p)
+		l.c.stats.packetsIn.Add(1)
+		if trace := l.c.cfg.trace; trace != nil {
+			trace(false, p)
 		}
 	}
 	return p, ok, nil
@@ -291,14 +295,14 @@ func readError(err error) error {
 }
 
 // receive handles one packet.
-func (c *Client) receive(l *link, p codec.Packet) error {
+func (l *link) receive(p codec.Packet) error {
 	switch p.Type {
 	case codec.Heartbeat:
-		return c.beaten(l, p.Body)
+		return l.beaten(p.Body)
 	case codec.Kick:
 		return kicked(p.Body)
 	case codec.Data:
-		if err := c.received(l, p.Body); err != nil {
+		if err := l.received(p.Body); err != nil {
 			return err
 		}
 		v, err := codec.ParseMessage(p.Body)
@@ -307,16 +311,28 @@ func (c *Client) receive(l *link, p codec.Packet) error {
 		}
 		switch v.Type {
 		case codec.Response:
-			c.answer(l, v)
+			l.answer(v)
 		case codec.Push:
 			if l.counts && !v.Compressed && string(v.Route) == drainRoute {
-				c.drained(l)
+				l.leave()
 				return nil
 			}
-			return c.push(l, v)
+			return l.c.pushes.push(l, v)
 		}
 	}
 	return nil // handshakes, and what only clients send: nothing that could be done about it
+}
+
+// answer gives a response to the request that waits for it.
+func (l *link) answer(v codec.View) {
+	k := l.c.calls.take(v.ID)
+	if k == nil { // given up
+		return
+	}
+	if l.event != nil && k.fn != nil {
+		l.cork()
+	}
+	l.c.calls.answer(k, v)
 }
 
 // usableForLocked reports whether a message that is sent with ctx may go over l.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"slices"
 	"time"
@@ -49,75 +48,8 @@ func parseTarget(s string) (target, error) {
 	return t, nil
 }
 
-// open connects and shakes hands.
-func (c *Client) open(ctx context.Context) (*link, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.connectTimeout)
-	defer cancel()
-	var user any
-	if c.cfg.user != nil {
-		var err error
-		if user, err = c.cfg.user(ctx); err != nil {
-			return nil, fmt.Errorf("client: user data of the handshake: %w", err)
-		}
-	}
-	c.mu.Lock()
-	kept := c.kept
-	c.mu.Unlock()
-	hello, err := c.hello(user, kept.version, c.offered())
-	if err != nil {
-		return nil, err
-	}
-
-	// A connection that is being made is closed when ctx ends, so that whatever waits for it ends,
-	// too.
-	release := func() bool { return true }
-	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
-		nc, err := c.cfg.dial(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		if nc == nil {
-			return nil, errors.New("the dial function returned nothing")
-		}
-		closed := make(chan struct{})
-		stop := context.AfterFunc(ctx, func() {
-			_ = nc.Close()
-			close(closed)
-		})
-		release = func() bool {
-			if stop() {
-				return true
-			}
-			<-closed
-			return false
-		}
-		return nc, nil
-	}
-	t, err := c.transport(ctx, dial)
-	if err != nil {
-		release()
-		return nil, fmt.Errorf("client: connect to %s: %w", c.to[c.at].url, errorOf(ctx, err))
-	}
-	l := &link{t: t, kept: kept}
-	l.dec.Init(c.cfg.maxReceived)
-	err = c.handshake(l, hello)
-	if !release() && err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		c.unmade(l)
-		t.close()
-		return nil, errorOf(ctx, err)
-	}
-	if s, ok := t.(*stream); ok && s.event != nil {
-		l.event, s.buf = s.event, nil
-	}
-	return l, nil
-}
-
-// transport makes the connection with what the scheme asks for.
-func (c *Client) transport(ctx context.Context, dial DialFunc) (transport, error) {
-	to := &c.to[c.at]
+// connect makes the connection with what the scheme asks for.
+func (to *target) connect(ctx context.Context, cfg *config, dial DialFunc) (transport, error) {
 	switch to.scheme {
 	case "tcp", "tls":
 		nc, err := dial(ctx, "tcp", to.addr)
@@ -127,7 +59,7 @@ func (c *Client) transport(ctx context.Context, dial DialFunc) (transport, error
 		if to.scheme == "tcp" {
 			return newStream(nc), nil
 		}
-		conf := c.cfg.tls.Clone()
+		conf := cfg.tls.Clone()
 		if conf == nil {
 			conf = new(tls.Config)
 		}
@@ -143,12 +75,12 @@ func (c *Client) transport(ctx context.Context, dial DialFunc) (transport, error
 	default:
 		d := websocket.Dialer{
 			NetDialContext:  dial,
-			TLSClientConfig: c.cfg.tls,
+			TLSClientConfig: cfg.tls,
 			ReadBufferSize:  wsReadBuffer,
 			WriteBufferSize: wsWriteBuffer,
 			WriteBufferPool: &wsWrites,
 		}
-		conn, resp, err := d.DialContext(ctx, to.url, c.cfg.header)
+		conn, resp, err := d.DialContext(ctx, to.url, cfg.header)
 		if err != nil {
 			if resp != nil {
 				_ = resp.Body.Close() // the library has read what there is
@@ -161,7 +93,7 @@ func (c *Client) transport(ctx context.Context, dial DialFunc) (transport, error
 }
 
 // hello returns the packet of the handshake.
-func (c *Client) hello(user any, dictVersion string, offer *resume.Offer) ([]byte, error) {
+func (g *config) hello(user any, dictVersion string, offer *resume.Offer) ([]byte, error) {
 	type sys struct {
 		Type        string        `json:"type"`
 		Version     string        `json:"version"`
@@ -169,18 +101,18 @@ func (c *Client) hello(user any, dictVersion string, offer *resume.Offer) ([]byt
 		DictVersion string        `json:"dictVersion,omitempty"`
 		Resume      *resume.Offer `json:"resume,omitempty"`
 	}
-	accept := c.cfg.accept
-	if !c.cfg.noResume {
+	accept := g.accept
+	if !g.noResume {
 		accept = append(slices.Clip(accept), resumeWord)
 	}
 	body, err := json.Marshal(struct {
 		Sys  sys `json:"sys"`
 		User any `json:"user,omitempty"`
-	}{sys{c.cfg.name, c.cfg.version, accept, dictVersion, offer}, user})
+	}{sys{g.name, g.version, accept, dictVersion, offer}, user})
 	if err != nil {
 		return nil, fmt.Errorf("client: user data of the handshake: %w", err)
 	}
-	packet, err := codec.AppendPacketLimit(nil, codec.Handshake, body, c.cfg.maxSent)
+	packet, err := codec.AppendPacketLimit(nil, codec.Handshake, body, g.maxSent)
 	if err != nil {
 		return nil, fmt.Errorf("client: user data of the handshake: %w", err)
 	}
@@ -188,13 +120,14 @@ func (c *Client) hello(user any, dictVersion string, offer *resume.Offer) ([]byt
 }
 
 // handshake introduces the client, and keeps what the server says.
-func (c *Client) handshake(l *link, hello []byte) error {
+func (l *link) handshake(hello []byte) error {
+	c := l.c
 	deadline := time.Now().Add(c.cfg.connectTimeout)
-	c.countOut(hello)
+	l.countOut(hello)
 	if err := l.t.write(hello, deadline); err != nil {
 		return fmt.Errorf("client: handshake: %w", err)
 	}
-	p, err := c.next(l)
+	p, err := l.next()
 	if err != nil {
 		return err
 	}
@@ -216,7 +149,7 @@ func (c *Client) handshake(l *link, hello []byte) error {
 		l.info.MaxPacket = c.cfg.maxSent
 	}
 	ack := codec.AppendPacket(nil, codec.HandshakeAck, nil)
-	c.countOut(ack)
+	l.countOut(ack)
 	if err := l.t.write(ack, deadline); err != nil {
 		return fmt.Errorf("client: handshake: %w", err)
 	}

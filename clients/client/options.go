@@ -1,12 +1,14 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/lonng/nano/codec"
@@ -269,3 +271,53 @@ func WithTrace(fn func(sent bool, p codec.Packet)) Option { return func(c *confi
 // WithSlog sets the logger for what cannot be returned to anybody: a handler's panic, a push that
 // does not decode. Default: slog.Default.
 func WithSlog(l *slog.Logger) Option { return func(c *config) { c.log = l } }
+
+func (g *config) encode(v any) ([]byte, error) {
+	switch v := v.(type) {
+	case nil:
+		return nil, nil
+	case []byte:
+		return v, nil
+	}
+	return g.serializer.Marshal(v)
+}
+
+// decode reads a payload that it must not keep.
+func (g *config) decode(data []byte, v any) error {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case *[]byte:
+		*v = bytes.Clone(data)
+		return nil
+	}
+	return g.serializer.Unmarshal(data, v)
+}
+
+// callSetup turns a panic into an error.
+func (g *config) callSetup(ctx context.Context, c *Client) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+			g.logPanic("setup", v)
+		}
+	}()
+	return g.setup(ctx, c)
+}
+
+// shield calls a function of the application.
+func (g *config) shield(name string, fn func() error) {
+	defer g.recovered(name)
+	_ = fn()
+}
+
+// recovered is deferred around functions of the application.
+func (g *config) recovered(name string) {
+	if v := recover(); v != nil {
+		g.logPanic(name, v)
+	}
+}
+
+func (g *config) logPanic(name string, v any) {
+	g.log.Error("handler panicked", "handler", name, "panic", v, "stack", string(debug.Stack()))
+}

@@ -2,7 +2,6 @@ package client
 
 import (
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -51,57 +50,30 @@ func putBatch(b *batch) {
 	}
 }
 
-// queue holds what waits for the application. The goroutine that works it off exists while there is
-// something in it.
-type queue struct {
-	mu      sync.Mutex
+// pushes tells the application what it wants to hear, pushes and changes of state, in the order in
+// which they came. The goroutine that calls its functions exists while something waits for them.
+type pushes struct {
+	cfg    *config
+	stats  *counters
+	over   func() bool // pushes are not wanted any more: Close was called
+	ended  func()      // is called at the very end
+	worker func()      // dispatch, bound once
+
+	mu      sync.Mutex // may be taken under Client.mu, never the other way round
 	topics  map[string]*topic
 	others  func(route string, data []byte)
 	batch   *batch // nil: nothing waits
 	running bool   // dispatch is
 	last    bool   // nothing will come any more
-	ended   bool   // dispatch is over for good
+	closed  bool   // dispatch is over for good
 
 	bytes atomic.Int64 // that wait or are being handled
 }
 
-// On registers fn, which is called with the payload of each push of a route until remove is called.
-// Several functions of one route are called in the order of their registration. fn must not keep
-// data after it returns. It runs on the goroutine of the handlers; a panic in it is logged, and
-// costs this call only.
-func (c *Client) On(route string, fn func(data []byte)) (remove func()) {
-	return c.add(route, &handler{fn: func(data []byte) error {
-		fn(data)
-		return nil
-	}})
-}
-
-// On is [Client.On] with the payload decoded. A payload that does not decode is logged and dropped.
-// Each call of fn gets a value of its own, which it may keep.
-func On[T any](c *Client, route string, fn func(msg *T)) (remove func()) {
-	return c.add(route, &handler{fn: func(data []byte) error {
-		msg := new(T)
-		if err := c.decode(data, msg); err != nil {
-			return err
-		}
-		fn(msg)
-		return nil
-	}})
-}
-
-// OnOther sets the function that gets the pushes that nothing else is registered for; nil removes
-// it. fn must not keep data after it returns.
-func (c *Client) OnOther(fn func(route string, data []byte)) {
-	c.q.mu.Lock()
-	defer c.q.mu.Unlock()
-	c.q.others = fn
-}
-
 // add registers h and returns what removes it.
-func (c *Client) add(route string, h *handler) (remove func()) {
-	q := &c.q
+func (q *pushes) add(route string, h *handler) (remove func()) {
 	q.mu.Lock()
-	if q.ended {
+	if q.closed {
 		q.mu.Unlock()
 		h.finish()
 		return func() {}
@@ -116,14 +88,13 @@ func (c *Client) add(route string, h *handler) (remove func()) {
 	t.handlers = append(t.handlers, h)
 	q.topics[route] = t
 	q.mu.Unlock()
-	return func() { c.remove(route, h) }
+	return func() { q.remove(route, h) }
 }
 
-func (c *Client) remove(route string, h *handler) {
+func (q *pushes) remove(route string, h *handler) {
 	if h.gone.Swap(true) {
 		return
 	}
-	q := &c.q
 	q.mu.Lock()
 	if old := q.topics[route]; old != nil {
 		t := &topic{route: route, handlers: slices.DeleteFunc(slices.Clone(old.handlers), func(x *handler) bool { return x == h })}
@@ -135,6 +106,13 @@ func (c *Client) remove(route string, h *handler) {
 	h.finish()
 }
 
+// other sets the function for routes that have no handler.
+func (q *pushes) other(fn func(route string, data []byte)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.others = fn
+}
+
 // finish tells a handler that it gets no more pushes.
 func (h *handler) finish() {
 	if h.end != nil {
@@ -143,9 +121,8 @@ func (h *handler) finish() {
 }
 
 // push queues a push that came on l.
-func (c *Client) push(l *link, v codec.View) error {
-	c.stats.pushes.Add(1)
-	q := &c.q
+func (q *pushes) push(l *link, v codec.View) error {
+	q.stats.pushes.Add(1)
 	q.mu.Lock()
 	it := item{packed: v.Gzip}
 	if v.Compressed {
@@ -162,14 +139,14 @@ func (c *Client) push(l *link, v codec.View) error {
 	}
 	if it.topic == nil && q.others == nil {
 		q.mu.Unlock()
-		c.stats.unhandled.Add(1)
+		q.stats.unhandled.Add(1)
 		return nil
 	}
 	size := int64(len(v.Data) + perPush)
-	if q.bytes.Load()+size > c.cfg.pushQueue {
+	if q.bytes.Load()+size > q.cfg.pushQueue {
 		q.mu.Unlock()
-		if c.cfg.pushDrop {
-			c.stats.dropped.Add(1)
+		if q.cfg.pushDrop {
+			q.stats.dropped.Add(1)
 			return nil
 		}
 		return ErrOverflow
@@ -181,20 +158,20 @@ func (c *Client) push(l *link, v codec.View) error {
 	if l.event != nil && !q.running { // handle calls the handlers at its end
 		q.running, l.owing = true, true
 	}
-	c.putLocked(it)
+	q.putLocked(it)
 	q.mu.Unlock()
 	return nil
 }
 
-// enqueueChange queues a change of state, in order with the pushes.
-func (c *Client) enqueueChange(ch Change) {
-	c.q.mu.Lock()
-	defer c.q.mu.Unlock()
-	c.q.openLocked()
-	c.putLocked(item{change: &ch})
+// change queues a change of state, in order with the pushes.
+func (q *pushes) change(ch Change) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.openLocked()
+	q.putLocked(item{change: &ch})
 }
 
-func (q *queue) openLocked() *batch {
+func (q *pushes) openLocked() *batch {
 	if q.batch == nil {
 		q.batch = batches.Get().(*batch)
 	}
@@ -202,32 +179,30 @@ func (q *queue) openLocked() *batch {
 }
 
 // putLocked appends to the open batch, and starts dispatch if it does not run.
-func (c *Client) putLocked(it item) {
-	q := &c.q
+func (q *pushes) putLocked(it item) {
 	q.batch.items = append(q.batch.items, it)
 	if !q.running {
 		q.running = true
-		go c.dispatching()
+		go q.worker()
 	}
 }
 
-// last says that nothing is queued after it. When it returns, everything was handled, or a running
-// dispatch handles the rest.
-func (c *Client) last() {
-	c.q.mu.Lock()
-	c.q.last = true
-	if c.q.running {
-		c.q.mu.Unlock()
+// finish says that nothing is queued after it. When it returns, everything was handled, or a
+// running dispatch handles the rest.
+func (q *pushes) finish() {
+	q.mu.Lock()
+	q.last = true
+	if q.running {
+		q.mu.Unlock()
 		return
 	}
-	c.q.running = true
-	c.q.mu.Unlock()
-	c.dispatch()
+	q.running = true
+	q.mu.Unlock()
+	q.dispatch()
 }
 
 // dispatch calls handlers until nothing waits for one.
-func (c *Client) dispatch() {
-	q := &c.q
+func (q *pushes) dispatch() {
 	for {
 		q.mu.Lock()
 		b := q.batch
@@ -237,12 +212,12 @@ func (c *Client) dispatch() {
 			last := q.last
 			var topics map[string]*topic
 			if last {
-				q.ended = true
+				q.closed = true
 				topics, q.topics = q.topics, nil
 			}
 			q.mu.Unlock()
 			if last {
-				c.end(topics)
+				q.end(topics)
 			}
 			return
 		}
@@ -251,11 +226,11 @@ func (c *Client) dispatch() {
 		for i := range b.items {
 			it := &b.items[i]
 			if it.change != nil {
-				c.tell(*it.change)
+				q.cfg.shield("state handler", func() error { q.cfg.onState(*it.change); return nil })
 				continue
 			}
-			if c.ctx.Err() == nil { // else Close was called, and nobody wants them any more
-				c.deliver(it, b.data[it.off:it.off+it.len:it.off+it.len], others)
+			if !q.over() {
+				q.deliver(it, b.data[it.off:it.off+it.len:it.off+it.len], others)
 			}
 			q.bytes.Add(-int64(it.len + perPush))
 		}
@@ -264,7 +239,7 @@ func (c *Client) dispatch() {
 }
 
 // end is the last thing that a client does.
-func (c *Client) end(topics map[string]*topic) {
+func (q *pushes) end(topics map[string]*topic) {
 	for _, t := range topics {
 		for _, h := range t.handlers {
 			if !h.gone.Swap(true) {
@@ -272,28 +247,27 @@ func (c *Client) end(topics map[string]*topic) {
 			}
 		}
 	}
-	c.cancel()
-	close(c.done)
+	q.ended()
 }
 
 // deliver gives a push to its handlers.
-func (c *Client) deliver(it *item, data []byte, others func(string, []byte)) {
+func (q *pushes) deliver(it *item, data []byte, others func(string, []byte)) {
 	if it.packed {
 		var err error
-		if data, err = unpack(data, c.cfg.maxReceived); err != nil {
-			c.cfg.log.Error("push dropped", "route", it.name(), "err", err)
+		if data, err = unpack(data, q.cfg.maxReceived); err != nil {
+			q.cfg.log.Error("push dropped", "route", it.name(), "err", err)
 			return
 		}
 	}
 	if it.topic == nil {
 		if others != nil {
-			c.shield(it.route, func() error { others(it.route, data); return nil })
+			q.cfg.shield(it.route, func() error { others(it.route, data); return nil })
 		}
 		return
 	}
 	for _, h := range it.topic.handlers {
 		if !h.gone.Load() {
-			c.call(it.topic.route, h, data)
+			q.call(it.topic.route, h, data)
 		}
 	}
 }
@@ -306,29 +280,9 @@ func (it *item) name() string {
 }
 
 // call runs a handler. It exists beside shield because it needs no closure.
-func (c *Client) call(route string, h *handler, data []byte) {
-	defer c.recovered(route)
+func (q *pushes) call(route string, h *handler, data []byte) {
+	defer q.cfg.recovered(route)
 	if err := h.fn(data); err != nil {
-		c.cfg.log.Error("push dropped: its payload does not decode", "route", route, "err", err)
+		q.cfg.log.Error("push dropped: its payload does not decode", "route", route, "err", err)
 	}
-}
-
-func (c *Client) tell(ch Change) {
-	c.shield("state handler", func() error { c.cfg.onState(ch); return nil })
-}
-
-func (c *Client) shield(name string, fn func() error) {
-	defer c.recovered(name)
-	_ = fn()
-}
-
-// recovered is deferred around functions of the application.
-func (c *Client) recovered(name string) {
-	if v := recover(); v != nil {
-		c.logPanic(name, v)
-	}
-}
-
-func (c *Client) logPanic(name string, v any) {
-	c.cfg.log.Error("handler panicked", "handler", name, "panic", v, "stack", string(debug.Stack()))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"time"
 )
 
@@ -63,15 +64,52 @@ func (r *Reconnect) final(err error) bool {
 	return errors.As(err, &refused) // it would be refused again: a bad token does not get better
 }
 
-// lostAfter notes that l is lost, for the limits. Only run calls it.
-func (c *Client) lostAfter(l *link) {
+// redial counts the attempts to connect again, and says when the next one is and where it goes.
+type redial struct {
+	limits   *Reconnect    // nil: only to come back to a session
+	attempts int           // failed in a row
+	delay    time.Duration // before the last attempt
+	lost     time.Time     // when attempts began
+	returns  int           // attempts to come back to a session since it was suspended
+	at       int           // index of the address that the next attempt goes to
+}
+
+// after notes that l is lost.
+func (r *redial) after(l *link) {
 	if l.since.IsZero() { // never online: one attempt more
 		return
 	}
-	c.attempts, c.lost = 0, time.Now()
-	if r := c.cfg.reconnect; r != nil && time.Since(l.since) > r.Max {
-		c.delay = 0
+	r.attempts, r.lost = 0, time.Now()
+	if r.limits != nil && time.Since(l.since) > r.limits.Max {
+		r.delay = 0
 	}
+}
+
+// elsewhere has the next attempt go to the next of so many addresses.
+func (r *redial) elsewhere(addresses int) { r.at = (r.at + 1) % addresses }
+
+// wait returns how long the next attempt waits, or why there is none.
+func (r *redial) wait(cause error) (time.Duration, error) {
+	l := r.limits
+	if l.Attempts > 0 && r.attempts >= l.Attempts {
+		return 0, fmt.Errorf("client: gave up after %d attempts: %w", r.attempts, cause)
+	}
+	r.delay = min(max(2*r.delay, l.Min), l.Max)
+	wait := r.delay/2 + rand.N(r.delay/2+1)
+	if l.Within > 0 && time.Since(r.lost)+wait > l.Within {
+		return 0, fmt.Errorf("client: gave up after %v: %w", time.Since(r.lost).Round(time.Millisecond), cause)
+	}
+	return wait, nil
+}
+
+// comeBack returns how long the next attempt to come back to a session waits, and counts it.
+func (r *redial) comeBack(cause error) time.Duration {
+	d := min(resumeMin<<min(r.returns, 8), resumeMax)
+	r.returns++
+	if errors.Is(cause, ErrDrained) { // it has waited before it left
+		return 0
+	}
+	return rand.N(d)
 }
 
 // reconnect tries until there is a connection, or a limit is reached, or the client is closed. In
@@ -79,29 +117,31 @@ func (c *Client) lostAfter(l *link) {
 func (c *Client) reconnect(cause error) (*link, error) {
 	r := c.cfg.reconnect
 	if errors.Is(cause, ErrDrained) {
-		c.nextAddress()
+		c.redial.elsewhere(len(c.to))
 	}
 	for {
 		var wait time.Duration
 		state := Away
 		switch {
 		case c.comesBack():
-			wait, state = c.resumeWait(cause), Suspended
+			wait, state = c.redial.comeBack(cause), Suspended
 		case r == nil:
 			return nil, cause
 		default:
 			var err error
-			if wait, err = c.nextWait(cause); err != nil {
+			if wait, err = c.redial.wait(cause); err != nil {
 				return nil, err
 			}
 		}
-		c.attempts++
+		c.redial.attempts++
 		c.mu.Lock()
 		if !c.closing {
-			c.setStateLocked(Change{State: state, Err: cause, Attempt: c.attempts, In: wait})
+			c.setStateLocked(Change{State: state, Err: cause, Attempt: c.redial.attempts, In: wait})
 		}
 		c.mu.Unlock()
-		if !c.sleep(wait) {
+		select {
+		case <-time.After(wait):
+		case <-c.ctx.Done():
 			return nil, ErrClosed
 		}
 		l, err := c.open(c.ctx)
@@ -110,7 +150,7 @@ func (c *Client) reconnect(cause error) (*link, error) {
 				return nil, err
 			}
 			cause = err
-			c.nextAddress()
+			c.redial.elsewhere(len(c.to))
 			continue
 		}
 		if err := c.adopt(l); err != nil {
@@ -121,23 +161,71 @@ func (c *Client) reconnect(cause error) (*link, error) {
 	}
 }
 
-// nextAddress has the next attempt go to the next address, if there are several. Only run calls it.
-func (c *Client) nextAddress() {
-	c.at = (c.at + 1) % len(c.to)
-}
+// open connects and shakes hands.
+func (c *Client) open(ctx context.Context) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.connectTimeout)
+	defer cancel()
+	var user any
+	if c.cfg.user != nil {
+		var err error
+		if user, err = c.cfg.user(ctx); err != nil {
+			return nil, fmt.Errorf("client: user data of the handshake: %w", err)
+		}
+	}
+	c.mu.Lock()
+	kept := c.kept
+	c.mu.Unlock()
+	hello, err := c.cfg.hello(user, kept.version, c.offered())
+	if err != nil {
+		return nil, err
+	}
 
-// nextWait returns how long the next attempt waits, or why there is none.
-func (c *Client) nextWait(cause error) (time.Duration, error) {
-	r := c.cfg.reconnect
-	if r.Attempts > 0 && c.attempts >= r.Attempts {
-		return 0, fmt.Errorf("client: gave up after %d attempts: %w", c.attempts, cause)
+	// A connection that is being made is closed when ctx ends, so that whatever waits for it ends,
+	// too.
+	release := func() bool { return true }
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := c.cfg.dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		if nc == nil {
+			return nil, errors.New("the dial function returned nothing")
+		}
+		closed := make(chan struct{})
+		stop := context.AfterFunc(ctx, func() {
+			_ = nc.Close()
+			close(closed)
+		})
+		release = func() bool {
+			if stop() {
+				return true
+			}
+			<-closed
+			return false
+		}
+		return nc, nil
 	}
-	c.delay = min(max(2*c.delay, r.Min), r.Max)
-	wait := c.delay/2 + rand.N(c.delay/2+1)
-	if r.Within > 0 && time.Since(c.lost)+wait > r.Within {
-		return 0, fmt.Errorf("client: gave up after %v: %w", time.Since(c.lost).Round(time.Millisecond), cause)
+	to := &c.to[c.redial.at]
+	t, err := to.connect(ctx, &c.cfg, dial)
+	if err != nil {
+		release()
+		return nil, fmt.Errorf("client: connect to %s: %w", to.url, errorOf(ctx, err))
 	}
-	return wait, nil
+	l := &link{c: c, t: t, kept: kept}
+	l.dec.Init(c.cfg.maxReceived)
+	err = l.handshake(hello)
+	if !release() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		c.unmade(l)
+		t.close()
+		return nil, errorOf(ctx, err)
+	}
+	if s, ok := t.(*stream); ok && s.event != nil {
+		l.event, s.buf = s.event, nil
+	}
+	return l, nil
 }
 
 // adopt makes l the client's link. The setup, if there is one, runs beside the reader, because its
@@ -178,7 +266,7 @@ func (c *Client) setup(ctx context.Context, l *link) error {
 		cancel()
 	}
 	c.mu.Unlock()
-	err := c.callSetup(ctx)
+	err := c.cfg.callSetup(ctx, c)
 	c.mu.Lock()
 	if err == nil { // the connection may have ended: a setup need not look at errors
 		err = c.onlineLocked(l)
@@ -187,30 +275,7 @@ func (c *Client) setup(ctx context.Context, l *link) error {
 	}
 	c.mu.Unlock()
 	if err != nil {
-		c.fail(l, err)
+		l.fail(err)
 	}
 	return err
-}
-
-// callSetup turns a panic into an error.
-func (c *Client) callSetup(ctx context.Context) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v", v)
-			c.logPanic("setup", v)
-		}
-	}()
-	return c.cfg.setup(ctx, c)
-}
-
-// sleep waits, and returns false if the client was closed meanwhile.
-func (c *Client) sleep(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-c.ctx.Done():
-		return false
-	}
 }

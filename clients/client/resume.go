@@ -68,13 +68,13 @@ func (c *Client) greeted(l *link, said json.RawMessage) error {
 	switch {
 	case !resumed && c.suspended != nil:
 		c.suspended = nil
-		failed = c.takePendingLocked()
+		failed = c.calls.takeAll()
 	case l.gap && answer.Received == nil: // nothing is sent again, so there may be no answers
-		failed = c.takePendingLocked()
+		failed = c.calls.takeAll()
 		why = &Error{Code: CodeUnavailable, Message: "the server has died, and the request may be lost with it"}
 	}
 	c.mu.Unlock()
-	c.failAll(failed, why)
+	c.calls.fail(failed, why)
 	return err
 }
 
@@ -119,24 +119,14 @@ func (c *Client) comesBack() bool {
 	return c.suspended != nil && time.Since(c.lostAt) < c.res.Window()
 }
 
-// resumeWait returns how long the next attempt to come back to a session waits, and counts it.
-func (c *Client) resumeWait(cause error) time.Duration {
-	d := min(resumeMin<<min(c.returns, 8), resumeMax)
-	c.returns++
-	if errors.Is(cause, ErrDrained) { // it has waited before it left
-		return 0
-	}
-	return rand.N(d)
-}
-
-// drained leaves l for another connection to the same session, in a moment: l serves until then.
+// leave leaves l for another connection to the same session, in a moment: l serves until then.
 // Only the reader of l calls it.
-func (c *Client) drained(l *link) {
+func (l *link) leave() {
 	if l.drained {
 		return
 	}
 	l.drained = true
-	time.AfterFunc(rand.N(drainWait), func() { c.fail(l, ErrDrained) })
+	time.AfterFunc(rand.N(drainWait), func() { l.fail(ErrDrained) })
 }
 
 // replayLocked queues on l, whose session goes on, what the server has not received.
@@ -145,7 +135,7 @@ func (c *Client) replayLocked(l *link) {
 	if before != nil && before.dict != l.dict && (l.kept.version == "" || l.kept.version != before.kept.version) {
 		c.res.Out.Rewrite(func(packet []byte) []byte { return translate(packet, before.dict, l.dict) })
 	}
-	c.suspended, c.returns = nil, 0
+	c.suspended, c.redial.returns = nil, 0
 	for packets := range c.res.Out.All() {
 		if l.out == nil {
 			l.out = buffers.Get().(*[]byte)
@@ -153,7 +143,7 @@ func (c *Client) replayLocked(l *link) {
 		*l.out = append(*l.out, packets...)
 	}
 	if l.out != nil {
-		c.writeLocked(l)
+		l.writeLocked()
 	}
 }
 
@@ -181,29 +171,31 @@ func (c *Client) roomLocked() bool {
 }
 
 // received counts a data packet, and tells the server from time to time.
-func (c *Client) received(l *link, body []byte) error {
+func (l *link) received(body []byte) error {
+	c := l.c
 	if !l.counts || !c.res.Receive(codec.HeadLength+len(body)) {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.beatLocked(l)
+	return l.beatLocked()
 }
 
 // beatLocked sends a heartbeat, with the count of what was received where the server wants it.
-func (c *Client) beatLocked(l *link) error {
+func (l *link) beatLocked() error {
 	if l.dead || l.closing {
 		return nil
 	}
 	var body []byte
 	if l.counts {
-		body = resume.AppendCount(make([]byte, 0, 10), c.res.Received())
+		body = resume.AppendCount(make([]byte, 0, 10), l.c.res.Received())
 	}
-	return c.sendLocked(l, func(b []byte) ([]byte, error) { return codec.AppendPacket(b, codec.Heartbeat, body), nil })
+	return l.sendLocked(func(b []byte) ([]byte, error) { return codec.AppendPacket(b, codec.Heartbeat, body), nil })
 }
 
 // beaten handles a heartbeat of the server.
-func (c *Client) beaten(l *link, body []byte) error {
+func (l *link) beaten(body []byte) error {
+	c := l.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if l.counts {
@@ -214,5 +206,5 @@ func (c *Client) beaten(l *link, body []byte) error {
 			l.spaceLocked()
 		}
 	}
-	return c.beatLocked(l)
+	return l.beatLocked()
 }
