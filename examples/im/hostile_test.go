@@ -366,8 +366,8 @@ func TestHostileMessages(t *testing.T) {
 	bob.say(channels.GlobalID, "still here")
 }
 
-// What many others are told of goes at a pace, also for who connects again and on other platforms; and
-// in the channel of everybody nobody is told who types.
+// What many others are told of goes at a pace, also for who connects again and on other platforms;
+// and in the channel of everybody nobody is told who types.
 func TestWhatOthersAreToldHasAPace(t *testing.T) {
 	w := newWorld(t)
 	ann, phone, bob := w.enter("Ann", "web"), w.enter("Ann", "app"), w.enter("Bob", "web")

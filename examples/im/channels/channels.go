@@ -217,8 +217,8 @@ func (s *registry) with(ctx context.Context, id string, f func(*channel) error) 
 	}
 }
 
-// manage is with for changes of members and titles. The store does not compare these with the epoch,
-// so it is asked for that first: who was taken out by another owner must not go on here.
+// manage is with for changes of members and titles. The store does not compare these with the
+// epoch, so it is asked for that first: who was taken out by another owner must not go on here.
 func (s *registry) manage(ctx context.Context, id string, f func(*channel) error) error {
 	epoch, err := s.store.Epoch(ctx, id)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 // by returns who asks.
 func by(id string) protocol.Asked { return protocol.Asked{By: store.User{ID: id, Name: id}} }
 
-// Whom another owner of the channel has taken out can do nothing at a node that was the owner before
-// and does not know it.
+// Whom another owner of the channel has taken out can do nothing at a node that was the owner
+// before and does not know it.
 func TestAnOldOwnerLetsNobodyManage(t *testing.T) {
 	s, err := store.OpenSQLite(t.Context(), t.TempDir())
 	if err != nil {

@@ -174,8 +174,8 @@ func (s *membership) Invite(ctx context.Context, req *protocol.InviteRequest) (*
 	return &protocol.Empty{}, s.outward(s.enter(ctx, req.Channel, fresh, size))
 }
 
-// enter stores members, and tells them and the others. If that fails, what is in memory is not known
-// to be right any more.
+// enter stores members, and tells them and the others. If that fails, what is in memory is not
+// known to be right any more.
 func (s *membership) enter(ctx context.Context, id string, members []store.Member, size int) error {
 	for _, m := range members {
 		if err := s.store.SetMember(ctx, id, m); err != nil {

@@ -209,9 +209,9 @@ func (s *operating) PostMessage(ctx context.Context, req *protocol.PostRequest) 
 	return s.posts.SendNow(ctx, send)
 }
 
-// Answer stores the answer to a request with an idempotency key. With the status 0 it begins one: it
-// returns the answer to an earlier request with that key, or, with the status 0, the id by which it
-// is done once however often it is begun.
+// Answer stores the answer to a request with an idempotency key. With the status 0 it begins one:
+// it returns the answer to an earlier request with that key, or, with the status 0, the id by
+// which it is done once however often it is begun.
 func (s *operating) Answer(ctx context.Context, req *protocol.AnswerRequest) (*protocol.AnswerRequest, error) {
 	now := time.Now()
 	a := store.Answer{Sum: req.Sum, Status: req.Status, Body: req.Body}

@@ -221,8 +221,8 @@ func (c *channel) above(user, other string) bool {
 	return c.kind == store.Group && r >= rank(store.Admin) && r > rank(c.roles[other])
 }
 
-// Typing tells the others in a channel that somebody is typing, where they are few enough to care. It
-// is not stored.
+// Typing tells the others in a channel that somebody is typing, where they are few enough to care.
+// It is not stored.
 func (s *posting) Typing(req *protocol.TypingRequest) {
 	s.own(req.Channel, func(c *channel, err error) {
 		if err == nil && c.kind != store.Global && len(c.roles) <= maxReads && c.mayPost(req.By.ID) == nil {

@@ -1,7 +1,7 @@
 // Package live runs live rooms: very many people in one room, who say more than anybody can read.
 // What they say is merged by the tick, sampled where it is too much, and encoded once for all.
-// Nothing is stored: a room remembers its last minutes. Other nodes are told what was shown, so that
-// a room goes on when it moves to one of them.
+// Nothing is stored: a room remembers its last minutes. Other nodes are told what was shown, so
+// that a room goes on when it moves to one of them.
 package live
 
 import (

@@ -25,8 +25,8 @@ type person struct {
 	places []place // each once
 }
 
-// Digest is a short form of who is connected at a gate, by which others see whether they have missed
-// something.
+// Digest is a short form of who is connected at a gate, by which others see whether they have
+// missed something.
 type Digest struct {
 	Count int    // connections
 	Sum   uint64 // of their hashes, which needs no order

@@ -10,8 +10,8 @@ import (
 	"github.com/lonng/nano/examples/im/online"
 )
 
-// However people come and go, the digest of a gate is that of who is there, and says so when somebody
-// is missing.
+// However people come and go, the digest of a gate is that of who is there, and says so when
+// somebody is missing.
 func TestDigestIsThatOfWhoIsThere(t *testing.T) {
 	r, fresh := online.New(), online.New()
 	there := make(map[[3]string]bool) // gate, user and platform

@@ -119,8 +119,8 @@ func (s *Server) push(r *http.Request) (any, error) {
 	return reply, nil
 }
 
-// newID returns the id of a push, of a message or of a channel. A request with an idempotency key has
-// the same one each time, so that the store refuses a second one.
+// newID returns the id of a push, of a message or of a channel. A request with an idempotency key
+// has the same one each time, so that the store refuses a second one.
 func newID(ctx context.Context) string {
 	if id, ok := ctx.Value(idContext{}).(string); ok {
 		return id

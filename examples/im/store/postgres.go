@@ -111,8 +111,8 @@ func (s *postgres) apply(batch []job) []result {
 	return results
 }
 
-// mark notes how far people have read: the rows in one order, so that two nodes do not wait for each
-// other.
+// mark notes how far people have read: the rows in one order, so that two nodes do not wait for
+// each other.
 func (s *postgres) mark(jobs []job) error {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()

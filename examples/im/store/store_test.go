@@ -581,7 +581,8 @@ func TestAFailureConcernsNobodyElse(t *testing.T) {
 				must2(0, err)
 			})
 			all.Go(func() {
-				// The channel is made before it turns out that it is there: nothing of its members stays.
+				// The channel is made before it turns out that it is there: nothing of its members
+				// stays.
 				err := s.CreateChannel(t.Context(), store.Channel{ID: "a", Kind: store.Group}, []store.Member{{User: store.User{ID: "eve"}, Role: store.Owner}})
 				if !errors.Is(err, store.ErrExists) {
 					t.Errorf("made twice: %v", err)
