@@ -87,6 +87,21 @@ func (a *arrivals) begin(id int64) (ar *arrival, first bool) {
 	return ar, true
 }
 
+// settled waits until a session that was asked for is here, with all that has waited for it, or
+// there is none.
+func (a *arrivals) settled(ctx context.Context, id int64) {
+	a.mu.Lock()
+	ar := a.all[id]
+	a.mu.Unlock()
+	if ar == nil {
+		return
+	}
+	select {
+	case <-ar.done:
+	case <-ctx.Done():
+	}
+}
+
 // end hands over what has waited, in order, until nothing waits.
 func (a *arrivals) end(id int64, ar *arrival) {
 	for {

@@ -28,6 +28,7 @@ type departures struct {
 	sessions *gateSessions
 	remotes  *remoteSessions
 	logins   *logins
+	arrivals *arrivals
 
 	mu      sync.Mutex
 	moves   resume.Moves // where sessions have gone, as far as this node knows
@@ -193,6 +194,7 @@ func (d *departures) give(ctx context.Context, p *peer, id int64, q claim) claim
 	if err != nil || t.Session != id {
 		return claimed{Said: resume.No, Why: resume.Unknown}
 	}
+	d.arrivals.settled(ctx, id) // what has waited for it here goes before what comes there
 	to, gone, ok := d.begin(ctx, id)
 	switch {
 	case gone:

@@ -71,6 +71,7 @@ func New(cfg Config) (*Mesh, error) {
 		node: n, peers: m.peers, sessions: m.Sessions, remotes: m.remotes, logins: m.Users, departures: m.departures, inbound: m.inbound,
 	}
 	// Parts that are told of each other, both ways.
+	m.departures.arrivals = m.Arrivals
 	m.Sessions.departures, m.remotes.departures, m.remotes.arrivals = m.departures, m.departures, m.Arrivals
 	m.inbound.departures, m.inbound.arrivals = m.departures, m.Arrivals
 	m.Sessions.logins = m.Users

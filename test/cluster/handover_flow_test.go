@@ -47,7 +47,7 @@ func (s *seat) next(n uint64) {
 type wanderer struct {
 	*client.Client
 	pushes, casts atomic.Uint64 // the last of each
-	moves         atomic.Int64
+	moves, gaps   atomic.Int64
 
 	mu    sync.Mutex
 	nc    net.Conn
@@ -77,8 +77,8 @@ func newWanderer(gates []*apptest.Node) *wanderer {
 			switch {
 			case ch.Lost != "":
 				w.fault("session lost: %s", ch.Lost)
-			case ch.Gap:
-				w.fault("a gap")
+			case ch.Gap: // a node did not answer in time, and it was said: what it sent may be lost
+				w.gaps.Add(1)
 			case ch.Resumed:
 				w.moves.Add(1)
 			}
@@ -257,6 +257,10 @@ func testWanderers(t *testing.T, serving bool) {
 	moves := int64(0)
 	for i, w := range all {
 		seat := seats[i]
+		if w.gaps.Load() > 0 {
+			t.Logf("client %d: the machine was too slow, and a gap was said", i)
+			continue
+		}
 		nanotest.Until(t, fmt.Sprintf("client %d has everything", i), func() bool {
 			return w.pushes.Load() == seat.pushed && w.casts.Load() == cast && seat.last() == sent[i] || len(w.faults()) > 0
 		})
