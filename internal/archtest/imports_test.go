@@ -35,6 +35,7 @@ var table = []row{
 	{"scheduler", []string{"internal/fault", "internal/log"}},
 	{"cluster/clusterpb", nil},
 	{"cluster/keeper", []string{"internal/fault"}},
+	{"cluster/keeper/keepertest", []string{"cluster/keeper", "service"}},
 	{"cluster", below},
 	{"internal/mesh", below}, // never nano, never cluster
 	{"mock", []string{"internal/fault"}},

@@ -20,6 +20,7 @@ import (
 	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/cluster/clusterpb"
 	"github.com/lonng/nano/cluster/keeper"
+	"github.com/lonng/nano/cluster/keeper/keepertest"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/nanotest"
 	"github.com/lonng/nano/test/internal/apptest"
@@ -234,6 +235,26 @@ func (t *table) start(tt *testing.T, f *apptest.Cluster, addr string, comps *com
 	}
 	tt.Cleanup(func() { n.Stop(tt) })
 	return n, k
+}
+
+// The engine of these tests makes the promises that the nodes rely on.
+func TestTableKeepsThePromises(t *testing.T) {
+	keepertest.Run(t, func(t *testing.T, test func(*testing.T, keepertest.Engine)) {
+		synctest.Test(t, func(t *testing.T) {
+			table := newTable()
+			test(t, keepertest.Engine{
+				TTL: timeToLive,
+				New: func(*testing.T) keeper.Keeper { return table.keeper() },
+				Cut: func(cut bool, of ...keeper.Keeper) {
+					if len(of) > 1 {
+						table.setAway(cut)
+						return
+					}
+					of[0].(*tableKeeper).setSilent(cut)
+				},
+			})
+		})
+	})
 }
 
 // A cluster without a master: its nodes find each other by another engine's list, which nobody of

@@ -1,0 +1,253 @@
+// Package config reads the settings of a program from a file, the environment and the command line,
+// in one way: each setting has one name in all three.
+//
+//	settings := struct {
+//		config.Node
+//		Rooms int `koanf:"rooms" usage:"how many rooms there are"`
+//	}{Node: config.Defaults(), Rooms: 10}
+//	report, err := config.Parse(&settings, config.Source{Name: "game", Args: os.Args[1:]})
+//
+// The setting etcd.endpoints is `etcd: {endpoints: [...]}` in the file, GAME_ETCD_ENDPOINTS in the
+// environment, and --etcd-endpoints on the command line. What comes later in this order wins, and
+// what is in the struct before is the default. The file is YAML or JSON, and --config or GAME_CONFIG
+// names it.
+//
+// A [Secret] is never printed. It can be in a file of its own: --token-file and GAME_TOKEN_FILE for
+// the setting token.
+package config
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/v2"
+)
+
+// Source says where settings come from.
+type Source struct {
+	// Name is the program's. In capitals, with an underscore, it begins the names of variables.
+	// Required.
+	Name string
+
+	// Args are the arguments of the command line, without the program's name.
+	Args []string
+
+	// Lookup returns a variable of the environment. Default: os.LookupEnv.
+	Lookup func(name string) (value string, ok bool)
+
+	// Help gets the list of all settings if Args ask for it by -h or --help; Parse then returns
+	// flag.ErrHelp. Default: os.Stderr.
+	Help io.Writer
+}
+
+// Checker is a struct of settings that can say what is wrong with them as a whole.
+type Checker interface {
+	// Check returns everything that is wrong, joined by errors.Join.
+	Check() error
+}
+
+// Parse fills the struct that dst points to. Its fields have the tag koanf, the setting's name, and
+// usage, a text for the help; fields of embedded structs count as the struct's own, and other
+// structs group their settings. Fields are strings, [Secret], numbers, bools, times (time.Duration)
+// and lists of strings, which are separated by commas in the environment and on the command line.
+//
+// The error joins everything that is wrong: names in the file that mean nothing, values that do not
+// fit, and what Check says, if dst is a [Checker]. Variables of the environment that mean nothing are
+// no mistake, because the environment is not this program's alone. Parse panics if dst is not made
+// as described.
+func Parse(dst any, from Source) (*Report, error) {
+	if from.Lookup == nil {
+		from.Lookup = os.LookupEnv
+	}
+	if from.Help == nil {
+		from.Help = os.Stderr
+	}
+	p := &parser{from: from, settings: settingsOf(dst), all: koanf.New("."), origin: make(map[string]string)}
+	args, path, wrong := p.flags()
+	if errors.Is(wrong, flag.ErrHelp) {
+		p.help()
+		return nil, flag.ErrHelp
+	}
+	if path != "" {
+		wrong = errors.Join(wrong, p.file(path))
+	}
+	wrong = errors.Join(wrong, p.load(p.environment()), p.load(args, nil), p.decode(dst))
+	if c, ok := dst.(Checker); ok && wrong == nil {
+		wrong = c.Check()
+	}
+	return &Report{settings: settingsOf(dst), origin: p.origin}, wrong
+}
+
+// parser gathers the settings, one source after the other.
+type parser struct {
+	from     Source
+	settings []setting
+	all      *koanf.Koanf
+	origin   map[string]string // by name
+}
+
+// value is one setting as a source gives it.
+type value struct {
+	name, text, origin string
+}
+
+// file reads the settings of a file.
+func (p *parser) file(path string) error {
+	k := koanf.New(".")
+	if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+		return fmt.Errorf("config: read %s: %w", path, err)
+	}
+	var wrong []error
+	known := make(map[string]bool)
+	for _, s := range p.settings {
+		known[s.name] = true
+	}
+	for _, name := range k.Keys() {
+		if !known[name] {
+			wrong = append(wrong, fmt.Errorf("config: %s: there is no setting %q", path, name))
+			k.Delete(name)
+			continue
+		}
+		p.origin[name] = path
+	}
+	return errors.Join(append(wrong, p.all.Merge(k))...)
+}
+
+// environment returns the settings of the environment.
+func (p *parser) environment() (found []value, wrong error) {
+	for _, s := range p.settings {
+		name := p.variable(s.name)
+		text, ok := p.from.Lookup(name)
+		if ok {
+			found = append(found, value{s.name, text, name})
+		}
+		if path, is := p.from.Lookup(name + "_FILE"); is && s.secret() {
+			if ok {
+				wrong = errors.Join(wrong, fmt.Errorf("config: %s and %s_FILE are both set", name, name))
+				continue
+			}
+			text, err := readSecret(path)
+			wrong = errors.Join(wrong, err)
+			found = append(found, value{s.name, text, name + "_FILE"})
+		}
+	}
+	return found, wrong
+}
+
+// variable returns the name of a setting in the environment.
+func (p *parser) variable(name string) string {
+	return strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(p.from.Name + "_" + name))
+}
+
+// flags returns the settings of the command line, and the path of the file with settings.
+func (p *parser) flags() (found []value, path string, wrong error) {
+	set := flag.NewFlagSet(p.from.Name, flag.ContinueOnError)
+	set.SetOutput(io.Discard) // the error says it
+	path, _ = p.from.Lookup(p.variable("config"))
+	set.StringVar(&path, "config", path, "")
+	for _, s := range p.settings {
+		name := flagOf(s.name)
+		set.Var(&flagValue{s.isBool(), func(text string) error {
+			found = append(found, value{s.name, text, "--" + name})
+			return nil
+		}}, name, "")
+		if s.secret() {
+			set.Func(name+"-file", "", func(path string) error {
+				text, err := readSecret(path)
+				found = append(found, value{s.name, text, "--" + name + "-file"})
+				return err
+			})
+		}
+	}
+	err := set.Parse(p.from.Args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		wrong = err
+	case err != nil:
+		wrong = fmt.Errorf("config: the command line: %w", err)
+	case set.NArg() > 0:
+		wrong = fmt.Errorf("config: the command line: %q is no flag", set.Arg(0))
+	}
+	return found, path, wrong
+}
+
+// flagOf returns the name of a setting on the command line.
+func flagOf(name string) string { return strings.ReplaceAll(name, ".", "-") }
+
+// flagValue is a flag that hands its text on.
+type flagValue struct {
+	isBool bool
+	set    func(string) error
+}
+
+func (f *flagValue) String() string        { return "" }
+func (f *flagValue) Set(text string) error { return f.set(text) }
+func (f *flagValue) IsBoolFlag() bool      { return f.isBool }
+
+// readSecret reads a secret from a file of its own, which may end in a newline.
+func readSecret(path string) (string, error) {
+	b, err := os.ReadFile(path) //nolint:gosec // whoever runs the program names the file
+	if err != nil {
+		return "", fmt.Errorf("config: read a secret: %w", err)
+	}
+	return strings.TrimRight(string(b), "\r\n"), nil
+}
+
+// load takes the settings of a source. wrong is passed on.
+func (p *parser) load(found []value, wrong error) error {
+	m := make(map[string]any, len(found))
+	for _, v := range found {
+		m[v.name] = v.text
+		p.origin[v.name] = v.origin
+	}
+	return errors.Join(wrong, p.all.Load(confmap.Provider(m, "."), nil))
+}
+
+// decode writes the settings into the struct, one by one, so that each mistake names its setting
+// and where that comes from.
+func (p *parser) decode(dst any) error {
+	var wrong []error
+	for _, s := range settingsOf(dst) {
+		if !p.all.Exists(s.name) {
+			continue
+		}
+		decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
+			Result: s.field.Addr().Interface(), WeaklyTypedInput: true,
+			DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), commas),
+		})
+		if err == nil {
+			err = decoder.Decode(p.all.Get(s.name))
+		}
+		if err != nil {
+			text := fmt.Sprintf("%q", fmt.Sprint(p.all.Get(s.name)))
+			if s.secret() {
+				text = "the secret"
+			}
+			wrong = append(wrong, fmt.Errorf("config: %s (%s): %s is not %s", s.name, p.origin[s.name], text, s.kind()))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// commas separates a list that is one text.
+func commas(from, to reflect.Type, data any) (any, error) {
+	if from.Kind() != reflect.String || to.Kind() != reflect.Slice {
+		return data, nil
+	}
+	list := []string{}
+	for one := range strings.SplitSeq(reflect.ValueOf(data).String(), ",") {
+		if one = strings.TrimSpace(one); one != "" {
+			list = append(list, one)
+		}
+	}
+	return list, nil
+}

@@ -1,0 +1,176 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lonng/nano"
+)
+
+// game is a program's settings.
+type game struct {
+	Node
+	Rooms int     `koanf:"rooms" usage:"how many rooms there are"`
+	Speed float64 `koanf:"speed" usage:"of the game"`
+	Debug bool    `koanf:"debug" usage:"say more"`
+}
+
+// parse parses the settings of a program called game.
+func parse(t *testing.T, yaml string, env map[string]string, args ...string) (*game, *Report, error) {
+	t.Helper()
+	if yaml != "" {
+		args = append([]string{"--config", write(t, yaml)}, args...)
+	}
+	g := &game{Node: Defaults(), Rooms: 10}
+	r, err := Parse(g, Source{Name: "game", Args: args, Help: new(bytes.Buffer), Lookup: func(name string) (string, bool) {
+		v, ok := env[name]
+		return v, ok
+	}})
+	return g, r, err
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A setting has one name in the file, the environment and the command line, and the later wins.
+func TestLaterSourcesWin(t *testing.T) {
+	const file = "rooms: 1\nspeed: 1.5\nname: from the file\nheartbeat: 1s\netcd: {endpoints: [a:1, b:1], ttl: 3s}\ntoken: 0123456789abcdef\ndebug: true\n"
+	env := map[string]string{"GAME_ROOMS": "2", "GAME_NAME": "from the environment", "GAME_CLIENTS_PROXIES": "10.0.0.0/8, ::1", "GAME_UNRELATED": "x"}
+	g, r, err := parse(t, file, env, "--rooms", "3", "--clients-rate=2.5", "--debug=false")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := game{Node: Defaults(), Rooms: 3, Speed: 1.5}
+	want.Name, want.Heartbeat, want.Token = "from the environment", time.Second, "0123456789abcdef"
+	want.Etcd.Endpoints, want.Etcd.TTL = []string{"a:1", "b:1"}, 3*time.Second
+	want.Clients.Proxies, want.Clients.Rate = []string{"10.0.0.0/8", "::1"}, 2.5
+	if got, want := fmt.Sprintf("%+v", *g), fmt.Sprintf("%+v", want); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if string(g.Token) != "0123456789abcdef" {
+		t.Error("the token is another")
+	}
+	lines := strings.Join(r.Lines(), "\n")
+	for _, want := range []string{`rooms  `, `"3"  (--rooms)`, `(GAME_NAME)`, `"10.0.0.0/8,::1"`, `(default)`, `"(secret)"`} {
+		if !strings.Contains(lines, want) {
+			t.Errorf("the report lacks %s:\n%s", want, lines)
+		}
+	}
+}
+
+// The token of a game in a log or a bug report would let strangers in.
+func TestSecretsAreNotPrinted(t *testing.T) {
+	const token = "a secret of 22 letters"
+	g, r, err := parse(t, "", map[string]string{"GAME_TOKEN_FILE": write(t, token+"\n"), "GAME_ETCD_USERNAME": "u"},
+		"--master", "10.0.0.1:3250", "--etcd-password-file", write(t, token))
+	if err != nil || string(g.Token) != token || string(g.Etcd.Password) != token {
+		t.Fatalf("%q, %v", string(g.Token), err)
+	}
+	var all bytes.Buffer
+	slog.New(slog.NewTextHandler(&all, nil)).Info("x", "a", g, "b", r, "c", g.Token, "d", g.Etcd)
+	slog.New(slog.NewJSONHandler(&all, nil)).Info("x", "a", g, "b", r, "c", g.Token, "d", g.Etcd)
+	fmt.Fprintf(&all, "%v %+v %#v %s %q\n%s", g, g, g, g.Token, g.Token, strings.Join(r.Lines(), "\n"))
+	if err := json.NewEncoder(&all).Encode(g); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(all.String(), token) {
+		t.Errorf("the secret was printed:\n%s", all.String())
+	}
+	_, _, err = parse(t, "token: [a secret of 22 letters, another]", nil)
+	if err == nil || strings.Contains(err.Error(), token) {
+		t.Errorf("a secret that is a list: %v", err)
+	}
+}
+
+// Whoever deploys a node gets all mistakes at once, with where each is.
+func TestAllMistakesAtOnce(t *testing.T) {
+	_, _, err := parse(t, "roms: 1\nheartbeat: soon\netcd: {endpoint: a:1}\n", map[string]string{"GAME_ROOMS": "many", "GAME_TOKEN_FILE": "/nowhere"}, "--debug=perhaps")
+	for _, want := range []string{
+		`no setting "roms"`, `no setting "etcd.endpoint"`, `heartbeat (`, `"soon" is not a time such as 1m30s`, `rooms (GAME_ROOMS): "many" is not a whole number`,
+		`debug (--debug): "perhaps" is not true or false`, "/nowhere",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error lacks %s:\n%v", want, err)
+		}
+	}
+	_, _, err = parse(t, "", map[string]string{"GAME_ETCD_ENDPOINTS": "a:1"}, "--address", ":3250", "--listen", "x", "--master", "m:1", "--token", "short",
+		"--heartbeat", "0s", "--log", "loud", "--clients-max", "-1", "--tls-cert", "c", "--etcd-username", "u", "--etcd-tls-ca", "/nowhere")
+	for _, want := range []string{
+		"address: ", "listen: ", "2 of them are set", "fewer than 16", "heartbeat: ", "log: ", "below 0", "tls: cert and key", "etcd.username and", "etcd.tls: ",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error lacks %s:\n%v", want, err)
+		}
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--nothing"}, "nothing"}, {[]string{"word"}, `"word" is no flag`}, {[]string{"--config", "/nowhere"}, "/nowhere"},
+		{[]string{"--master", "m:1"}, "needs a token"}, {[]string{"--rooms", "1.5"}, "rooms"},
+	} {
+		if _, _, err := parse(t, "", nil, c.args...); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, want %q", c.args, err, c.want)
+		}
+	}
+	if _, _, err := parse(t, "rooms: [", nil); err == nil || !strings.Contains(err.Error(), "read ") {
+		t.Errorf("no YAML: %v", err)
+	}
+}
+
+// --help names each setting with its flag, its variable and its default, and no secret.
+func TestHelp(t *testing.T) {
+	var out bytes.Buffer
+	_, err := Parse(&game{Node: Defaults()}, Source{Name: "my-game", Args: []string{"-h"}, Help: &out})
+	if !errors.Is(err, flag.ErrHelp) {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"--etcd-tls-ca (MY_GAME_ETCD_TLS_CA, etcd.tls.ca)", "how many rooms there are", "(default 5s)", "MY_GAME_CONFIG"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the help lacks %q:\n%s", want, out.String())
+		}
+	}
+}
+
+// The options of the settings make a node that starts.
+func TestOptionsStartANode(t *testing.T) {
+	g, _, err := parse(t, "", nil, "--address", "127.0.0.1:0", "--keeps-list", "--token", "0123456789abcdef", "--clients-tcp", "127.0.0.1:0",
+		"--clients-websocket", "127.0.0.1:0", "--clients-max", "10", "--clients-per-address", "5", "--clients-rate", "10", "--clients-resume", "5s",
+		"--clients-proxies", "10.0.0.0/8", "--clients-proxy-headers", "--log", "error", "--name", "n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	options, err := g.Options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := nano.New(g.Address, options...)
+	if err := app.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := app.Addrs(); len(got) != 2 {
+		t.Errorf("it listens at %v", got)
+	}
+	if err := app.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if !slices.ContainsFunc([]string{g.String()}, func(s string) bool { return s == "127.0.0.1:0 n" }) {
+		t.Errorf("it is %s", g)
+	}
+}
