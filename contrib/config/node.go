@@ -27,6 +27,7 @@ type Node struct {
 	Token     Secret        `koanf:"token" usage:"secret that all nodes share"`
 	Heartbeat time.Duration `koanf:"heartbeat" usage:"interval of the heartbeats, the same on all nodes"`
 	Shutdown  time.Duration `koanf:"shutdown" usage:"how long the end of the node may take"`
+	Drain     time.Duration `koanf:"drain" usage:"how long clients have to leave after SIGTERM, before the node ends; 0: none"`
 	Log       string        `koanf:"log" usage:"least level of lines in the log: debug, info, warn, error"`
 	TLS       Certificate   `koanf:"tls"`
 	Etcd      Etcd          `koanf:"etcd"`
@@ -113,6 +114,9 @@ func (n *Node) Check() error {
 	if n.Shutdown <= 0 {
 		bad("shutdown: %v is not above 0", n.Shutdown)
 	}
+	if n.Drain < 0 {
+		bad("drain: %v is below 0", n.Drain)
+	}
 	if e := n.Etcd; len(e.Endpoints) > 0 && e.TTL > 3*n.Heartbeat {
 		bad("etcd.ttl: %v is more than three heartbeats of %v", e.TTL, n.Heartbeat)
 	}
@@ -192,6 +196,9 @@ func (n *Node) Options() ([]nano.Option, error) {
 	options := []nano.Option{
 		nano.WithLabel(n.Name), nano.WithHeartbeatInterval(n.Heartbeat), nano.WithShutdownTimeout(n.Shutdown),
 		nano.WithSlog(n.Logger()), nano.WithSignals(os.Interrupt, syscall.SIGTERM),
+	}
+	if n.Drain > 0 {
+		options = append(options, nano.WithDrain(nano.Drain{Timeout: n.Drain}))
 	}
 	if n.Keeps {
 		options = append(options, nano.WithMaster())
