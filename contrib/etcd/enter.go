@@ -14,7 +14,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/lonng/nano/cluster/keeper"
-	"github.com/lonng/nano/service"
 )
 
 const (
@@ -49,7 +48,7 @@ func (p *presence) enter(ctx context.Context) error {
 		if err := p.grant(ctx); err != nil {
 			return err
 		}
-		done, err := p.attempt(ctx, attempt)
+		done, err := p.attempt(ctx)
 		switch {
 		case errors.Is(err, rpctypes.ErrLeaseNotFound) && attempt == 0:
 			p.lease, p.rest = 0, 0 // they ran out meanwhile
@@ -78,7 +77,7 @@ func (p *presence) grant(ctx context.Context) error {
 }
 
 // attempt writes entry and id in one transaction; false if somebody else wrote there meanwhile.
-func (p *presence) attempt(ctx context.Context, before int) (done bool, err error) {
+func (p *presence) attempt(ctx context.Context) (done bool, err error) {
 	own, err := p.get(ctx, p.cfg.memberKey(p.self.Addr))
 	if err != nil {
 		return false, err
@@ -86,7 +85,7 @@ func (p *presence) attempt(ctx context.Context, before int) (done bool, err erro
 	if m, err := p.cfg.decode(own.key, own.value); err == nil && m.Epoch > p.self.Epoch {
 		return false, errReplaced
 	}
-	id, unchanged, err := p.findID(ctx, before)
+	id, unchanged, err := p.findID(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -114,9 +113,9 @@ func (p *presence) attempt(ctx context.Context, before int) (done bool, err erro
 }
 
 // findID returns the id that the node can have, and what must still be so when it takes it.
-func (p *presence) findID(ctx context.Context, before int) (uint64, []clientv3.Cmp, error) {
+func (p *presence) findID(ctx context.Context) (uint64, []clientv3.Cmp, error) {
 	if p.self.NodeID == 0 {
-		return p.freeID(ctx, before)
+		return p.freeID(ctx)
 	}
 	key, err := p.get(ctx, p.cfg.idKey(p.self.NodeID))
 	if err != nil {
@@ -127,7 +126,7 @@ func (p *presence) findID(ctx context.Context, before int) (uint64, []clientv3.C
 		return p.self.NodeID, []clientv3.Cmp{key.unchanged()}, nil
 	}
 	if !p.self.Fixed { // this process was away for more than an hour
-		return p.freeID(ctx, before)
+		return p.freeID(ctx)
 	}
 	if o.Addr == p.self.Addr { // the process before this one
 		return p.self.NodeID, []clientv3.Cmp{key.unchanged()}, nil
@@ -143,9 +142,9 @@ func (p *presence) findID(ctx context.Context, before int) (uint64, []clientv3.C
 	return p.self.NodeID, []clientv3.Cmp{key.unchanged(), other.unchanged()}, nil
 }
 
-// freeID chooses an id that nobody has or had within the last hour: the first, and after attempts
-// that came too late one of the first few, because many nodes may be starting at once.
-func (p *presence) freeID(ctx context.Context, before int) (uint64, []clientv3.Cmp, error) {
+// freeID chooses an id that nobody has or had within the last hour. It begins anywhere: nodes that
+// start at once seldom meet, nor do those of a list that begins anew, which does not know who lives.
+func (p *presence) freeID(ctx context.Context) (uint64, []clientv3.Cmp, error) {
 	resp, err := p.client.Get(ctx, p.cfg.idsPrefix(), clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	if err != nil {
 		return 0, nil, fmt.Errorf("read the node ids: %w", err)
@@ -156,30 +155,27 @@ func (p *presence) freeID(ctx context.Context, before int) (uint64, []clientv3.C
 			taken[id] = true
 		}
 	}
-	skip := rand.IntN(1 << min(before, 8)) //nolint:gosec // spreads nodes that start at once, and guards nothing
-	id, ok := nthFree(taken, skip)
+	id, ok := firstFree(taken, rand.Uint64N(firstGiven)) //nolint:gosec // spreads nodes, and guards nothing
 	if !ok {
 		return 0, nil, errNoID
 	}
 	return id, []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(p.cfg.idKey(id)), "=", 0)}, nil
 }
 
-// nthFree returns the id that is free after skip others; the last one if there are not as many.
-func nthFree(taken map[uint64]bool, skip int) (free uint64, ok bool) {
-	for i := range uint64(service.MaxNodeID) {
-		id := i + firstGiven
-		if id > service.MaxNodeID {
-			id -= service.MaxNodeID
-		}
-		if taken[id] {
-			continue
-		}
-		free, ok = id, true
-		if skip--; skip < 0 {
-			break
+// firstFree returns an id that is not taken: of the upper half, from the place start in it on, and
+// of the lower half when there is none.
+func firstFree(taken map[uint64]bool, start uint64) (id uint64, ok bool) {
+	for i := range uint64(firstGiven) {
+		if id = firstGiven + (start+i)%firstGiven; !taken[id] {
+			return id, true
 		}
 	}
-	return free, ok
+	for id = 1; id < firstGiven; id++ {
+		if !taken[id] {
+			return id, true
+		}
+	}
+	return 0, false
 }
 
 // stored is a key as it was read.

@@ -33,16 +33,16 @@ type Keeper struct {
 	log    *slog.Logger
 	client *clientv3.Client // set by Join before its goroutines start
 
-	turn  chan struct{} // holds one value; whoever took it may use what follows
-	node  *presence     // nil before Join
-	left  bool
+	turn   chan struct{} // holds one value; whoever took it may use what follows
+	node   *presence     // nil before Join
+	left   bool
 	failed bool // Join has
 
 	lost   chan struct{} // the list does not have the node any more
 	heard  chan struct{} // etcd has answered
 	warned time.Time     // when a foreign key was last logged; of whoever reads the list
-	end   context.CancelFunc
-	done  chan struct{} // closed when the goroutines have ended
+	end    context.CancelFunc
+	done   chan struct{} // closed when the goroutines have ended
 }
 
 var _ keeper.Keeper = (*Keeper)(nil)
@@ -156,6 +156,8 @@ func (k *Keeper) tryJoin(ctx context.Context, l *list) (at int64, err error) {
 	return at, nil
 }
 
+var errEnded = errors.New("the context of Join has ended, so the node's time in the list runs out")
+
 // Update replaces what the list says of the node; see [keeper.Keeper]. It tries once, for a few
 // seconds at most. For a process that a newer one has replaced it does nothing.
 func (k *Keeper) Update(ctx context.Context, self keeper.Member) error {
@@ -188,12 +190,11 @@ func (k *Keeper) Leave(ctx context.Context) error {
 		return nil
 	}
 	k.left = true
-	if k.over() {
-		return errors.New("etcd: leave: the context of Join has ended, so the node's time in the list runs out")
-	}
-	err := k.attempt(ctx, k.node.leave)
-	for err != nil && wait(ctx, k.cfg.step()/2) {
-		err = k.attempt(ctx, k.node.leave)
+	err := errEnded
+	for !k.over() {
+		if err = k.attempt(ctx, k.node.leave); err == nil || !wait(ctx, k.cfg.step()/2) {
+			break
+		}
 	}
 	k.end()
 	select {

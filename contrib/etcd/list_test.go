@@ -149,29 +149,26 @@ func TestEntries(t *testing.T) {
 
 // Ids are given from the upper half first, so that configured ones seldom meet them.
 func TestIDsAreGiven(t *testing.T) {
-	taken := map[uint64]bool{}
-	for _, c := range []struct {
-		skip int
-		want uint64
-	}{{0, firstGiven}, {3, firstGiven + 3}} {
-		if got, ok := nthFree(taken, c.skip); got != c.want || !ok {
-			t.Errorf("after %d, %d is free (%v), want %d", c.skip, got, ok, c.want)
+	taken := map[uint64]bool{firstGiven + 4: true}
+	for start, want := range map[uint64]uint64{0: firstGiven, 3: firstGiven + 3, 4: firstGiven + 5, firstGiven - 1: 65535} {
+		if got, ok := firstFree(taken, start); got != want || !ok {
+			t.Errorf("from %d on, %d is free (%v), want %d", start, got, ok, want)
 		}
 	}
 	for id := uint64(firstGiven); id <= 65535; id++ {
-		taken[id] = true
+		taken[id] = id != 40000
 	}
-	if got, ok := nthFree(taken, 0); got != 1 || !ok {
+	if got, ok := firstFree(taken, 20000); got != 40000 || !ok {
+		t.Errorf("the last of the upper half is %d (%v)", got, ok)
+	}
+	taken[40000] = true
+	if got, ok := firstFree(taken, 5); got != 1 || !ok {
 		t.Errorf("with the upper half taken, %d is free (%v)", got, ok)
 	}
 	for id := uint64(1); id < firstGiven; id++ {
-		taken[id] = id != 77
+		taken[id] = true
 	}
-	if got, ok := nthFree(taken, 5); got != 77 || !ok {
-		t.Errorf("the last one is %d (%v), want 77", got, ok)
-	}
-	taken[77] = true
-	if got, ok := nthFree(taken, 0); ok {
+	if got, ok := firstFree(taken, 0); ok {
 		t.Errorf("%d is free of none", got)
 	}
 }

@@ -48,14 +48,13 @@ func newKeeper(t testing.TB, endpoints []string, change ...func(*etcd.Config)) (
 	return k, log
 }
 
-// joined enters a member, and returns its views.
+// joined enters a member that lives until the test ends, and returns its views.
 func joined(t *testing.T, k keeper.Keeper, addr string, epoch uint64) <-chan keeper.View {
 	t.Helper()
 	views, err := k.Join(t.Context(), keeper.Member{Addr: addr, Epoch: epoch})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = k.Leave(context.Background()) })
 	return views
 }
 
@@ -245,4 +244,24 @@ func TestTLSAndUsers(t *testing.T) {
 	}
 	late, _ := newKeeper(t, https, as("node", "pass", "game/"))
 	sees(t, joined(t, late, "c:1", 3), "a:1", "c:1")
+}
+
+// Who ends a node by the context of its Join, and only then has it leave, is told that it stays in
+// the list for its time, and does not wait for ever.
+func TestLeaveAfterTheEndIsAnError(t *testing.T) {
+	c := Start(t, 1, nil)
+	k, _ := newKeeper(t, c.Endpoints())
+	ctx, cancel := context.WithCancel(t.Context())
+	views, err := k.Join(ctx, keeper.Member{Addr: "a:1", Epoch: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := k.Leave(t.Context()); err == nil {
+		for range views { //nolint:revive // Leave was faster than the end
+		}
+	}
+	if err := k.Update(t.Context(), keeper.Member{Addr: "a:1"}); err == nil {
+		t.Error("an update after the end has worked")
+	}
 }

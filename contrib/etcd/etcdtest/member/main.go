@@ -41,7 +41,7 @@ func run() error {
 	conf.ListenPeerUrls = []url.URL{{Scheme: "http", Host: *peer}}
 	conf.AdvertisePeerUrls = []url.URL{{Scheme: "http", Host: *advertised}}
 	conf.LogLevel, conf.LogOutputs = "error", []string{"stderr"}
-	conf.UnsafeNoFsync = true             // what is tested is not the disk
+	conf.UnsafeNoFsync = true              // what is tested is not the disk
 	conf.TickMs, conf.ElectionMs = 50, 500 // tests wait for elections
 	conf.BcryptCost = 4
 	server, err := embed.StartEtcd(conf)

@@ -1,0 +1,143 @@
+// Command chat is the program that the files of deploy/ run: a chat with one room, as a cluster of
+// gates and backends whose list etcd or a master keeps. Its settings come from a file, the
+// environment and flags (chat --help).
+//
+//	chat --rooms --clients-tcp 127.0.0.1:3260                                          # one process
+//	chat --rooms --etcd-endpoints 127.0.0.1:2379 --token-file token                    # a backend
+//	chat --address 127.0.0.1:3251 --clients-websocket 127.0.0.1:3261 --etcd-endpoints 127.0.0.1:2379 --token-file token # a gate
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/lonng/nano"
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/contrib/config"
+	"github.com/lonng/nano/contrib/etcd"
+	"github.com/lonng/nano/serialize/json"
+	"github.com/lonng/nano/session"
+)
+
+// settings are those of a node, and the program's own.
+type settings struct {
+	config.Node
+	Rooms  bool   `koanf:"rooms" usage:"this node runs the room"`
+	Health string `koanf:"health" usage:"address of /healthz and /readyz; empty: none"`
+}
+
+// Check adds what concerns this program.
+func (s *settings) Check() error {
+	err := s.Node.Check()
+	if !s.Rooms && !s.gate() && !s.Keeps {
+		err = errors.Join(err, errors.New("chat: the node has nothing to do: set rooms, clients.websocket, clients.tcp or keeps-list"))
+	}
+	return err
+}
+
+func (s *settings) gate() bool { return s.Clients.WebSocket != "" || s.Clients.TCP != "" }
+
+// defaults are the settings before anything is read.
+func defaults() *settings { return &settings{Node: config.Defaults()} }
+
+func main() {
+	s := defaults()
+	report, err := config.Parse(s, config.Source{Name: "chat", Args: os.Args[1:]})
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	s.Logger().Info("settings were read", "set", report)
+	if err := run(context.Background(), s); err != nil {
+		fmt.Fprintln(os.Stderr, "chat:", err)
+		os.Exit(1)
+	}
+}
+
+// run runs the node until a signal ends it.
+func run(ctx context.Context, s *settings) error {
+	options, err := s.Options()
+	if err != nil {
+		return err
+	}
+	options = append(options, nano.WithSerializer(json.NewSerializer()),
+		// All gates choose the same backend for the room, and another one when that is gone.
+		nano.WithRouting(nano.RouteHash(func(*session.Session) string { return "the room" })))
+	if len(s.Etcd.Endpoints) > 0 {
+		k, err := newKeeper(s)
+		if err != nil {
+			return err
+		}
+		options = append(options, nano.WithKeeper(k))
+	}
+	if s.Rooms {
+		components := &component.Components{}
+		components.Register(newRoom())
+		options = append(options, nano.WithComponents(components))
+	}
+	app := nano.New(s.Address, options...)
+	started := make(chan struct{})
+	app.Scheduler().PushTask(func() { close(started) }) // the first task runs when the node has started
+	if s.Health != "" {
+		l, err := net.Listen("tcp", s.Health)
+		if err != nil {
+			return err
+		}
+		server := &http.Server{Handler: health(app, started), ReadHeaderTimeout: 5 * time.Second}
+		go func() { _ = server.Serve(l) }()
+		defer server.Close()
+	}
+	return app.Run(ctx)
+}
+
+func newKeeper(s *settings) (*etcd.Keeper, error) {
+	tls, err := s.Etcd.TLS.Config()
+	if err != nil {
+		return nil, err
+	}
+	return etcd.New(etcd.Config{
+		Endpoints: s.Etcd.Endpoints, TLS: tls, Username: s.Etcd.Username, Password: string(s.Etcd.Password),
+		Prefix: s.Etcd.Prefix, TTL: s.Etcd.TTL, Logger: s.Logger(),
+	})
+}
+
+// health answers probes: /healthz while the process can answer at all, /readyz while the node takes
+// new clients and somebody runs the room.
+func health(app *nano.App, started <-chan struct{}) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if why := notReady(r.Context(), app, started); why != "" {
+			http.Error(w, why, http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	return mux
+}
+
+func notReady(ctx context.Context, app *nano.App, started <-chan struct{}) string {
+	select {
+	case <-started:
+	default:
+		return "starting"
+	}
+	if app.Draining() {
+		return "draining"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	if err := app.WaitFor(ctx, "Room"); err != nil {
+		return err.Error()
+	}
+	return ""
+}
