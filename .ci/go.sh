@@ -22,6 +22,11 @@ if [ "$module" = ./examples/im ]; then
     have initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ||
         skipped "examples/im on PostgreSQL: it is not here (Debian: apt-get install postgresql)"
 fi
+if [ "$module" = ./deploy ]; then
+    have nginx || skipped "deploy/ behind nginx: it is not here (Debian: apt-get install nginx libnginx-mod-stream)"
+    have haproxy || skipped "deploy/ behind HAProxy: it is not here (Debian: apt-get install haproxy)"
+    have systemd-analyze || skipped "the unit in deploy/: systemd-analyze is not here (Debian: apt-get install systemd)"
+fi
 if [ "$module" = . ] && ! have node; then
     skipped "the JavaScript samples of the documents: Node.js is not here"
 fi

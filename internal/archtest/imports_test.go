@@ -51,6 +51,7 @@ var table = []row{
 	{"clients/nano-cli/internal/nodetest", []string{"public"}}, // a node for the tests beside it
 	{"clients/...", []string{"clients/...", "codec", "describe", "serialize/...", "internal/resume"}},
 	{"contrib/...", []string{"contrib/...", "public"}},
+	{"deploy/...", []string{"public"}},
 	{"examples/...", []string{"examples/...", "public"}},
 	{"benchmark/...", []string{"benchmark/...", "internal/child", "public"}},
 	{"test/...", []string{"test/...", "internal/child", "internal/nanotest", "internal/wsframe", "public"}},
