@@ -32,7 +32,7 @@ type gate struct {
 	websocket, tcp, health string
 }
 
-func newCluster(t *testing.T) *cluster {
+func newCluster(t *testing.T, drain string) *cluster {
 	t.Helper()
 	c := &cluster{T: t, program: filepath.Join(t.TempDir(), "chat")}
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", c.program, ".").CombinedOutput(); err != nil { //nolint:gosec // fixed arguments
@@ -43,7 +43,7 @@ func newCluster(t *testing.T) *cluster {
 	for i := range 2 {
 		g := &gate{websocket: freeAddr(t), tcp: freeAddr(t), health: freeAddr(t)}
 		g.process = c.start("--address", freeAddr(t), "--master", master, "--name", fmt.Sprint("gate-", i+1), "--clients-websocket", g.websocket,
-			"--clients-tcp", g.tcp, "--clients-proxies", "127.0.0.1", "--clients-proxy-headers", "--clients-resume", "30s", "--health", g.health, "--drain", "60s")
+			"--clients-tcp", g.tcp, "--clients-proxies", "127.0.0.1", "--clients-proxy-headers", "--clients-resume", "30s", "--health", g.health, "--drain", drain)
 		c.gates = append(c.gates, g)
 	}
 	for _, g := range c.gates {
@@ -184,7 +184,7 @@ func (c *cluster) serves(websocket, tcp string, asked bool) {
 }
 
 func TestBehindHAProxy(t *testing.T) {
-	c := newCluster(t)
+	c := newCluster(t, "60s")
 	// Here both gates are on one machine, so each is asked at a port of its own.
 	var more []string
 	for i, g := range c.gates {
@@ -194,12 +194,4 @@ func TestBehindHAProxy(t *testing.T) {
 	}
 	websocket, tcp := c.proxy("haproxy.cfg", "haproxy", func(path string) []string { return []string{"-db", "-f", path} }, more...)
 	c.serves(websocket, tcp, true)
-}
-
-func TestBehindNginx(t *testing.T) {
-	c := newCluster(t)
-	websocket, tcp := c.proxy("nginx.conf", "nginx", func(path string) []string {
-		return []string{"-c", path, "-e", "stderr", "-g", "daemon off; pid " + path + ".pid;"}
-	}, "worker_rlimit_nofile 1048576;", "", "worker_connections 500000;", "worker_connections 500;")
-	c.serves(websocket, tcp, false)
 }
