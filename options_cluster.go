@@ -66,8 +66,9 @@ func WithClusterTLS(conf *tls.Config) Option {
 }
 
 // WithClusterToken sets a secret that all nodes of the cluster share. A node turns away everybody
-// who does not have it. Without TLS, it can be read on the network. Nodes of the 0.5 series have no
-// token. Default: none.
+// who does not have it. Without TLS, it can be read on the network. Take at least 128 random bits:
+// with [WithResume], clients hold texts that are signed with a key made of it. Nodes of the 0.5
+// series have no token. Default: none.
 func WithClusterToken(token string) Option {
 	return func(o *cluster.Options) { o.ClusterToken = token }
 }

@@ -413,6 +413,7 @@ func (gs *gateSessions) depart(s *session.Session, r *remoteSession) (known []*p
 // departed forgets a session that is at another gate.
 func (gs *gateSessions) departed(s *session.Session) {
 	gs.known.take(s)
+	gs.endSpans(s.ID(), nil) // what has no answer yet has it at that gate
 	gs.cfg.Connections.Decrement()
 }
 

@@ -93,13 +93,13 @@ func (gs *gateSessions) endSpan(id int64, mid uint64, err error) {
 	}
 }
 
-// endSpans ends the spans of a session that has ended.
-func (gs *gateSessions) endSpans(id int64) {
+// endSpans ends the spans of a session that this gate has no more.
+func (gs *gateSessions) endSpans(id int64, err error) {
 	if !gs.table.Spans().On() {
 		return
 	}
 	for _, span := range gs.spans.takeAll(id) {
-		gs.table.Spans().End(span, session.ErrClosed)
+		gs.table.Spans().End(span, err)
 	}
 }
 

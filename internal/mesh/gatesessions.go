@@ -127,7 +127,7 @@ func (gs *gateSessions) closeIfOver(s *session.Session) (over bool) {
 
 // close tells the nodes that know a session that it has ended.
 func (gs *gateSessions) close(s *session.Session) {
-	gs.endSpans(s.ID())
+	gs.endSpans(s.ID(), session.ErrClosed)
 	g := gs.known.take(s)
 	if g == nil {
 		return

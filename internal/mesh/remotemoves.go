@@ -134,8 +134,12 @@ func (rs *remoteSessions) move(key sessionKey, to resume.Place, p *peer) *remote
 	} else {
 		r.at.Store(whereAt(gate, rs.peers.to(gate)))
 	}
+	early := rs.all[now] // the gate was quicker than the one where the session was, and has introduced it
 	rs.putLocked(now, r)
 	rs.mu.Unlock()
+	if early != nil && early != r {
+		early.end(session.CloseReason{Kind: session.CloseNetwork, Reason: "the session was known here before"})
+	}
 	if p != nil {
 		p.moved.Store(true)
 	}

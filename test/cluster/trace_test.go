@@ -279,3 +279,42 @@ func TestSpanOfARequestEndsOnce(t *testing.T) {
 		tr.want(t, "gate forward A.Wait: unavailable")
 	})
 }
+
+// A client takes its requests along to another gate: the spans end where they have begun, and the
+// answer comes there. They would stay in the memory of the first gate.
+func TestSpanOfARequestThatGoesToAnotherGate(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		tr := newTrace()
+		release := make(chan struct{})
+		m := f.Start(t, apptest.Master, apptest.Handlers(apptest.Funcs{
+			"A.Wait": func(_ context.Context, s *session.Session, _ []byte) error {
+				mid := s.LastMid()
+				go func() {
+					<-release
+					_ = s.ResponseMID(mid, "late")
+				}()
+				return nil
+			},
+		}))
+		resumes := nano.WithResume(nano.Resume{Window: time.Minute})
+		g1 := f.Start(t, "gate:1", apptest.Handlers(nil), tr.on("first"), resumes)
+		g2 := f.Start(t, "gate:2", apptest.Handlers(nil), tr.on("second"), resumes)
+		apptest.Meet(t, m, g1, g2)
+		c := g1.TCP.Client(t)
+		token := resumeToken(t, c.Handshake(`{"sys":{"accept":["error","resume"]}}`), false)
+		c.Ack()
+		request := c.Request("A.Wait", nil)
+		synctest.Wait()
+		c.Close()
+		synctest.Wait()
+		c = g2.TCP.Client(t)
+		resumeToken(t, c.Handshake(fmt.Sprintf(`{"sys":{"accept":["error","resume"],"resume":{"token":%q,"received":0}}}`, token)), true)
+		c.Ack()
+		tr.want(t, "first forward A.Wait")
+		close(release)
+		if m := c.Response(request); m.Err {
+			t.Errorf("answer is %v %s", m, m.Data)
+		}
+		tr.want(t)
+	})
+}
