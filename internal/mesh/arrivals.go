@@ -126,6 +126,10 @@ func (a *arrivals) end(id int64, ar *arrival) {
 // then. A reason says why there is none.
 func (a *arrivals) Claim(c gate.Claim) resume.Reason {
 	id := c.Token.Session
+	// While it leaves, what comes for it is to go with it, and not to wait here.
+	if a.isHere(id) { // and the token does not hold, or it has come this moment
+		return ""
+	}
 	ar, first := a.begin(id)
 	if !first { // the same client, on another connection
 		select {
@@ -135,7 +139,7 @@ func (a *arrivals) Claim(c gate.Claim) resume.Reason {
 		return ""
 	}
 	defer a.end(id, ar)
-	if a.isHere(id) { // and the token does not hold, or it has come this moment
+	if a.users.Session(id) != nil {
 		return ""
 	}
 	search, step := resume.NewSearch(a.place(), c.Token, time.Now())
