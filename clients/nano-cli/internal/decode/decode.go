@@ -276,6 +276,9 @@ func (x *Explainer) message(at int, b []byte) {
 		}
 		x.line(at+i, b[i:i+1], "length of the route: "+count(n))
 		x.dump(at+i+1, b[i+1:i+1+n], fmt.Sprintf("route %q", b[i+1:i+1+n]))
+		if t == codec.Push && string(b[i+1:i+1+n]) == drainRoute {
+			x.note("resume: the server is drained, and the client is to come back on another connection")
+		}
 		i += 1 + n
 	}
 	x.payload(at+i, b[i:], flag&byte(codec.FlagGzip) != 0, bare && flag&byte(codec.FlagError) != 0)

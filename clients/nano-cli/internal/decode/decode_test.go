@@ -190,6 +190,7 @@ func TestResume(t *testing.T) {
 		{Type: codec.Handshake, Body: []byte(`{"code":200,"sys":{"resume":{"token":"T2","window":30}}}`)},
 		{Type: codec.Heartbeat, Body: []byte{0xac, 0x02}},
 		{Type: codec.Heartbeat, Body: []byte{0x80}},
+		{Type: codec.Data, Body: []byte("\x06\x0anano.drain{}")},
 	} {
 		stream = codec.AppendPacket(stream, p.Type, p.Body)
 	}

@@ -7,6 +7,9 @@ import (
 	"github.com/lonng/nano/internal/resume"
 )
 
+// drainRoute is the route of the push by which a server that is drained asks a client to leave.
+const drainRoute = "nano.drain"
+
 // beat explains the body of a heartbeat: only those have one who have agreed to resume sessions.
 func (x *Explainer) beat(at int, body []byte) {
 	if len(body) == 0 {
