@@ -26,8 +26,8 @@ func TestSuspendedSessionsShareWhatTheirRoomIsTold(t *testing.T) {
 		c.HandshakeTimeout, c.Resume.Window = time.Minute, 10*time.Minute
 	})
 	tcp, _ := w.sockets(t)
-	for range n {
-		leave(t, tcp.(*net.TCPAddr))
+	for range n / 1000 {
+		leave(t, tcp.(*net.TCPAddr), 1000)
 	}
 	nanotest.Until(t, "all are suspended", func() bool { return w.Counters().Suspended.Load() == n })
 	room := make([]*session.Session, 0, n)
@@ -62,30 +62,41 @@ func TestSuspendedSessionsShareWhatTheirRoomIsTold(t *testing.T) {
 	}
 }
 
-// leave is a client whose session can be resumed, and whose connection ends.
-func leave(t *testing.T, to *net.TCPAddr) {
+// leave has n clients whose sessions can be resumed, and whose connections end.
+func leave(t *testing.T, to *net.TCPAddr, n int) {
 	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = unix.Close(fd) }()
-	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := unix.Write(fd, codec.AppendPacket(nil, codec.Handshake, []byte(greetingOf("", 0)))); err != nil {
-		t.Fatal(err)
-	}
-	var got []byte
-	buf := make([]byte, 1<<10)
-	for !bytes.Contains(got, []byte(`"token"`)) {
-		n, err := unix.Read(fd, buf)
-		if err != nil || n == 0 {
-			t.Fatalf("%d bytes, %v, after %q", n, err, got)
+	hello := codec.AppendPacket(nil, codec.Handshake, []byte(greetingOf("", 0)))
+	fds := make([]int, 0, n)
+	defer func() {
+		for _, fd := range fds {
+			_ = unix.Close(fd)
 		}
-		got = append(got, buf[:n]...)
+	}()
+	for range n {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fds = append(fds, fd)
+		if err := unix.Connect(fd, &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := unix.Write(fd, hello); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if _, err := unix.Write(fd, codec.AppendPacket(nil, codec.HandshakeAck, nil)); err != nil {
-		t.Fatal(err)
+	buf := make([]byte, 1<<10)
+	for _, fd := range fds {
+		var got []byte
+		for !bytes.Contains(got, []byte(`"token"`)) {
+			n, err := unix.Read(fd, buf)
+			if err != nil || n == 0 {
+				t.Fatalf("%d bytes, %v, after %q", n, err, got)
+			}
+			got = append(got, buf[:n]...)
+		}
+		if _, err := unix.Write(fd, codec.AppendPacket(nil, codec.HandshakeAck, nil)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
