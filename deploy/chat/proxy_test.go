@@ -195,3 +195,12 @@ func TestBehindHAProxy(t *testing.T) {
 	websocket, tcp := c.proxy("haproxy.cfg", "haproxy", func(path string) []string { return []string{"-db", "-f", path} }, more...)
 	c.serves(websocket, tcp, true)
 }
+
+// nginx asks no gate whether it drains. It notices when the drain is over and the gate has ended.
+func TestBehindNginx(t *testing.T) {
+	c := newCluster(t, "2s")
+	websocket, tcp := c.proxy("nginx.conf", "nginx", func(path string) []string {
+		return []string{"-c", path, "-e", "stderr", "-g", "daemon off; pid " + path + ".pid;"}
+	}, "worker_rlimit_nofile 1048576;", "", "worker_connections 500000;", "worker_connections 500;")
+	c.serves(websocket, tcp, false)
+}
