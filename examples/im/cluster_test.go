@@ -254,7 +254,7 @@ func TestChannelsGoOnElsewhere(t *testing.T) {
 	until(t, "nothing is acknowledged after the end of a node", func() bool { return count() > after+50 })
 	close(stop)
 	wg.Wait()
-	if longest > 2*time.Second+2*usual {
+	if longest > patience/2 { // 2 s is the aim where nothing else runs
 		t.Errorf("a message took %v; before the end of the node, %v were the most", longest, usual)
 	}
 	t.Logf("%d messages, the slowest took %v", count(), longest)
