@@ -18,6 +18,7 @@ const readAgain = time.Minute
 
 var (
 	errSilent = errors.New("the watch says nothing")
+	errAnew   = errors.New("the node was entered anew")
 	errBack   = errors.New("etcd's revision went back: it was restored from a copy, or begins anew")
 )
 
@@ -80,6 +81,8 @@ func (k *Keeper) watch(ctx context.Context, l *list, at int64, views chan keeper
 			return ctx.Err()
 		case <-enough.C:
 			return nil
+		case <-k.anew: // an etcd that was replaced has no leases, and may count as far as the one before
+			return errAnew
 		case c, ok := <-changes:
 			if !ok {
 				return errors.New("the watch has ended")

@@ -40,6 +40,7 @@ type Keeper struct {
 
 	lost   chan struct{} // the list does not have the node any more
 	heard  chan struct{} // etcd has answered
+	anew   chan struct{} // the node was entered anew: the list may be another one than before
 	warned time.Time     // when a foreign key was last logged; of whoever reads the list
 	end    context.CancelFunc
 	done   chan struct{} // closed when the goroutines have ended
@@ -59,7 +60,7 @@ func New(c Config) (*Keeper, error) {
 	}
 	k := &Keeper{
 		cfg: c, log: c.Logger.With("keeper", "etcd"), turn: make(chan struct{}, 1),
-		lost: make(chan struct{}, 1), heard: make(chan struct{}, 1), done: make(chan struct{}),
+		lost: make(chan struct{}, 1), heard: make(chan struct{}, 1), anew: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	k.turn <- struct{}{}
 	return k, nil
@@ -216,7 +217,11 @@ func (k *Keeper) again(ctx context.Context) error {
 	if k.left {
 		return nil
 	}
-	return k.attempt(ctx, k.node.enter)
+	err := k.attempt(ctx, k.node.enter)
+	if err == nil {
+		signal(k.anew)
+	}
+	return err
 }
 
 // leases returns the node's leases.
