@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 
 	"github.com/lonng/nano/cluster"
+	"github.com/lonng/nano/metrics"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/service"
 	"github.com/lonng/nano/session"
@@ -236,7 +237,22 @@ func (a *App) SessionsOf(uid int64) []*session.Session { return slices.Clone(a.n
 // UIDs returns the users who have a session on this node, in no order.
 func (a *App) UIDs() []int64 { return a.node.UIDs() }
 
-// Stats returns the figures of this moment. It waits for no handler.
+// Stats returns the totals of this moment. It waits for no handler. Snapshot tells more.
 func (a *App) Stats() Stats { return a.node.Stats() }
+
+// Snapshot returns the figures of this moment: of each route, scheduler, group and link, of the
+// clients' connections, and of the other nodes. It waits for no handler, costs about what it holds,
+// and may be called often.
+func (a *App) Snapshot() metrics.Snapshot { return cluster.FiguresOf(a.node).Snapshot() }
+
+// SchedulerStack returns where the call is that runs now on the scheduler of that name, one of
+// Snapshot's; empty if none runs. ok is false if there is no such scheduler. It costs a profile of
+// all goroutines, so it is for a person who asks.
+func (a *App) SchedulerStack(name string) (stack string, ok bool) { return cluster.FiguresOf(a.node).SchedulerStack(name) }
+
+// Health says whether the application works, and whether it should get new clients. It waits for
+// nothing, and may be called before Start and after Shutdown. HealthHandler and ReadyHandler serve
+// it.
+func (a *App) Health() metrics.Health { return cluster.FiguresOf(a.node).Health() }
 
 func (a *App) log() *slog.Logger { return a.node.Log() }

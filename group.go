@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/lonng/nano/cluster"
+	"github.com/lonng/nano/internal/groups"
 	"github.com/lonng/nano/session"
 )
 
@@ -23,7 +24,7 @@ type Group struct{ m *members }
 
 // members is the group itself.
 type members struct {
-	name string
+	entry groups.Entry
 
 	mu     sync.RWMutex
 	closed bool
@@ -42,7 +43,9 @@ type place struct {
 // NewGroup returns an empty group. The name is for the application's logs; two groups may have the
 // same one.
 func NewGroup(n string) *Group {
-	return &Group{&members{name: n, places: make(map[*session.Session]place), uids: make(map[int64][]*session.Session)}}
+	m := &members{places: make(map[*session.Session]place), uids: make(map[int64][]*session.Session)}
+	m.entry.Name = n
+	return &Group{m}
 }
 
 // Add makes a session a member. It returns ErrSessionDuplication if the session is a member
@@ -72,8 +75,13 @@ func (m *members) add(s *session.Session) error {
 	m.list = append(m.list, s)
 	m.places[s] = place{index: len(m.list) - 1}
 	m.indexLocked(s)
+	m.countLocked()
+	m.entry.Join(s.NetworkEntity())
 	return nil
 }
+
+// countLocked tells the figures how many members there are.
+func (m *members) countLocked() { m.entry.Members.Store(int64(len(m.list))) }
 
 // ownLocked makes list safe to change while a broadcast reads the old one.
 func (m *members) ownLocked() {
@@ -143,6 +151,7 @@ func (m *members) dropLocked(s *session.Session) {
 	}
 	m.list[last] = nil
 	m.list = m.list[:last]
+	m.countLocked()
 }
 
 // Leave removes a session, and does nothing if it is not a member. It returns ErrClosedGroup if the
@@ -184,6 +193,7 @@ func (m *members) emptyLocked() {
 	m.list, m.shared = nil, false
 	clear(m.places)
 	clear(m.uids)
+	m.countLocked()
 }
 
 // Close removes all members, and the group takes no more. It returns ErrCloseClosedGroup if the
@@ -199,6 +209,7 @@ func (c *Group) Close() error {
 		return ErrCloseClosedGroup
 	}
 	m.closed = true
+	m.entry.Closed.Store(true)
 	m.emptyLocked()
 	return nil
 }
@@ -218,7 +229,7 @@ func (c *Group) Name() string {
 	if c.m == nil {
 		return ""
 	}
-	return c.m.name
+	return c.m.entry.Name
 }
 
 // Contains reports whether a session of user uid is a member.
@@ -315,7 +326,9 @@ func (c *Group) Broadcast(route string, v any) error {
 	if c.isClosed() {
 		return ErrClosedGroup
 	}
-	return multicast(route, v, c.snapshot())
+	to := c.snapshot()
+	c.m.entry.Broadcast(len(to))
+	return multicast(route, v, to)
 }
 
 // Multicast pushes v to the members for which filter is true, as Broadcast does to all. It returns
@@ -330,6 +343,7 @@ func (c *Group) Multicast(route string, v any, filter SessionFilter) error {
 			to = append(to, s)
 		}
 	}
+	c.m.entry.Broadcast(len(to))
 	return multicast(route, v, to)
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/gate"
+	"github.com/lonng/nano/internal/groups"
 	"github.com/lonng/nano/internal/log"
 	"github.com/lonng/nano/internal/mesh"
 	"github.com/lonng/nano/internal/users"
@@ -57,6 +58,11 @@ type Node struct {
 	comps    []component.Component // those whose Init ran, in that order
 	ends     []endpoint
 	mesh     *mesh.Mesh
+
+	phase      atomic.Int32 // see Health
+	began      time.Time    // when Startup began
+	groups     groups.Registry
+	schedulers schedulers
 }
 
 // stallAfter is how long a batch of handlers may run before its output is flushed all the same.
@@ -74,10 +80,13 @@ func (n *Node) Start(ctx context.Context) error {
 		return ErrStarted
 	}
 	n.started, n.stopped = make(chan struct{}), make(chan struct{})
+	n.began = time.Now()
 	n.mu.Unlock()
 
+	n.phase.Store(int32(phaseStarting))
 	err := n.startup(ctx)
 	if err != nil {
+		n.phase.Store(int32(phaseEnded))
 		err = fmt.Errorf("cluster: node %s: %w", n.ServiceAddr, err)
 		n.mu.Lock()
 		n.stopping = true
@@ -133,6 +142,7 @@ func (n *Node) startup(ctx context.Context) (err error) {
 		n.log.Warn("path of WebSockets ignored: the client address takes none without WithIsWebsocket(true)", "path", path)
 	}
 	n.mesh.Working()
+	n.phase.Store(int32(phaseWorking))
 	n.log.Info("node started", "name", n.ServiceAddr, "clients", where, "services", services)
 	return nil
 }
@@ -209,10 +219,11 @@ func (n *Node) prepare(set *settings) (names []string, err error) {
 		n.conns = service.Connections
 		service.ResetNodeId(set.nodeID)
 	}
+	n.schedulers.main, n.schedulers.own = n.sched, componentSchedulers(services, n.sched)
 	n.users = users.New(set.mesh.BindPolicy)
 	mcfg := set.mesh
 	mcfg.Addr, mcfg.Services, mcfg.Users, mcfg.Connections = n.ServiceAddr, names, n.users, n.conns
-	mcfg.Log, mcfg.Drain = n.log, n.drainScheduler
+	mcfg.Log, mcfg.Drain, mcfg.Groups = n.log, n.drainScheduler, &n.groups
 	if n.mesh, err = mesh.New(mcfg); err != nil {
 		return nil, err
 	}
@@ -229,7 +240,7 @@ func (n *Node) prepare(set *settings) (names []string, err error) {
 	sessions := n.mesh.Sessions
 	cfg.InitLane, cfg.NewSession, cfg.Opened, cfg.Closed = sessions.InitLane, sessions.New, sessions.Opened, sessions.Closed
 	cfg.Bind, cfg.Unbind = n.mesh.Users.Bind, n.mesh.Users.Unbind
-	cfg.Find = n.users.Session
+	cfg.Find, cfg.Groups = n.users.Session, &n.groups
 	cfg.Suspended, cfg.Resumed, cfg.Discard = sessions.Suspended, sessions.Resumed, sessions.Discard
 	if len(mcfg.Forwarded) > 0 {
 		cfg.ValueChanged = sessions.ValueChanged
@@ -281,7 +292,9 @@ func (n *Node) NewScheduler(name string, more ...scheduler.Option) *scheduler.Sc
 	if !n.ready.Load() {
 		return scheduler.New(append([]scheduler.Option{scheduler.WithName(name)}, more...)...)
 	}
-	return scheduler.New(append(n.schedulerOptions(name), more...)...)
+	s := scheduler.New(append(n.schedulerOptions(name), more...)...)
+	n.schedulers.made.Add(s)
+	return s
 }
 
 // discard frees what prepare has made, when the start failed.
@@ -396,6 +409,7 @@ func (n *Node) Stop(ctx context.Context) error {
 	}
 	defer close(n.stopped)
 	n.draining.Store(true)
+	defer n.phase.Store(int32(phaseEnded))
 	n.mesh.Draining()
 	n.stopErr = errors.Join(
 		mesh.Within(ctx, "close the client addresses", n.gate.StopAccepting),

@@ -5,7 +5,8 @@ import (
 	"github.com/lonng/nano/scheduler"
 )
 
-// Stats is what a node tells of itself. The counters count from its start.
+// Stats are the totals of a node. The counters count from its start. [Figures.Snapshot] tells more: of
+// each route, scheduler, group and link.
 type Stats struct {
 	Connections int // open now, before and after their handshake
 	Sessions    int // live now
@@ -41,7 +42,7 @@ func (n *Node) Stats() Stats {
 	if !n.ready.Load() {
 		return Stats{}
 	}
-	c, t, refused := n.gate.Counters(), n.table.Counters(), n.mesh.Refusals()
+	c, t, refused := n.gate.Counters(), n.table.Totals(), n.mesh.Refusals()
 	return Stats{
 		Connections: n.gate.Len(), Sessions: n.users.Len(),
 		Accepted: c.Accepted.Load(), Refused: c.Refused.Load(),
@@ -50,7 +51,7 @@ func (n *Node) Stats() Stats {
 		Kicked: c.Kicked.Load(), SlowKicked: c.SlowKicked.Load(), Dropped: c.Dropped.Load(),
 		Skipped: c.Skipped.Load(), Replaced: c.Replaced.Load(),
 		Silent: c.Silent.Load(), Malformed: c.Malformed.Load(),
-		Requests: t.Requests.Load(), Notifies: t.Notifies.Load(), Failed: t.Failed.Load(), Ignored: t.Ignored.Load(),
+		Requests: t.Requests, Notifies: t.Notifies, Failed: t.Failed, Ignored: t.Ignored,
 		Withdrawn: refused.Withdrawn.Load(), Late: refused.Late.Load(), Unknown: refused.Unknown.Load(), Lost: refused.Lost.Load(),
 		BytesIn: c.BytesIn.Load(), BytesOut: c.BytesOut.Load(),
 		LimitedMessages: c.Limited.Messages.Load(), LimitedAddresses: c.Limited.Addresses.Load(),

@@ -109,6 +109,7 @@ func (s *Scheduler) regain(a *awaiter) {
 
 	<-a.turn
 	s.takeTurn(a.goroutine)
+	s.readFor = 0 // time has gone by
 	s.mu.Lock()
 	s.resumeLocked(a.lane)
 	s.resumed, s.resumedAt = a.lane, s.pos

@@ -417,7 +417,9 @@ func TestAwaitStats(t *testing.T) {
 				time.Sleep(2 * time.Millisecond)
 				for tasks := range uint64(2) {
 					time.Sleep(500 * time.Millisecond) // in the wait
-					if st := s.Stats(); st != (Stats{Name: "scheduler", Executed: tasks, Wait: st.Wait, Awaiting: 1}) {
+					busy := time.Duration(tasks) * time.Second
+					st := s.Stats()
+					if st != (Stats{Name: "scheduler", Executed: tasks, Wait: st.Wait, Busy: busy, Awaiting: 1}) {
 						t.Errorf("while it waits: %+v", st)
 					}
 					time.Sleep(time.Second) // back
@@ -425,13 +427,15 @@ func TestAwaitStats(t *testing.T) {
 					want := Stats{Name: "scheduler", Executed: tasks, Queued: 1, Running: tt.running, Since: time.Now().Add(-500 * time.Millisecond)}
 					if st := s.Stats(); st.Since.Sub(want.Since).Abs() > 2*time.Millisecond {
 						t.Errorf("back since %v, want %v", st.Since, want.Since)
-					} else if want.Since, want.Wait = st.Since, st.Wait; st != want {
+					} else if ran := st.Busy - busy; ran < 495*time.Millisecond || ran > 505*time.Millisecond {
+						t.Errorf("when it is back it was busy for %v more, want 500ms", ran)
+					} else if want.Since, want.Wait, want.Busy = st.Since, st.Wait, st.Busy; st != want {
 						t.Errorf("when it is back: %+v, want\n%+v", st, want)
 					}
 					time.Sleep(500 * time.Millisecond)
 				}
 				time.Sleep(time.Second)
-				if st := s.Stats(); st != (Stats{Name: "scheduler", Executed: 2 + tt.counts, Wait: st.Wait}) {
+				if st := s.Stats(); st != (Stats{Name: "scheduler", Executed: 2 + tt.counts, Wait: st.Wait, Busy: 2 * time.Second}) {
 					t.Errorf("at its end: %+v", st)
 				}
 			})

@@ -160,6 +160,44 @@ func (s *Scheduler) PostTo(lanes []*Lane, jobs []Job) error {
 // it [Scheduler.PushTask].
 func (s *Scheduler) PushTaskTo(l *Lane, t Task) { s.pushTo(l, t, false) }
 
+// Clock returns the time since the program began, by the monotonic clock.
+func Clock() time.Duration { return now() }
+
+// JobBegan returns when the job began that runs now, by [Clock]. A job calls it first of all. It
+// does not read the clock where the job before has called JobEnded.
+func (s *Scheduler) JobBegan() time.Duration {
+	if s.readFor != s.pos {
+		s.readAt, s.readFor = now(), s.pos
+	}
+	return s.readAt
+}
+
+// JobEnded returns the time, by [Clock]. A job calls it last of all, with the turn.
+func (s *Scheduler) JobEnded() time.Duration {
+	s.readAt, s.readFor = now(), s.pos+1
+	return s.readAt
+}
+
+// Spread returns a number by which what counts for all schedulers can be kept in several places, so
+// that schedulers on different processors seldom write to the same.
+func (s *Scheduler) Spread() uint32 { return s.spread }
+
+// Closed reports whether the scheduler has ended, or was closed before it ran.
+func (s *Scheduler) Closed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.life == lifeClosed
+}
+
+// Stack returns where the call is that runs now, as a profile of goroutines shows it; empty if none
+// runs. It costs a profile of all goroutines: some milliseconds with many of them.
+func (s *Scheduler) Stack() string {
+	if p, _ := unmark(s.state.Load()); p == phaseIdle {
+		return ""
+	}
+	return s.stack()
+}
+
 // EndLane queues the last task of a lane, after which the lane takes no jobs. What waits before
 // the task runs even if as many calls of the lane are in Await as may be.
 func (s *Scheduler) EndLane(l *Lane, t Task) { s.pushTo(l, t, true) }

@@ -297,17 +297,17 @@ func TestStats(t *testing.T) {
 		}
 		s.NewTimer(time.Hour, func() {})
 		time.Sleep(time.Second)
-		want := Stats{Name: "room 7", Queued: 5, Wait: time.Second, Running: "room.move", Since: begin, Timers: 1}
+		want := Stats{Name: "room 7", Queued: 5, Wait: time.Second, Busy: time.Second, Running: "room.move", Since: begin, Timers: 1}
 		if st := s.Stats(); st != want {
 			t.Errorf("while a job runs:\n%+v, want\n%+v", st, want)
 		}
 		time.Sleep(3500 * time.Millisecond) // 1.5 s into the five tasks
-		want = Stats{Name: "room 7", Queued: 3, Wait: 3 * time.Second, Executed: 2, Running: "task", Since: begin.Add(3 * time.Second), Timers: 1}
+		want = Stats{Name: "room 7", Queued: 3, Wait: 3 * time.Second, Busy: 4500 * time.Millisecond, Executed: 2, Running: "task", Since: begin.Add(3 * time.Second), Timers: 1}
 		if st := s.Stats(); st != want {
 			t.Errorf("in the middle of a batch:\n%+v, want\n%+v", st, want)
 		}
 		time.Sleep(time.Minute)
-		want = Stats{Name: "room 7", Wait: 3 * time.Second, Executed: 6, Timers: 1}
+		want = Stats{Name: "room 7", Wait: 3 * time.Second, Busy: 8 * time.Second, Executed: 6, Timers: 1}
 		if st := s.Stats(); st != want {
 			t.Errorf("when all is done:\n%+v, want\n%+v", st, want)
 		}

@@ -131,12 +131,14 @@ func (s *Scheduler) take() bool {
 			break
 		}
 		if s.life == lifeClosing && s.awaiting == 0 {
+			s.restLocked(now())
 			s.mu.Unlock()
 			return false
 		}
 		if s.due.Load() {
 			break
 		}
+		s.restLocked(now())
 		s.parked = true
 		s.pending.Store(false) // what lanes hold back does not count
 		s.mu.Unlock()
@@ -159,6 +161,9 @@ func (s *Scheduler) take() bool {
 	s.mark(phaseIdle, 0)
 	t := now()
 	s.started.Store(int64(t))
+	s.readAt, s.readFor = t, 1
+	s.restLocked(t)
+	s.began, s.working = t, true
 	if len(next) > 0 {
 		s.wait = t - oldest
 	}
@@ -166,4 +171,12 @@ func (s *Scheduler) take() bool {
 	s.mu.Unlock()
 	s.stage = stageBegin
 	return true
+}
+
+// restLocked counts the time since the loop began to work, until t.
+func (s *Scheduler) restLocked(t time.Duration) {
+	if s.working {
+		s.busy += t - s.began
+		s.working = false
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -95,6 +96,9 @@ type Scheduler struct {
 	executed uint64          // jobs of the batches before this one
 	dropped  uint64
 	wait     time.Duration // how long the first of the last batch had waited
+	busy     time.Duration // time in batches, without the one since began
+	began    time.Duration // when the loop began to work without a pause
+	working  bool          // it does
 	size     int           // len(batch), for Stats
 	lanes    lanes
 	// names are those of the batch's jobs. The slice changes under mu; names[i] is written before
@@ -115,6 +119,10 @@ type Scheduler struct {
 	stage stage  // how far the batch is
 	lost  bool   // a timer is ending the goroutine, and has been reported
 	seq   uint32 // counts calls, so that two in a row differ
+	// readAt is the last reading of the clock, and the moment at which job readFor of the batch
+	// begins; see JobBegan.
+	readAt  time.Duration
+	readFor int
 	// resumed is the lane of the call that has come back from Await and runs as job resumedAt of
 	// the batch.
 	resumed   *Lane
@@ -125,15 +133,16 @@ type Scheduler struct {
 
 	timers timers
 
-	more func() bool // given to the idle hook
-	ids  atomic.Int64
+	more   func() bool // given to the idle hook
+	ids    atomic.Int64
+	spread uint32 // see Spread; constant
 }
 
 // New makes a scheduler. It takes tasks and timers at once, and runs them from [Scheduler.Start]
 // or [Scheduler.Run] on.
 func New(opts ...Option) *Scheduler {
 	logger := log.Default()
-	s := &Scheduler{cfg: makeConfig(opts, logger), log: logger}
+	s := &Scheduler{cfg: makeConfig(opts, logger), log: logger, spread: rand.Uint32()}
 	s.more = func() bool { return s.pending.Load() || s.due.Load() || s.closing.Load() }
 	return s
 }
@@ -258,7 +267,7 @@ func (s *Scheduler) leave() {
 	s.closing.Store(false)
 	s.due.Store(false)
 	s.executed += uint64(len(s.batch))
-	s.batch, s.queue, s.names, s.size, s.pos = nil, nil, nil, 0, 0
+	s.batch, s.queue, s.names, s.size, s.pos, s.readFor = nil, nil, nil, 0, 0, 0
 	s.lanes.runs, s.lanes.spare, s.lanes.tasks, s.resumed, s.resumedAt = nil, nil, nil, nil, 0
 	s.mark(phaseIdle, 0)
 	s.leaveTurn()
@@ -274,13 +283,14 @@ type Stats struct {
 	// Wait is how long the oldest job of the last batch had waited, or the oldest in the queue has
 	// waited so far, whichever is more.
 	Wait     time.Duration
-	Executed uint64    // jobs and tasks that were run
-	Dropped  uint64    // jobs and tasks that came after Close, or before a Close without a run
-	Panics   uint64    // calls that panicked, timers and hooks too
-	Running  string    // name of the call that is running; empty if none is
-	Since    time.Time // when the batch of that call began; zero if none is running
-	Timers   int       // timers that are not stopped
-	Awaiting int       // calls in Await whose wait has not ended
+	Busy     time.Duration // time in which it ran something, since it was made
+	Executed uint64        // jobs and tasks that were run
+	Dropped  uint64        // jobs and tasks that came after Close, or before a Close without a run
+	Panics   uint64        // calls that panicked, timers and hooks too
+	Running  string        // name of the call that is running; empty if none is
+	Since    time.Time     // when the batch of that call began; zero if none is running
+	Timers   int           // timers that are not stopped
+	Awaiting int           // calls in Await whose wait has not ended
 }
 
 // Stats returns the present figures. It waits for no call, and works for a loop that hangs.
@@ -293,6 +303,7 @@ func (s *Scheduler) Stats() Stats {
 		Name:     s.cfg.name,
 		Queued:   len(s.queue) + s.lanes.jobs + len(s.lanes.tasks) + s.size - index,
 		Wait:     s.wait,
+		Busy:     s.busy,
 		Executed: s.executed + uint64(index),
 		Dropped:  s.dropped,
 		Panics:   s.panics.Load(),
@@ -306,6 +317,9 @@ func (s *Scheduler) Stats() Stats {
 	t := now()
 	if oldest := s.oldestLocked(); oldest != math.MinInt64 {
 		st.Wait = max(st.Wait, t-oldest)
+	}
+	if s.working {
+		st.Busy += t - s.began
 	}
 	if phase != phaseIdle {
 		st.Since = time.Now().Add(time.Duration(s.started.Load()) - t)

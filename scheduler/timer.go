@@ -245,6 +245,7 @@ func (s *Scheduler) sweep() {
 	at := now()
 	for t := ts.nextDue(at); t != nil; t = ts.nextDue(at) {
 		s.fire(t)
+		s.readFor = 0 // time has gone by
 	}
 }
 

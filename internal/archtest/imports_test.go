@@ -19,7 +19,7 @@ type row struct {
 }
 
 // below is what a node is made of.
-var below = []string{"codec", "serialize/...", "service", "session", "component", "pipeline", "scheduler", "describe", "tracing", "cluster/clusterpb", "cluster/keeper", "internal/..."}
+var below = []string{"codec", "serialize/...", "service", "session", "component", "pipeline", "scheduler", "describe", "tracing", "cluster/clusterpb", "cluster/keeper", "metrics", "internal/..."}
 
 // table is ARCHITECTURE.md's, row by row; the first row that fits a package holds.
 var table = []row{
@@ -33,6 +33,7 @@ var table = []row{
 	{"component", []string{"scheduler", "session", "internal/fault"}},
 	{"pipeline", []string{"codec", "session"}},
 	{"scheduler", []string{"internal/fault", "internal/log"}},
+	{"metrics", nil},
 	{"cluster/clusterpb", nil},
 	{"cluster/keeper", []string{"internal/fault"}},
 	{"cluster/keeper/keepertest", []string{"cluster/keeper", "service"}},
@@ -47,6 +48,8 @@ var table = []row{
 	{"internal/schema", []string{"describe"}},
 	{"internal/fault", nil},
 	{"internal/log", nil},
+	{"internal/tally", []string{"metrics"}},
+	{"internal/groups", []string{"metrics", "internal/tally"}},
 	{"internal/...", below},                                    // never the root, never cluster
 	{"clients/nano-cli/internal/nodetest", []string{"public"}}, // a node for the tests beside it
 	{"clients/...", []string{"clients/...", "codec", "describe", "serialize/...", "internal/resume"}},

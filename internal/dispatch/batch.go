@@ -54,18 +54,17 @@ func (b *Batch) Add(p Peer, v codec.View) {
 	t := b.table
 	switch v.Type {
 	case codec.Request:
-		t.counters.Requests.Add(1)
 	case codec.Notify:
-		t.counters.Notifies.Add(1)
 		v.ID = 0
 	default:
-		t.counters.Ignored.Add(1)
+		t.ignored.Add(1)
 		t.cfg.Log.Debug("message ignored: only a server sends this type",
 			"type", v.Type, "session", p.Session().ID())
 		return
 	}
 	b.from(p)
 	r, name := t.find(v)
+	t.of(r).count(v.Type == codec.Request)
 	data, err := t.payload(v)
 	if s, ok := p.(Sanctioner); ok && errors.Is(err, errBomb) {
 		s.Malformed(err)
@@ -211,6 +210,10 @@ func (b *Batch) hand() {
 	}
 	var err error
 	n := 0
+	came := scheduler.Clock()
+	for _, j := range b.jobs {
+		j.(*call).came = came
+	}
 	switch {
 	case b.posts:
 		err = b.sched.PostTo(b.lanes, b.jobs)

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
@@ -30,6 +31,10 @@ type call struct {
 	err   error  // not nil: the message was refused; this is its answer, in order with the others
 	name  string // of the route, where there is no route
 	trace *callTrace
+
+	came  time.Duration // when it was given to its scheduler, by scheduler.Clock
+	began time.Duration // when its handler began
+	times *times        // not nil: it has begun
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
@@ -63,6 +68,7 @@ func (c *call) Run() {
 		c.fail(c.begin(context.Background()), component.Errorf(component.CodeDeadline, "nobody waits for the answer any more"))
 		return
 	}
+	c.startClock()
 	c.peer.Enter(c.mid)
 	ctx := context.Background()
 	awaited := false
@@ -108,8 +114,12 @@ func (c *call) end() {
 	if v := recover(); v != nil {
 		c.table.cfg.Log.Error("handler panicked",
 			"route", c.routeName(), "panic", v, "stack", string(debug.Stack()))
+		if c.route != nil {
+			c.route.figures.panics.Add(1)
+		}
 		c.fail(context.Background(), component.Errorf(component.CodeInternal, "internal error"))
 	}
+	c.stopClock()
 	c.finish(nil)
 	c.free()
 }
@@ -160,6 +170,7 @@ func (c *call) schedule() error {
 		return err
 	}
 	c.sched, _ = local.(*scheduler.Scheduler)
+	c.came = scheduler.Clock()
 	return c.route.place(local, c.Run)
 }
 
@@ -233,6 +244,7 @@ func (t *Table) Schedule(p Peer, v codec.View, trace []byte) error {
 	if err := r.check(p); err != nil {
 		return err
 	}
+	r.figures.count(v.Type == codec.Request)
 	if v.Type == codec.Notify {
 		v.ID = 0
 	}

@@ -110,7 +110,7 @@ func TestEachFailureIsOneErrorAnswer(t *testing.T) {
 			if !b.log.Has(c.log) {
 				t.Errorf("the log has no %q: %q", c.log, b.log.Lines())
 			}
-			if n := b.Counters().Failed.Load(); n != 1 {
+			if n := b.Totals().Failed; n != 1 {
 				t.Errorf("%d failures counted", n)
 			}
 
@@ -299,7 +299,7 @@ func TestTypesOfServersAreIgnored(t *testing.T) {
 	b.add(codec.View{Type: codec.Response, ID: 7})
 	b.add(codec.View{Type: codec.Push, Route: []byte("A.B")})
 	b.finish()
-	if n := b.Counters().Ignored.Load(); n != 2 || len(b.peer.fails) != 0 {
+	if n := b.Totals().Ignored; n != 2 || len(b.peer.fails) != 0 {
 		t.Errorf("%d ignored, error answers %v", n, b.peer.fails)
 	}
 }

@@ -67,7 +67,7 @@ func (t *Table) log(ctx context.Context, level slog.Level, event string, p Peer,
 
 // answer counts a message that failed, and sends the error to the peer.
 func (t *Table) answer(p Peer, mid uint64, route string, err error) {
-	t.counters.Failed.Add(1)
+	t.of(t.routes[route]).errors.Add(public(err).Code)
 	if mid == 0 {
 		return
 	}
@@ -111,6 +111,9 @@ func public(err error) *component.Error {
 	}
 	return &component.Error{Code: component.CodeInternal, Message: "internal error"}
 }
+
+// CodeOf returns the code of an error, as clients see it.
+func CodeOf(err error) string { return public(err).Code }
 
 // refused is an error with one text for the log and another for clients.
 type refused struct {

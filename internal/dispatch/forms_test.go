@@ -119,7 +119,7 @@ func TestEachForm(t *testing.T) {
 			if len(got) != 1 || got[0].MID != 9 || !reflect.DeepEqual(got[0].Value, c.reply) {
 				t.Errorf("answers %+v, want one of %v", got, c.reply)
 			}
-			if n := b.Counters().Failed.Load(); n != 0 {
+			if n := b.Totals().Failed; n != 0 {
 				t.Errorf("%d failures", n)
 			}
 		})
@@ -141,8 +141,8 @@ func TestNotifyOfAHandlerWithReply(t *testing.T) {
 	if got := b.peer.Responses(); len(got) != 0 {
 		t.Errorf("answers %+v", got)
 	}
-	if c := b.Counters(); c.Requests.Load() != 1 || c.Notifies.Load() != 2 {
-		t.Errorf("%d requests, %d notifies", c.Requests.Load(), c.Notifies.Load())
+	if c := b.Totals(); c.Requests != 1 || c.Notifies != 2 {
+		t.Errorf("%d requests, %d notifies", c.Requests, c.Notifies)
 	}
 	if got := b.log.Lines("message failed", "Forms.TypedReply"); len(got) != 0 {
 		t.Errorf("logged: %q", got)

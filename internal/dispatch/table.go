@@ -10,12 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/metrics"
 	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/serialize"
@@ -57,16 +59,10 @@ type Table struct {
 	routes  map[string]*route
 	inbound pipeline.Channel // nil when no filter can be in it
 
-	counters   Counters
+	unrouted   messages      // those without a handler here
+	ignored    atomic.Uint64 // messages of types that only a server sends
 	unanswered unanswered
 	spans      Spans
-}
-
-// Counters counts messages since the start of the node. Safe for concurrent use.
-type Counters struct {
-	Requests, Notifies atomic.Uint64 // taken in
-	Failed             atomic.Uint64 // ended in an error or a panic
-	Ignored            atomic.Uint64 // types that only a server sends
 }
 
 // route is one handler with all that a call needs.
@@ -77,6 +73,7 @@ type route struct {
 	main    *scheduler.Scheduler     // sched, when batches can be submitted to it
 	byName  string
 	silent  *atomic.Bool // it was told that a request had no answer
+	figures *figures
 }
 
 // ServiceOf returns the service of a route: the part before its last dot.
@@ -128,7 +125,7 @@ func New(cfg Config) (*Table, error) {
 		r.main, _ = r.sched.(*scheduler.Scheduler)
 		for name, h := range svc.Handlers {
 			rt := r
-			rt.name, rt.handler, rt.silent = svc.Name+"."+name, h, new(atomic.Bool)
+			rt.name, rt.handler, rt.silent, rt.figures = svc.Name+"."+name, h, new(atomic.Bool), new(figures)
 			if len(rt.name) > 255 {
 				errs = append(errs, fmt.Errorf("route %.40s... has %d bytes: a route is at most 255 bytes long", rt.name, len(rt.name)))
 			}
@@ -167,9 +164,6 @@ func (t *Table) Before(p Peer, route []byte, task scheduler.Task) {
 // Has reports whether a handler of this node serves the route.
 func (t *Table) Has(route string) bool { return t.routes[route] != nil }
 
-// Counters returns the live counters.
-func (t *Table) Counters() *Counters { return &t.counters }
-
 // Spans returns the tracer of the node.
 func (t *Table) Spans() *Spans { return &t.spans }
 
@@ -193,3 +187,39 @@ func (t *Table) Answered(p Peer, mid uint64) { t.unanswered.answered(p, mid) }
 
 // Close ends the watch over requests that have no answer.
 func (t *Table) Close() { t.unanswered.close() }
+
+// Totals are the counts of all routes together.
+type Totals struct{ Requests, Notifies, Failed, Ignored uint64 }
+
+// Totals returns the counts of all routes together.
+func (t *Table) Totals() Totals {
+	all := Totals{Ignored: t.ignored.Load()}
+	add := func(m *messages) {
+		all.Requests += m.requests.Load()
+		all.Notifies += m.notifies.Load()
+		all.Failed += m.errors.Total()
+	}
+	for _, r := range t.routes {
+		add(&r.figures.messages)
+	}
+	add(&t.unrouted)
+	return all
+}
+
+// Figures fills in what the table has counted.
+func (t *Table) Figures(s *metrics.Snapshot) {
+	s.Routes = make([]metrics.Route, 0, len(t.routes))
+	for name, r := range t.routes {
+		s.Routes = append(s.Routes, r.figures.snapshot(name))
+	}
+	slices.SortFunc(s.Routes, func(a, b metrics.Route) int { return cmp.Compare(a.Name, b.Name) })
+	s.Elsewhere, s.Ignored = t.unrouted.snapshot(), t.ignored.Load()
+}
+
+// of returns the counts of a route, which is nil for one that the node has no handler for.
+func (t *Table) of(r *route) *messages {
+	if r == nil {
+		return &t.unrouted
+	}
+	return &r.figures.messages
+}

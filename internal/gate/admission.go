@@ -21,6 +21,7 @@ var (
 	errAddress    = errors.New("its address has as many connections as it may")
 	errHandshakes = errors.New("too many handshakes are under way")
 	errFull       = errors.New("the node is full")
+	errEnding     = errors.New("the node is shutting down")
 )
 
 // place is what a connection has taken of the gate's bounds when it was accepted. It goes along
@@ -60,7 +61,7 @@ func (g *Gate) enter(nc net.Conn, quit <-chan struct{}) (p place, ok bool) {
 
 // refused counts and logs a connection that found no place.
 func (g *Gate) refused(nc net.Conn, err error) {
-	g.counters.Refused.Add(1)
+	g.counters.Refused.add(refusalOf(err))
 	if errors.Is(err, errFull) {
 		g.cfg.Log.Warn("connection refused: the node is full", "remote", nc.RemoteAddr(), "connections", g.cfg.MaxConns)
 		return
@@ -90,6 +91,7 @@ func (g *Gate) inTime(quit <-chan struct{}) bool {
 			g.counters.Limited.Accepts.Add(1)
 		}
 		if l.AcceptPolicy != LimitWait {
+			g.counters.Refused.add(refusedRate)
 			return false
 		}
 		t := time.NewTimer(wait)

@@ -33,6 +33,7 @@ type chain struct {
 	before *chain // nil: frame is the only one
 	frame  *frame
 	sizes  sizes
+	count  int         // frames
 	latest int         // how many of the frames may be replaced
 	shared atomic.Bool // more than one connection has it
 
@@ -59,7 +60,7 @@ func (as form) plain() form {
 
 // newChain returns a chain with f behind q.
 func newChain(q *chain, f *frame) *chain {
-	n := &chain{before: q, frame: f, sizes: f.only.sizes, latest: q.latest + f.only.latest}
+	n := &chain{before: q, frame: f, sizes: f.only.sizes, count: q.count + 1, latest: q.latest + f.only.latest}
 	for i, size := range q.sizes {
 		n.sizes[i] += size
 	}
@@ -142,10 +143,7 @@ func (q *chain) join(as form) []byte {
 
 // frames returns the frames in order.
 func (q *chain) frames() []*frame {
-	n := 0
-	for at := q; at != nil; at = at.before {
-		n++
-	}
+	n := q.count
 	all := make([]*frame, n)
 	for at := q; at != nil; at = at.before {
 		n--

@@ -120,6 +120,7 @@ func (c *Conn) tellEnd() {
 		return
 	}
 	c.gate.counters.Closed.Add(1)
+	c.gate.counters.ends.add(c.sess.CloseReason().Kind)
 	c.gate.cfg.Closed(c.sess)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -164,7 +165,7 @@ func (c *Conn) pong(payload []byte) {
 	case c.merges:
 		c.outLocked().addPre(f)
 	default:
-		c.outLocked().addShared(f)
+		c.outLocked().addFrame(f)
 	}
 	list, _ := c.listLocked(atFirst, 0)
 	c.mu.Unlock()

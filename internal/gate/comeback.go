@@ -238,7 +238,10 @@ func (c *Conn) replayLocked(f *Conn, r *resumable, said *greeting, gap bool) err
 	o := c.answerLocked(answer)
 	for packets := range r.Out.All() {
 		if c.form().plain() != formMessage {
-			o.addShared(packets)
+			o.addFrame(packets)
+			for ; len(packets) > 0; packets = packets[resume.Length(packets):] {
+				o.count++
+			}
 			continue
 		}
 		for len(packets) > 0 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/internal/groups"
 	"github.com/lonng/nano/internal/transport"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
@@ -144,7 +145,7 @@ func (g *Gate) serve(nc net.Conn, p place, req *http.Request, remote net.Addr, w
 	c.mu.Lock() // who finds it in the gate waits until it is whole
 	if err := g.add(c, &p); err != nil {
 		c.mu.Unlock()
-		g.counters.Refused.Add(1)
+		g.counters.Refused.add(refusalOf(err))
 		g.cfg.Log.Warn("connection refused", "remote", c.RemoteAddr(), "err", err)
 		_ = nc.Close()
 		g.leave(&p)
@@ -162,6 +163,7 @@ func (g *Gate) serve(nc net.Conn, p place, req *http.Request, remote net.Addr, w
 // late ends a connection that did not finish its handshake in time.
 func (c *Conn) late() {
 	if p := phase(c.phase.Load()); p != working && p != leaving { // what leaves has a time of its own to do so
+		c.gate.counters.Refused.add(refusedLate)
 		c.gate.cfg.Log.Info("connection ended: no handshake in time", "remote", c.peer(), "after", c.gate.cfg.HandshakeTimeout)
 		if r := c.res.Load(); r != nil && r.front == c { // nobody will come back who was never there
 			c.mu.Lock()
@@ -202,6 +204,9 @@ func (c *Conn) Waiting() <-chan struct{} {
 	}
 	return t.ended
 }
+
+// Groups returns the node's register of groups.
+func (c *Conn) Groups() *groups.Registry { return c.gate.cfg.Groups }
 
 // Outlet returns the gate, which takes one push for many of its clients.
 func (c *Conn) Outlet() session.Outlet { return c.gate }

@@ -88,6 +88,7 @@ func (o *outbuf) addLoose(packet []byte, m *manner) (replaced bool) {
 		l.slots[m.slot] = len(l.all)
 	}
 	l.all = append(l.all, loose{packet, m.slot, m.class, o.fixed})
+	o.count++
 	o.size += len(packet)
 	return replaced
 }
@@ -97,6 +98,7 @@ func (o *outbuf) dropLoose(i int) {
 	x := &o.loose.all[i]
 	o.size -= len(x.packet)
 	x.packet = nil
+	o.count--
 	o.loose.dead++
 	if x.class == session.DeliverLatest && o.loose.slots[x.slot] == i {
 		delete(o.loose.slots, x.slot)

@@ -143,7 +143,7 @@ func (c *Conn) sendAway() {
 // the gate is drained. It has no answer to its handshake: to every client that is a connection that
 // was lost, which is a reason to try elsewhere, and to keep a token.
 func (c *Conn) turnAway() {
-	c.gate.counters.Refused.Add(1)
+	c.gate.counters.Refused.add(refusedEnding)
 	c.gate.cfg.Log.Info("handshake refused", "session", c.sess.ID(), "remote", c.RemoteAddr(), "err", errDraining)
 	c.closeWith(wsframe.CloseTryLater)
 	_ = c.shut(nil, session.CloseReason{Kind: session.CloseShutdown, Reason: errDraining.Error()})

@@ -33,7 +33,7 @@ type frame struct {
 func newFrame(packet []byte, m manner) *frame {
 	b := wsframe.AppendHeader(make([]byte, 0, len(packet)+10), wsframe.OpBinary, len(packet))
 	f := &frame{wire: append(b, packet...), head: len(b), manner: m}
-	f.only.frame = f
+	f.only.frame, f.only.count = f, 1
 	if m.class == session.DeliverLatest {
 		f.only.latest = 1
 	}

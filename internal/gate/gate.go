@@ -10,7 +10,6 @@ package gate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -22,6 +21,7 @@ import (
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/fault"
+	"github.com/lonng/nano/internal/groups"
 	"github.com/lonng/nano/internal/resume"
 	"github.com/lonng/nano/internal/transport"
 	"github.com/lonng/nano/internal/wsframe"
@@ -86,6 +86,7 @@ type Config struct {
 	Resumed            func(s *session.Session, gap bool)
 	Find               func(id int64) *session.Session
 	Claim              func(c Claim) resume.Reason
+	Groups             *groups.Registry // of the node; nil: they are not counted
 	Bind               func(s *session.Session, uid int64) error
 	Unbind             func(s *session.Session, uid int64)
 	Reaches            func(service, addr string) bool // nil: there are no other nodes
@@ -102,8 +103,10 @@ type Config struct {
 
 // Counters count the events of a gate. They are safe for concurrent use.
 type Counters struct {
-	Accepted, Refused atomic.Uint64 // connections; refused ones were over the cap, of a wrong origin, or failed their handshake
+	Accepted          atomic.Uint64 // connections
+	Refused           Refusals      // connections
 	Opened, Closed    atomic.Uint64 // sessions
+	ends              ends          // of sessions
 	Suspended         atomic.Uint64 // connections that were lost while their sessions go on
 	Resumed           atomic.Uint64 // connections that carry a session on
 	Kicked            atomic.Uint64
@@ -112,8 +115,13 @@ type Counters struct {
 	Skipped, Replaced atomic.Uint64 // pushes left out as their class says: the client did not keep up; a newer one came
 	Silent            atomic.Uint64 // connections ended by the heartbeat
 	Malformed         atomic.Uint64 // connections ended by what they sent
-	BytesIn, BytesOut atomic.Uint64
 	Limited           LimitCounters
+	_                 [64]byte // readers write what stands next, and whoever flushes the rest
+
+	BytesIn, PacketsIn atomic.Uint64
+	_                  [64]byte
+
+	BytesOut, PacketsOut atomic.Uint64
 }
 
 // Gate serves clients. All methods are safe for concurrent use.
@@ -130,6 +138,7 @@ type Gate struct {
 	admission admission
 	resumer   resumer
 	queued    atomic.Int64 // bytes in large queues, see weighLocked
+	heavies   heavies
 	relieving atomic.Bool
 	drains    atomic.Bool // takes no new sessions: see Drain
 	asking    atomic.Bool // a Drain asks the clients
@@ -137,12 +146,13 @@ type Gate struct {
 	endpoints sync.WaitGroup // accept loops and servers
 	running   sync.WaitGroup // one for each connection, until it is gone
 
-	mu        sync.Mutex
-	conns     map[*Conn]struct{}
-	loop      *transport.Loop // nil until an endpoint needs it
-	places    int             // connections of all kinds that were accepted and are not over
-	listeners []*listener
-	draining  bool
+	mu         sync.Mutex
+	conns      map[*Conn]struct{}
+	websockets int             // of conns
+	loop       *transport.Loop // nil until an endpoint needs it
+	places     int             // connections of all kinds that were accepted and are not over
+	listeners  []*listener
+	draining   bool
 }
 
 // New returns a gate without endpoints.
@@ -194,7 +204,7 @@ func (g *Gate) add(c *Conn, p *place) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.draining {
-		return errors.New("the node is shutting down")
+		return errEnding
 	}
 	if g.takesNobody() {
 		return errDraining
@@ -203,6 +213,9 @@ func (g *Gate) add(c *Conn, p *place) error {
 		return err
 	}
 	g.conns[c] = struct{}{}
+	if c.websocket {
+		g.websockets++
+	}
 	g.running.Add(1)
 	return nil
 }
@@ -211,6 +224,9 @@ func (g *Gate) add(c *Conn, p *place) error {
 func (g *Gate) remove(c *Conn) {
 	g.mu.Lock()
 	delete(g.conns, c)
+	if c.websocket {
+		g.websockets--
+	}
 	g.places--
 	g.mu.Unlock()
 	g.left(c)

@@ -228,7 +228,7 @@ func (c *Conn) validate(h *session.Handshake) (err error) {
 
 // refuse answers with the reason and closes.
 func (c *Conn) refuse(err error) {
-	c.gate.counters.Refused.Add(1)
+	c.gate.counters.Refused.add(refusedHandshake)
 	c.gate.cfg.Log.Info("handshake refused", "session", c.sess.ID(), "remote", c.RemoteAddr(), "err", err)
 	no := struct {
 		Code   int    `json:"code"`
@@ -265,6 +265,7 @@ func (c *Conn) answerLocked(f *frame) *outbuf {
 		o.addShared(f.packet())
 	case c.merges: // a message of its own all the same: the client does not know yet what was agreed
 		o.addPre(f.wire)
+		o.count++
 	default:
 		o.addShared(f.wire)
 	}

@@ -199,7 +199,7 @@ func (g *Gate) upgrade(up *websocket.Upgrader, w http.ResponseWriter, r *http.Re
 			return true
 		}
 	}
-	g.counters.Refused.Add(1)
+	g.counters.Refused.add(refusedUpgrade)
 	g.cfg.Log.Info("upgrade refused", "remote", r.RemoteAddr, "origin", r.Header.Get("Origin"), "err", err)
 	return false
 }

@@ -21,6 +21,7 @@ type outbuf struct {
 	own    []byte   // packets encoded or copied for this connection
 	cut    int
 	size   int // bytes queued
+	count  int // packets queued
 	fixed  int // of these, in segs and own: messages that may not be dropped
 	loose  looseList
 	shared bool   // segs is one small shared frame and own is empty
@@ -56,15 +57,21 @@ func (o *outbuf) release() {
 	if cap(o.own) > keepMax {
 		o.own = nil
 	}
-	o.cut, o.size, o.fixed, o.next = 0, 0, 0, 0
+	o.cut, o.size, o.count, o.fixed, o.next = 0, 0, 0, 0, 0
 	o.loose.clear()
 	o.pre, o.tail = nil, nil
 	o.shared, o.merge, o.packed = false, false, false
 	outbufs.Put(o)
 }
 
-// addShared queues an immutable frame.
+// addShared queues an immutable frame that holds one packet.
 func (o *outbuf) addShared(f []byte) {
+	o.count++
+	o.addFrame(f)
+}
+
+// addFrame queues an immutable frame, which may hold no packet.
+func (o *outbuf) addFrame(f []byte) {
 	o.size += len(f)
 	o.fixed += len(f)
 	if o.merge {
@@ -96,7 +103,7 @@ func (o *outbuf) unshare() {
 	}
 }
 
-// begin returns the buffer to append to; end takes it back.
+// begin returns the buffer to append to; end takes it back, with a packet more or none.
 func (o *outbuf) begin() []byte {
 	o.unshare()
 	return o.own
@@ -105,6 +112,9 @@ func (o *outbuf) begin() []byte {
 func (o *outbuf) end(b []byte) {
 	o.size += len(b) - len(o.own)
 	o.fixed += len(b) - len(o.own)
+	if len(b) > len(o.own) {
+		o.count++
+	}
 	o.own = b
 }
 
@@ -148,15 +158,17 @@ func (o *outbuf) finish() {
 
 // appendTo moves what is queued behind what o holds; both are of one kind.
 func (o *outbuf) appendTo(to *outbuf) {
+	before := to.count
 	o.weave()
 	if o.merge {
 		to.end(append(to.begin(), o.own[batchHead:]...))
 	} else {
 		o.seal()
 		for _, seg := range o.segs {
-			to.addShared(slices.Clone(seg))
+			to.addFrame(slices.Clone(seg))
 		}
 	}
+	to.count = before + o.count
 	o.release()
 }
 

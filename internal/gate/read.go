@@ -22,6 +22,7 @@ var errClosed = errors.New("closed by the client")
 type input struct {
 	packets codec.Decoder
 	frames  wsframe.Parser
+	taken   int             // packets of the bytes that are served
 	packed  []byte          // of a compressed message that has not come whole
 	batch   *dispatch.Batch // of the read that is being worked on
 }
@@ -60,6 +61,8 @@ func (c *Conn) Serve(data []byte) error {
 	} else {
 		err = c.consumePackets(data)
 	}
+	c.gate.counters.PacketsIn.Add(uint64(c.in.taken))
+	c.in.taken = 0
 	if err == nil {
 		return nil
 	}
@@ -189,6 +192,7 @@ func (c *Conn) consumePackets(data []byte) error {
 		if !ok {
 			return nil
 		}
+		c.in.taken++
 		if err := c.packet(p); err != nil {
 			return err
 		}

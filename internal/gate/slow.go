@@ -79,6 +79,7 @@ func (c *Conn) weighLocked(n int) {
 		return
 	}
 	c.weight = n
+	c.gate.heavies.set(c, n)
 	if total := c.gate.queued.Add(int64(d)); d > 0 && total > int64(c.gate.cfg.SendQueues) {
 		c.gate.relieve()
 	}

@@ -363,7 +363,7 @@ func (c *Conn) Flush() {
 		if c.deflates {
 			c.gate.zip.deflate(o)
 		}
-		size := o.size
+		size, count := o.size, o.count
 		stuck, err := c.writeNow(o)
 		if stuck {
 			c.mu.Lock()
@@ -377,7 +377,7 @@ func (c *Conn) Flush() {
 			c.writeFailed(err)
 			return
 		}
-		c.gate.counters.BytesOut.Add(uint64(size))
+		c.gate.written(size, count)
 		c.mu.Lock()
 		c.writing, c.inFlight = false, 0
 		c.weighLocked(c.queuedBytesLocked())
@@ -398,12 +398,12 @@ func (c *Conn) takeLocked() *outbuf {
 	switch as := c.form(); {
 	case c.aheadLocked() != nil:
 		o = getOutbuf(false)
-		o.addShared(c.transit.ahead)
+		o.addFrame(c.transit.ahead)
 		c.transit.ahead = nil
 	case c.chain != nil && c.chain.shared.Load() && c.chain.sizes.in(as) <= chainMax:
 		o = getOutbuf(false) // the bytes are a whole message where the client takes one
-		o.addShared(c.chain.bytes(as))
-		o.packed = true
+		o.addFrame(c.chain.bytes(as))
+		o.count, o.packed = c.chain.count, true
 		c.chain = nil
 	default:
 		o = c.outLocked()
@@ -455,7 +455,7 @@ func (c *Conn) drain(o *outbuf) {
 				c.gate.zip.deflate(o)
 			}
 		}
-		size := o.size
+		size, count := o.size, o.count
 		err := c.writeAll(o, &until)
 		o.release()
 		o = nil
@@ -463,7 +463,7 @@ func (c *Conn) drain(o *outbuf) {
 			c.writeFailed(err)
 			return
 		}
-		c.gate.counters.BytesOut.Add(uint64(size))
+		c.gate.written(size, count)
 	}
 }
 

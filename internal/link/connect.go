@@ -147,6 +147,7 @@ func (s *Sender) begin(ack Ack) (fresh, further bool) {
 	s.stats.Connects++
 	s.stats.Connected = true
 	s.heard, s.ask = time.Now(), s.cfg.Silence > 0
+	s.asked = time.Time{}
 	return fresh, s.log.first > before
 }
 
@@ -215,6 +216,7 @@ func (s *Sender) sendLocked(more func() bool) {
 // askLocked asks the peer for a sign of life.
 func (s *Sender) askLocked() error {
 	stream := s.stream
+	s.asked, s.after = time.Now(), s.log.first+uint64(s.log.next)-1
 	s.mu.Unlock()
 	err := stream.Send(0, nil)
 	s.mu.Lock()
@@ -257,6 +259,9 @@ func (w *silence) end() {
 	}
 }
 
+// timeEvery is how often the round trip of a busy link is measured.
+const timeEvery = 10 * time.Second
+
 // look asks for a sign of life after each third of the time, and ends the stream after the last.
 func (w *silence) look() {
 	s := w.sender
@@ -280,6 +285,10 @@ func (w *silence) look() {
 		wake = s.unparkLocked()
 		w.due = s.heard.Add(quiet - quiet%third + third)
 	default:
+		if s.asked.IsZero() && now.Sub(s.timed) > timeEvery { // a busy link: nothing else would be asked there
+			s.ask = true
+			wake = s.unparkLocked()
+		}
 		w.due = s.heard.Add(third)
 	}
 	if !dead {
@@ -303,6 +312,9 @@ func (s *Sender) receive(stream Stream) error {
 		ok := s.log.ack(ack.Seq)
 		s.stats.Acks++
 		s.heard = time.Now()
+		if !s.asked.IsZero() && ack.Seq >= s.after {
+			s.stats.RoundTrip, s.timed, s.asked = s.heard.Sub(s.asked), s.heard, time.Time{}
+		}
 		s.drainedLocked()
 		s.mu.Unlock()
 		if !ok {

@@ -111,6 +111,9 @@ type Sender struct {
 	sent    time.Time     // when a batch was handed to a stream last
 	heard   time.Time     // when the peer last said something on the stream
 	ask     bool          // for a sign of life
+	asked   time.Time     // when that was asked for; zero: it has come
+	after   uint64        // the batch before that: what acknowledges less is no answer
+	timed   time.Time     // when the round trip was measured last
 	stats   Stats
 }
 
@@ -131,6 +134,9 @@ type Stats struct {
 	Connects uint64
 	LastErr  error     // why the last stream ended or the last attempt failed
 	Heard    time.Time // when the peer last said something; zero: never
+	// RoundTrip is how long the peer took to answer when it was last asked for a sign of life; 0:
+	// it was not yet. What was sent before has to be handled first, and is part of it.
+	RoundTrip time.Duration
 }
 
 // NewSender returns a Sender and begins to connect. The caller must close it.

@@ -12,6 +12,7 @@ import (
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/link"
+	"github.com/lonng/nano/internal/tally"
 	"github.com/lonng/nano/session"
 	"github.com/lonng/nano/tracing"
 )
@@ -23,6 +24,8 @@ type calls struct {
 	peers     *peers
 	router    *router
 	questions *questions
+	times     tally.Histogram // from Call to its return
+	errors    tally.Codes     // of those that failed
 }
 
 // DefaultCallTimeout is the deadline of a call whose context has none.
@@ -38,9 +41,14 @@ type addCall = func(p dispatch.Peer, v codec.View, m dispatch.Meter, cost int, t
 // reply. The deadline is that of ctx; it travels with the call, and callSession keeps it where the
 // handler runs.
 func (c *calls) Call(ctx context.Context, route string, v, reply any) error {
+	began := time.Now()
 	span := c.table.Spans().Start(ctx, tracing.Operation{Kind: tracing.Call, Route: route, Request: true, Nodes: true})
 	err := c.call(ctx, route, v, reply, span.Carrier)
 	c.table.Spans().End(span, err)
+	c.times.Record(time.Since(began))
+	if err != nil {
+		c.errors.Add(dispatch.CodeOf(err))
+	}
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lonng/nano/cluster/keeper"
 	"github.com/lonng/nano/internal/fault"
+	"github.com/lonng/nano/internal/groups"
 	"github.com/lonng/nano/internal/member"
 	"github.com/lonng/nano/internal/users"
 	"github.com/lonng/nano/scheduler"
@@ -47,6 +48,7 @@ type Config struct {
 	SessionCalls int                         // handlers of one session that wait in a Call at a time
 
 	Users       *users.Register
+	Groups      *groups.Registry
 	Scheduler   *scheduler.Scheduler
 	Lifetimes   *session.Lifetimes
 	Connections service.Connection // counts sessions, and makes their ids until the node has an id of its own

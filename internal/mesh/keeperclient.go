@@ -21,7 +21,8 @@ type keeperClient struct {
 	peers  *peers
 	roster *roster
 	logins *logins
-	kept   atomic.Bool // the list has the node
+	kept   atomic.Bool // the list has taken the node in
+	listed atomic.Bool // the latest view has it, and there may be later ones
 	left   atomic.Bool // the node ends, and the Keeper knows that
 
 	updating sync.Mutex // held while the list is told of a change
@@ -85,6 +86,7 @@ func (k *keeperClient) follow(ctx context.Context, views <-chan keeper.View) {
 			return
 		case v, more := <-views:
 			if !more {
+				k.listed.Store(false)
 				if ctx.Err() == nil && !k.left.Load() {
 					k.log.Warn("the Keeper has ended its views: this node does not hear any more who comes and goes; start it again")
 				}
@@ -117,6 +119,7 @@ func (k *keeperClient) handleView(v keeper.View) (listed bool) {
 		}
 		k.roster.setNodeID(uint32(m.NodeID))
 	}
+	k.listed.Store(listed)
 	k.roster.change(func(p *member.Peers) []member.Effect { return p.View(v) })
 	return listed
 }

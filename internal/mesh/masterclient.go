@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -23,7 +24,8 @@ type masterClient struct {
 	roster *roster
 	logins *logins
 
-	beating sync.Mutex // held while a heartbeat is on its way
+	heard   atomic.Int64 // when the master last answered as it should, in Unix nanoseconds
+	beating sync.Mutex   // held while a heartbeat is on its way
 
 	mu     sync.Mutex
 	conn   *grpc.ClientConn // nil on the master itself
@@ -123,6 +125,7 @@ func (m *masterClient) register(ctx context.Context) error {
 		return err
 	}
 	m.takeSecret(head)
+	m.heard.Store(time.Now().UnixNano())
 	view := member.LegacyView(fromInfos(resp.GetMembers()))
 	if resp.GetView() != nil {
 		view = fromView(resp.GetView())
@@ -164,6 +167,7 @@ func (m *masterClient) beat(ctx context.Context) {
 		return
 	}
 	m.takeSecret(head)
+	m.heard.Store(time.Now().UnixNano())
 	if resp.GetRejoined() {
 		m.log.Warn("the master had taken this node for dead, and the others may have: they are told its users again")
 		m.logins.tellEverybody()

@@ -64,6 +64,13 @@ func (c *pendingCalls) begin(call *pendingCall) bool {
 	return true
 }
 
+// len returns how many there are.
+func (c *pendingCalls) len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.byID)
+}
+
 // remove forgets a call and returns it, nil if it is not known any more.
 func (c *pendingCalls) remove(id uint64) *pendingCall {
 	c.mu.Lock()
@@ -119,6 +126,18 @@ func (c *servedCalls) begin(call *callSession, now time.Time) {
 		c.sweep = max(64, 2*len(c.byID))
 	}
 	c.byID[call.mid] = call
+}
+
+// len returns how many there are that are not over their time.
+func (c *servedCalls) len(now time.Time) (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, call := range c.byID {
+		if call.deadline.After(now) {
+			n++
+		}
+	}
+	return n
 }
 
 // end forgets a call, and returns it if it was known.

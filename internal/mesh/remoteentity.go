@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/lonng/nano/internal/gate"
+	"github.com/lonng/nano/internal/groups"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
@@ -176,6 +177,9 @@ func (r *remoteSession) RemoteAddr() net.Addr {
 func (r *remoteSession) Reaches(service, addr string) bool {
 	return r.all.router.Reaches(service, addr)
 }
+
+// Groups returns the node's register of groups.
+func (r *remoteSession) Groups() *groups.Registry { return r.all.cfg.Groups }
 
 // Outlet returns the link to the gate, which takes a push for many of its clients in one frame.
 func (r *remoteSession) Outlet() session.Outlet {

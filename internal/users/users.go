@@ -180,3 +180,10 @@ func (r *Register) All() []*session.Session {
 	}
 	return all
 }
+
+// Users returns the number of users with a live session.
+func (r *Register) Users() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.byUID)
+}
