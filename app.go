@@ -248,7 +248,9 @@ func (a *App) Snapshot() metrics.Snapshot { return cluster.FiguresOf(a.node).Sna
 // SchedulerStack returns where the call is that runs now on the scheduler of that name, one of
 // Snapshot's; empty if none runs. ok is false if there is no such scheduler. It costs a profile of
 // all goroutines, so it is for a person who asks.
-func (a *App) SchedulerStack(name string) (stack string, ok bool) { return cluster.FiguresOf(a.node).SchedulerStack(name) }
+func (a *App) SchedulerStack(name string) (stack string, ok bool) {
+	return cluster.FiguresOf(a.node).SchedulerStack(name)
+}
 
 // Health says whether the application works, and whether it should get new clients. It waits for
 // nothing, and may be called before Start and after Shutdown. HealthHandler and ReadyHandler serve

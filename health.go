@@ -13,22 +13,22 @@ import (
 // as JSON, with the reasons.
 //
 //	pages := http.NewServeMux()
-//	pages.Handle("GET /healthz", app.HealthHandler())
-//	pages.Handle("GET /readyz", app.ReadyHandler())
-func (a *App) HealthHandler() http.Handler {
-	return a.healthHandler(func(h *metrics.Health) bool { return h.Live })
+//	pages.Handle("GET /healthz", nano.HealthHandler(app))
+//	pages.Handle("GET /readyz", nano.ReadyHandler(app))
+func HealthHandler(app *App) http.Handler {
+	return healthHandler(app, func(h *metrics.Health) bool { return h.Live })
 }
 
 // ReadyHandler answers whether the application should get new clients: 200 when it should, else
 // 503, because it is starting, not in the list of its cluster, draining or overloaded. It is for
 // the readiness probe of a load balancer. The body is [metrics.Health] as JSON, with the reasons.
-func (a *App) ReadyHandler() http.Handler {
-	return a.healthHandler(func(h *metrics.Health) bool { return h.Ready })
+func ReadyHandler(app *App) http.Handler {
+	return healthHandler(app, func(h *metrics.Health) bool { return h.Ready })
 }
 
-func (a *App) healthHandler(good func(*metrics.Health) bool) http.Handler {
+func healthHandler(app *App, good func(*metrics.Health) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := a.Health()
+		h := app.Health()
 		status := http.StatusOK
 		if !good(&h) {
 			status = http.StatusServiceUnavailable

@@ -27,6 +27,10 @@ if [ "$module" = ./deploy ]; then
     have haproxy || skipped "deploy/ behind HAProxy: it is not here (Debian: apt-get install haproxy)"
     have systemd-analyze || skipped "the unit in deploy/: systemd-analyze is not here (Debian: apt-get install systemd)"
 fi
+if [ "$module" = ./contrib/prometheus ]; then
+    have prometheus || install prometheus ||
+        skipped "contrib/prometheus with a real Prometheus: it is not here (Debian: apt-get install prometheus)"
+fi
 if [ "$module" = . ] && ! have node; then
     skipped "the JavaScript samples of the documents: Node.js is not here"
 fi

@@ -319,7 +319,7 @@ func TestHealth(t *testing.T) {
 			for _, probe := range []struct {
 				handler http.Handler
 				good    bool
-			}{{n.HealthHandler(), live}, {n.ReadyHandler(), ready}} {
+			}{{nano.HealthHandler(n.App), live}, {nano.ReadyHandler(n.App), ready}} {
 				w := httptest.NewRecorder()
 				probe.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 				var h metrics.Health
