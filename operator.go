@@ -37,6 +37,9 @@ const (
 	askPush     = "push"
 	askLog      = "log"
 	askRebind   = "rebind"
+	askNode     = "node"
+	askStack    = "stack"
+	askDrain    = "drain"
 )
 
 // ask asks the node, and unmarshals its answer into reply, unless that is nil.
@@ -73,6 +76,21 @@ func (a answers) answer(ctx context.Context, what string, data []byte) ([]byte, 
 		return answerTo(data, a.rebind)
 	case askLog:
 		return answerTo(data, func(after uint64) (any, error) { return a.app.node.Inspector().LogLines(after), nil })
+	case askNode:
+		return answerTo(data, func(any) (any, error) { return a.state(), nil })
+	case askStack:
+		return answerTo(data, func(name string) (any, error) {
+			stack, ok := a.app.SchedulerStack(name)
+			if !ok {
+				return nil, component.Errorf(component.CodeNotFound, "the node has no scheduler %q", name)
+			}
+			return stack, nil
+		})
+	case askDrain:
+		return answerTo(data, func(within time.Duration) (any, error) {
+			a.beginDrain(within)
+			return nil, nil
+		})
 	}
 	return nil, component.Errorf(component.CodeNotFound, "the node does not know the question %q", what)
 }

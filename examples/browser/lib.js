@@ -36,10 +36,11 @@ export function launch() {
 // build compiles an example into a folder of its own. The result has the program's path, and
 // remove().
 export async function build(example) {
-  const ready = process.env[`PROGRAM_${example}`]; // one that is built already
+  const name = path.basename(example);
+  const ready = process.env[`PROGRAM_${name}`]; // one that is built already
   if (ready) return { program: ready, remove() {} };
-  const folder = await mkdtemp(path.join(tmpdir(), `nano-${example}-`));
-  const program = path.join(folder, process.platform === "win32" ? `${example}.exe` : example);
+  const folder = await mkdtemp(path.join(tmpdir(), `nano-${name}-`));
+  const program = path.join(folder, process.platform === "win32" ? `${name}.exe` : name);
   await promisify(execFile)("go", ["build", "-o", program, `./examples/${example}`], { cwd: root });
   return { program, remove: () => rm(folder, { recursive: true, force: true }) };
 }

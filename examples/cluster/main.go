@@ -56,6 +56,7 @@ type config struct {
 	tcpAddress    string // where other clients do
 	proxies       []string
 	proxyProtocol bool
+	consoleToken  string // of the console at /console/; empty: there is none
 }
 
 // program returns the command line. What the nodes tell of themselves goes to out; parent is
@@ -104,6 +105,7 @@ func program(out io.Writer, parent io.Reader) *cli.App {
 					&cli.StringFlag{Name: "tcp-address", Usage: "`ADDRESS` for clients that speak the protocol on plain TCP"},
 					&cli.StringSliceFlag{Name: "trusted-proxy", Usage: "IP address or prefix of a proxy whose word on a client's address is taken"},
 					&cli.BoolFlag{Name: "proxy-protocol", Usage: "trusted proxies may send a PROXY header"},
+					&cli.StringFlag{Name: "console-token", EnvVars: []string{"NANO_CONSOLE_TOKEN"}, Usage: "secret of 16 bytes or more of the console at /console/; empty: there is no console"},
 				},
 				Action: run(newGate),
 			},
@@ -155,6 +157,7 @@ func serve(ctx context.Context, out io.Writer, c *cli.Context, build func(config
 		heartbeat: c.Duration("heartbeat"), gateAddress: c.String("gate-address"), tcpAddress: c.String("tcp-address"),
 		signals: []os.Signal{os.Interrupt, syscall.SIGTERM},
 		proxies: c.StringSlice("trusted-proxy"), proxyProtocol: c.Bool("proxy-protocol"),
+		consoleToken: c.String("console-token"),
 	}
 	if c.Bool("with-parent") {
 		conf.signals = conf.signals[1:]

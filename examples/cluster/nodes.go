@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/console"
 	"github.com/lonng/nano/examples/page"
 	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/serialize/json"
@@ -92,10 +94,12 @@ func newChat(conf config) (*nano.App, announcement, error) {
 // backend, which is chosen by the name of the room, so that all who are in a room meet on one
 // backend, whichever gate they came by.
 func newGate(conf config) (*nano.App, announcement, error) {
-	pages, err := page.Handler(files, "page")
+	own, err := page.Handler(files, "page")
 	if err != nil {
 		return nil, nil, err
 	}
+	pages := http.NewServeMux()
+	pages.Handle("/", own)
 	gate := newGateway(conf.name)
 	components := service("gate", gate)
 	forNodes(components, "gate.overview", gate.overview)
@@ -125,6 +129,9 @@ func newGate(conf config) (*nano.App, announcement, error) {
 		options = append(options, nano.WithProxyProtocol())
 	}
 	app := nano.New(conf.listen, options...)
+	if conf.consoleToken != "" {
+		pages.Handle("/console/", http.StripPrefix("/console", console.New(app, console.Config{Token: conf.consoleToken})))
+	}
 	app.Lifetime().OnOpened(gate.opened)
 	app.Lifetime().OnResumed(gate.opened) // it may have come from another gate
 	app.Lifetime().OnClosed(gate.closed)

@@ -53,6 +53,7 @@ var table = []row{
 	{"internal/...", below},                                    // never the root, never cluster
 	{"clients/nano-cli/internal/nodetest", []string{"public"}}, // a node for the tests beside it
 	{"clients/...", []string{"clients/...", "codec", "describe", "serialize/...", "internal/resume"}},
+	{"console", []string{"public"}},
 	{"contrib/...", []string{"contrib/...", "public"}},
 	{"deploy/...", []string{"public"}},
 	{"examples/...", []string{"examples/...", "public"}},

@@ -195,3 +195,42 @@ func TestClientsCannotAskNodes(t *testing.T) {
 		apptest.Pong(t, o.client)
 	})
 }
+
+// Whoever looks at one node sees what all of them are, where a handler stands that holds one up,
+// and drains one.
+func TestAnyNodeTellsOfTheOthers(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		o := newOperated(t, f)
+		for addr, clients := range map[string]int{apptest.Master: 2, "gate:1": 2, "back:1": 2} {
+			state, err := o.back.Operator(addr).Node(t.Context())
+			if err != nil || state.Node != addr || state.Snapshot.Node != addr || state.Master != (addr == apptest.Master) || !state.Clustered ||
+				state.Draining || len(state.Clients) != clients || len(state.Services) == 0 || len(state.Snapshot.Cluster.Members) != 2 {
+				t.Errorf("%s tells %+v, %v", addr, state, err)
+			}
+		}
+		at := o.back.Operator("gate:1")
+		state, err := at.Node(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		scheduler := state.Snapshot.Schedulers[0].Name
+		if stack, err := at.Stack(t.Context(), scheduler); err != nil || stack != "" {
+			t.Errorf("a scheduler at rest is at %q, %v", stack, err)
+		}
+		if _, err := at.Stack(t.Context(), "no such"); codeOf(err) != component.CodeNotFound {
+			t.Errorf("a scheduler that is not there: %v", err)
+		}
+		o.client.Notify("A.Stick", nil)
+		synctest.Wait()
+		if stack, err := at.Stack(t.Context(), scheduler); err != nil || !strings.Contains(stack, "newOperated") {
+			t.Errorf("a handler that sleeps is at %q, %v", stack, err)
+		}
+		if err := at.Drain(t.Context(), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if state, err := at.Node(t.Context()); err != nil || !state.Draining {
+			t.Errorf("the node does not drain: %+v, %v", state, err)
+		}
+	})
+}

@@ -1,0 +1,11 @@
+// A client, for the console's test: the test calls it from outside.
+import { connect } from "./nano-websocket-client.js";
+
+const client = connect("/nano");
+client.on("state", ({ state, reason }) => {
+  if (state === "closed") document.getElementById("ended").textContent = `ended: ${reason?.message ?? "?"}`;
+});
+client.onPush("notice", (text) => {
+  document.getElementById("ended").textContent = `notice: ${text}`;
+});
+globalThis.nap = (ms) => client.request("Room.Nap", { ms }, { timeout: 30_000 });
