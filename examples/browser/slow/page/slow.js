@@ -3,7 +3,7 @@ import { connect } from "./nano-websocket-client.js";
 
 const client = connect("/nano");
 client.on("state", ({ state, reason }) => {
-  if (state === "closed") document.getElementById("ended").textContent = `ended: ${reason?.message ?? "?"}`;
+  if (state === "closed") document.getElementById("ended").textContent = `ended: ${reason}`;
 });
 client.onPush("notice", (text) => {
   document.getElementById("ended").textContent = `notice: ${text}`;
