@@ -2,8 +2,8 @@
 import { connect } from "./nano-websocket-client.js";
 
 const client = connect("/nano");
-client.on("state", ({ state, reason }) => {
-  if (state === "closed") document.getElementById("ended").textContent = `ended: ${reason}`;
+client.on("state", ({ state, reason, error }) => {
+  if (state === "closed") document.getElementById("ended").textContent = `ended: ${error?.message ?? reason}`;
 });
 client.onPush("notice", (text) => {
   document.getElementById("ended").textContent = `notice: ${text}`;
