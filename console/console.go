@@ -87,6 +87,7 @@ func (c *Console) endpoints(a *api) []endpoint {
 		{"GET /api/session", a.session},
 		{"GET /api/stack", a.stack},
 		{"GET /api/log", a.logLines},
+		{"GET /api/describe", a.describe},
 		{"POST /api/kick", a.kick},
 		{"POST /api/close", a.close},
 		{"POST /api/push", a.push},

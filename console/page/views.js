@@ -7,8 +7,9 @@
 import { cluster } from "./cluster.js";
 import { groups } from "./groups.js";
 import { log } from "./log.js";
+import { playground } from "./playground.js";
 import { routes } from "./routes.js";
 import { schedulers } from "./schedulers.js";
 import { sessions } from "./sessions.js";
 
-export const views = [cluster, sessions, groups, routes, schedulers, log];
+export const views = [cluster, sessions, groups, routes, schedulers, log, playground];
