@@ -11,7 +11,7 @@ import (
 // NewWithID is [New] with an id that the caller chooses. A node uses it with ids of its own, and
 // for sessions of other nodes.
 func NewWithID(entity NetworkEntity, id int64) *Session {
-	return &Session{id: id, entity: entity, since: uint32(time.Now().Unix())} //nolint:gosec // enough until 2106
+	return &Session{id: id, entity: entity, since: uint32(time.Now().Unix())} // enough until 2106
 }
 
 // SetLifetime sets whose OnBound handlers [Session.Bind] calls. The default, also for nil, is

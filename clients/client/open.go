@@ -93,7 +93,7 @@ func (to *target) connect(ctx context.Context, cfg *config, dial DialFunc) (tran
 }
 
 // hello returns the packet of the handshake.
-func (g *config) hello(user any, dictVersion string, offer *resume.Offer) ([]byte, error) {
+func (c *config) hello(user any, dictVersion string, offer *resume.Offer) ([]byte, error) {
 	type sys struct {
 		Type        string        `json:"type"`
 		Version     string        `json:"version"`
@@ -101,18 +101,18 @@ func (g *config) hello(user any, dictVersion string, offer *resume.Offer) ([]byt
 		DictVersion string        `json:"dictVersion,omitempty"`
 		Resume      *resume.Offer `json:"resume,omitempty"`
 	}
-	accept := g.accept
-	if !g.noResume {
+	accept := c.accept
+	if !c.noResume {
 		accept = append(slices.Clip(accept), resumeWord)
 	}
 	body, err := json.Marshal(struct {
 		Sys  sys `json:"sys"`
 		User any `json:"user,omitempty"`
-	}{sys{g.name, g.version, accept, dictVersion, offer}, user})
+	}{sys{c.name, c.version, accept, dictVersion, offer}, user})
 	if err != nil {
 		return nil, fmt.Errorf("client: user data of the handshake: %w", err)
 	}
-	packet, err := codec.AppendPacketLimit(nil, codec.Handshake, body, g.maxSent)
+	packet, err := codec.AppendPacketLimit(nil, codec.Handshake, body, c.maxSent)
 	if err != nil {
 		return nil, fmt.Errorf("client: user data of the handshake: %w", err)
 	}

@@ -272,18 +272,18 @@ func WithTrace(fn func(sent bool, p codec.Packet)) Option { return func(c *confi
 // does not decode. Default: slog.Default.
 func WithSlog(l *slog.Logger) Option { return func(c *config) { c.log = l } }
 
-func (g *config) encode(v any) ([]byte, error) {
+func (c *config) encode(v any) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
 		return nil, nil
 	case []byte:
 		return v, nil
 	}
-	return g.serializer.Marshal(v)
+	return c.serializer.Marshal(v)
 }
 
 // decode reads a payload that it must not keep.
-func (g *config) decode(data []byte, v any) error {
+func (c *config) decode(data []byte, v any) error {
 	switch v := v.(type) {
 	case nil:
 		return nil
@@ -291,33 +291,33 @@ func (g *config) decode(data []byte, v any) error {
 		*v = bytes.Clone(data)
 		return nil
 	}
-	return g.serializer.Unmarshal(data, v)
+	return c.serializer.Unmarshal(data, v)
 }
 
 // callSetup turns a panic into an error.
-func (g *config) callSetup(ctx context.Context, c *Client) (err error) {
+func (c *config) callSetup(ctx context.Context, of *Client) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("panic: %v", v)
-			g.logPanic("setup", v)
+			c.logPanic("setup", v)
 		}
 	}()
-	return g.setup(ctx, c)
+	return c.setup(ctx, of)
 }
 
 // shield calls a function of the application.
-func (g *config) shield(name string, fn func() error) {
-	defer g.recovered(name)
+func (c *config) shield(name string, fn func() error) {
+	defer c.recovered(name)
 	_ = fn()
 }
 
 // recovered is deferred around functions of the application.
-func (g *config) recovered(name string) {
+func (c *config) recovered(name string) {
 	if v := recover(); v != nil {
-		g.logPanic(name, v)
+		c.logPanic(name, v)
 	}
 }
 
-func (g *config) logPanic(name string, v any) {
-	g.log.Error("handler panicked", "handler", name, "panic", v, "stack", string(debug.Stack()))
+func (c *config) logPanic(name string, v any) {
+	c.log.Error("handler panicked", "handler", name, "panic", v, "stack", string(debug.Stack()))
 }

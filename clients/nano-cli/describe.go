@@ -122,7 +122,7 @@ func readSource(c *cli.Context, source string, header http.Header) ([]byte, erro
 	case source == "-":
 		return io.ReadAll(io.LimitReader(c.App.Reader, maxDescription))
 	case !strings.HasPrefix(source, "http://") && !strings.HasPrefix(source, "https://"):
-		text, err := os.ReadFile(source)
+		text, err := os.ReadFile(source) //nolint:gosec // who calls the program names the file
 		return text, usage(err)
 	}
 	req, err := http.NewRequestWithContext(c.Context, http.MethodGet, source, nil)

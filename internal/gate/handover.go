@@ -178,10 +178,10 @@ func (c *Conn) movedTo() dispatch.Peer {
 	return r.roamed.moved
 }
 
-// Adopt makes a session of what another gate has given away. It waits for its client. make returns
-// the session, for the connection that is its entity; lane is the order of its calls where it was
+// Adopt makes a session of what another gate has given away. It waits for its client.
+// sessionOf returns the session, for the connection that is its entity; lane is the order of its calls where it was
 // known here before, else nil.
-func (g *Gate) Adopt(h Handed, from net.Addr, lane *scheduler.Lane, make func(c *Conn) *session.Session) error {
+func (g *Gate) Adopt(h Handed, from net.Addr, lane *scheduler.Lane, sessionOf func(c *Conn) *session.Session) error {
 	c := &Conn{
 		gate: g, sock: nowhere{at: from}, adopted: true,
 		closing: true, wasCut: true, flushed: true, readDone: true, parted: true, removed: true,
@@ -201,7 +201,7 @@ func (g *Gate) Adopt(h Handed, from net.Addr, lane *scheduler.Lane, make func(c 
 	}
 	c.mu.Lock()
 	c.res.Store(r)
-	c.sess = make(c)
+	c.sess = sessionOf(c)
 	g.counters.Opened.Add(1)
 	if !g.wait(c) {
 		_ = c.shutKept(r, nil, session.CloseReason{Kind: session.CloseShutdown})

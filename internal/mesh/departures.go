@@ -106,8 +106,9 @@ func (d *departures) settled(ctx context.Context, id int64) (to resume.Place, go
 		d.mu.Lock()
 		leaving := d.leaving[id]
 		if leaving == nil {
-			defer d.mu.Unlock()
-			return d.moves.Find(id, time.Now())
+			to, gone = d.moves.Find(id, time.Now())
+			d.mu.Unlock()
+			return to, gone
 		}
 		d.mu.Unlock()
 		select {

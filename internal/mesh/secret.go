@@ -18,7 +18,7 @@ import (
 // there is none: then each gate reads only its own.
 
 // secretHeader is the metadata in which the master hands out the secret.
-const secretHeader = "nano-resume-bin"
+const secretHeader = "nano-resume-bin" //nolint:gosec // a name, no secret
 
 // secretOf returns the secret that this node begins with, nil if it has none.
 func secretOf(cfg Config) []byte {

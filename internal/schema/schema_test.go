@@ -49,8 +49,8 @@ type (
 		*other
 		Deep    bool
 		Skipped int    `json:"-"`
-		Dash    int    `json:"-,"`
-		Bad     string `json:"a\"b"`
+		Dash    int    `json:"-,"`   //nolint:staticcheck // the field's name is a dash
+		Bad     string `json:"a\"b"` //nolint:staticcheck // a tag that is wrong, on purpose
 		Count   uint64 `json:"count,string"`
 		hidden  int
 	}

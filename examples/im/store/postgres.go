@@ -116,7 +116,7 @@ func (s *postgres) apply(batch []job) []result {
 func (s *postgres) mark(jobs []job) error {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	var keys, uids, ns []int64
+	keys, uids, ns := make([]int64, 0, len(jobs)), make([]int64, 0, len(jobs)), make([]int64, 0, len(jobs))
 	for _, j := range jobs {
 		keys, uids, ns = append(keys, j.mark.key), append(uids, j.mark.uid), append(ns, j.mark.n)
 	}

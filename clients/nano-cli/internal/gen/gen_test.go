@@ -109,7 +109,7 @@ func TestGeneratedFiles(t *testing.T) {
 			continue
 		}
 		if *update {
-			if err := os.WriteFile(file, got, 0o644); err != nil { //nolint:gosec // source code
+			if err := os.WriteFile(file, got, 0o644); err != nil {
 				t.Error(err)
 			}
 		}

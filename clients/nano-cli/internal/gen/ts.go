@@ -76,7 +76,7 @@ func (w *tsWriter) routes(d *describe.Description, name string, pushed []describ
 	w.part("requests", requests)
 	w.part("notifies", notifies)
 	if len(pushed) > 0 { // else nothing is known of them, and the client takes all
-		var all []string
+		all := make([]string, 0, len(pushed))
 		for _, p := range pushed {
 			all = append(all, fmt.Sprintf("%s: %s;", quote(p.Route), w.payload(p.Payload, "Uint8Array")))
 		}
@@ -176,12 +176,10 @@ func (w *tsWriter) array(s *describe.Schema, indent string) string {
 
 func (w *tsWriter) object(s *describe.Schema, indent string) string {
 	if len(s.Properties) == 0 {
-		switch {
-		case s.AdditionalProperties == nil:
+		if s.AdditionalProperties == nil {
 			return "Record<string, never>"
-		default:
-			return "Record<string, " + w.typ(s.AdditionalProperties, indent) + ">"
 		}
+		return "Record<string, " + w.typ(s.AdditionalProperties, indent) + ">"
 	}
 	var in tsWriter
 	in.names = w.names
