@@ -104,11 +104,11 @@ func (g *gatekeeper) admit(w http.ResponseWriter, r *http.Request) (v visitor, o
 
 // newCookie makes a cookie for somebody who knows the token.
 func (g *gatekeeper) newCookie(r *http.Request) *http.Cookie {
-	b := binary.BigEndian.AppendUint64(nil, uint64(g.nowFunc().Add(loginTime).Unix())) //nolint:gosec // a time of this century
+	b := binary.BigEndian.AppendUint64(nil, uint64(g.nowFunc().Add(loginTime).Unix())) // a time of this century
 	nonce := make([]byte, 16)
 	_, _ = rand.Read(nonce) // never fails
 	body := base64.RawURLEncoding.EncodeToString(append(b, nonce...))
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure would lose the cookie where the console is not behind TLS
 		Name: cookieName, Value: body + "." + g.sign(body), MaxAge: int(loginTime / time.Second),
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: overTLS(r),
 	}
@@ -127,7 +127,7 @@ func (g *gatekeeper) valid(value string) bool {
 		return false
 	}
 	b, err := base64.RawURLEncoding.DecodeString(body)
-	return err == nil && len(b) > 8 && uint64(g.nowFunc().Unix()) < binary.BigEndian.Uint64(b) //nolint:gosec // a time of this century
+	return err == nil && len(b) > 8 && uint64(g.nowFunc().Unix()) < binary.BigEndian.Uint64(b) // a time of this century
 }
 
 func (g *gatekeeper) sign(text string) string {
@@ -250,7 +250,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 
 // logout takes the cookie from the browser.
 func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, &http.Cookie{Name: cookieName, MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: overTLS(r)})
+	http.SetCookie(w, &http.Cookie{Name: cookieName, MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: overTLS(r)}) //nolint:gosec // as in newCookie
 	answer(w, map[string]bool{"ok": true})
 }
 

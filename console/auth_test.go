@@ -222,7 +222,7 @@ func TestWrongTokensAreLimited(t *testing.T) {
 		c.gate = newGatekeeper(token, c.log)
 		bad, good := []string{"remote", "10.0.0.1:5", "Authorization", "Bearer guess"}, []string{"remote", "10.0.0.1:6", "Authorization", "Bearer " + token}
 		enter := func(header []string) int {
-			r := httptest.NewRequest("GET", "/api/me", nil)
+			r := httptest.NewRequest(http.MethodGet, "/api/me", nil)
 			r.RemoteAddr = header[1]
 			r.Header.Set(header[2], header[3])
 			w := httptest.NewRecorder()

@@ -138,7 +138,7 @@ func (s *sampler) overviewLocked(now time.Time) *Overview {
 	routes := make(map[string]*Route)
 	var all metrics.Histogram
 	for _, n := range s.nodes {
-		node, handler := n.view(now, n.addr == s.self)
+		node, handler := n.view(now)
 		o.Nodes = append(o.Nodes, node)
 		if node.State == "silent" || node.State == "gone" || n.state == nil {
 			continue
@@ -216,7 +216,7 @@ func (r *Route) quantiles() {
 }
 
 // view returns a node as it is shown, and the times of its handlers.
-func (n *sampled) view(now time.Time, self bool) (v Node, handler metrics.Histogram) {
+func (n *sampled) view(now time.Time) (v Node, handler metrics.Histogram) {
 	v = Node{
 		Node: n.addr, Label: n.member.Label, Services: n.member.Services, State: cmp.Or(n.member.State, "working"), Age: -1, Error: n.err,
 		Started: n.member.Started, Roles: []string{},

@@ -147,13 +147,13 @@ func (r *Report) LogValue() slog.Value {
 
 // help writes the list of all settings. It is written before dst is filled, so values are defaults.
 func (p *parser) help() {
-	fmt.Fprintf(p.from.Help, "Settings of %s, as flags, in the environment, and in the file that --config or %s names:\n\n",
+	_, _ = fmt.Fprintf(p.from.Help, "Settings of %s, as flags, in the environment, and in the file that --config or %s names:\n\n",
 		p.from.Name, p.variable("config"))
 	for _, s := range p.settings {
-		fmt.Fprintf(p.from.Help, "  --%s (%s, %s)\n      %s", flagOf(s.name), p.variable(s.name), s.name, s.usage)
+		_, _ = fmt.Fprintf(p.from.Help, "  --%s (%s, %s)\n      %s", flagOf(s.name), p.variable(s.name), s.name, s.usage)
 		if text := s.text(); text != "" && text != "false" && text != "0" && text != "0s" {
-			fmt.Fprintf(p.from.Help, " (default %s)", text)
+			_, _ = fmt.Fprintf(p.from.Help, " (default %s)", text)
 		}
-		fmt.Fprintln(p.from.Help)
+		_, _ = fmt.Fprintln(p.from.Help)
 	}
 }

@@ -122,7 +122,8 @@ func (p *presence) findID(ctx context.Context) (uint64, []clientv3.Cmp, error) {
 		return 0, nil, err
 	}
 	var o owner
-	if !key.exists || json.Unmarshal(key.value, &o) != nil || (o == owner{p.self.Addr, p.self.Epoch}) {
+	isOurs := !key.exists || json.Unmarshal(key.value, &o) != nil || o == owner{p.self.Addr, p.self.Epoch}
+	if isOurs { // or nobody's, if nothing can be read of it
 		return p.self.NodeID, []clientv3.Cmp{key.unchanged()}, nil
 	}
 	if !p.self.Fixed { // this process was away for more than an hour
@@ -155,7 +156,7 @@ func (p *presence) freeID(ctx context.Context) (uint64, []clientv3.Cmp, error) {
 			taken[id] = true
 		}
 	}
-	id, ok := firstFree(taken, rand.Uint64N(firstGiven)) //nolint:gosec // spreads nodes, and guards nothing
+	id, ok := firstFree(taken, rand.Uint64N(firstGiven)) // spreads nodes, and guards nothing
 	if !ok {
 		return 0, nil, errNoID
 	}

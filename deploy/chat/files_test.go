@@ -280,7 +280,7 @@ func TestSystemdUnit(t *testing.T) {
 	if err := os.WriteFile(path, []byte(strings.Replace(unit, "/usr/local/bin/chat", "/bin/true", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", path).CombinedOutput() //nolint:gosec // found above
+	out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", path).CombinedOutput()
 	if err != nil || bytes.Contains(out, []byte("nano-chat")) {
 		t.Errorf("systemd-analyze: %v\n%s", err, out)
 	}

@@ -94,7 +94,7 @@ func run(ctx context.Context, s *settings) error {
 		}
 		server := &http.Server{Handler: health(app, started), ReadHeaderTimeout: 5 * time.Second}
 		go func() { _ = server.Serve(l) }()
-		defer server.Close()
+		defer func() { _ = server.Close() }()
 	}
 	return app.Run(ctx)
 }

@@ -35,7 +35,7 @@ type gate struct {
 func newCluster(t *testing.T, drain string) *cluster {
 	t.Helper()
 	c := &cluster{T: t, program: filepath.Join(t.TempDir(), "chat")}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", c.program, ".").CombinedOutput(); err != nil { //nolint:gosec // fixed arguments
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", c.program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	master, health := freeAddr(t), freeAddr(t)
@@ -54,7 +54,7 @@ func newCluster(t *testing.T, drain string) *cluster {
 
 func (c *cluster) start(args ...string) *exec.Cmd {
 	c.Helper()
-	cmd := exec.CommandContext(context.Background(), c.program, append(args, "--token", "0123456789abcdef", "--log", "warn", "--heartbeat", "1s")...) //nolint:gosec // built above
+	cmd := exec.CommandContext(context.Background(), c.program, append(args, "--token", "0123456789abcdef", "--log", "warn", "--heartbeat", "1s")...)
 	var out bytes.Buffer
 	cmd.Stderr = &out
 	if err := cmd.Start(); err != nil {
@@ -116,7 +116,7 @@ func (c *cluster) proxy(file, program string, command func(path string) []string
 	if err := os.WriteFile(conf, []byte(strings.NewReplacer(replace...).Replace(read(c.T, file))), 0o600); err != nil {
 		c.Fatal(err)
 	}
-	cmd := exec.CommandContext(context.Background(), path, command(conf)...) //nolint:gosec // found above
+	cmd := exec.CommandContext(context.Background(), path, command(conf)...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {

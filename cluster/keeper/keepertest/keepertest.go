@@ -134,7 +134,7 @@ func (t *table) tryJoin(ctx context.Context, k keeper.Keeper, self keeper.Member
 // end ends the process, and waits until its views have ended.
 func (p *process) end() {
 	p.die()
-	for range p.views { //nolint:revive // until it is closed
+	for range p.views { // until it is closed
 	}
 }
 
@@ -196,7 +196,7 @@ func (p *process) sees(d time.Duration, want ...string) {
 }
 
 func addrs(v keeper.View) []string {
-	var all []string
+	all := make([]string, 0, len(v.Members))
 	for _, m := range v.Members {
 		all = append(all, m.Addr)
 	}

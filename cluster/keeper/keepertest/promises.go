@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -111,7 +112,7 @@ func leaves(t *table) {
 	a, b := t.join(t.member("a:1")), t.join(t.member("b:1"))
 	a.sees(0, "a:1", "b:1")
 	t.leave(b)
-	for range b.views { //nolint:revive // they end
+	for range b.views { // they end
 	}
 	t.leave(b)
 	a.sees(0, "a:1")
@@ -166,7 +167,7 @@ func slow(t *table) {
 	a.sees(0, "a:1", "b:1")
 	for i := range 20 {
 		self := b.self
-		self.Label = fmt.Sprint(i)
+		self.Label = strconv.Itoa(i)
 		if err := b.k.Update(t.Context(), self); err != nil {
 			t.Fatal(err)
 		}

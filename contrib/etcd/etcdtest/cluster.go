@@ -31,7 +31,7 @@ var build = sync.OnceValues(func() (program string, err error) {
 		return "", err
 	}
 	program = filepath.Join(dir, "member")
-	out, err := exec.CommandContext(context.Background(), "go", "build", "-o", program, "github.com/lonng/nano/contrib/etcd/etcdtest/member").CombinedOutput() //nolint:gosec // fixed arguments
+	out, err := exec.CommandContext(context.Background(), "go", "build", "-o", program, "github.com/lonng/nano/contrib/etcd/etcdtest/member").CombinedOutput()
 	if err != nil {
 		return program, fmt.Errorf("build a member of etcd: %w\n%s", err, out)
 	}
@@ -118,7 +118,7 @@ func (c *Cluster) Endpoints() []string {
 func (c *Cluster) start(i int) <-chan error {
 	m := c.members[i]
 	ready := make(chan error, 1)
-	m.cmd = exec.CommandContext(context.Background(), c.program, append([]string{ //nolint:gosec // built above
+	m.cmd = exec.CommandContext(context.Background(), c.program, append([]string{
 		"-name", m.name, "-dir", m.dir, "-client", m.client, "-peer", m.peer, "-advertised", m.way.addr(),
 	}, c.args...)...)
 	out, err := m.cmd.StdoutPipe()

@@ -258,7 +258,7 @@ func TestLeaveAfterTheEndIsAnError(t *testing.T) {
 	}
 	cancel()
 	if err := k.Leave(t.Context()); err == nil {
-		for range views { //nolint:revive // Leave was faster than the end
+		for range views { // Leave was faster than the end
 		}
 	}
 	if err := k.Update(t.Context(), keeper.Member{Addr: "a:1"}); err == nil {
