@@ -259,8 +259,6 @@ describe("axe finds nothing", { timeout: 600_000 }, () => {
       await im.say("\u0001"); // nothing that can be seen: it is refused
       await ada.see("Not sent");
       await ada.see("Deleted message");
-      await ben.text.pressSequentially("Hm");
-      await ada.page.locator("#typing", { hasText: "Ben is typing…" }).waitFor();
       await ada.look("messages of all kinds");
       await ada.page.evaluate(() => document.querySelector(".row [data-do=more]").click());
       await ada.page.getByRole("menu").waitFor();
@@ -286,13 +284,17 @@ describe("axe finds nothing", { timeout: 600_000 }, () => {
       await ada.look("new conversation");
       await ada.page.keyboard.press("Escape");
       await ben.page.evaluate(async () => {
-        const { request } = await import("/connection.js");
-        await request("im.create", { title: "Garden", invite: ["ada"] });
+        const { adopt, request } = await import("/connection.js");
+        adopt(await request("im.create", { title: "Garden", invite: ["ada"] }));
       });
       await im.openChannel("Garden");
       await ada.look("invitation");
       await ada.button("Accept").click();
       await im.text.waitFor();
+      await ben.openChannel("Garden");
+      await ben.text.pressSequentially("Hm");
+      await ada.page.locator("#typing", { hasText: "Ben is typing…" }).waitFor();
+      await ada.look("somebody types");
       if (narrow) await ada.button(/^All channels/).first().click();
       await im.openChannel("Live");
       await ada.page.getByLabel("Say something").fill("What a view");

@@ -231,6 +231,7 @@ func TestSnapshotOfQueues(t *testing.T) {
 		n := apptest.Start(t, apptest.Handlers(apptest.Funcs{"A.Echo": apptest.Echo}), nano.WithHeartbeatInterval(time.Hour))
 		c := n.TCP.Client(t)
 		c.Ready()
+		synctest.Wait()
 		s := n.Session(n.Opened()[0])
 		for range 10 {
 			if err := s.Push("onIt", make([]byte, 100<<10)); err != nil {
