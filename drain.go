@@ -47,8 +47,8 @@ func guarded(ctx context.Context, fn func(context.Context) error) (err error) {
 func (a *App) Draining() bool { return a.node.Drainer().Draining() }
 
 // Ending returns a channel that is closed when the application begins to end: by Quit, Shutdown, or
-// the end of Run. Whoever serves something that lasts, such as a stream of events on a page, ends it
-// then, so that the end does not wait for it.
+// the end of Run. Whoever serves something that lasts, such as a stream of events on a page, ends
+// it then, so that the end does not wait for it.
 func (a *App) Ending() <-chan struct{} { return a.quitting }
 
 // Rebind has the sessions of all gates that are bound to this node for a service of its own choose

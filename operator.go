@@ -226,8 +226,8 @@ type SessionInfo struct {
 	Suspended bool      `json:"suspended,omitempty"` // it has no connection, and its client may come back
 	Queued    int       `json:"queued,omitempty"`    // bytes that wait for the client
 	Kept      int       `json:"kept,omitempty"`      // bytes that are kept in case it comes back
-	// Traffic is of the present connection, by the kernel's count, as on Linux; nil where it does not
-	// tell.
+	// Traffic is of the present connection, by the kernel's count, as on Linux; nil where it does
+	// not tell.
 	Traffic *SessionTraffic `json:"traffic,omitempty"`
 	Groups  []string        `json:"groups,omitempty"` // names, sorted; at most 100 of them
 	In      int             `json:"inGroups"`         // how many groups it is in

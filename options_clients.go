@@ -328,9 +328,10 @@ type Resume = cluster.Resume
 //
 // In a cluster, a client may come back to any gate: the session goes there, and backends and groups
 // hold the same one as before. After a gate has died, the backends that know the session have it go
-// on, too; what was on its way in that gate is lost, and [session.Session.Gap] says so in OnResumed.
-// All gates need the same dictionary and, with [WithKeeper], a token ([WithClusterToken]); else, and
-// at a single node that was restarted, the client gets a new session.
+// on, too; what was on its way in that gate is lost, and [session.Session.Gap] says so in
+// OnResumed. All gates need the same dictionary and, with [WithKeeper], a token
+// ([WithClusterToken]); else, and at a single node that was restarted, the client gets a new
+// session.
 //
 // The client has to ask for it. The clients of this project do; for others, and for those of v0.5,
 // nothing changes. Default: sessions end with their connections.

@@ -27,11 +27,11 @@ type Drain struct {
 	// Spread is the time over which the clients are asked to leave, evenly, so that the nodes which
 	// take them are not flooded. 0 means 3 s.
 	Spread time.Duration
-	// Move is called when a drain begins, by the goroutine that drains: it moves to other nodes what
-	// this one has for its sessions, such as rooms. It reaches the state of the application by tasks
-	// of its schedulers, and returns when all is moved, or ctx ends. After it, the sessions of all
-	// gates that are bound to a service of this node choose again. Nil: they stay until the node
-	// ends.
+	// Move is called when a drain begins, by the goroutine that drains: it moves to other nodes
+	// what this one has for its sessions, such as rooms. It reaches the state of the application by
+	// tasks of its schedulers, and returns when all is moved, or ctx ends. After it, the sessions
+	// of all gates that are bound to a service of this node choose again. Nil: they stay until the
+	// node ends.
 	Move func(ctx context.Context) error
 }
 

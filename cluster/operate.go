@@ -23,8 +23,8 @@ func (i Inspector) Ask(ctx context.Context, addr, what string, data []byte) ([]b
 	return i.n.mesh.Questions.Ask(ctx, addr, what, data)
 }
 
-// AskAll asks all other nodes, and joins their errors. Nodes of v0.5, and nodes that do not know the
-// question, are left out.
+// AskAll asks all other nodes, and joins their errors. Nodes of v0.5, and nodes that do not know
+// the question, are left out.
 func (i Inspector) AskAll(ctx context.Context, what string, data []byte) error {
 	if err := i.n.notStarted(); err != nil {
 		return err

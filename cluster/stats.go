@@ -5,8 +5,8 @@ import (
 	"github.com/lonng/nano/scheduler"
 )
 
-// Stats are the totals of a node. The counters count from its start. [Figures.Snapshot] tells more: of
-// each route, scheduler, group and link.
+// Stats are the totals of a node. The counters count from its start. [Figures.Snapshot] tells more:
+// of each route, scheduler, group and link.
 type Stats struct {
 	Connections int // open now, before and after their handshake
 	Sessions    int // live now

@@ -22,8 +22,8 @@ type Handler struct {
 	// Reply is the type of the reply; nil without HasReply. A nil reply is answered as the
 	// serializer writes a nil of this type.
 	Reply reflect.Type
-	// Answers is the type of what a handler without a reply answers by itself (see [WithAnswer]); nil
-	// if that is not known.
+	// Answers is the type of what a handler without a reply answers by itself (see [WithAnswer]);
+	// nil if that is not known.
 	Answers reflect.Type
 	// AnswersNothing says that a handler without a reply is for notifies (see [WithoutAnswer]).
 	AnswersNothing bool

@@ -1,7 +1,7 @@
 // Package console is a page, and the same as JSON, for the people who run nodes: which nodes there
-// are and how they are linked, who is on, what is slow, what the log says. It kicks a session, sends
-// a push, and drains a node. It shows the whole cluster from any node, because it asks the others
-// over the links between nodes; only the node that serves the page needs a console.
+// are and how they are linked, who is on, what is slow, what the log says. It kicks a session,
+// sends a push, and drains a node. It shows the whole cluster from any node, because it asks the
+// others over the links between nodes; only the node that serves the page needs a console.
 //
 //	pages := http.NewServeMux()
 //	app := nano.New(addr, nano.WithHTTPHandler(pages))

@@ -570,8 +570,9 @@ func TestAwaitEverythingAtOnce(t *testing.T) {
 	}
 }
 
-// Code that finds its scheduler by Current gives up the turn that it has, not one that some other scheduler has: or the
-// calls of a component's timers would hold up the component that they wait for.
+// Code that finds its scheduler by Current gives up the turn that it has, not one that some other
+// scheduler has: or the calls of a component's timers would hold up the component that they wait
+// for.
 func TestCurrent(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s, other := started(t), started(t)

@@ -36,8 +36,8 @@ func (s *Session) Adopt(uid int64) (changed bool) {
 // entity before has to find its way by itself.
 func (s *Session) Rehome(entity NetworkEntity) { s.more().moved.Store(&entity) }
 
-// SetGap says whether messages were lost when the session's client came back. A node calls it before
-// [Lifetimes.Resume].
+// SetGap says whether messages were lost when the session's client came back. A node calls it
+// before [Lifetimes.Resume].
 func (s *Session) SetGap(gap bool) {
 	if gap || s.extra.Load() != nil {
 		s.more().gap.Store(gap)

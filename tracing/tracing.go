@@ -2,8 +2,8 @@
 // a client's request on its way through the nodes of a cluster.
 //
 // A node knows no tracer. nano.WithTracer gives it one: contrib/otel is that for OpenTelemetry, and
-// an application may write its own. The node calls [Tracer.Start] for each message, and carries
-// the bytes that the tracer gives it to the next node, with the message. It does not look into them.
+// an application may write its own. The node calls [Tracer.Start] for each message, and carries the
+// bytes that the tracer gives it to the next node, with the message. It does not look into them.
 package tracing
 
 import (
@@ -22,9 +22,9 @@ type Tracer interface {
 	Start(ctx context.Context, op Operation) Span
 }
 
-// Greeter is a [Tracer] that sees the handshakes of clients, to learn the trace context that a client
-// says. Handshake is called before the application's hook, once per session: a client that comes
-// back to its session shakes no hands. The session keeps values ([session.Session.Set]).
+// Greeter is a [Tracer] that sees the handshakes of clients, to learn the trace context that a
+// client says. Handshake is called before the application's hook, once per session: a client that
+// comes back to its session shakes no hands. The session keeps values ([session.Session.Set]).
 type Greeter interface {
 	Handshake(s *session.Session, h *session.Handshake)
 }
@@ -38,8 +38,8 @@ const (
 	// the time that the message waits for its scheduler. It ends when the handler has returned. A
 	// message that is refused before its handler is one, too.
 	Handle Kind = iota + 1
-	// Forward is a client's message that its gate sends to another node. That of a request ends with
-	// the answer, that of a notify when it is queued.
+	// Forward is a client's message that its gate sends to another node. That of a request ends
+	// with the answer, that of a notify when it is queued.
 	Forward
 	// Call is a call that waits for the reply of a handler, on this node or another.
 	Call
@@ -78,8 +78,8 @@ type Operation struct {
 	Session *session.Session
 	// Received is when the message came; zero means now.
 	Received time.Time
-	// Parent is the Carrier of the span that the operation belongs to, on the node that has sent the
-	// message; empty if there is none. It is valid during the call.
+	// Parent is the Carrier of the span that the operation belongs to, on the node that has sent
+	// the message; empty if there is none. It is valid during the call.
 	Parent []byte
 }
 
@@ -91,9 +91,9 @@ type Span struct {
 	// operation. It costs so many bytes on each message between nodes. A Carrier of more than
 	// MaxCarrier bytes is not sent. Nobody may change it after Start.
 	Carrier []byte
-	// End ends the span. The node calls it once, with the error that the operation has ended in, from
-	// any goroutine. An error for clients or nodes is, or wraps, a *component.Error with its code; all
-	// others have the code "internal".
+	// End ends the span. The node calls it once, with the error that the operation has ended in,
+	// from any goroutine. An error for clients or nodes is, or wraps, a *component.Error with its
+	// code; all others have the code "internal".
 	End func(err error)
 }
 

@@ -32,8 +32,8 @@ var (
 	ErrSilent = errors.New("client: the server is silent")
 	// ErrOverflow: handlers did not keep up with the pushes; see WithPushQueue.
 	ErrOverflow = errors.New("client: too many pushes wait for their handlers")
-	// ErrDrained: the server is drained, and has asked the client to come back on another connection.
-	// Its session goes on.
+	// ErrDrained: the server is drained, and has asked the client to come back on another
+	// connection. Its session goes on.
 	ErrDrained = errors.New("client: the server is drained")
 	// ErrProtocol: the server sent what no server should send.
 	ErrProtocol = errors.New("client: protocol error")

@@ -119,8 +119,8 @@ func WithDialer(dial DialFunc) Option {
 // system, and the host of the URL as the server's name.
 func WithTLSConfig(conf *tls.Config) Option { return func(c *config) { c.tls = conf } }
 
-// WithAddresses adds addresses of the same servers, in the form that [New] takes. A client that comes
-// back tries the next one after an attempt that has failed, and when the server that it was
+// WithAddresses adds addresses of the same servers, in the form that [New] takes. A client that
+// comes back tries the next one after an attempt that has failed, and when the server that it was
 // connected to is drained. Default: the address of New alone.
 func WithAddresses(urls ...string) Option {
 	return func(c *config) { c.addresses = append(c.addresses, urls...) }

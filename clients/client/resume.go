@@ -21,8 +21,8 @@ const (
 	resumeMax = 2 * time.Second
 )
 
-// drainRoute is the route of the push by which a server that is drained asks the client to come back
-// on another connection, which may lead to another server.
+// drainRoute is the route of the push by which a server that is drained asks the client to come
+// back on another connection, which may lead to another server.
 const drainRoute = "nano.drain"
 
 // drainWait bounds the random time after which a client follows such a push. Others get theirs at

@@ -1,7 +1,8 @@
-// Small things for making elements. What nodes and clients say goes into the page as text nodes, never as HTML: the
-// policy (trusted types) would not even let it.
+// Small things for making elements. What nodes and clients say goes into the page as text nodes,
+// never as HTML: the policy (trusted types) would not even let it.
 
-// el makes an element. Children are nodes or strings; props are properties, with data-* and aria-* as attributes.
+// el makes an element. Children are nodes or strings; props are properties, with data-* and aria-*
+// as attributes.
 export function el(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   for (const [key, value] of Object.entries(props)) {
@@ -24,13 +25,14 @@ export function svg(tag, props = {}, ...children) {
 
 export const $ = (id) => document.getElementById(id);
 
-// text changes an element's text only if it is another: nothing is read out or drawn again without need.
+// text changes an element's text only if it is another: nothing is read out or drawn again without
+// need.
 export function text(node, value) {
   if (node.textContent !== value) node.textContent = value;
 }
 
-// sync makes the children of parent those of values, and keeps the elements of what stays, so that neither the focus
-// nor the place that one has scrolled to is lost.
+// sync makes the children of parent those of values, and keeps the elements of what stays, so that
+// neither the focus nor the place that one has scrolled to is lost.
 export function sync(parent, values, keyOf, make, draw) {
   const have = new Map([...parent.children].map((item) => [item.dataset.key, item]));
   const items = values.map((value) => {
@@ -73,7 +75,8 @@ export function toast(message, bad = false) {
   toastTimer = setTimeout(() => delete node.dataset.shown, 5000);
 }
 
-// ask opens a dialog, and resolves to the values of its form, or to null. fields are {name, label, value, rows}.
+// ask opens a dialog, and resolves to the values of its form, or to null. fields are {name, label,
+// value, rows}.
 export function ask({ title, lead = "", fields = [], action, danger = false }) {
   return new Promise((resolve) => {
     const inputs = fields.map(({ name, label, value = "", rows, placeholder = "" }) => {

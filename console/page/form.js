@@ -1,16 +1,18 @@
-// A form made of a JSON Schema, as api/describe has it. It gives JSON as a text, so that no number loses digits on the
-// way. What a schema says that no field can show is written as JSON.
+// A form made of a JSON Schema, as api/describe has it. It gives JSON as a text, so that no number
+// loses digits on the way. What a schema says that no field can show is written as JSON.
 import { el } from "./dom.js";
 
 let ids = 0; // of fields: labels name them
 
-// newForm returns {root, json()}: json throws an Error that says what is missing or wrong, and shows where.
+// newForm returns {root, json()}: json throws an Error that says what is missing or wrong, and
+// shows where.
 export function newForm(schema, defs) {
   const made = editor(schema ?? {}, { defs, label: "", required: true });
   return { root: made.root, json: () => made.json() ?? "null" };
 }
 
-// editor makes the fields for a schema: {root, json()}. json returns undefined for what is left out.
+// editor makes the fields for a schema: {root, json()}. json returns undefined for what is left
+// out.
 function editor(schema, at) {
   const { of, nullable } = plain(schema, at.defs);
   if (of.enum) return choice(of, at, nullable);
@@ -124,7 +126,8 @@ export function asJSON(text) {
   return text;
 }
 
-// optional has a box for what may be left out or null; what is in it is made when it is needed, since a type may hold itself.
+// optional has a box for what may be left out or null; what is in it is made when it is needed,
+// since a type may hold itself.
 function optional(of, at, nullable, make) {
   if (at.required && !nullable) return make();
   const box = el("input", { type: "checkbox", class: "check" });

@@ -1,5 +1,5 @@
-// The map: nodes and the links between them. It draws what is old as old: a link whose end has not answered for a
-// while is grey and broken, whatever it said last.
+// The map: nodes and the links between them. It draws what is old as old: a link whose end has not
+// answered for a while is grey and broken, whatever it said last.
 import { el, svg, sync, text } from "./dom.js";
 import { ms, nameOf, plural } from "./format.js";
 
@@ -73,8 +73,8 @@ function note(node) {
   return node.roles.join(", ");
 }
 
-// place puts gates to one side, backends to the other, and what is neither between them: side by side where there is
-// room, else one below the other.
+// place puts gates to one side, backends to the other, and what is neither between them: side by
+// side where there is room, else one below the other.
 function place(nodes, wide, room) {
   const rank = ({ roles }) => (roles.includes("gate") ? 0 : roles.includes("master") ? 1 : 2);
   const lanes = [0, 1, 2].map((lane) => nodes.filter((node) => rank(node) === lane)).filter((lane) => lane.length);

@@ -1,5 +1,6 @@
-// The playground: a client of the node's own, which calls its routes. The form is made of what the node says of them
-// (api/describe); the connection is the package nano-websocket-client, from clients/js.
+// The playground: a client of the node's own, which calls its routes. The form is made of what the
+// node says of them (api/describe); the connection is the package nano-websocket-client, from
+// clients/js.
 import { get } from "./api.js";
 import { el, text, toast } from "./dom.js";
 import { asJSON, newForm } from "./form.js";

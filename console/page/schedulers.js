@@ -1,4 +1,5 @@
-// The schedulers: what waits, how busy they are, and what is slow now, with its stack when somebody asks for it.
+// The schedulers: what waits, how busy they are, and what is slow now, with its stack when somebody
+// asks for it.
 import { get } from "./api.js";
 import { el, sync, text } from "./dom.js";
 import { count, ms, percent, plural, rate } from "./format.js";

@@ -1,4 +1,5 @@
-// The sessions: find one by its user, id, address or group, see what it holds on each node, and end it.
+// The sessions: find one by its user, id, address or group, see what it holds on each node, and end
+// it.
 import { get, post } from "./api.js";
 import { ask, el, text, toast } from "./dom.js";
 import { ago, bytes, clock, count, ms, plural, since } from "./format.js";

@@ -7,7 +7,8 @@ export class Table {
   #keyOf;
   #empty;
 
-  // columns are {title, of(row), number?, class?}: of returns a text or a node. keyOf tells rows apart.
+  // columns are {title, of(row), number?, class?}: of returns a text or a node. keyOf tells rows
+  // apart.
   constructor(caption, columns, keyOf, { empty = "There is nothing.", open } = {}) {
     this.#columns = columns;
     this.#keyOf = keyOf;

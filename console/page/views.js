@@ -2,8 +2,8 @@
 //
 //   {id, title, icon, stream, open(root, state, params)}
 //
-// open fills root, and returns {update(overview), go(params), close()}, each of which may be left out. stream names
-// what of the figures the view needs: nodes, routes, schedulers or groups.
+// open fills root, and returns {update(overview), go(params), close()}, each of which may be left
+// out. stream names what of the figures the view needs: nodes, routes, schedulers or groups.
 import { cluster } from "./cluster.js";
 import { groups } from "./groups.js";
 import { log } from "./log.js";

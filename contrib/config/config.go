@@ -9,8 +9,8 @@
 //
 // The setting etcd.endpoints is `etcd: {endpoints: [...]}` in the file, GAME_ETCD_ENDPOINTS in the
 // environment, and --etcd-endpoints on the command line. What comes later in this order wins, and
-// what is in the struct before is the default. The file is YAML or JSON, and --config or GAME_CONFIG
-// names it.
+// what is in the struct before is the default. The file is YAML or JSON, and --config or
+// GAME_CONFIG names it.
 //
 // A [Secret] is never printed. It can be in a file of its own: --token-file and GAME_TOKEN_FILE for
 // the setting token.
@@ -61,9 +61,9 @@ type Checker interface {
 // and lists of strings, which are separated by commas in the environment and on the command line.
 //
 // The error joins everything that is wrong: names in the file that mean nothing, values that do not
-// fit, and what Check says, if dst is a [Checker]. Variables of the environment that mean nothing are
-// no mistake, because the environment is not this program's alone. Parse panics if dst is not made
-// as described.
+// fit, and what Check says, if dst is a [Checker]. Variables of the environment that mean nothing
+// are no mistake, because the environment is not this program's alone. Parse panics if dst is not
+// made as described.
 func Parse(dst any, from Source) (*Report, error) {
 	if from.Lookup == nil {
 		from.Lookup = os.LookupEnv

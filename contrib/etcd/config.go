@@ -45,8 +45,8 @@ type Config struct {
 
 	// TTL is how long a node that says nothing stays in the list: whole seconds, at least 2. etcd
 	// may take a second more, so at most three heartbeat intervals of the nodes keep what is
-	// promised of a Keeper. A shorter time finds the dead sooner; a longer one asks etcd less often.
-	// It is the same on all nodes. Default: DefaultTTL.
+	// promised of a Keeper. A shorter time finds the dead sooner; a longer one asks etcd less
+	// often. It is the same on all nodes. Default: DefaultTTL.
 	TTL time.Duration
 
 	// Logger gets a line when etcd cannot be reached, and when it is back. Default: slog.Default.
@@ -106,7 +106,8 @@ func (c *Config) client() (*clientv3.Client, error) {
 		DialKeepAliveTimeout: c.patience(),
 		Logger:               zap.NewNop(), // what matters is in this Keeper's own log
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
-			// gRPC would wait for up to two minutes between two attempts: too long once etcd is back.
+			// gRPC would wait for up to two minutes between two attempts: too long once etcd is
+			// back.
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: c.step()},
 			MinConnectTimeout: c.patience(),
 		})},

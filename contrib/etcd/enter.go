@@ -144,7 +144,8 @@ func (p *presence) findID(ctx context.Context) (uint64, []clientv3.Cmp, error) {
 }
 
 // freeID chooses an id that nobody has or had within the last hour. It begins anywhere: nodes that
-// start at once seldom meet, nor do those of a list that begins anew, which does not know who lives.
+// start at once seldom meet, nor do those of a list that begins anew, which does not know who
+// lives.
 func (p *presence) freeID(ctx context.Context) (uint64, []clientv3.Cmp, error) {
 	resp, err := p.client.Get(ctx, p.cfg.idsPrefix(), clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	if err != nil {

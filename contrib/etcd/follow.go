@@ -12,8 +12,8 @@ import (
 	"github.com/lonng/nano/cluster/keeper"
 )
 
-// readAgain is how often the list is read although the watch tells its changes: whatever a watch may
-// miss, such as the time before a copy that etcd was restored from, is made good then.
+// readAgain is how often the list is read although the watch tells its changes: whatever a watch
+// may miss, such as the time before a copy that etcd was restored from, is made good then.
 const readAgain = time.Minute
 
 var (
@@ -104,7 +104,8 @@ func (k *Keeper) watch(ctx context.Context, l *list, at int64, views chan keeper
 			l.hear(time.Now())
 		case now := <-tick.C:
 			l.tick(now)
-			// A quiet list and a connection that swallows everything look alike, until etcd is asked.
+			// A quiet list and a connection that swallows everything look alike, until etcd is
+			// asked.
 			if unanswered++; unanswered > 3 {
 				return errSilent
 			}

@@ -67,8 +67,8 @@ func New(c Config) (*Keeper, error) {
 }
 
 // Join enters self in etcd's list; see [keeper.Keeper]. It waits while etcd cannot be reached, and
-// the log says so. A refusal ends it: a wrong password, a key that the user may not write, a node id
-// that is taken, a newer process at the address.
+// the log says so. A refusal ends it: a wrong password, a key that the user may not write, a node
+// id that is taken, a newer process at the address.
 func (k *Keeper) Join(ctx context.Context, self keeper.Member) (<-chan keeper.View, error) {
 	if err := k.lock(ctx); err != nil {
 		return nil, err

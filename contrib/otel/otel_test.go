@@ -152,7 +152,8 @@ func (g *game) dial(t *testing.T, opts ...client.Option) *client.Client {
 	return c
 }
 
-// spans waits until so many spans have ended, and returns those that ended since it was called last.
+// spans waits until so many spans have ended, and returns those that ended since it was called
+// last.
 func (g *game) spans(t *testing.T, n int) map[string]tracetest.SpanStub {
 	t.Helper()
 	until(t, fmt.Sprintf("%d spans", n), func() bool { return len(g.exporter.GetSpans()) >= n })
@@ -251,8 +252,8 @@ func TestOneTraceOverThreeNodes(t *testing.T) {
 	}
 }
 
-// A trace says which node has failed, and an error that a handler tells a client on purpose, as that
-// the player is poor, raises no alarm where it was made.
+// A trace says which node has failed, and an error that a handler tells a client on purpose, as
+// that the player is poor, raises no alarm where it was made.
 func TestErrorsAreTheStatus(t *testing.T) {
 	g := newGame(t, trace.AlwaysSample())
 	c := g.dial(t)

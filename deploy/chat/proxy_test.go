@@ -97,8 +97,8 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// proxy runs a proxy with a file of deploy/ in which only the addresses are others, and returns where
-// WebSockets and TCP are taken.
+// proxy runs a proxy with a file of deploy/ in which only the addresses are others, and returns
+// where WebSockets and TCP are taken.
 func (c *cluster) proxy(file, program string, command func(path string) []string, more ...string) (websocket, tcp string) {
 	c.Helper()
 	path, err := exec.LookPath(program)

@@ -1,4 +1,5 @@
-// The cluster's chat as people use it, in a real Chromium, on the demo's processes, which are killed meanwhile.
+// The cluster's chat as people use it, in a real Chromium, on the demo's processes, which are
+// killed meanwhile.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Person, Proxy, build, desktop, launch, phone, start } from "./lib.js";
@@ -281,7 +282,8 @@ describe("cluster", { timeout: 240_000 }, () => {
       await ada.seesOn("gate", "gate 1");
       await ada.seesEvent("the gate is back");
       await ada.seesWith("Ben");
-      // Whether Ben sees her leave and join depends on who comes first, as the room may move home to the backend that is back.
+      // Whether Ben sees her leave and join depends on who comes first, as the room may move home
+      // to the backend that is back.
       await ben.seesWith("Ada");
       await back;
     });

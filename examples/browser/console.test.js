@@ -1,4 +1,5 @@
-// The console as people who run nodes use it, in a real Chromium: on the cluster's demo, and on a node whose handler is slow.
+// The console as people who run nodes use it, in a real Chromium: on the cluster's demo, and on a
+// node whose handler is slow.
 //
 //   LOOKS=folder node --test console.test.js    writes a picture of each view, too
 import assert from "node:assert/strict";

@@ -1,4 +1,5 @@
-// The console's playground in a real Chromium: a form made of a route's type, what it sends, the answer, and pushes.
+// The console's playground in a real Chromium: a form made of a route's type, what it sends, the
+// answer, and pushes.
 //
 //   LOOKS=folder node --test playground.test.js    writes pictures, too
 import assert from "node:assert/strict";

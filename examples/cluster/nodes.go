@@ -111,8 +111,8 @@ func newGate(conf config) (*nano.App, announcement, error) {
 		nano.WithForwardedValues("gate"), // a backend sees this value of its sessions
 		nano.WithBindPolicy(nano.BindKickOld),
 		nano.WithResume(nano.Resume{}),
-		// A gate that is told to end asks its people to go elsewhere first. Who has nowhere to go is
-		// not waited for for long.
+		// A gate that is told to end asks its people to go elsewhere first. Who has nowhere to go
+		// is not waited for for long.
 		nano.WithDrain(nano.Drain{Timeout: 6 * time.Second, Spread: time.Second}),
 		nano.WithEndpoint(nano.Endpoint{Addr: conf.gateAddress, WebSocket: true, Path: "/nano"}),
 		nano.WithHTTPHandler(pages),

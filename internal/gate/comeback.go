@@ -117,8 +117,8 @@ func (c *Conn) comeBack(said *greeting) (resume.Reason, error) {
 }
 
 // named finds the session that a token names, and fetches it if another gate has it. If there is
-// none, it returns nil and the reason. A token that holds is good from any address: many clients may
-// share one, and some of them may have tokens of a node that has restarted.
+// none, it returns nil and the reason. A token that holds is good from any address: many clients
+// may share one, and some of them may have tokens of a node that has restarted.
 func (c *Conn) named(o *resume.Offer) (*Conn, resume.Token, resume.Reason) {
 	g := c.gate
 	t, err := g.resumer.signer.Parse(o.Token)

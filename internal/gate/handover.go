@@ -178,9 +178,9 @@ func (c *Conn) movedTo() dispatch.Peer {
 	return r.roamed.moved
 }
 
-// Adopt makes a session of what another gate has given away. It waits for its client.
-// sessionOf returns the session, for the connection that is its entity; lane is the order of its calls where it was
-// known here before, else nil.
+// Adopt makes a session of what another gate has given away. It waits for its client. sessionOf
+// returns the session, for the connection that is its entity; lane is the order of its calls where
+// it was known here before, else nil.
 func (g *Gate) Adopt(h Handed, from net.Addr, lane *scheduler.Lane, sessionOf func(c *Conn) *session.Session) error {
 	c := &Conn{
 		gate: g, sock: nowhere{at: from}, adopted: true,

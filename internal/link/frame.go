@@ -74,7 +74,8 @@ func (k Kind) untold() bool {
 // fields. A zero field costs nothing on the wire; a negative session id or UID costs ten bytes.
 //
 // [AppendFrame] copies from it. In a frame that a [Reader] has filled, Route, Text, Data and Trace
-// are parts of the batch, and Sessions is used again for the next frame: copy what you want to keep.
+// are parts of the batch, and Sessions is used again for the next frame: copy what you want to
+// keep.
 type Frame struct {
 	Kind     Kind
 	Flags    byte

@@ -18,7 +18,8 @@ import (
 //  1. The gate serves its client no more, and keeps what is sent to it.
 //  2. All nodes that know the session, or its user, are told where it goes (Moved). Each of them
 //     sends to the new gate from then on, and says that it knows behind all that it has sent here.
-//  3. When all have said so, or are gone, the session goes to the new gate: the answer to the claim.
+//  3. When all have said so, or are gone, the session goes to the new gate: the answer to the
+//     claim.
 //  4. Here, it is a session of another gate from then on. What still comes for it is sent on.
 //
 // The methods may be called concurrently.

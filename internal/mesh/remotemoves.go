@@ -249,7 +249,8 @@ func (rs *remoteSessions) adopt(gone, to resume.Place, id int64) found {
 	return r.adopted()
 }
 
-// adopted has the hooks hear that the session goes on at another gate, and says what is known of it.
+// adopted has the hooks hear that the session goes on at another gate, and says what is known of
+// it.
 func (r *remoteSession) adopted() found {
 	r.mu.Lock()
 	defer r.mu.Unlock()

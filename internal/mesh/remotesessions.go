@@ -51,8 +51,8 @@ func newRemoteSessions(n *node, ps *peers, rt *router, l *logins) *remoteSession
 	return &remoteSessions{node: n, peers: ps, router: rt, logins: l, all: make(map[sessionKey]*remoteSession)}
 }
 
-// closeGate ends all sessions behind one process of a gate. If that has died, those stay for a while
-// whose clients may come back at another gate.
+// closeGate ends all sessions behind one process of a gate. If that has died, those stay for a
+// while whose clients may come back at another gate.
 func (rs *remoteSessions) closeGate(gate process, dead bool) {
 	rs.closeWhere(func(key sessionKey, r *remoteSession) bool { return key.of(gate) && !(dead && r.abandon()) }, false,
 		session.CloseReason{Kind: session.CloseNetwork, Reason: "the gate is gone"})

@@ -9,7 +9,8 @@ import (
 
 // A client may come back to any gate of its cluster. What stands here decides how its session gets
 // there: [Search] is the part of the gate that it comes to, [Handover] and [Moves] are that of the
-// gate that has the session. Who uses them carries out what they say and tells them what came of it.
+// gate that has the session. Who uses them carries out what they say and tells them what came of
+// it.
 
 // Place is one run of a node.
 type Place struct {

@@ -133,8 +133,8 @@ func TestDefinitions(t *testing.T) {
 			"pair_string_page":        `{"type":"object","properties":{"Key":{"type":"string"},"Value":{"$ref":"#/$defs/page"}},"required":["Key","Value"]}`,
 			"page":                    `{"type":"array","items":{"type":"integer","minimum":-128,"maximum":127},"minItems":2,"maxItems":2}`,
 		}},
-		// By the rules of encoding/json: of two fields Same at one depth none is there, Deep hides the
-		// deeper one, and what is behind an embedded pointer may be missing.
+		// By the rules of encoding/json: of two fields Same at one depth none is there, Deep hides
+		// the deeper one, and what is behind an embedded pointer may be missing.
 		{derived{}, map[string]string{"derived": `{"type":"object","properties":{
 			"id":{"type":"integer","minimum":-2147483648,"maximum":2147483647},
 			"tag":{"type":"string"},

@@ -97,7 +97,8 @@ func newWanderer(gates []*apptest.Node) *wanderer {
 	return w
 }
 
-// cut ends the connection; half of the time the gate does not notice before the client is elsewhere.
+// cut ends the connection; half of the time the gate does not notice before the client is
+// elsewhere.
 func (w *wanderer) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -145,8 +146,8 @@ func (w *wanderer) run(stop <-chan struct{}) (sent uint64) {
 // under way, notice nothing: nothing is lost, doubled or out of order, each request has one answer,
 // and no session ends.
 func TestNothingIsLostBetweenGates(t *testing.T) {
-	// Not with handlers on a gate: what its own process pushes while the session comes back there may
-	// overtake what it pushed a moment before (see docs/cluster.md).
+	// Not with handlers on a gate: what its own process pushes while the session comes back there
+	// may overtake what it pushed a moment before (see docs/cluster.md).
 	testWanderers(t, false)
 }
 

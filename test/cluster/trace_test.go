@@ -89,8 +89,8 @@ func (tr *trace) want(t *testing.T, want ...string) {
 	tr.lines, tr.begun = nil, make(map[string]bool)
 }
 
-// A player's request can be followed through the cluster: each span is below the one that has caused
-// it, whichever node that is on, and says how it has ended.
+// A player's request can be followed through the cluster: each span is below the one that has
+// caused it, whichever node that is on, and says how it has ended.
 func TestTraceGoesAlong(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		tr := newTrace()

@@ -306,8 +306,8 @@ func TestSnapshotOfSchedulers(t *testing.T) {
 //go:noinline
 func holdUp(release chan struct{}) { <-release }
 
-// A balancer sends no clients to a node that is starting, full, held up or about to end, and whoever
-// restarts programs restarts one only when that helps.
+// A balancer sends no clients to a node that is starting, full, held up or about to end, and
+// whoever restarts programs restarts one only when that helps.
 func TestHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		starting, ending := make(chan struct{}), make(chan struct{})

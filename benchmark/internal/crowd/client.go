@@ -211,8 +211,8 @@ func (c *Crowd) welcomed(i int32) error {
 	return c.ask(i, codec.AppendPacket(nil, codec.HandshakeAck, nil))
 }
 
-// maxAgain is how often clients on their way in try again, all together: a connection that broke, or
-// a request that was not served.
+// maxAgain is how often clients on their way in try again, all together: a connection that broke,
+// or a request that was not served.
 const maxAgain = 1000
 
 // ask makes the request of a client, behind other packets. A client without one is in.

@@ -1,5 +1,6 @@
-// Writes the module that the examples' pages and the console's load: dist/index.js, as it was built. It is committed, so
-// that they run with Go alone. With --check, only tells whether the committed ones are the built one.
+// Writes the module that the examples' pages and the console's load: dist/index.js, as it was
+// built. It is committed, so that they run with Go alone. With --check, only tells whether the
+// committed ones are the built one.
 import { readFile, writeFile } from "node:fs/promises";
 
 const places = ["examples/page/shared/nano-websocket-client.js", "console/page/vendor/nano/nano-websocket-client.js"];

@@ -67,7 +67,8 @@ function address({ host, port, path = "", secure = (globalThis as { location?: L
   return `ws${secure ? "s" : ""}://${host}${port ? `:${port}` : ""}${path.replace(/^(?!\/|$)/, "/")}`;
 }
 
-// Why a connection ends that the page does not want any more. Its requests end with it without a word.
+// Why a connection ends that the page does not want any more. Its requests end with it without a
+// word.
 const BY_PAGE = "disconnected";
 
 /** Makes a client. `nano` is one; a page that needs several connections makes more. */

@@ -221,8 +221,8 @@ func TestTLSAndUsers(t *testing.T) {
 			t.Errorf("%s: Join says %v", name, err)
 		}
 	}
-	// Without a certificate the connection is refused, which may be mended while the node waits; the
-	// log says it.
+	// Without a certificate the connection is refused, which may be mended while the node waits;
+	// the log says it.
 	bare, log := newKeeper(t, https, as("node", "pass", "game/"), func(e *etcd.Config) { e.TLS = certs.Client })
 	short, cancel := context.WithCancel(ctx)
 	defer cancel()

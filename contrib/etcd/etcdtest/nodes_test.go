@@ -194,9 +194,6 @@ func (w *world) keptAll() {
 // etcd is away entirely: no player notices, nobody is dropped, and a node that would join waits. It
 // is in when etcd is back.
 func TestEtcdIsAwayUnderLoad(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes a while")
-	}
 	for _, how := range []string{"killed", "cut off from the nodes"} {
 		t.Run(how, func(t *testing.T) {
 			w := newWorld(t)

@@ -1,13 +1,14 @@
-// @ts-check
-// The chat: who one is, the rooms one is in, and what the server and the person do. The page's parts are drawn in
-// view.js, a room's messages in log.js; the connection is the package nano-websocket-client, from clients/js.
+// @ts-check The chat: who one is, the rooms one is in, and what the server and the person do. The
+// page's parts are drawn in view.js, a room's messages in log.js; the connection is the package
+// nano-websocket-client, from clients/js.
 import { explain } from "./dom.js";
 import { Connection } from "./nano-websocket-client.js";
 import { RoomLog } from "./log.js";
 import { View } from "./view.js";
 
-// The routes are those of ../routes.d.ts, which is made from the server: a wrong one, or a wrong field, fails a test.
-// Nothing waits in the connection: what is written while it is away stands in the room, and goes when one is in it again.
+// The routes are those of ../routes.d.ts, which is made from the server: a wrong one, or a wrong
+// field, fails a test. Nothing waits in the connection: what is written while it is away stands in
+// the room, and goes when one is in it again.
 /** @type {Connection<import("../routes.js").Chat>} */
 const client = new Connection("/nano", { queue: 0, reconnect: { afterKick: (reason) => !(reason in KICKS) } });
 
@@ -48,13 +49,14 @@ const same = (a, b) => a.toLowerCase() === b.toLowerCase();
 const findRoom = (name) => state.rooms.find((room) => same(room.name, name));
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-// newRoom is a room of this page. It is joined while the session is in it, and ready while there is a connection too.
+// newRoom is a room of this page. It is joined while the session is in it, and ready while there is
+// a connection too.
 function newRoom(name) {
   return { name, epoch: "", last: 0, joined: false, ready: false, members: [], unread: 0, draft: "", pending: [], typing: new Map(), log: new RoomLog() };
 }
 
-// What is kept: the name and rooms for as long as the tab lives, so that a reload comes back to them, and the last
-// name for the next visit. Storage may be forbidden; then nothing is kept.
+// What is kept: the name and rooms for as long as the tab lives, so that a reload comes back to
+// them, and the last name for the next visit. Storage may be forbidden; then nothing is kept.
 const saved = {
   load() {
     try {
@@ -275,8 +277,8 @@ function send(text) {
   return "";
 }
 
-// deliver sends a message, or leaves it to wait for the connection. Its mark makes it harmless to send one twice:
-// when the connection ends before the answer, nobody knows whether it came through.
+// deliver sends a message, or leaves it to wait for the connection. Its mark makes it harmless to
+// send one twice: when the connection ends before the answer, nobody knows whether it came through.
 async function deliver(room, message) {
   message.refused = false;
   message.sent = false; // and the answer is awaited
@@ -334,7 +336,8 @@ function stopTyping() {
 
 // ---- what the server pushes
 
-// inRoom calls handle for pushes to a room that one is in; others are late ones, and of no interest.
+// inRoom calls handle for pushes to a room that one is in; others are late ones, and of no
+// interest.
 /** @type {<P extends {room: string}>(handle: (room: ReturnType<typeof newRoom>, push: P) => void) => (push: P) => void} */
 const inRoom = (handle) => (push) => {
   const room = findRoom(push.room);
@@ -426,7 +429,8 @@ function changed(now) {
   }
 }
 
-// retryNow ends the wait for the next attempt. After a kick the person decides, so it does nothing then.
+// retryNow ends the wait for the next attempt. After a kick the person decides, so it does nothing
+// then.
 function retryNow() {
   if (client.state === "waiting") client.open();
 }

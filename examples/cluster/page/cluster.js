@@ -1,5 +1,6 @@
-// The cluster's chat: finding one's way to a room, and staying there when nodes die. What is known of the nodes is
-// drawn in map.js; the connection is the package nano-websocket-client, from clients/js.
+// The cluster's chat: finding one's way to a room, and staying there when nodes die. What is known
+// of the nodes is drawn in map.js; the connection is the package nano-websocket-client, from
+// clients/js.
 import { Connection, NanoError } from "./nano-websocket-client.js";
 import { $, avatar, clock, el, explain, listNames, plural, sentence, words } from "./dom.js";
 import { Map as ClusterMap } from "./map.js";
@@ -8,7 +9,8 @@ import { People } from "./people.js";
 const PING_EVERY = 2000; // ms
 const PING_TIMEOUT = 2500;
 
-// Nothing waits in the connection: what is written while it is away waits for the room, which may be elsewhere then.
+// Nothing waits in the connection: what is written while it is away waits for the room, which may
+// be elsewhere then.
 const client = new Connection("/nano", { queue: 0 });
 const map = new ClusterMap();
 const people = new People(() => me.name, line);
@@ -23,8 +25,9 @@ const seen = new Set(); // messages that are in the log, by their key
 
 // ---- the way to the room
 
-// settle finds the backend that has the room, and goes in; again and again, until it is there or the connection is
-// gone. A dead backend needs no more than that: the gate chooses among the living.
+// settle finds the backend that has the room, and goes in; again and again, until it is there or
+// the connection is gone. A dead backend needs no more than that: the gate chooses among the
+// living.
 function settle() {
   settled = false;
   settling ??= attempt().finally(() => (settling = null));
@@ -86,7 +89,8 @@ async function watch() {
 // GONE is why a connection has ended, where its reason is a program's word.
 const GONE = { "server shutdown": "it was shut down", "slow consumer": "this page has not read what it sent" };
 
-// What is lost for a moment only is not shown: the session goes on, perhaps at another gate, and nothing of it is lost.
+// What is lost for a moment only is not shown: the session goes on, perhaps at another gate, and
+// nothing of it is lost.
 const GENTLE = 1500; // ms
 let quiet; // the timer
 let latest;
@@ -225,8 +229,8 @@ function say(text, retryAt = 0) {
   countdown = setInterval(count, 500);
 }
 
-// flush says what waits, in order. What the backend has not confirmed stays, and is said again where the room is then,
-// under the same mark: if it came through before, nobody sees it twice.
+// flush says what waits, in order. What the backend has not confirmed stays, and is said again
+// where the room is then, under the same mark: if it came through before, nobody sees it twice.
 let flushing = false;
 async function flush() {
   if (flushing) return;
@@ -314,7 +318,8 @@ function forget() {
   map.at("backend", null, "", "unknown");
 }
 
-// out goes back to the welcome. With the connection the sign-in ends, and the place in the room: the gate tells the backend.
+// out goes back to the welcome. With the connection the sign-in ends, and the place in the room:
+// the gate tells the backend.
 function out(why) {
   me.name = "";
   inside = false;

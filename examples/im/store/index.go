@@ -66,8 +66,8 @@ func (x *indexer) run() {
 	}
 }
 
-// catchUp indexes what is there without pauses: somebody searches, and looks for what was just said.
-// What is not done by the end of ctx stays with run.
+// catchUp indexes what is there without pauses: somebody searches, and looks for what was just
+// said. What is not done by the end of ctx stays with run.
 func (x *indexer) catchUp(ctx context.Context) error {
 	for more := true; more && ctx.Err() == nil; {
 		const open = "SELECT EXISTS (SELECT 1 FROM messages WHERE id > (SELECT id FROM indexed))"

@@ -1,7 +1,7 @@
 //go:build !race
 
-// Command member runs one member of an etcd cluster, for tests: a process of its own, so that it can
-// be killed and stopped. It ends with its standard input. It is left out of runs with the race
+// Command member runs one member of an etcd cluster, for tests: a process of its own, so that it
+// can be killed and stopped. It ends with its standard input. It is left out of runs with the race
 // detector, for which etcd's server would be compiled once more.
 package main
 
