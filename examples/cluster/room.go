@@ -61,9 +61,6 @@ func (r *room) join(s *session.Session, name string) error {
 	if len(r.seats) >= maxPeople {
 		return nano.Errorf(component.CodeExhausted, "#%s is full", r.title)
 	}
-	if err := r.group.Add(s); err != nil {
-		return err
-	}
 	joined := name
 	if r.holds(name) {
 		joined = "" // the same person by another way; the old one's end may be on its way here
@@ -71,7 +68,11 @@ func (r *room) join(s *session.Session, name string) error {
 	p := &person{Person: Person{Name: name, Gate: s.String("gate")}, room: r, came: time.Now().UnixNano()}
 	s.Set("person", p)
 	r.seats[s] = p
-	r.tell(pushPeople, People{People: r.people(), Joined: joined})
+	r.tell(pushPeople, People{People: r.people(), Joined: joined}) // who joins is told by the answer
+	if err := r.group.Add(s); err != nil {
+		r.leave(s, p)
+		return err
+	}
 	return nil
 }
 

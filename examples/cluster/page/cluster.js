@@ -20,6 +20,7 @@ const me = { name: "", room: "" };
 let settling = null; // finding the way to the room, as a promise
 let settled = false; // in the room, as far as is known
 let inside = false; // the session is in the room, whether or not there is a connection
+let changing = false; // people have come or gone while the answer to joining was on its way
 let outbox = []; // what was written and is not known to be said: {text, ref, item}
 const seen = new Set(); // messages that are in the log, by their key
 
@@ -41,8 +42,10 @@ async function attempt() {
       const { gate, overview } = await client.request("gate.enter", { name }, { timeout: 4000 });
       map.at("gate", gate);
       map.draw(overview);
+      changing = false;
       const reply = await client.request("chat.join", { room, name }, { timeout: 2500 });
       if (room !== me.room) continue; // meanwhile one wants to be elsewhere
+      if (changing) continue; // the answer may be older than what was told: ask again
       if (map.backend && map.backend !== reply.backend) map.note(`#${reply.room} is on ${reply.backend} now`, "good");
       map.at("backend", reply.backend, reply.addr);
       inside = true;
@@ -158,6 +161,10 @@ client.onPush("chat.moved", () => {
   settle();
 });
 client.onPush("chat.people", ({ people: list }) => {
+  if (!settled) {
+    changing = true; // perhaps this is of where one was: the answer tells who is here
+    return;
+  }
   people.changed(list);
   showPeople();
 });

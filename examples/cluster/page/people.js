@@ -50,7 +50,6 @@ export class People {
   // changed is called with who is in the room now.
   changed(list) {
     const before = this.#here;
-    if (!before) return; // the answer to joining tells
     this.#here = this.#named(list);
     for (const [key, name] of before) {
       if (!this.#here.has(key)) this.#left.set(key, this.#line(`${name} left`));
