@@ -42,6 +42,7 @@ func TestPromtool(t *testing.T) {
 		}
 	}
 	run(nil, "check", "rules", "alerts.yml")
+	run(nil, "test", "rules", filepath.Join("testdata", "alerts.yml")) // each alert is raised by what it is for
 	resp, err := http.Get(at.URL)
 	if err != nil {
 		t.Fatal(err)
