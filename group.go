@@ -32,6 +32,7 @@ type members struct {
 	places map[*session.Session]place   // not by id: two nodes of a process may use the same ids
 	uids   map[int64][]*session.Session // a user's sessions in the group, in the order in which they came
 	shared bool                         // list is being read by a broadcast: copy before a change
+	parted *parted                      // list by outlets, if a broadcast has found that out
 }
 
 // place is the position of a member.
@@ -87,7 +88,7 @@ func (m *members) countLocked() { m.entry.Members.Store(int64(len(m.list))) }
 func (m *members) ownLocked() {
 	if m.shared {
 		m.list = slices.Clone(m.list)
-		m.shared = false
+		m.shared, m.parted = false, nil
 	}
 }
 
@@ -190,7 +191,7 @@ func (m *members) emptyLocked() {
 	for _, s := range m.list {
 		s.Unobserve(m)
 	}
-	m.list, m.shared = nil, false
+	m.list, m.shared, m.parted = nil, false, nil
 	clear(m.places)
 	clear(m.uids)
 	m.countLocked()
@@ -328,7 +329,7 @@ func (c *Group) Broadcast(route string, v any) error {
 	}
 	to := c.snapshot()
 	c.m.entry.Broadcast(len(to))
-	return multicast(route, v, to)
+	return c.m.part(to).push(route, v)
 }
 
 // Multicast pushes v to the members for which filter is true, as Broadcast does to all. It returns
@@ -344,13 +345,51 @@ func (c *Group) Multicast(route string, v any, filter SessionFilter) error {
 		}
 	}
 	c.m.entry.Broadcast(len(to))
-	return multicast(route, v, to)
+	return partBy(to).push(route, v)
 }
 
-// multicast hands each outlet all of its sessions at once. There is nearly always one outlet.
-func multicast(route string, v any, to []*session.Session) error {
+// parted is sessions by the outlets that they had. It does not change.
+type parted struct {
+	of    []*session.Session // all of them
+	at    uint64             // session.OutletChanges before
+	parts []part
+	lone  []*session.Session // have no outlet: mocks, and those whose gate is gone
+}
+
+// part is the sessions of one outlet.
+type part struct {
+	outlet   session.Outlet
+	sessions []*session.Session
+}
+
+// part returns the members by their outlets. When neither they nor any outlet has changed, that is
+// known from the broadcast before.
+func (m *members) part(to []*session.Session) *parted {
+	m.mu.RLock()
+	p := m.parted
+	m.mu.RUnlock()
+	if p.holds(to) && p.at == session.OutletChanges() {
+		return p
+	}
+	p = partBy(to)
+	m.mu.Lock()
+	if p.holds(m.list) { // else they have changed meanwhile, and who has left should not be kept
+		m.parted = p
+	}
+	m.mu.Unlock()
+	return p
+}
+
+// holds tells whether p is of this very list. A list that a broadcast has seen does not change.
+func (p *parted) holds(list []*session.Session) bool {
+	return p != nil && len(list) > 0 && len(p.of) == len(list) && &p.of[0] == &list[0]
+}
+
+// partBy looks for the outlet of each session. There is nearly always one for all.
+func partBy(to []*session.Session) *parted {
+	p := &parted{of: to, at: session.OutletChanges()}
 	if len(to) == 0 {
-		return nil
+		return p
 	}
 	first := outletOf(to[0])
 	n := 1
@@ -358,20 +397,39 @@ func multicast(route string, v any, to []*session.Session) error {
 		n++
 	}
 	if n == len(to) && first != nil {
-		return first.Multicast(route, v, to)
+		p.parts = []part{{first, to}}
+		return p
 	}
-	groups := make(map[session.Outlet][]*session.Session)
-	var errs []error
+	places := make(map[session.Outlet]int)
 	for _, s := range to {
-		if o := outletOf(s); o != nil {
-			groups[o] = append(groups[o], s)
-		} else if err := s.Push(route, v); err != nil && !errors.Is(err, cluster.ErrBrokenPipe) {
-			// It is a mock, or its gate is gone.
+		o := outletOf(s)
+		if o == nil {
+			p.lone = append(p.lone, s)
+			continue
+		}
+		i, known := places[o]
+		if !known {
+			i = len(p.parts)
+			places[o] = i
+			p.parts = append(p.parts, part{outlet: o})
+		}
+		p.parts[i].sessions = append(p.parts[i].sessions, s)
+	}
+	return p
+}
+
+// push hands each outlet all of its sessions at once.
+func (p *parted) push(route string, v any) error {
+	var errs []error
+	for _, s := range p.lone {
+		if err := s.Push(route, v); err != nil && !errors.Is(err, cluster.ErrBrokenPipe) {
 			errs = append(errs, fmt.Errorf("session %d: %w", s.ID(), err))
 		}
 	}
-	for o, list := range groups {
-		errs = append(errs, o.Multicast(route, v, list))
+	for _, part := range p.parts {
+		if err := part.outlet.Multicast(route, v, part.sessions); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }

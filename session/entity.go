@@ -43,7 +43,7 @@ type Failer interface {
 // encoding the push once.
 type Multicaster interface {
 	// Outlet returns what takes such a push; nil if there is none now. Sessions with equal outlets
-	// share one push.
+	// share one push. Where it may change, [OutletChanged] is called afterwards.
 	Outlet() Outlet
 }
 

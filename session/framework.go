@@ -2,6 +2,7 @@ package session
 
 import (
 	"reflect"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,7 +35,22 @@ func (s *Session) Adopt(uid int64) (changed bool) {
 // Rehome has another network entity carry the session from now on. A node calls it when the
 // session's client has come to another gate, or from there to this one. What is under way with the
 // entity before has to find its way by itself.
-func (s *Session) Rehome(entity NetworkEntity) { s.more().moved.Store(&entity) }
+func (s *Session) Rehome(entity NetworkEntity) {
+	s.more().moved.Store(&entity)
+	OutletChanged()
+}
+
+// outlets counts the changes of outlets, those of all sessions together.
+var outlets atomic.Uint64
+
+// OutletChanged says that the [Outlet] of a session is another one now. Who carries sessions and
+// implements [Multicaster] calls it after each such change, because groups remember which outlet
+// their members have. It may be called from any goroutine.
+func OutletChanged() { outlets.Add(1) }
+
+// OutletChanges returns how often OutletChanged was called: what was known of outlets at one value
+// holds until there is another.
+func OutletChanges() uint64 { return outlets.Load() }
 
 // SetGap says whether messages were lost when the session's client came back. A node calls it
 // before [Lifetimes.Resume].

@@ -21,6 +21,7 @@ var allowedGlobals = map[string]string{
 	"internal/mesh.epochs":         "orders the nodes of one process that start at one moment: no node knows of the one before it",
 	"service.Connections":          "v0.5's name: the default instance",
 	"session.Lifetime":             "v0.5's name: the default instance",
+	"session.outlets":              "counts changes, of all nodes: a group may have sessions of several",
 	"scheduler.std":                "the default instance behind v0.5's package functions",
 	"scheduler.turns":              "which scheduler each goroutine works for: goroutines are the process's, no node's",
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/internal/member"
+	"github.com/lonng/nano/session"
 )
 
 // peers are the ways to the other nodes of the list, by address. Everybody reads them without a
@@ -57,6 +58,7 @@ func (ps *peers) set(addr string, p *peer) {
 		all[addr] = p
 	}
 	ps.byAddr.Store(&all)
+	session.OutletChanged() // of each session there
 }
 
 // connect makes the way to m, to make a pair with the way of that number from there (0: with

@@ -134,6 +134,7 @@ func (rs *remoteSessions) move(key sessionKey, to resume.Place, p *peer) *remote
 	} else {
 		r.at.Store(whereAt(gate, rs.peers.to(gate)))
 	}
+	session.OutletChanged()
 	early := rs.all[now] // the gate was quicker than the one where the session was, and has introduced it
 	rs.putLocked(now, r)
 	rs.mu.Unlock()
@@ -154,6 +155,7 @@ func (r *remoteSession) introducedBy(way *peer, window time.Duration) {
 	r.vouched = false
 	if was := r.at.Load(); was.way == nil && !was.home { // the session was quicker here than the gate
 		r.at.CompareAndSwap(was, whereAt(was.gate, way))
+		session.OutletChanged()
 	}
 	if r.window == 0 && window > 0 {
 		r.window = uint32(window.Milliseconds())
