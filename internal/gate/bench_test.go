@@ -27,13 +27,18 @@ func (away) RemoteAddr() net.Addr { return &net.TCPAddr{} }
 
 // BenchmarkMulticast measures what a delivery of a push of 64 bytes to 10,000 connections costs the
 // gate, from the call to the write, without the system's part: alone, and as one of ten that go
-// together. "queue-ns" is the part of it that the caller has to do.
+// together. "queue-ns" is the part of it that the caller has to do. With "kept", the sessions can be
+// resumed, and their clients say after each 100 messages that they have them.
 func BenchmarkMulticast(b *testing.B) {
 	const members = 10_000
 	for _, together := range []int{1, 10} {
-		for _, websocket := range []bool{false, true} {
-			b.Run(fmt.Sprintf("together=%d/websocket=%v", together, websocket), func(b *testing.B) {
+		for _, form := range []struct {
+			name            string
+			websocket, kept bool
+		}{{"websocket=false", false, false}, {"websocket=true", true, false}, {"kept", false, true}} {
+			b.Run(fmt.Sprintf("together=%d/%s", together, form.name), func(b *testing.B) {
 				g, err := New(Config{Heartbeat: time.Hour, MissedBeats: 3, WriteDelay: time.Hour, SendQueue: 4 << 20,
+					Resume:     ResumeConfig{Window: time.Minute, Buffer: 256 << 10},
 					Serializer: json.NewSerializer(), Log: slog.New(slog.DiscardHandler)})
 				if err != nil {
 					b.Fatal(err)
@@ -43,7 +48,10 @@ func BenchmarkMulticast(b *testing.B) {
 				to := make([]*session.Session, members)
 				all := make([]*Conn, members)
 				for i := range to {
-					c := &Conn{gate: g, sock: away{}, websocket: websocket}
+					c := &Conn{gate: g, sock: away{}, websocket: form.websocket}
+					if form.kept {
+						c.res.Store(&resumable{front: c, carrier: c})
+					}
 					ids++
 					c.sess = session.NewWithID(c, ids)
 					to[i], all[i] = c.sess, c
@@ -63,6 +71,11 @@ func BenchmarkMulticast(b *testing.B) {
 					queueing += time.Since(began)
 					for _, c := range all {
 						c.Flush()
+						if r := c.res.Load(); r != nil && r.Out.Sent()-r.Out.Base() >= 100 {
+							if err := r.Out.Acknowledge(r.Out.Sent()); err != nil {
+								b.Fatal(err)
+							}
+						}
 					}
 					g.hub.mu.Lock()
 					g.hub.later = emptied(g.hub.later)

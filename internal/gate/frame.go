@@ -8,6 +8,7 @@ import (
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/internal/resume"
 	"github.com/lonng/nano/internal/wsframe"
 	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/session"
@@ -21,6 +22,8 @@ type frame struct {
 	gz   *frame // the same with its payload packed, for clients that accept it; nil if there is none
 	manner
 	only chain // the frame alone
+
+	kept *resume.Packet // what sessions that can be resumed keep of it; nil: the packet alone
 
 	zip    *compressor // nil: the frame is not compressed
 	packed struct {
@@ -40,6 +43,13 @@ func newFrame(packet []byte, m manner) *frame {
 	f.only.sizes = sizes{formPackets: len(packet), formMessage: len(f.wire), formBatch: len(packet)}
 	f.only.shared.Store(true)
 	return f
+}
+
+// keep makes the frame of a message one that many sessions keep in the same memory.
+func (f *frame) keep(g *Gate) {
+	if g.cfg.Resume.Window > 0 {
+		f.kept = resume.NewPacket(f.packet())
+	}
 }
 
 // packet is the frame as it goes to TCP, and into merged messages.
@@ -81,9 +91,11 @@ func (g *Gate) encodePush(route string, v any, m manner) (*frame, error) {
 	}
 	f := newFrame(b, m)
 	f.zip = g.zip
+	f.keep(g)
 	if packed, ok := g.pack(payload); ok {
 		if b, err = codec.AppendData(b[:0], codec.Push, 0, route, packed, codec.FlagGzip, g.cfg.Dictionary, maxOut); err == nil {
 			f.gz = newFrame(b, m)
+			f.gz.keep(g)
 		}
 	}
 	if cap(b) <= keepMax {

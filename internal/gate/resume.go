@@ -31,21 +31,23 @@ type ResumeConfig struct {
 const keepUnit = 4 << 10
 
 // resumable is what a session has more that outlives its connection.
+//
+// What a broadcast touches stands first, as in Conn.
 type resumable struct {
+	front *Conn // constant
+
+	// front.mu guards these, except that Receive is called under serving.
+	carrier *Conn // the connection; nil: suspended
+	weight  int32 // kept bytes that count for the cap of all
+	over    bool  // the session has ended
+	leaving bool  // it goes to another gate, or has gone there
+	resume.Session
+	roamed *roams // nil: it has always been connected, by the front
+
 	// serving is held by the reader of the carrier, from the bytes that it serves until the calls
 	// in them are with their schedulers. Whoever carries the session on waits for that.
 	serving sync.Mutex
 	reader  atomic.Pointer[Conn] // whose reader that is, or was last; stored under serving
-
-	front *Conn // constant
-
-	// front.mu guards the rest, except that Receive is called under serving.
-	resume.Session
-	carrier *Conn  // the connection; nil: suspended
-	roamed  *roams // nil: it has always been connected, by the front
-	weight  int32  // kept bytes that count for the cap of all
-	over    bool   // the session has ended
-	leaving bool   // it goes to another gate, or has gone there
 }
 
 // roams is what a session needs that has lost a connection.
@@ -151,7 +153,11 @@ func (c *Conn) pushKept(r *resumable, f *frame, made *extensions) (list urgency,
 		c.mu.Unlock()
 		return never, nil
 	}
-	r.Out.Share(f.packet())
+	if f.kept != nil {
+		r.Out.ShareAmong(f.kept)
+	} else {
+		r.Out.Share(f.packet())
+	}
 	if b == nil {
 		return never, c.keptUnlock(r)
 	}

@@ -11,19 +11,26 @@ import (
 var ErrCount = errors.New("resume: the peer's count of received packets is wrong")
 
 const (
-	entryCost = 32      // what one entry of an outbox counts beside its bytes
-	minChunk  = 256     // bytes of the first chunk of copies
+	entryCost = 32      // what one entry, and each shared packet, counts beside its bytes
+	minChunk  = 256     // bytes of the second chunk of copies; the first is as long as its packet
 	maxChunk  = 4 << 10 // bytes of all chunks but those for a packet that is larger
 )
 
 // Outbox holds the data packets that one side has sent and the other may not have received. The
 // zero value is empty and holds no memory.
 type Outbox struct {
-	kept  [][]byte // one or more whole packets each, immutable
-	base  uint64   // the packets up to this number are not kept any more
-	sent  uint64   // number of the last packet
-	bytes int32    // of kept, with entryCost for each entry
-	own   int32    // bytes without those of shared packets
+	kept  []entry
+	base  uint64 // the packets up to this number are not kept any more
+	sent  uint64 // number of the last packet
+	bytes int32  // of kept, with what it costs
+	own   int32  // bytes without those of shared packets
+}
+
+// entry is one or more whole packets in order: copies, or some of a run.
+type entry struct {
+	packets  []byte // a chunk of copies, or one shared packet without room behind its end
+	head     *Packet
+	from, to uint8 // if there is a head: which packets of its run
 }
 
 // Sent returns the number of packets that were sent in the session.
@@ -32,15 +39,29 @@ func (o *Outbox) Sent() uint64 { return o.sent }
 // Base returns the number of the last packet that is not kept any more.
 func (o *Outbox) Base() uint64 { return o.base }
 
-// Bytes returns how many bytes are kept. Each entry costs 32 bytes more than its packets.
+// Bytes returns how many bytes are kept. Each shared packet and each chunk of copies costs 32 bytes
+// more than it has.
 func (o *Outbox) Bytes() int { return int(o.bytes) }
 
-// Own is Bytes without the packets that are shared: what nobody else keeps.
+// Own is Bytes without what is shared: what nobody else keeps.
 func (o *Outbox) Own() int { return int(o.own) }
 
 // Share keeps packet, which is one whole packet and must not change any more.
 func (o *Outbox) Share(packet []byte) {
-	o.kept = append(o.kept, packet[:len(packet):len(packet)]) // no copy goes behind its end
+	o.kept = append(o.kept, entry{packets: packet[:len(packet):len(packet)]}) // no copy goes behind its end
+	o.sharedOne(packet)
+}
+
+// ShareAmong keeps a packet that many sessions keep.
+func (o *Outbox) ShareAmong(p *Packet) {
+	if n := len(o.kept); n == 0 || !o.kept[n-1].extend(p) {
+		o.kept = append(o.kept, entry{head: p, to: 1})
+	}
+	o.sharedOne(p.body.bytes)
+}
+
+// sharedOne counts a shared packet.
+func (o *Outbox) sharedOne(packet []byte) {
 	o.sent++
 	o.bytes += int32(len(packet) + entryCost)
 	o.own += entryCost
@@ -49,23 +70,23 @@ func (o *Outbox) Share(packet []byte) {
 // Copy keeps a copy of packet, which is one whole packet.
 func (o *Outbox) Copy(packet []byte) {
 	o.sent++
+	o.bytes += int32(len(packet))
+	o.own += int32(len(packet))
+	room := 0
 	if n := len(o.kept); n > 0 {
 		// Only a chunk has room behind its end, and always has: one byte at least tells it from a
 		// shared packet. What is appended lies beyond all that was handed out before.
-		if last := o.kept[n-1]; cap(last)-len(last) > len(packet) {
-			o.kept[n-1] = append(last, packet...)
-			o.bytes += int32(len(packet))
-			o.own += int32(len(packet))
+		last := &o.kept[n-1]
+		if cap(last.packets)-len(last.packets) > len(packet) {
+			last.packets = append(last.packets, packet...)
 			return
 		}
+		room = min(max(2*cap(last.packets), minChunk), maxChunk)
 	}
-	room := minChunk
-	if len(o.kept) > 0 {
-		room = maxChunk
-	}
-	o.kept = append(o.kept, append(make([]byte, 0, max(room, len(packet)+1)), packet...))
-	o.bytes += int32(len(packet) + entryCost)
-	o.own += int32(len(packet) + entryCost)
+	chunk := make([]byte, 0, max(room, len(packet)+1))
+	o.kept = append(o.kept, entry{packets: append(chunk, packet...)})
+	o.bytes += entryCost
+	o.own += entryCost
 }
 
 // Trim drops the oldest packets until at most limit bytes are kept.
@@ -91,9 +112,14 @@ func (o *Outbox) Acknowledge(n uint64) error {
 // change, even if the outbox does later.
 func (o *Outbox) All() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		for _, p := range o.kept {
-			if !yield(p[:len(p):len(p)]) {
+		for _, e := range o.kept {
+			if e.head == nil && !yield(e.packets[:len(e.packets):len(e.packets)]) {
 				return
+			}
+			for i := e.from; i < e.to; i++ {
+				if !yield(e.head.at(i)) {
+					return
+				}
 			}
 		}
 	}
@@ -101,9 +127,9 @@ func (o *Outbox) All() iter.Seq[[]byte] {
 
 // Rewrite replaces each packet that is kept by what f makes of it.
 func (o *Outbox) Rewrite(f func(packet []byte) []byte) {
-	before := o.kept
+	before := *o
 	*o = Outbox{base: o.base, sent: o.base}
-	for _, packets := range before {
+	for packets := range before.All() {
 		for len(packets) > 0 {
 			n := Length(packets)
 			o.Share(f(packets[:n:n]))
@@ -116,20 +142,29 @@ func (o *Outbox) Rewrite(f func(packet []byte) []byte) {
 func (o *Outbox) Clear() { *o = Outbox{} }
 
 func (o *Outbox) dropFirst() {
-	first := o.kept[0]
-	n := Length(first)
 	o.base++
-	o.bytes -= int32(n)
-	if cap(first) > len(first) {
-		o.own -= int32(n)
+	e := &o.kept[0]
+	if e.head != nil {
+		o.bytes -= int32(len(e.head.at(e.from)) + entryCost)
+		o.own -= entryCost
+		if e.from++; e.from < e.to {
+			return
+		}
+	} else {
+		first := e.packets
+		n := Length(first)
+		o.bytes -= int32(n)
+		if cap(first) > len(first) {
+			o.own -= int32(n)
+		}
+		if n < len(first) {
+			e.packets = first[n:]
+			return
+		}
+		o.bytes -= entryCost
+		o.own -= entryCost
 	}
-	if n < len(first) {
-		o.kept[0] = first[n:]
-		return
-	}
-	o.bytes -= entryCost
-	o.own -= entryCost
-	o.kept[0] = nil
+	*e = entry{}
 	if o.kept = o.kept[1:]; len(o.kept) == 0 {
 		o.kept = nil
 	}

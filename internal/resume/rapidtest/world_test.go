@@ -79,7 +79,7 @@ func (w *world) pushes(size int, shared bool) {
 	w.toClient.sent++
 	p := packet(w.toClient.sent, size)
 	if shared {
-		w.session.Out.Share(p)
+		w.session.Out.ShareAmong(resume.NewPacket(p))
 	} else {
 		w.session.Out.Copy(p)
 	}
