@@ -13,5 +13,6 @@
 //	ack; then packets m+1, m+2, ...  ->        Session.Confirm
 //
 // [Session] is the node's half and [Client] the other. None of the types has a lock: their owners
-// guard them, and only [Side.Received] may be called at any time.
+// guard them. Only [Side.Received] may be called at any time, and a [Packet] may be shared by
+// sessions of several owners.
 package resume
