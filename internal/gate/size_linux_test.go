@@ -30,6 +30,14 @@ func TestConnIsSmall(t *testing.T) {
 	}
 }
 
+// What a session that can be resumed holds beside that.
+func TestResumableIsSmall(t *testing.T) {
+	const most = 144 // a size class of the allocator; the next is 160
+	if n := reflect.TypeFor[resumable]().Size(); n > most {
+		t.Errorf("what is added for a session that can be resumed has %d bytes, more than %d", n, most)
+	}
+}
+
 // The same as the garbage collector counts it: all that is live for a client of the event loop that
 // has made a request and is quiet, what the gate, the session and the tests' node remember among
 // it.

@@ -66,7 +66,7 @@ func (c *Client) Welcome(a *Answer) (resumed bool, reason Reason, err error) {
 			c.token, c.window = a.Token, window(a.Window)
 			return true, "", nil
 		}
-		if !had || a.Token == "" || a.Received == nil || *a.Received < c.Out.base {
+		if !had || a.Token == "" || a.Received == nil || *a.Received < c.Out.Base() {
 			return false, "", fmt.Errorf("%w: the answer to the handshake", ErrCount)
 		}
 		if err := c.Out.Acknowledge(*a.Received); err != nil {

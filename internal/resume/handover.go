@@ -31,7 +31,7 @@ type State struct {
 // State returns what another gate needs to go on with the session. Its packets do not change any
 // more.
 func (s *Session) State() State {
-	st := State{Key: s.key, Proven: s.proven, Issued: s.issued, Received: s.Received(), Base: s.Out.base}
+	st := State{Key: s.key, Proven: s.proven, Issued: s.issued, Received: s.Received(), Base: s.Out.Base()}
 	for p := range s.Out.All() {
 		st.Packets = append(st.Packets, p)
 	}
@@ -46,7 +46,7 @@ var errState = errors.New("resume: the state of a session is malformed")
 func (s *Session) Restore(st State, until time.Time) error {
 	s.key, s.proven, s.issued = st.Key, st.Proven, st.Issued
 	s.received.Store(st.Received)
-	s.Out = Outbox{base: st.Base, sent: st.Base}
+	s.Out = Outbox{sent: st.Base}
 	for _, packets := range st.Packets {
 		for len(packets) > 0 {
 			if len(packets) < codec.HeadLength || len(packets) < Length(packets) {

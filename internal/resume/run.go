@@ -17,19 +17,20 @@ const (
 // Packet is one whole packet that many sessions keep: [Outbox.ShareAmong]. Any number of them may
 // use it at the same time. Make one with [NewPacket].
 type Packet struct {
-	body *body               // constant
-	run  atomic.Pointer[run] // begins with this packet; nil: nothing came behind it yet
+	body  *body // this and alone: constant
+	alone bool  // too large for a run
+	run   atomic.Pointer[run]
 }
 
 // body is apart from the packet, because what a run holds must not hold the run that begins there.
 type body struct{ bytes []byte }
 
-// run is what came behind each other. A place changes only once, from nil.
+// run is what came behind the packet with which it begins. A place changes only once, from nil.
 type run [runLength]atomic.Pointer[body]
 
 // NewPacket returns what sessions keep of packet, which must not change any more.
 func NewPacket(packet []byte) *Packet {
-	return &Packet{body: &body{packet[:len(packet):len(packet)]}}
+	return &Packet{body: &body{packet[:len(packet):len(packet)]}, alone: len(packet) > runPacket}
 }
 
 // at returns a packet of the run that begins with p.
@@ -40,27 +41,32 @@ func (p *Packet) at(i uint8) []byte {
 	return p.run.Load()[i].Load().bytes
 }
 
-// small reports whether the packet may be part of a run.
-func (p *Packet) small() bool { return len(p.body.bytes) <= runPacket }
-
-// extend puts p behind the packets of the entry, if the next place of the run is free or p's
-// already. Else the entry stays as it is.
-func (e *entry) extend(p *Packet) bool {
-	if e.head == nil || e.to == runLength || !p.small() || !e.head.small() {
-		return false
+// yield yields packets of the run that begins with p; p may be nil, which is a run of none.
+func (p *Packet) yield(from, to uint8, yield func([]byte) bool) bool {
+	if p != nil {
+		for i := from; i < to; i++ {
+			if !yield(p.at(i)) {
+				return false
+			}
+		}
 	}
-	r := e.head.run.Load()
-	if r == nil {
-		e.head.run.CompareAndSwap(nil, new(run))
-		r = e.head.run.Load()
-	}
-	place := &r[e.to]
-	if place.Load() == nil {
-		place.CompareAndSwap(nil, p.body)
-	}
-	if place.Load() != p.body {
-		return false
-	}
-	e.to++
 	return true
+}
+
+// leads reports whether next has a place of the run that begins with p: it is free, and is next's
+// from now on, or was next's already.
+func (p *Packet) leads(place uint8, next *Packet) bool {
+	if place == runLength || p.alone || next.alone {
+		return false
+	}
+	r := p.run.Load()
+	if r == nil {
+		p.run.CompareAndSwap(nil, new(run))
+		r = p.run.Load()
+	}
+	at := &r[place]
+	if at.Load() == nil {
+		at.CompareAndSwap(nil, next.body)
+	}
+	return at.Load() == next.body
 }

@@ -78,7 +78,7 @@ func (s *Session) Expired(now time.Time) bool { return s.away != nil && !now.Bef
 // client cannot have received it.
 func (s *Session) Trim(limit int) bool {
 	s.Out.Trim(limit)
-	return s.away == nil || s.Out.base <= s.away.mark
+	return s.away == nil || s.Out.Base() <= s.away.mark
 }
 
 // Holds reports whether t is a token with which the client may come back. What it compares takes
@@ -98,7 +98,7 @@ func (s *Session) Resume(t Token, n uint64, now time.Time) (Reason, error) {
 		return Unknown, nil
 	case s.Expired(now):
 		return Expired, nil
-	case n < s.Out.base:
+	case n < s.Out.Base():
 		return Overflow, nil
 	}
 	if err := s.Out.Acknowledge(n); err != nil {
