@@ -1,9 +1,13 @@
 package dispatch
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/session"
 )
 
 // A client gets one answer to a request: a handler that answers and then returns an error makes no
@@ -77,3 +81,40 @@ func TestARequestFailsOnce(t *testing.T) {
 		}
 	}
 }
+
+// A client changes the gate while its request waits here, or while the handler of it runs: it gets
+// the one answer to that request.
+func TestHandlerOfASessionThatMoves(t *testing.T) {
+	for _, during := range []bool{false, true} {
+		from, to := &answering{peer: newPeer()}, &answering{peer: newPeer()}
+		s := session.NewWithID(from, 1)
+		from.s, to.s = s, s
+		handle := func(s *session.Session) error {
+			if during {
+				Rehome(s, to)
+			}
+			return s.ResponseMID(s.LastMid(), "by itself")
+		}
+		comps := raw("Room.Tell", func(_ context.Context, s *session.Session, _ []byte) error { return handle(s) })
+		comps.Register(&Movers{handle: handle})
+		b := newBench(t, comps)
+		batch := b.Begin()
+		batch.Add(from, request(9, "Room.Tell", "{}"))
+		batch.Add(from, request(10, "Movers.Ask", "{}"))
+		if batch.Submit(); !during {
+			Rehome(s, to)
+		}
+		b.finish()
+		if got := to.Responses(); len(got) != 2 || got[0].Mid != 9 || got[1].Mid != 10 || len(from.Responses()) > 0 {
+			t.Errorf("while the handler runs: %v; answers %+v, and %+v at the gate before", during, got, from.Responses())
+		}
+	}
+}
+
+// Movers has a handler with a reply that answers by itself.
+type Movers struct {
+	component.Base
+	handle func(*session.Session) error
+}
+
+func (m *Movers) Ask(s *session.Session, _ *Ask) (*Told, error) { return nil, m.handle(s) }

@@ -69,7 +69,7 @@ func (c *call) Run() {
 		return
 	}
 	c.startClock()
-	c.peer.Enter(c.mid)
+	enter(c.peer, c.mid)
 	ctx := context.Background()
 	awaited := false
 	if h.NeedsContext {
@@ -94,7 +94,7 @@ func (c *call) Run() {
 		}
 		c.fail(ctx, err)
 	case h.HasReply && c.mid != 0:
-		if a, ok := c.peer.(Answerer); ok && a.Answered() == c.mid {
+		if hasAnswered(c.peer, c.mid) {
 			return // the handler has answered by itself
 		}
 		if reply == nil {

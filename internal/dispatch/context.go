@@ -85,4 +85,7 @@ func Await(ctx context.Context, wait func()) {
 	answered := p.Answered()
 	at.Await(wait)
 	p.Return(c.mid, answered)
+	if by, ok := moved(c.peer).(Answerer); ok {
+		by.Return(c.mid, answered)
+	}
 }

@@ -40,6 +40,51 @@ type Answerer interface {
 	Return(mid, answered uint64)
 }
 
+// Rehome has another peer carry a session from now on. Handlers that were called for the one before
+// go on, and answer their own requests.
+func Rehome(s *session.Session, to Peer) {
+	from := s.NetworkEntity()
+	follow(from, to)
+	s.Rehome(to)
+	follow(from, to) // a handler that has begun since looks at the session first, see enter, or is seen now
+}
+
+// follow has one peer work on the message that another works on.
+func follow(from session.NetworkEntity, to Peer) {
+	a, ok := from.(Answerer)
+	b, can := to.(Answerer)
+	if ok && can {
+		b.Return(from.LastMid(), a.Answered())
+	}
+}
+
+// moved returns what carries the session of a peer by now, nil if it is the peer.
+func moved(p Peer) Peer {
+	by, ok := p.Session().NetworkEntity().(Peer)
+	if !ok || by == p {
+		return nil
+	}
+	return by
+}
+
+// enter says to the peer of a call, and to the one that carries its session by now, which message
+// the next handler works on.
+func enter(p Peer, mid uint64) {
+	p.Enter(mid)
+	if by := moved(p); by != nil {
+		by.Enter(mid)
+	}
+}
+
+// hasAnswered reports whether the handler that works on a request has answered it.
+func hasAnswered(p Peer, mid uint64) bool {
+	if a, ok := p.(Answerer); ok && a.Answered() == mid {
+		return true
+	}
+	a, ok := moved(p).(Answerer)
+	return ok && a.Answered() == mid
+}
+
 // Sent is a Peer whose messages another node has sent, because this node has the handler. They
 // are not sent on.
 type Sent interface{ Sent() }

@@ -135,7 +135,7 @@ func (g *Gate) Hand(f *Conn, to dispatch.Peer) (h Handed) {
 	r.roamed.moved = to
 	r.Out.Clear()
 	f.weighKeptLocked(r)
-	f.sess.Rehome(to)
+	dispatch.Rehome(f.sess, to)
 	f.told = true
 	if f.transit != nil && f.transit.ended != nil {
 		close(f.transit.ended)

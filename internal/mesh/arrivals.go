@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/internal/resume"
@@ -33,6 +34,10 @@ type arrivals struct {
 
 // arrival is a session that was asked for.
 type arrival struct {
+	claim gate.Claim
+	conn  *gate.Conn // what carries it here; nil: it is not here yet. For who has begun it
+
+	// arrivals.mu guards the rest.
 	frames []waitingFrame
 	bytes  int
 	done   chan struct{} // closed when it is here, or there is none
@@ -72,7 +77,8 @@ func (a *arrivals) hold(from string, f *link.Frame) bool {
 }
 
 // begin notes that a session was asked for. It is false if somebody has done so before.
-func (a *arrivals) begin(id int64) (ar *arrival, first bool) {
+func (a *arrivals) begin(c gate.Claim) (ar *arrival, first bool) {
+	id := c.Token.Session
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if ar = a.all[id]; ar != nil {
@@ -81,7 +87,7 @@ func (a *arrivals) begin(id int64) (ar *arrival, first bool) {
 	if a.all == nil {
 		a.all = make(map[int64]*arrival)
 	}
-	ar = &arrival{done: make(chan struct{})}
+	ar = &arrival{claim: c, done: make(chan struct{})}
 	a.all[id] = ar
 	a.count.Add(1)
 	return ar, true
@@ -102,13 +108,17 @@ func (a *arrivals) settled(ctx context.Context, id int64) {
 	}
 }
 
-// end hands over what has waited, in order, until nothing waits.
+// end hands over what has waited, in order, until nothing waits. Handlers of this node that have
+// the session wait with the others until then: what they push later does not overtake that.
 func (a *arrivals) end(id int64, ar *arrival) {
 	for {
 		a.mu.Lock()
 		frames := ar.frames
 		ar.frames = nil
 		if len(frames) == 0 {
+			if ar.conn != nil {
+				dispatch.Rehome(ar.conn.Session(), ar.conn)
+			}
 			delete(a.all, id)
 			a.count.Add(-1)
 			close(ar.done)
@@ -130,7 +140,7 @@ func (a *arrivals) Claim(c gate.Claim) resume.Reason {
 	if a.isHere(id) { // and the token does not hold, or it has come this moment
 		return ""
 	}
-	ar, first := a.begin(id)
+	ar, first := a.begin(c)
 	if !first { // the same client, on another connection
 		select {
 		case <-ar.done:
@@ -163,9 +173,9 @@ func (a *arrivals) Claim(c gate.Claim) resume.Reason {
 			}
 			step = search.Asked(resume.Gone, to, "")
 		case resume.Ask:
-			step = search.Asked(a.ask(step.At, c))
+			step = search.Asked(a.ask(step.At, ar))
 		case resume.Adopt:
-			found := a.adopt(step.At, c)
+			found := a.adopt(step.At, ar)
 			step = search.Adopted(found, time.Now())
 		default:
 			return step.Why
@@ -177,13 +187,16 @@ func (a *arrivals) Claim(c gate.Claim) resume.Reason {
 func (a *arrivals) isHere(id int64) bool {
 	ctx, cancel := context.WithTimeout(a.ctx, claimWait)
 	defer cancel()
+	if a.users.Session(id) != nil {
+		a.settled(ctx, id)
+	}
 	_, gone := a.departures.settled(ctx, id)
 	return !gone && a.users.Session(id) != nil
 }
 
 // ask asks a gate for a session.
-func (a *arrivals) ask(at resume.Place, c gate.Claim) (resume.Claimed, resume.Place, resume.Reason) {
-	nowhere := resume.Place{}
+func (a *arrivals) ask(at resume.Place, ar *arrival) (resume.Claimed, resume.Place, resume.Reason) {
+	nowhere, c := resume.Place{}, ar.claim
 	p := a.peers.to(process{at.Addr, at.Epoch})
 	switch {
 	case p == nil:
@@ -210,27 +223,29 @@ func (a *arrivals) ask(at resume.Place, c gate.Claim) (resume.Claimed, resume.Pl
 	if said.Said != resume.Given {
 		return said.Said, said.To, said.Why
 	}
-	if err := a.arrive(at, c, said.Session); err != nil {
+	if err := a.arrive(at, ar, said.Session); err != nil {
 		a.log.Warn("a session that came from another gate was lost", "session", c.Token.Session, "peer", at.Addr, "err", err)
 		return resume.No, nowhere, resume.Unknown
 	}
 	return resume.Given, nowhere, ""
 }
 
-// arrive makes a session of this gate of what has come.
-func (a *arrivals) arrive(from resume.Place, c gate.Claim, d departing) error {
-	id := c.Token.Session
+// arrive makes a session of this gate of what has come. One that handlers of this node have keeps
+// its entity until end: what they push waits, as what other nodes push does.
+func (a *arrivals) arrive(from resume.Place, ar *arrival, d departing) error {
+	id := ar.claim.Token.Session
 	r := a.remotes.take(sessionKey{from.Addr, from.Epoch, id})
 	var s *session.Session
 	lane := laneOfRemote(r)
-	err := a.gate.Adopt(d.Handed, c.Remote, lane, func(conn *gate.Conn) *session.Session {
+	err := a.gate.Adopt(d.Handed, ar.claim.Remote, lane, func(conn *gate.Conn) *session.Session {
 		if r != nil {
 			s = r.sess
-			s.Rehome(conn)
+			r.at.Store(&whereabouts{gate: process{a.addr, a.epoch}, home: true, conn: conn})
 		} else {
 			s = session.NewWithID(conn, id)
 			s.SetLifetime(a.life)
 		}
+		ar.conn = conn
 		a.users.Add(s)
 		return s
 	})
@@ -299,8 +314,8 @@ type found struct {
 }
 
 // adopt asks all nodes, this one among them, for a session whose gate is gone, and takes it over.
-func (a *arrivals) adopt(from resume.Place, c gate.Claim) (all resume.Found) {
-	id := c.Token.Session
+func (a *arrivals) adopt(from resume.Place, ar *arrival) (all resume.Found) {
+	id := ar.claim.Token.Session
 	ctx, cancel := context.WithTimeout(a.ctx, claimTime)
 	defer cancel()
 	type word struct {
@@ -355,9 +370,9 @@ func (a *arrivals) adopt(from resume.Place, c gate.Claim) (all resume.Found) {
 		return all
 	}
 	all.Alive = false
-	d.State, d.Errors = resume.Lost(c.Token), c.Errors
-	d.Loss = resume.Loss{Turn: c.Token.Turn, Anew: true}
-	if err := a.arrive(from, c, d); err != nil {
+	d.State, d.Errors = resume.Lost(ar.claim.Token), ar.claim.Errors
+	d.Loss = resume.Loss{Turn: ar.claim.Token.Turn, Anew: true}
+	if err := a.arrive(from, ar, d); err != nil {
 		a.log.Warn("a session of a gate that is gone was lost", "session", id, "err", err)
 		return resume.Found{}
 	}

@@ -73,7 +73,7 @@ func (g *gateSession) openedLocked() *link.Frame {
 	if f.UID == 0 { // or it was replaced, and will be the user until it has closed
 		f.UID = g.sess.UID()
 	}
-	if c, ok := g.sess.NetworkEntity().(*gate.Conn); ok && c.Resumable() {
+	if c := connOf(g.sess); c != nil && c.Resumable() {
 		f.ID = uint64(g.gate.Window().Milliseconds())
 	}
 	if a := g.sess.RemoteAddr(); a != nil {
@@ -138,8 +138,8 @@ func (g *gateSession) fail(mid uint64) bool {
 // seesErrors tells whether the client is told of errors. One that is not takes an answer at any
 // time.
 func (g *gateSession) seesErrors() bool {
-	c, ok := g.sess.NetworkEntity().(*gate.Conn)
-	return ok && c.SeesErrors()
+	c := connOf(g.sess)
+	return c != nil && c.SeesErrors()
 }
 
 // lose returns the requests that p does not answer any more, and whose client is told so. With

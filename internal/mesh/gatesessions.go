@@ -191,7 +191,7 @@ func (gs *gateSessions) failAt(p *peer, forget bool) {
 	var failed []request
 	gs.known.each(func(g *gateSession) {
 		mids := g.lose(p, forget)
-		if c, ok := g.sess.NetworkEntity().(*gate.Conn); ok {
+		if c := connOf(g.sess); c != nil {
 			for _, mid := range mids {
 				failed = append(failed, request{c, mid})
 			}

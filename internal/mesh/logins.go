@@ -138,9 +138,16 @@ func (l *logins) handleBind(s *session.Session, uid int64) {
 func (l *logins) bindFor(s *session.Session, uid int64) {
 	if uid == 0 {
 		s.Clear()
+		if was := l.users.UID(s); was != 0 && s.UID() == 0 {
+			l.Unbind(s, was) // see below
+		}
 		return
 	}
-	if err := s.Bind(uid); errors.Is(err, session.ErrUIDTaken) {
+	err := s.Bind(uid)
+	if err == nil && s.UID() == uid && l.users.UID(s) != uid {
+		err = l.Bind(s, uid) // a handler of this node bound it, on its way here
+	}
+	if errors.Is(err, session.ErrUIDTaken) {
 		_ = s.Kick("already signed in") // the backend was told that it worked: this session lost a race
 	} else if err != nil && !errors.Is(err, session.ErrClosed) {
 		l.log.Warn("a backend's Bind failed", "session", s.ID(), "uid", uid, "err", err)

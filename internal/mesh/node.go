@@ -76,8 +76,18 @@ func (n *node) client(id int64) (*gate.Conn, *session.Session) {
 	if s == nil {
 		return nil, nil
 	}
-	c, _ := s.NetworkEntity().(*gate.Conn)
-	return c, s
+	return connOf(s), s
+}
+
+// connOf returns what carries a session at this gate, nil if it is at another.
+func connOf(s *session.Session) *gate.Conn {
+	switch e := s.NetworkEntity().(type) {
+	case *gate.Conn:
+		return e
+	case *remoteSession:
+		return e.at.Load().conn
+	}
+	return nil
 }
 
 // serialize makes the payload of v.

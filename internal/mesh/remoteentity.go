@@ -128,8 +128,13 @@ func (r *remoteSession) FailMid(mid uint64, err error) error {
 	if mid == 0 {
 		return gate.ErrSessionOnNotify
 	}
-	if _, err := r.toGate(r.at.Load()); err != nil {
-		return err
+	switch at := r.at.Load(); {
+	case !at.home:
+		if _, err := r.toGate(at); err != nil {
+			return err
+		}
+	case r.sess.Closed():
+		return gate.ErrBrokenPipe
 	}
 	r.all.table.Fail(r, mid, "", err)
 	return nil
@@ -188,6 +193,14 @@ func (r *remoteSession) Outlet() session.Outlet {
 		return nil
 	}
 	return p
+}
+
+// ValueChanged has other nodes hear of a value, once the session has come to this node's gate.
+// While it is at another gate, values that handlers set stay on this node.
+func (r *remoteSession) ValueChanged(s *session.Session, key string) {
+	if r.at.Load().conn != nil {
+		r.all.logins.sessions.ValueChanged(s, key)
+	}
 }
 
 // BindUID tells the gate, which keeps the register, unless that is where it comes from.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
@@ -43,7 +44,10 @@ type remoteSession struct {
 type whereabouts struct {
 	gate process
 	way  *peer // to the gate; another one knows nothing of the sessions. nil: there is none
-	home bool  // it is about to come to this node's gate
+	home bool  // it comes to this node's gate
+	// conn carries it there already; nil: it is not there yet. It becomes the session's entity when
+	// what waits for it has been handed over, see arrivals.
+	conn *gate.Conn
 }
 
 // whereAt returns the whereabouts of sessions at a gate, to which way leads, if anything does.
@@ -269,7 +273,7 @@ func (r *remoteSession) untold(p *peer) {
 // GateOf returns the service address of the gate that a session's client is connected to: "" for
 // one of this node, and for a session without a client.
 func GateOf(s *session.Session) string {
-	if r, ok := s.NetworkEntity().(*remoteSession); ok {
+	if r, ok := s.NetworkEntity().(*remoteSession); ok && !r.at.Load().home {
 		return r.key().gate
 	}
 	return ""

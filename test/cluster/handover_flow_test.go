@@ -146,9 +146,9 @@ func (w *wanderer) run(stop <-chan struct{}) (sent uint64) {
 // under way, notice nothing: nothing is lost, doubled or out of order, each request has one answer,
 // and no session ends.
 func TestNothingIsLostBetweenGates(t *testing.T) {
-	// Not with handlers on a gate: what its own process pushes while the session comes back there
-	// may overtake what it pushed a moment before (see docs/cluster.md).
-	testWanderers(t, false)
+	for _, serving := range []bool{false, true} {
+		t.Run(fmt.Sprintf("gates serve %v", serving), func(t *testing.T) { testWanderers(t, serving) })
+	}
 }
 
 func testWanderers(t *testing.T, serving bool) {
