@@ -91,9 +91,10 @@ func newApp(addr string, opts []Option, instances func(*App, *cluster.Options)) 
 
 // Run starts the application and serves until ctx ends, a signal of WithSignals or WithDrain
 // arrives, or Quit is called. Then it shuts down within the shutdown timeout; a signal of WithDrain
-// drains the node before that. It returns nil for an orderly end.
+// drains the node before that, until ctx ends. It returns nil for an orderly end.
 func (a *App) Run(ctx context.Context) error {
-	ctx, second, stop := a.untilSignal(ctx)
+	given := ctx
+	ctx, second, stop := a.untilSignal(given)
 	defer stop()
 	asked, err := a.start(ctx)
 	if err != nil {
@@ -108,7 +109,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	var first signalled
 	if errors.As(context.Cause(ctx), &first) && slices.Contains(a.drain.Signals, first.Signal) {
-		a.drainUntil(second)
+		a.drainUntil(given, second)
 	}
 	end, cancel := context.WithTimeout(context.Background(), a.node.EndTimeout())
 	defer cancel()

@@ -86,10 +86,10 @@ func (a answers) rebind(r rebinding) (any, error) {
 	return nil, nil
 }
 
-// drainUntil drains the node for as long as WithDrain says, until Quit is called, or until a second
-// signal arrives.
-func (a *App) drainUntil(second <-chan struct{}) {
-	ctx, cancel := context.WithTimeout(context.Background(), a.drain.Timeout)
+// drainUntil drains the node for as long as WithDrain says, until Quit is called, until a second
+// signal arrives, or until the context of Run ends.
+func (a *App) drainUntil(run context.Context, second <-chan struct{}) {
+	ctx, cancel := context.WithTimeout(run, a.drain.Timeout)
 	defer cancel()
 	go func() {
 		select {

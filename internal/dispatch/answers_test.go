@@ -105,7 +105,7 @@ func TestHandlerOfASessionThatMoves(t *testing.T) {
 			Rehome(s, to)
 		}
 		b.finish()
-		if got := to.Responses(); len(got) != 2 || got[0].Mid != 9 || got[1].Mid != 10 || len(from.Responses()) > 0 {
+		if got := to.Responses(); len(got) != 2 || got[0].MID != 9 || got[1].MID != 10 || len(from.Responses()) > 0 {
 			t.Errorf("while the handler runs: %v; answers %+v, and %+v at the gate before", during, got, from.Responses())
 		}
 	}

@@ -133,7 +133,7 @@ func (c *Conn) named(o *resume.Offer) (*Conn, resume.Token, resume.Reason) {
 		return nil, t, g.resumer.whyFor(c.peer(), t.Session)
 	}
 	c.sock.Waiting()
-	why := g.cfg.Claim(Claim{Token: t, Text: o.Token, Received: o.Received, Dict: g.shake.dictVersion, Gap: o.Gap, Errors: c.wantsErr, Remote: c.peer()})
+	why := g.cfg.Claim(Claim{Token: t, Text: o.Token, Received: o.Received, Dict: g.shake.dictVersion, Gap: o.Gap, Errors: c.wantsErr, Remote: c.peer(), Until: time.Now().Add(g.cfg.HandshakeTimeout * 9 / 10)})
 	if why != "" {
 		return nil, t, why
 	}

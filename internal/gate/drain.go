@@ -27,8 +27,11 @@ var drainFrame = newFrame(codec.AppendPacket(nil, codec.Data, slices.Concat(
 	[]byte{byte(codec.Push) << 1, byte(len(DrainRoute))}, []byte(DrainRoute+"{}"),
 )), manner{when: soon})
 
-// errDraining is why a client was turned away.
-var errDraining = errors.New("the node is drained and takes no new sessions")
+// Why a client was turned away.
+var (
+	errDraining = errors.New("the node is drained and takes no new sessions")
+	errLater    = errors.New("the gate that has the session does not answer, and may be alive")
+)
 
 // BeginDrain has the gate take no new sessions from now on. Clients of sessions that are here may
 // come back.
@@ -140,13 +143,14 @@ func (c *Conn) sendAway() {
 }
 
 // turnAway ends the connection of a client that wants a new session, or one that is not here, while
-// the gate is drained. It has no answer to its handshake: to every client that is a connection that
-// was lost, which is a reason to try elsewhere, and to keep a token.
-func (c *Conn) turnAway() {
-	c.gate.counters.Refused.add(refusedEnding)
-	c.gate.cfg.Log.Info("handshake refused", "session", c.sess.ID(), "remote", c.RemoteAddr(), "err", errDraining)
+// the gate is drained, and of one whose session was not found yet. It has no answer to its
+// handshake: to every client that is a connection that was lost, which is a reason to try
+// elsewhere, and to keep a token.
+func (c *Conn) turnAway(as refusal, why error) {
+	c.gate.counters.Refused.add(as)
+	c.gate.cfg.Log.Info("handshake refused", "session", c.sess.ID(), "remote", c.RemoteAddr(), "err", why)
 	c.closeWith(wsframe.CloseTryLater)
-	_ = c.shut(nil, session.CloseReason{Kind: session.CloseShutdown, Reason: errDraining.Error()})
+	_ = c.shut(nil, session.CloseReason{Kind: session.CloseShutdown, Reason: why.Error()})
 }
 
 // isHere reports whether a session is at this gate for which a token holds.

@@ -26,6 +26,7 @@ type Claim struct {
 	Gap      bool   // the client takes a session that has lost messages
 	Errors   bool   // and answers that are errors
 	Remote   net.Addr
+	Until    time.Time // when the client's handshake is over
 }
 
 // Handed is a session on its way to another gate.

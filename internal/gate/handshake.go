@@ -140,19 +140,24 @@ func (c *Conn) shakeHands(body []byte) error {
 	said := c.greeted(body)
 	draining := c.gate.drains.Load()
 	if draining && (said.offer == nil || !c.isHere(said.offer.Token)) {
-		c.turnAway()
+		c.turnAway(refusedEnding, errDraining)
 		return nil
 	}
 	if said.resumes {
 		var why resume.Reason
 		var err error
 		if said.offer != nil {
-			if why, err = c.comeBack(&said); why == "" {
+			why, err = c.comeBack(&said)
+			switch why {
+			case "":
 				return err
+			case resume.Later:
+				c.turnAway(refusedHandshake, errLater)
+				return nil
 			}
 		}
 		if draining { // the session has just ended
-			c.turnAway()
+			c.turnAway(refusedEnding, errDraining)
 			return nil
 		}
 		c.prepare(&said, why)

@@ -3,6 +3,8 @@ package mesh
 import (
 	"bytes"
 	"context"
+	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,15 +29,17 @@ type arrivals struct {
 	departures *departures
 	inbound    *inbound
 
-	count atomic.Int32 // of all
-	mu    sync.Mutex
-	all   map[int64]*arrival
+	count    atomic.Int32 // of all
+	mu       sync.Mutex
+	all      map[int64]*arrival
+	searches resume.Searches // those that go on
 }
 
 // arrival is a session that was asked for.
 type arrival struct {
 	claim gate.Claim
-	conn  *gate.Conn // what carries it here; nil: it is not here yet. For who has begun it
+	conn  *gate.Conn    // what carries it here; nil: it is not here yet. For who has begun it
+	why   resume.Reason // there is none; set before done is closed
 
 	// arrivals.mu guards the rest.
 	frames []waitingFrame
@@ -144,29 +148,43 @@ func (a *arrivals) Claim(c gate.Claim) resume.Reason {
 	if !first { // the same client, on another connection
 		select {
 		case <-ar.done:
+			return ar.why
 		case <-a.ctx.Done():
+			return resume.Later
 		}
-		return ""
 	}
 	defer a.end(id, ar)
-	if a.users.Session(id) != nil {
-		return ""
+	if a.users.Session(id) == nil {
+		ar.why = a.search(ar)
 	}
-	search, step := resume.NewSearch(a.place(), c.Token, time.Now())
+	return ar.why
+}
+
+// search looks for a session at other gates, for as long as its client waits.
+func (a *arrivals) search(ar *arrival) resume.Reason {
+	c := ar.claim
+	search, step := resume.NewSearch(a.place(), c.Token, c.Until)
+	lasts := false
 	for {
 		if step.Wait > 0 {
+			if !lasts {
+				if lasts = a.lasts(c.Remote); !lasts {
+					return resume.Later
+				}
+				defer a.lasted(c.Remote)
+			}
 			wait := time.NewTimer(step.Wait)
 			select {
 			case <-wait.C:
 			case <-a.ctx.Done():
 				wait.Stop()
-				return resume.Unknown
+				return resume.Later
 			}
 		}
 		switch step.Kind {
 		case resume.Here:
 			ctx, cancel := context.WithTimeout(a.ctx, claimWait)
-			to, gone := a.departures.settled(ctx, id)
+			to, gone := a.departures.settled(ctx, c.Token.Session)
 			cancel()
 			if !gone {
 				return ""
@@ -181,6 +199,26 @@ func (a *arrivals) Claim(c gate.Claim) resume.Reason {
 			return step.Why
 		}
 	}
+}
+
+// lasts reports whether a search for a client at an address may go on after its first answers.
+// lasted ends that.
+func (a *arrivals) lasts(at net.Addr) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.searches.Begin(hostOf(at))
+}
+
+func (a *arrivals) lasted(at net.Addr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.searches.End(hostOf(at))
+}
+
+// hostOf returns the host of a client's address; the zero value for one that has none.
+func hostOf(at net.Addr) netip.Addr {
+	ap, _ := netip.ParseAddrPort(at.String())
+	return ap.Addr()
 }
 
 // isHere reports whether this gate has a session, and does not give it away.
@@ -241,6 +279,7 @@ func (a *arrivals) arrive(from resume.Place, ar *arrival, d departing) error {
 		if r != nil {
 			s = r.sess
 			r.at.Store(&whereabouts{gate: process{a.addr, a.epoch}, home: true, conn: conn})
+			session.OutletChanged()
 		} else {
 			s = session.NewWithID(conn, id)
 			s.SetLifetime(a.life)
@@ -335,6 +374,8 @@ func (a *arrivals) adopt(from resume.Place, ar *arrival) (all resume.Found) {
 			var said found
 			if data, err := p.ask(ctx, &link.Frame{Kind: link.Adopt, Session: id, Data: b}); err == nil {
 				_ = decodeGob(data, &said) // what cannot be read says nothing
+			} else {
+				said.Alive = !p.lost.Load() // one that answers later may know it
 			}
 			words <- word{placeOf(p), said}
 		})

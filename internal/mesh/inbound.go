@@ -161,7 +161,7 @@ func (in *inbound) handleMessage(from *sender, f *link.Frame, add addCall) {
 		r = in.remotes.byID(f.Session, f.UID)
 	}
 	if r == nil && way != nil && way.link == nil {
-		r, _ = in.remotes.open(key, way, 0)
+		r, _ = in.remotes.open(key, way, nil)
 	}
 	if r == nil {
 		in.refuse(from, f)

@@ -28,7 +28,7 @@ func TestWhatAQuietSessionHolds(t *testing.T) {
 		{session.Session{}, "id 8, entity 16, life 8, uid 8, phase 4, since 4, extra 8, mu 8, all 64"},
 		{scheduler.Lane{}, "home 8, latest 8, queue 8, waiting 4, ended 4, all 32"}, // a part of gate.Conn and remoteSession
 		{gateSession{}, "node 8, sess 8, mu 8, closed 1, queued 1, peers 32, requests 48, values 8, changed 8, all 128"},
-		{remoteSession{}, "all 8, at 8, sess 8, lane 32, from 8, mu 8, uid 8, asked 1, ended 1, vouched 1, waiting 4, window 4, values 8, " +
+		{remoteSession{}, "all 8, at 8, sess 8, lane 32, from 8, mu 8, uid 8, asked 1, ended 1, vouched 1, sent 1, waiting 4, window 4, values 8, " +
 			"told 8, over 8, orphan 8, change 8, addr 8, taken 8, Answers 16, all 168"},
 	} {
 		typ := reflect.TypeOf(c.of)

@@ -215,21 +215,28 @@ func (r *remoteSession) BindUID(_ *session.Session, uid int64) error {
 		return err
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err := r.send(&link.Frame{Kind: link.Bind, UID: uid}); err != nil {
-		return err
-	}
+	was, asked := r.uid, r.asked
 	r.uid, r.asked = uid, true
-	return nil
+	r.mu.Unlock() // send waits while the session goes to another gate, and that takes the lock
+	err := r.send(&link.Frame{Kind: link.Bind, UID: uid})
+	if err != nil {
+		r.mu.Lock()
+		r.uid, r.asked = was, asked
+		r.mu.Unlock()
+	}
+	return err
 }
 
 // UnbindUID tells the gate that the session is nobody's.
 func (r *remoteSession) UnbindUID(_ *session.Session, uid int64) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.uid == uid {
-		_ = r.send(&link.Frame{Kind: link.Bind}) // with the gate gone there is nothing to unbind
+	bound := r.uid == uid
+	if bound {
 		r.uid, r.asked, r.values = 0, true, nil
+	}
+	r.mu.Unlock() // as BindUID does
+	if bound {
+		_ = r.send(&link.Frame{Kind: link.Bind}) // with the gate gone there is nothing to unbind
 	}
 }
 

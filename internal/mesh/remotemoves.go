@@ -29,8 +29,9 @@ func (rs *remoteSessions) depart(s *session.Session, lane *scheduler.Lane, key s
 		r.setAddr([]byte(a.String()))
 	}
 	rs.mu.Lock()
-	defer rs.mu.Unlock()
 	rs.putLocked(key, r)
+	rs.mu.Unlock()
+	r.expect()
 	return r
 }
 
@@ -55,6 +56,8 @@ func (rs *remoteSessions) take(key sessionKey) *remoteSession {
 // putLocked enters a session.
 func (rs *remoteSessions) putLocked(key sessionKey, r *remoteSession) {
 	rs.all[key] = r
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.window > 0 {
 		if rs.ids == nil {
 			rs.ids = make(map[int64]*remoteSession)
@@ -144,21 +147,29 @@ func (rs *remoteSessions) move(key sessionKey, to resume.Place, p *peer) *remote
 	if p != nil {
 		p.moved.Store(true)
 	}
-	r.unorphan()
+	if r.unorphan(); early == nil {
+		r.expect()
+	}
 	return r
 }
 
 // introducedBy notes that the gate to which way leads has told of the session itself.
 func (r *remoteSession) introducedBy(way *peer, window time.Duration) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.vouched = false
+	if r.sent {
+		r.unorphanLocked()
+	}
 	if was := r.at.Load(); was.way == nil && !was.home { // the session was quicker here than the gate
 		r.at.CompareAndSwap(was, whereAt(was.gate, way))
 		session.OutletChanged()
 	}
-	if r.window == 0 && window > 0 {
+	news := r.window == 0 && window > 0
+	if news {
 		r.window = uint32(window.Milliseconds())
+	}
+	r.mu.Unlock()
+	if news {
 		r.all.noteID(r.key(), r)
 	}
 }
@@ -168,7 +179,7 @@ func (r *remoteSession) lostItsGate(way *peer) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at := r.at.Load()
-	return r.orphan != nil || at.way != nil && at.way != way
+	return r.orphan != nil && !r.sent || at.way != nil && at.way != way
 }
 
 // abandon has a session wait for its client, whose gate has died. It is false for one that does not
@@ -179,29 +190,62 @@ func (r *remoteSession) abandon() bool {
 	if r.window == 0 || r.ended {
 		return false
 	}
-	if r.orphan == nil {
-		key := r.key()
-		r.orphan = time.AfterFunc(time.Duration(r.window)*time.Millisecond, func() {
-			r.mu.Lock()
-			waits := r.orphan != nil
-			r.mu.Unlock()
-			if waits && r.key() == key {
-				r.all.close(key, session.CloseReason{Kind: session.CloseNetwork, Reason: "the gate is gone, and the client did not come back"})
-			}
-		})
+	if r.orphan == nil || r.sent {
+		r.unorphanLocked()
+		r.endInLocked(time.Duration(r.window)*time.Millisecond, "the gate is gone, and the client did not come back")
 		r.all.sched.PushTaskTo(r.Lane(), func() { r.all.life.Suspend(r.sess) })
 	}
 	return true
+}
+
+// sentWindow is within which a gate introduces a session that has come to it, where that does not
+// say how long it waits for its client.
+const sentWindow = time.Minute
+
+// expect has the session wait for the gate where it goes, which introduces it when it is there: as
+// long as it would wait for its client. If the gate never gets it, nobody else ends it.
+func (r *remoteSession) expect() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		return
+	}
+	window := time.Duration(r.window) * time.Millisecond
+	if window == 0 {
+		window = sentWindow
+	}
+	r.unorphanLocked()
+	r.sent = true
+	r.endInLocked(window, "the gate where it goes has not got it")
+}
+
+// endInLocked ends the session after a time, unless it has a gate again before.
+func (r *remoteSession) endInLocked(after time.Duration, why string) {
+	key := r.key()
+	var t *time.Timer
+	t = time.AfterFunc(after, func() {
+		r.mu.Lock()
+		waits := r.orphan == t
+		r.mu.Unlock()
+		if waits && r.key() == key {
+			r.all.close(key, session.CloseReason{Kind: session.CloseNetwork, Reason: why})
+		}
+	})
+	r.orphan = t
 }
 
 // unorphan says that the session has a gate again.
 func (r *remoteSession) unorphan() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.unorphanLocked()
+}
+
+func (r *remoteSession) unorphanLocked() {
 	if r.orphan != nil {
 		r.orphan.Stop()
-		r.orphan = nil
 	}
+	r.orphan, r.sent = nil, false
 }
 
 // handleAdopt answers a gate to which the client of a gate has come that is gone.

@@ -27,12 +27,13 @@ type remoteSession struct {
 	asked   bool  // the gate has not answered that
 	ended   bool
 	vouched bool                // only backends have told of it
+	sent    bool                // it goes to a gate that has not introduced it: orphan ends that time
 	waiting int32               // changes that wait, see update
 	window  uint32              // milliseconds that it waits for its client when its gate has died; 0: it does not
 	values  encodedValues       // as the gate has forwarded them
 	told    map[uint64]struct{} // ways (peer.number) to backends that were told of the session from here
 	over    chan struct{}       // see Waiting; made on demand
-	orphan  *time.Timer         // its gate has died: ends that time
+	orphan  *time.Timer         // its gate has died, or see sent: ends that time
 
 	change atomic.Pointer[func()] // makes the changes that wait, nil if none does
 	addr   atomic.Pointer[string] // of the client
@@ -92,6 +93,25 @@ func (r *remoteSession) end(why session.CloseReason) {
 	}
 	r.mu.Unlock()
 	r.all.sched.EndLane(r.Lane(), func() { r.all.life.Close(r.sess) })
+}
+
+// begin takes over what the first frame, if there is one, says of a session that nobody knows here
+// yet. It returns the user.
+func (r *remoteSession) begin(f *link.Frame) (uid int64) {
+	if f == nil {
+		return 0
+	}
+	r.window = uint32(windowOf(f).Milliseconds())
+	r.setAddr(f.Text)
+	r.mu.Lock()
+	values := r.changesLocked(f)
+	r.uid, r.vouched = f.UID, f.Flags&flagVouch != 0
+	r.mu.Unlock()
+	r.setValues(values)
+	if f.UID <= 0 || !r.sess.Adopt(f.UID) {
+		return 0
+	}
+	return f.UID
 }
 
 // update takes over what the gate says of the session: at once, as the messages that follow know

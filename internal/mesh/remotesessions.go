@@ -109,21 +109,27 @@ func (rs *remoteSessions) list() []*session.Session {
 }
 
 // open returns the session of a client behind the gate that way leads to, made if it is new; nil
-// when the node ends.
-func (rs *remoteSessions) open(key sessionKey, way *peer, window time.Duration) (r *remoteSession, fresh bool) {
+// when the node ends. A new one is what f says of it before anybody hears of it; f is nil where
+// nobody introduces sessions.
+func (rs *remoteSessions) open(key sessionKey, way *peer, f *link.Frame) (r *remoteSession, fresh bool) {
 	if r = rs.get(key); r != nil {
 		return r, false
 	}
+	made := newRemoteSession(rs, key, way)
+	uid := made.begin(f)
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if r = rs.all[key]; r != nil || rs.closed {
 		return r, false
 	}
-	r = newRemoteSession(rs, key, way)
-	r.window = uint32(window.Milliseconds())
-	rs.putLocked(key, r)
-	rs.sched.PushTaskTo(r.Lane(), func() { rs.life.Open(r.sess) })
-	return r, true
+	rs.putLocked(key, made)
+	rs.sched.PushTaskTo(made.Lane(), func() {
+		rs.life.Open(made.sess)
+		if uid != 0 && made.sess.UID() == uid {
+			rs.life.Bound(made.sess)
+		}
+	})
+	return made, true
 }
 
 // handleOpened takes over what a session's gate says of it.
@@ -131,9 +137,11 @@ func (rs *remoteSessions) handleOpened(key sessionKey, way *peer, f *link.Frame)
 	if r := rs.get(key); r != nil && r.lostItsGate(way) { // which has forgotten it, and what was on its way is lost
 		rs.close(key, session.CloseReason{Kind: session.CloseNetwork, Reason: "the gate was gone"})
 	}
-	if r, _ := rs.open(key, way, windowOf(f)); r != nil {
+	if r, fresh := rs.open(key, way, f); r != nil {
 		r.introducedBy(way, windowOf(f))
-		r.update(f)
+		if !fresh {
+			r.update(f)
+		}
 		rs.arrived(key)
 	}
 }
@@ -156,11 +164,7 @@ func (rs *remoteSessions) handleVouch(f *link.Frame) {
 	if rs.byID(f.Session, f.UID) != nil { // it is going from one gate to another
 		return
 	}
-	if r, fresh := rs.open(sessionKey{p.addr, p.epoch, f.Session}, p, windowOf(f)); fresh {
-		r.mu.Lock()
-		r.vouched = true
-		r.mu.Unlock()
-		r.update(f)
+	if r, fresh := rs.open(sessionKey{p.addr, p.epoch, f.Session}, p, f); fresh {
 		_ = r.send(&link.Frame{Kind: link.SessionOpened, Flags: flagHold})
 	}
 }

@@ -174,13 +174,13 @@ func (m *Moves) Forget(session int64) { delete(m.to, session) }
 // Bounds of a search.
 const (
 	maxHops     = 8                      // gates that one search asks
-	searchFor   = 4 * time.Second        // far below the time that a client has for its handshake
 	searchEvery = 250 * time.Millisecond // between questions to those who believe that the owner lives
 )
 
 // Search is the claimer's part: it finds a session that a client comes back for. It asks the gate
 // that the token names, goes on to where that has given the session away, and when the owner is
-// gone asks the nodes that know the session. The client's handshake waits meanwhile.
+// gone asks the nodes that know the session. The client's handshake waits meanwhile. A machine that
+// has lost its power may be taken for alive for longer than that: then the client is to come again.
 type Search struct {
 	self  Place
 	until time.Time
@@ -207,9 +207,10 @@ type Step struct {
 	Why  Reason
 }
 
-// NewSearch begins a search by the gate self for the session of a token.
-func NewSearch(self Place, t Token, now time.Time) (*Search, Step) {
-	s := &Search{self: self, until: now.Add(searchFor)}
+// NewSearch begins a search by the gate self for the session of a token. Its client waits until a
+// time.
+func NewSearch(self Place, t Token, until time.Time) (*Search, Step) {
+	s := &Search{self: self, until: until}
 	return s, s.ask(Place{t.Gate, t.Epoch})
 }
 
@@ -255,7 +256,7 @@ func (s *Search) Asked(said Claimed, to Place, why Reason) Step {
 type Found struct {
 	Nodes int   // that know it, and take it from this gate from now on
 	At    Place // not zero: another gate has it by now
-	Alive bool  // a node hears the owner, and does not give the session away
+	Alive bool  // a node hears the owner, and does not give the session away, or does not answer
 }
 
 // Adopted takes what the nodes said.
@@ -267,6 +268,8 @@ func (s *Search) Adopted(f Found, now time.Time) Step {
 		return Step{Kind: Here}
 	case f.Alive && now.Add(searchEvery).Before(s.until):
 		return Step{Kind: Ask, At: s.owner, Wait: searchEvery}
+	case f.Alive:
+		return Step{Kind: Stop, Why: Later}
 	}
 	return Step{Kind: Stop, Why: Unknown}
 }

@@ -2,6 +2,8 @@ package resume_test
 
 import (
 	"bytes"
+	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -62,28 +64,29 @@ func TestSearch(t *testing.T) {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 	}
-	s, step := resume.NewSearch(two, token, start)
+	s, step := resume.NewSearch(two, token, later(10*time.Second))
 	want(step, resume.Step{Kind: resume.Ask, At: one})
 	want(s.Asked(resume.Given, resume.Place{}, ""), resume.Step{Kind: resume.Here})
 
-	s, _ = resume.NewSearch(two, token, start)
+	s, _ = resume.NewSearch(two, token, later(10*time.Second))
 	want(s.Asked(resume.No, resume.Place{}, resume.Expired), resume.Step{Kind: resume.Stop, Why: resume.Expired})
 
-	s, _ = resume.NewSearch(two, token, start)
+	s, _ = resume.NewSearch(two, token, later(10*time.Second))
 	want(s.Asked(resume.Gone, three, ""), resume.Step{Kind: resume.Ask, At: three})
 	want(s.Asked(resume.Silent, resume.Place{}, ""), resume.Step{Kind: resume.Adopt, At: three})
 	want(s.Adopted(resume.Found{Alive: true}, start), resume.Step{Kind: resume.Ask, At: three, Wait: 250 * time.Millisecond})
-	want(s.Adopted(resume.Found{Alive: true}, later(time.Hour)), resume.Step{Kind: resume.Stop, Why: resume.Unknown})
+	want(s.Adopted(resume.Found{Alive: true}, later(8*time.Second)), resume.Step{Kind: resume.Ask, At: three, Wait: 250 * time.Millisecond})
+	want(s.Adopted(resume.Found{Alive: true}, later(10*time.Second)), resume.Step{Kind: resume.Stop, Why: resume.Later})
 	want(s.Adopted(resume.Found{Nodes: 1}, start), resume.Step{Kind: resume.Here})
 	want(s.Adopted(resume.Found{At: two}, start), resume.Step{Kind: resume.Here}) // it has come here meanwhile
 	want(s.Adopted(resume.Found{}, start), resume.Step{Kind: resume.Stop, Why: resume.Unknown})
 
 	// An earlier run of the gate itself knows nothing any more.
-	_, step = resume.NewSearch(resume.Place{Addr: one.Addr, Epoch: 11}, token, start)
+	_, step = resume.NewSearch(resume.Place{Addr: one.Addr, Epoch: 11}, token, later(10*time.Second))
 	want(step, resume.Step{Kind: resume.Adopt, At: one})
 
 	// Gates that name each other for ever are not followed for ever.
-	s, step = resume.NewSearch(two, token, start)
+	s, step = resume.NewSearch(two, token, later(10*time.Second))
 	for hops := 0; step.Kind == resume.Ask; hops++ {
 		if hops > 100 {
 			t.Fatal("the search does not end")
@@ -141,4 +144,37 @@ func TestMoves(t *testing.T) {
 	}
 	at(100, start, resume.Place{}, false)
 	at(99+1<<18, start, one, true)
+}
+
+// A whole data centre that loses its power sends all its clients to search at once, and a stranger
+// with many sessions may do the same: the others still find theirs.
+func TestSearchesAreBounded(t *testing.T) {
+	var s resume.Searches
+	begun := func(addr string) bool { return s.Begin(netip.MustParseAddr(addr)) }
+	count := func(addr string) (n int) {
+		for begun(addr) {
+			n++
+		}
+		return n
+	}
+	if n := count("192.0.2.1"); n != 128 {
+		t.Errorf("%d searches of one address", n)
+	}
+	if begun("::ffff:192.0.2.1") || !begun("192.0.2.2") {
+		t.Error("an address has more because of how it is written, or one stands for another")
+	}
+	if a, b := count("2001:db8::1"), count("2001:db8::2"); a != 128 || b != 0 {
+		t.Errorf("%d and %d searches of one network", a, b)
+	}
+	all := 128 + 1 + 128
+	for i := range 20 {
+		all += count(fmt.Sprintf("198.51.100.%d", i))
+	}
+	if all != 1024 {
+		t.Errorf("%d searches in all", all)
+	}
+	s.End(netip.MustParseAddr("192.0.2.1"))
+	if !begun("192.0.2.1") || begun("192.0.2.1") {
+		t.Error("one has ended, so one may begin")
+	}
 }

@@ -19,6 +19,9 @@ const (
 	Unknown Reason = "unknown"
 	// Gap: the session goes on elsewhere, and what was on its way is lost.
 	Gap Reason = "gap"
+	// Later is never told to a client: its session is not found yet, and may be. The client is to
+	// come again.
+	Later Reason = "later"
 )
 
 // Session is a node's half of a session that can be resumed. [Session.Init] makes it ready for the

@@ -177,6 +177,7 @@ func testWanderers(t *testing.T, serving bool) {
 				}
 				return s.Response([]byte("in"))
 			},
+			"Hall.Open": func(_ context.Context, s *session.Session, data []byte) error { return s.Response(data) },
 			"Hall.Ask": func(_ context.Context, s *session.Session, data []byte) error {
 				s.Value("seat").(*seat).next(binary.BigEndian.Uint64(data))
 				return s.Response(data)
@@ -213,6 +214,12 @@ func testWanderers(t *testing.T, serving bool) {
 	}
 	for _, n := range nodes {
 		nanotest.Until(t, n.Addr+" knows all others", func() bool { return len(n.Members()) == len(nodes)-1 })
+	}
+
+	for _, g := range gates {
+		nanotest.Until(t, g.Addr+" reaches the hall", func() bool {
+			return g.Call(t.Context(), "Hall.Open", []byte{}, nil) == nil
+		})
 	}
 
 	stop := make(chan struct{})

@@ -32,10 +32,16 @@ func TestServerProcess(t *testing.T) {
 		t.Skip("only as a child of other tests")
 	}
 	say := func(format string, a ...any) { fmt.Fprintf(os.Stdout, "> "+format+"\n", a...) }
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	g := nano.NewGroup("all")
 	comps := apptest.Handlers(apptest.Funcs{
 		"A.Join": func(_ context.Context, s *session.Session, _ []byte) error {
 			return errors.Join(g.Add(s), s.Bind(s.ID()), s.Response([]byte("in")))
+		},
+		"A.Cancel": func(context.Context, *session.Session, []byte) error {
+			cancel()
+			return nil
 		},
 	})
 	comps.Register(&apptest.Life{
@@ -58,9 +64,9 @@ func TestServerProcess(t *testing.T) {
 		say("returned %v", app.Run(context.Background()))
 	case "drain":
 		app := nano.New(addr, nano.WithComponents(comps), nano.WithSignals(syscall.SIGINT), nano.WithResume(nano.Resume{}),
-			nano.WithDrain(nano.Drain{Timeout: 20 * time.Second, Spread: time.Millisecond}), apptest.Quiet())
+			nano.WithDrain(nano.Drain{Timeout: time.Hour, Spread: time.Millisecond}), apptest.Quiet())
 		app.Lifetime().OnClosed(closed)
-		say("returned %v", app.Run(context.Background()))
+		say("returned %v", app.Run(ctx))
 	case "listen":
 		session.Lifetime.OnClosed(closed)
 		nano.Listen(addr, nano.WithComponents(comps), apptest.Quiet())
@@ -198,11 +204,11 @@ func TestShutdownBeforeListen(t *testing.T) {
 	}
 }
 
-// A deployment drains a node by the same signal. The node ends when its players have left, or at a
-// second signal.
+// A deployment drains a node by the same signal. The node ends when its players have left, at a
+// second signal, or when the program ends its Run.
 func TestSignalDrainsTheProcess(t *testing.T) {
-	for _, second := range []bool{false, true} {
-		t.Run(fmt.Sprintf("second signal %v", second), func(t *testing.T) {
+	for _, until := range []string{"the players have left", "a second signal", "the context of Run ends"} {
+		t.Run(until, func(t *testing.T) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
@@ -233,9 +239,15 @@ func TestSignalDrainsTheProcess(t *testing.T) {
 				t.Errorf("push %q", got)
 			}
 			apptest.Pong(t, client) // it is served meanwhile
-			if second {
-				if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-					t.Fatal(err)
+			if until == "the players have left" {
+				client.WritePacket(codec.Kick, nil) // goodbye: the last one
+			} else {
+				if until == "a second signal" {
+					if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					client.Notify("A.Cancel", nil)
 				}
 				if got := client.Push("onBye"); string(got) != "bye" {
 					t.Errorf("push %q", got)
@@ -243,8 +255,6 @@ func TestSignalDrainsTheProcess(t *testing.T) {
 				if reason := client.Kicked(); reason != "server shutdown" {
 					t.Errorf("kicked with %q", reason)
 				}
-			} else {
-				client.WritePacket(codec.Kick, nil) // goodbye: the last one
 			}
 			var said []string
 			for s := heard(lines); s != ""; s = heard(lines) {
