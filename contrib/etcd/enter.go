@@ -67,11 +67,16 @@ func (p *presence) grant(ctx context.Context) error {
 		if *l.id != 0 {
 			continue
 		}
-		resp, err := p.client.Grant(ctx, int64(l.ttl/time.Second))
+		err := p.cfg.ask(ctx, func(ctx context.Context) error {
+			resp, err := p.client.Grant(ctx, int64(l.ttl/time.Second))
+			if err == nil {
+				*l.id = resp.ID
+			}
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("get a lease: %w", err)
 		}
-		*l.id = resp.ID
 	}
 	return nil
 }
@@ -82,8 +87,13 @@ func (p *presence) attempt(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if m, err := p.cfg.decode(own.key, own.value); err == nil && m.Epoch > p.self.Epoch {
-		return false, errReplaced
+	if m, err := p.cfg.decode(own.key, own.value); err == nil {
+		switch {
+		case m.Epoch > p.self.Epoch:
+			return false, errReplaced
+		case m.Epoch == p.self.Epoch && p.self.NodeID == 0: // an attempt whose answer was lost has written it
+			p.self.NodeID = m.NodeID
+		}
 	}
 	id, unchanged, err := p.findID(ctx)
 	if err != nil {
@@ -99,17 +109,22 @@ func (p *presence) attempt(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	resp, err := p.client.Txn(ctx).If(append(unchanged, own.unchanged())...).Then(
-		clientv3.OpPut(string(own.key), value, clientv3.WithLease(p.lease)),
-		clientv3.OpPut(p.cfg.idKey(id), string(holds), clientv3.WithLease(p.rest)),
-	).Commit()
+	// If a try is written although its answer is lost, the next one finds the keys changed.
+	err = p.cfg.ask(ctx, func(ctx context.Context) error {
+		resp, err := p.client.Txn(ctx).If(append(unchanged, own.unchanged())...).Then(
+			clientv3.OpPut(string(own.key), value, clientv3.WithLease(p.lease)),
+			clientv3.OpPut(p.cfg.idKey(id), string(holds), clientv3.WithLease(p.rest)),
+		).Commit()
+		done = err == nil && resp.Succeeded
+		return err
+	})
 	if err != nil {
 		return false, fmt.Errorf("write the node's entry: %w", err)
 	}
-	if resp.Succeeded {
+	if done {
 		p.self = m
 	}
-	return resp.Succeeded, nil
+	return done, nil
 }
 
 // findID returns the id that the node can have, and what must still be so when it takes it.
@@ -147,7 +162,7 @@ func (p *presence) findID(ctx context.Context) (uint64, []clientv3.Cmp, error) {
 // start at once seldom meet, nor do those of a list that begins anew, which does not know who
 // lives.
 func (p *presence) freeID(ctx context.Context) (uint64, []clientv3.Cmp, error) {
-	resp, err := p.client.Get(ctx, p.cfg.idsPrefix(), clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	resp, err := p.cfg.get(ctx, p.client, p.cfg.idsPrefix(), clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	if err != nil {
 		return 0, nil, fmt.Errorf("read the node ids: %w", err)
 	}
@@ -193,7 +208,7 @@ func (s stored) unchanged() clientv3.Cmp {
 }
 
 func (p *presence) get(ctx context.Context, key string) (stored, error) {
-	resp, err := p.client.Get(ctx, key)
+	resp, err := p.cfg.get(ctx, p.client, key)
 	if err != nil {
 		return stored{}, fmt.Errorf("read the key %q: %w", key, err)
 	}
@@ -209,7 +224,10 @@ func (p *presence) leave(ctx context.Context) error {
 	if p.lease == 0 {
 		return nil
 	}
-	_, err := p.client.Revoke(ctx, p.lease)
+	err := p.cfg.ask(ctx, func(ctx context.Context) error {
+		_, err := p.client.Revoke(ctx, p.lease)
+		return err
+	})
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return nil
 	}

@@ -48,7 +48,7 @@ func (k *Keeper) follow(ctx context.Context, l *list, at int64, views chan keepe
 func (k *Keeper) read(ctx context.Context, l *list) (at int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, k.cfg.patience())
 	defer cancel()
-	resp, err := k.client.Get(ctx, k.cfg.membersPrefix(), clientv3.WithPrefix())
+	resp, err := k.cfg.get(ctx, k.client, k.cfg.membersPrefix(), clientv3.WithPrefix())
 	if err != nil {
 		return 0, fmt.Errorf("read the list: %w", err)
 	}

@@ -255,9 +255,9 @@ func (k *Keeper) over() bool {
 	}
 }
 
-// attempt runs something that etcd has to answer soon: another of its members may be faster.
+// attempt runs something that may ask etcd several times, within a limit for all of it.
 func (k *Keeper) attempt(ctx context.Context, try func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, k.cfg.patience())
+	ctx, cancel := context.WithTimeout(ctx, 2*k.cfg.patience())
 	defer cancel()
 	return try(ctx)
 }
