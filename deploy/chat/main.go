@@ -85,14 +85,12 @@ func run(ctx context.Context, s *settings) error {
 		options = append(options, nano.WithComponents(components))
 	}
 	app := nano.New(s.Address, options...)
-	started := make(chan struct{})
-	app.Scheduler().PushTask(func() { close(started) }) // the first task runs when the node has started
 	if s.Health != "" {
 		l, err := net.Listen("tcp", s.Health)
 		if err != nil {
 			return err
 		}
-		server := &http.Server{Handler: health(app, started), ReadHeaderTimeout: 5 * time.Second}
+		server := &http.Server{Handler: health(app), ReadHeaderTimeout: 5 * time.Second}
 		go func() { _ = server.Serve(l) }()
 		defer func() { _ = server.Close() }()
 	}
@@ -110,34 +108,22 @@ func newKeeper(s *settings) (*etcd.Keeper, error) {
 	})
 }
 
-// health answers probes: /healthz while the process can answer at all, /readyz while the node takes
-// new clients and somebody runs the room.
-func health(app *nano.App, started <-chan struct{}) http.Handler {
+// health answers probes: /healthz with whether a restart would help, /readyz with whether the node
+// should get new clients, for whom somebody has to run the room.
+func health(app *nano.App) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle("GET /healthz", nano.HealthHandler(app))
+	ready := nano.ReadyHandler(app)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if why := notReady(r.Context(), app, started); why != "" {
-			http.Error(w, why, http.StatusServiceUnavailable)
-			return
+		if app.Health().Ready {
+			ctx, cancel := context.WithTimeout(r.Context(), 100*time.Millisecond)
+			defer cancel()
+			if err := app.WaitFor(ctx, "Room"); err != nil {
+				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				return
+			}
 		}
-		fmt.Fprintln(w, "ok")
+		ready.ServeHTTP(w, r)
 	})
 	return mux
-}
-
-func notReady(ctx context.Context, app *nano.App, started <-chan struct{}) string {
-	select {
-	case <-started:
-	default:
-		return "starting"
-	}
-	if app.Draining() {
-		return "draining"
-	}
-	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-	defer cancel()
-	if err := app.WaitFor(ctx, "Room"); err != nil {
-		return err.Error()
-	}
-	return ""
 }
