@@ -108,17 +108,15 @@ func TestEventsComeWhileSomebodyLooks(t *testing.T) {
 	if seen != 2 {
 		t.Fatalf("%d events came: %v", seen, lines.Err())
 	}
-	leave()
 	sampler := c.api.sampler
-	running := func() bool {
-		sampler.mu.Lock()
-		defer sampler.mu.Unlock()
-		return sampler.running
-	}
-	for until := time.Now().Add(30 * time.Second); running(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(until) {
-			t.Fatal("samples are taken though nobody looks")
-		}
+	sampler.mu.Lock()
+	stopped := sampler.running
+	sampler.mu.Unlock()
+	leave()
+	select {
+	case <-stopped:
+	case <-time.After(30 * time.Second):
+		t.Fatal("samples are taken though nobody looks")
 	}
 	lines = open(t.Context())
 	app.Quit()

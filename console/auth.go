@@ -86,14 +86,14 @@ func (g *gatekeeper) knows(token string) bool {
 func (g *gatekeeper) admit(w http.ResponseWriter, r *http.Request) (v visitor, ok bool) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, token, _ := strings.Cut(header, " ")
-		if wait := g.waits(r); wait > 0 {
+		// The right token comes in whatever others at its address have tried, as behind one proxy.
+		if g.knows(strings.TrimSpace(token)) && strings.EqualFold(scheme, "Bearer") {
+			return visitor{}, true
+		}
+		if wait := g.wrong(r); wait > 0 {
 			tooMany(w, wait)
 			return v, false
 		}
-		if strings.EqualFold(scheme, "Bearer") && g.knows(strings.TrimSpace(token)) {
-			return visitor{}, true
-		}
-		g.wrong(r)
 	} else if c, err := r.Cookie(cookieName); err == nil && g.valid(c.Value) {
 		return visitor{cookie: c.Value, csrf: g.sign("csrf " + c.Value)}, true
 	}
@@ -154,28 +154,20 @@ func addressOf(r *http.Request) netip.Prefix {
 	return p
 }
 
-// waits returns how long the address of a request has to wait before its token is looked at.
-func (g *gatekeeper) waits(r *http.Request) time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	until, known := g.triers[addressOf(r)]
-	if !known {
-		return 0
-	}
-	return until.Sub(g.nowFunc()) - (triesAtOnce-1)*tryAgain
-}
-
-// wrong counts a wrong token: each moves the time of its address on by tryAgain. The log has a line
-// a second at most.
-func (g *gatekeeper) wrong(r *http.Request) {
+// wrong counts a wrong token: each moves the time of its address on by tryAgain, until that has to
+// wait. It returns how long. The log has a line a second at most.
+func (g *gatekeeper) wrong(r *http.Request) (wait time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now, from := g.nowFunc(), addressOf(r)
-	until := g.triers[from]
+	until, known := g.triers[from]
+	if wait = until.Sub(now) - (triesAtOnce-1)*tryAgain; known && wait > 0 {
+		return wait
+	}
 	if until.Before(now) {
 		until = now
 	}
-	if _, known := g.triers[from]; !known && len(g.triers) >= maxTriers {
+	if !known && len(g.triers) >= maxTriers {
 		g.forgetLocked(now)
 	}
 	g.triers[from] = until.Add(tryAgain)
@@ -184,6 +176,7 @@ func (g *gatekeeper) wrong(r *http.Request) {
 		g.log.Warn("console turned away a wrong token", "remote", r.RemoteAddr, "times", g.unsaid)
 		g.logged, g.unsaid = now, 0
 	}
+	return 0
 }
 
 // forgetLocked makes room for an address: it drops those that need not wait any more, and else the
@@ -232,14 +225,13 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusForbidden, "permission_denied", "the form was sent by another site's page")
 		return
 	}
-	if wait := c.gate.waits(r); wait > 0 {
-		retryAfter(w, wait)
-		c.loginPage(w, r, http.StatusTooManyRequests, "Too many wrong tokens came from your address. Wait a minute.")
-		return
-	}
 	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
 	if !c.gate.knows(strings.TrimSpace(r.PostFormValue("token"))) {
-		c.gate.wrong(r)
+		if wait := c.gate.wrong(r); wait > 0 {
+			retryAfter(w, wait)
+			c.loginPage(w, r, http.StatusTooManyRequests, "Too many wrong tokens came from your address. Wait a minute.")
+			return
+		}
 		c.loginPage(w, r, http.StatusUnauthorized, "This is not the token.")
 		return
 	}

@@ -215,7 +215,8 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
-// Guessing is slow, and whoever guesses keeps nobody else out.
+// Whoever guesses is told to wait, and keeps nobody out who knows the token: not at the same
+// address either, which is that of all behind one proxy.
 func TestWrongTokensAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &Console{log: slog.New(slog.DiscardHandler), files: pageFiles()}
@@ -241,18 +242,24 @@ func TestWrongTokensAreLimited(t *testing.T) {
 				t.Errorf("one try too many: %d", got)
 			}
 		}
-		if got := enter(good); got != http.StatusTooManyRequests {
+		if got := enter(good); got != http.StatusOK {
 			t.Errorf("the right token among guesses: %d", got)
 		}
-		if resp := signIn(c, token, "remote", "10.0.0.1:7"); resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") == "" {
-			t.Errorf("the form among guesses: %d", resp.StatusCode)
+		if got := enter(bad); got != http.StatusTooManyRequests {
+			t.Errorf("a guess after the right token: %d", got)
+		}
+		if resp := signIn(c, "guess", "remote", "10.0.0.1:7"); resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") == "" {
+			t.Errorf("a guess in the form: %d", resp.StatusCode)
+		}
+		if resp := signIn(c, token, "remote", "10.0.0.1:7"); resp.StatusCode != http.StatusSeeOther || len(resp.Cookies()) != 1 {
+			t.Errorf("the right token in the form, among guesses: %d", resp.StatusCode)
 		}
 		if got := enter([]string{"remote", "10.0.0.2:5", "Authorization", "Bearer " + token}); got != http.StatusOK {
 			t.Errorf("another address: %d", got)
 		}
 		time.Sleep(tryAgain + time.Second)
-		if got := enter(good); got != http.StatusOK {
-			t.Errorf("later: %d", got)
+		if got := enter(bad); got != http.StatusUnauthorized {
+			t.Errorf("a guess later: %d", got)
 		}
 		for i := range 3 * maxTriers {
 			enter([]string{"remote", fmt.Sprintf("10.1.%d.%d:5", i>>8, i&255), "Authorization", "Bearer guess"})
@@ -263,7 +270,7 @@ func TestWrongTokensAreLimited(t *testing.T) {
 		if n := len(c.gate.triers); n > maxTriers {
 			t.Errorf("%d addresses are remembered", n)
 		}
-		if got := enter([]string{"remote", "[2001:db8::ffff]:5", "Authorization", "Bearer " + token}); got != http.StatusTooManyRequests {
+		if got := enter([]string{"remote", "[2001:db8::ffff]:5", "Authorization", "Bearer guess"}); got != http.StatusTooManyRequests {
 			t.Errorf("a neighbour of who guesses: %d", got)
 		}
 	})

@@ -26,7 +26,7 @@ type sampler struct {
 
 	mu       sync.Mutex
 	watchers map[chan struct{}]struct{}
-	running  bool
+	running  chan struct{} // closed at the end of run; nil: it does not run
 	self     string
 	nodes    map[string]*sampled
 	points   []Point
@@ -57,8 +57,8 @@ func (s *sampler) watch() (told <-chan struct{}, stop func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.watchers[c] = struct{}{}
-	if !s.running {
-		s.running = true
+	if s.running == nil {
+		s.running = make(chan struct{})
 		s.points = nil // there is a gap, over which no rate is to be taken
 		for _, n := range s.nodes {
 			n.before = nil
@@ -80,7 +80,7 @@ func (s *sampler) run() {
 		s.sample()
 		s.mu.Lock()
 		if len(s.watchers) == 0 {
-			s.running = false
+			s.stoppedLocked()
 			s.mu.Unlock()
 			return
 		}
@@ -95,11 +95,17 @@ func (s *sampler) run() {
 		case <-t.C:
 		case <-s.app.Ending():
 			s.mu.Lock()
-			s.running = false
+			s.stoppedLocked()
 			s.mu.Unlock()
 			return
 		}
 	}
+}
+
+// stoppedLocked notes that run has ended.
+func (s *sampler) stoppedLocked() {
+	close(s.running)
+	s.running = nil
 }
 
 // now returns an overview that is at most a second old, and takes a sample for that if it must.
