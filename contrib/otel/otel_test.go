@@ -34,23 +34,45 @@ type text struct{ Text string }
 
 // game is a gate and two backends, of which one calls the other.
 type game struct {
-	exporter *tracetest.InMemoryExporter
+	exporter exporter
 	opts     []otelnano.Option
 	log      *lines
+	news     chan struct{} // holds a word when spans have ended or a line was logged
 	gate     *nano.App
 	sampler  trace.Sampler // of the gate
 }
 
+// exporter keeps spans, and says that there are new ones.
+type exporter struct {
+	*tracetest.InMemoryExporter
+	news chan struct{}
+}
+
+func (e exporter) ExportSpans(ctx context.Context, spans []trace.ReadOnlySpan) error {
+	err := e.InMemoryExporter.ExportSpans(ctx, spans)
+	signal(e.news)
+	return err
+}
+
 // lines are what the nodes log.
 type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+	news chan struct{}
+	mu   sync.Mutex
+	buf  bytes.Buffer
 }
 
 func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer signal(l.news)
 	return l.buf.Write(p)
+}
+
+func signal(news chan struct{}) {
+	select {
+	case news <- struct{}{}:
+	default:
+	}
 }
 
 func (l *lines) String() string {
@@ -62,7 +84,10 @@ func (l *lines) String() string {
 // newGame starts the nodes. gate samples the traces; the others follow it.
 func newGame(t *testing.T, gate trace.Sampler, opts ...otelnano.Option) *game {
 	t.Helper()
-	g := &game{exporter: tracetest.NewInMemoryExporter(), log: new(lines), sampler: gate, opts: opts}
+	news := make(chan struct{}, 1)
+	g := &game{
+		exporter: exporter{tracetest.NewInMemoryExporter(), news}, log: &lines{news: news}, news: news, sampler: gate, opts: opts,
+	}
 
 	var a, b component.Components
 	component.Handle(&a, "Shop.Buy", func(ctx context.Context, s *session.Session, req *text) (*text, error) {
@@ -156,7 +181,7 @@ func (g *game) dial(t *testing.T, opts ...client.Option) *client.Client {
 // last.
 func (g *game) spans(t *testing.T, n int) map[string]tracetest.SpanStub {
 	t.Helper()
-	until(t, fmt.Sprintf("%d spans", n), func() bool { return len(g.exporter.GetSpans()) >= n })
+	g.until(t, fmt.Sprintf("%d spans", n), func() bool { return len(g.exporter.GetSpans()) >= n })
 	all := make(map[string]tracetest.SpanStub)
 	for _, s := range g.exporter.GetSpans() {
 		key := fmt.Sprintf("%s: %v %s", s.Resource.Attributes()[0].Value.AsString(), s.SpanKind, s.Name)
@@ -172,10 +197,14 @@ func (g *game) spans(t *testing.T, n int) map[string]tracetest.SpanStub {
 	return all
 }
 
-func until(t *testing.T, what string, cond func() bool) {
+// until waits for what spans and lines tell.
+func (g *game) until(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !cond(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
+	late := time.After(patience)
+	for !cond() {
+		select {
+		case <-g.news:
+		case <-late:
 			t.Fatalf("still waits for %s", what)
 		}
 	}
@@ -277,7 +306,7 @@ func TestErrorsAreTheStatus(t *testing.T) {
 			}
 		}
 		if id := all["bank: server Bank.Pay"].SpanContext.TraceID().String(); item == "bug" {
-			until(t, "the line of the failure", func() bool {
+			g.until(t, "the line of the failure", func() bool {
 				return slices.ContainsFunc(strings.Split(g.log.String(), "\n"), func(line string) bool {
 					return strings.Contains(line, "message failed") && strings.Contains(line, "no such account") && strings.Contains(line, id)
 				})
@@ -295,7 +324,7 @@ func TestClientsNameNoSpans(t *testing.T) {
 			t.Fatal("no error")
 		}
 	}
-	until(t, "three spans", func() bool { return len(g.exporter.GetSpans()) == 3 })
+	g.until(t, "three spans", func() bool { return len(g.exporter.GetSpans()) == 3 })
 	for _, s := range g.exporter.GetSpans() {
 		if strings.Contains(s.Name, "p") || attr(s, "rpc.method") != "_OTHER" || !strings.Contains(attr(s, "rpc.method_original"), "ade") {
 			t.Errorf("a span is named %q, and has the attributes %v", s.Name, s.Attributes)
@@ -341,7 +370,8 @@ func TestTraceOfAClient(t *testing.T) {
 		for i := range 2 {
 			if i == 1 {
 				(*conn.Load()).Close()
-				until(t, "the client is back", func() bool { ch := <-online; return ch.Resumed })
+				for !(<-online).Resumed {
+				}
 			}
 			if err := c.Notify(t.Context(), "Shop.Look", text{"sword"}); err != nil {
 				t.Fatal(err)
