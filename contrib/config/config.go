@@ -217,18 +217,12 @@ func (p *parser) load(found []value, wrong error) error {
 func (p *parser) decode(dst any) error {
 	var wrong []error
 	for _, s := range settingsOf(dst) {
-		if !p.all.Exists(s.name) {
+		given := p.all.Get(s.name)
+		if given == nil {
 			continue
 		}
-		decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
-			Result: s.field.Addr().Interface(), WeaklyTypedInput: true,
-			DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), commas),
-		})
-		if err == nil {
-			err = decoder.Decode(p.all.Get(s.name))
-		}
-		if err != nil {
-			text := fmt.Sprintf("%q", fmt.Sprint(p.all.Get(s.name)))
+		if err := s.set(given); err != nil {
+			text := fmt.Sprintf("%q", fmt.Sprint(given))
 			if s.secret() {
 				text = "the secret"
 			}
@@ -236,6 +230,27 @@ func (p *parser) decode(dst any) error {
 		}
 	}
 	return errors.Join(wrong...)
+}
+
+// set writes a value into the field. A file may have a number where the other sources have a text:
+// it means the same there, so that 5 is no time (5 what?), and 1.5 no whole number.
+func (s setting) set(given any) error {
+	_, isText := given.(string)
+	switch {
+	case isText || s.field.Type() == listType:
+	case s.field.Kind() == reflect.String:
+		return errors.New("YAML takes it for a number or the like, and may have changed it")
+	default:
+		given = fmt.Sprint(given)
+	}
+	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
+		Result: s.field.Addr().Interface(), WeaklyTypedInput: true,
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), commas),
+	})
+	if err != nil {
+		return err
+	}
+	return decoder.Decode(given)
 }
 
 // commas separates a list that is one text.

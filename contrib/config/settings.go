@@ -58,7 +58,7 @@ func (s setting) kind() string {
 	case s.isBool():
 		return "true or false"
 	case t.Kind() == reflect.String:
-		return "a text"
+		return "a text (in YAML, put it in quotes)"
 	case s.field.CanFloat():
 		return "a number"
 	}
