@@ -112,6 +112,9 @@ func description(c *cli.Context) (*describe.Description, error) {
 		if d.Format == 0 {
 			return nil, fmt.Errorf("%s: it is no description: it has no format", source)
 		}
+		if err := gen.Check(d); err != nil {
+			return nil, fmt.Errorf("%s: %w", source, err)
+		}
 		all = append(all, d)
 	}
 	return describe.Merge(all...)

@@ -106,6 +106,7 @@ func TestCommands(t *testing.T) {
 		{"bots, all kicked", []string{"bots", "-c", "2", "-n", "Room.Leave {}", "--rate", "100", url}, "", 1, "", "2 connections were lost"},
 		{"bots miss a threshold, all fail", []string{"bots", "-t", "100ms", "-r", "Room.Fail {}", "--rate", "100", "--max-errors", "0", url}, "", 1, "MISSED", "thresholds were missed; request Room.Fail: all"},
 		{"bots by a broken file", []string{"bots", "-s", broken, url}, "", 2, "", "line 1"},
+		{"describe what is malformed", []string{"describe", "-"}, `{"format":1,"$defs":{"A":null}}`, 1, "", "malformed"},
 		{"bots nowhere", []string{"bots"}, "", 2, "", "no URL"},
 		{"bots with flags behind", []string{"bots", url, "-c", "3"}, "", 2, "", "after all flags"},
 		{"bots with a bad payload", []string{"bots", "-r", "Room.Echo {", url}, "", 2, "", "not JSON"},

@@ -109,7 +109,7 @@ func (w *goWriter) payload(route string, p describe.Payload) (typ string, isStru
 		return w.typ(p.Schema), p.Schema.Ref != "" || one(p.Schema) == "object" && p.Schema.AdditionalProperties == nil
 	}
 	at := strings.LastIndexByte(p.Go, '.')
-	if at < 0 || p.Go[:at] == "main" {
+	if at < 0 || p.Go[:at] == "main" || !token.IsIdentifier(p.Go[at+1:]) {
 		w.errs = append(w.errs, fmt.Errorf("route %q: the message %q is in no package that a client can import", route, p.Go))
 		return "any", false
 	}
