@@ -16,7 +16,7 @@ import (
 func end(span trace.Span, op *tracing.Operation, err error) {
 	defer span.End()
 	code := codeOf(err)
-	if op.Kind == tracing.Forward && op.Request && code != component.CodeNotFound && code != component.CodeUnavailable {
+	if op.Kind == tracing.Forward && op.Request && !unanswered(code) {
 		span.SetName(op.Route) // a handler has answered: there is such a route
 		span.SetAttributes(semconv.RPCMethod(op.Route))
 	}
@@ -29,6 +29,9 @@ func end(span trace.Span, op *tracing.Operation, err error) {
 	}
 }
 
+// codeCanceled is the code of a context that was cancelled, which clients do not see.
+const codeCanceled = "canceled"
+
 // codeOf returns the code that clients see of an error; "" for none.
 func codeOf(err error) string {
 	var e *component.Error
@@ -40,9 +43,18 @@ func codeOf(err error) string {
 	case errors.Is(err, context.DeadlineExceeded):
 		return component.CodeDeadline
 	case errors.Is(err, context.Canceled):
-		return "canceled"
+		return codeCanceled
 	}
 	return component.CodeInternal
+}
+
+// unanswered tells whether a code may mean that no handler has answered.
+func unanswered(code string) bool {
+	switch code {
+	case component.CodeNotFound, component.CodeUnavailable, component.CodeDeadline, component.CodeExhausted, codeCanceled:
+		return true
+	}
+	return false
 }
 
 // serverFails tells whether a code says that the server has failed, and not that the client has
