@@ -211,8 +211,8 @@ func (s *sampler) ask(n *sampled) {
 
 // take takes over an answer.
 func (n *sampled) take(state *nano.NodeState, now time.Time) {
-	if n.state != nil && !n.state.Snapshot.Started.Equal(state.Snapshot.Started) { // it was started again, and counts from 0
-		n.before = nil
+	if n.state != nil && (!n.state.Snapshot.Started.Equal(state.Snapshot.Started) || state.Snapshot.At.Before(n.state.Snapshot.At)) {
+		n.before = nil // it was started again and counts from 0, or its clock was set back
 	}
 	n.state, n.answered, n.err = state, now, ""
 	n.before = append(n.before, state)
