@@ -1,7 +1,7 @@
-// A line chart over time, drawn by uPlot, which is under vendor with its licence.
-import uPlot from "./vendor/uplot/uPlot.esm.js";
+// A line chart over time, drawn by uPlot, which is under vendor and which the page has loaded.
 import { el, text } from "./dom.js";
 
+const { uPlot } = globalThis;
 const KEEP = 300; // seconds
 const HEIGHT = 132;
 

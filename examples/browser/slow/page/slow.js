@@ -8,4 +8,5 @@ client.on("state", ({ state, reason, error }) => {
 client.onPush("notice", (text) => {
   document.getElementById("ended").textContent = `notice: ${text}`;
 });
-globalThis.nap = (ms) => client.request("Room.Nap", { ms }, { timeout: 30_000 });
+globalThis.nap = () => client.request("Room.Nap", {}, { timeout: 600_000 });
+globalThis.wake = () => fetch("wake", { method: "POST" });
