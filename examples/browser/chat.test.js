@@ -12,7 +12,7 @@ async function serve(program, addr = "127.0.0.1:0") {
   return server;
 }
 
-describe("chat", { timeout: 240_000 }, () => {
+describe("chat", { timeout: 600_000 }, () => {
   let chat, browser, server, people;
 
   before(async () => {

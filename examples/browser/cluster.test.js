@@ -103,7 +103,7 @@ class ClusterPerson extends Person {
   }
 }
 
-describe("cluster", { timeout: 240_000 }, () => {
+describe("cluster", { timeout: 600_000 }, () => {
   let demo, browser, ada, ben;
   const people = [];
 

@@ -178,7 +178,7 @@ describe("console of a cluster", { timeout: 600_000 }, () => {
   });
 });
 
-describe("console of a slow node", { timeout: 300_000 }, () => {
+describe("console of a slow node", { timeout: 600_000 }, () => {
   let built, server, browser, player, operator;
 
   before(async () => {

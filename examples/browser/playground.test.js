@@ -48,7 +48,7 @@ class Developer extends Person {
   }
 }
 
-describe("playground", { timeout: 300_000 }, () => {
+describe("playground", { timeout: 600_000 }, () => {
   let built, server, browser, url;
 
   before(async () => {
