@@ -86,16 +86,21 @@ export interface Events {
     retryAt: number;
     /** In the state `open`: it was open before, and the server has a new session for it. */
     again: boolean;
-    /** In the state `open`: the session from before goes on, and nothing was lost. */
+    /** In the state `open`: the session from before goes on. Nothing was lost, unless gap says so. */
     resumed: boolean;
+    /**
+     * With resumed: a server has died, and messages in both directions may be lost with it. Ask for
+     * a fresh state.
+     */
+    gap: boolean;
   };
   /**
    * The connection was lost, and its session waits: what is sent is kept, and requests resolve
    * later.
    */
   suspended: { reason: string };
-  /** The session goes on with a new connection. */
-  resumed: object;
+  /** The session goes on with a new connection. With gap, messages may be lost, as in state. */
+  resumed: { gap: boolean };
   /**
    * It does not: there is a new session. The reason is `expired`, `overflow`, `unknown` or `gap`.
    */
@@ -113,10 +118,11 @@ export interface Events {
  *
  * What is sent while a connection is away waits for the next, up to a bound. Where the server can,
  * the next one goes on with the session: requests that were under way get their answers, and no
- * message is lost or doubled. Else the server has a new session for each connection, and requests
- * that were under way fail with `unavailable`, as those do that wait when the first connection
- * cannot be made. Sign in by the handshake (`user`), or at each state `open` that is not `resumed`;
- * what is sent in that event goes before what waited.
+ * message is lost or doubled, unless the server has died and another one has the session (`gap`).
+ * Else the server has a new session for each connection, and requests that were under way fail with
+ * `unavailable`, as those do that wait when the first connection cannot be made. Sign in by the
+ * handshake (`user`), or at each state `open` that is not `resumed`; what is sent in that event goes
+ * before what waited.
  */
 export class Connection<R extends Routes = Routes> {
   /**
@@ -140,9 +146,9 @@ export class Connection<R extends Routes = Routes> {
     this._serializer = options.serializer ?? json;
     let away = false; // suspended was told
     const session = createSession();
-    const changed = (state: State, error: NanoError | undefined, retryAt: number, again = false, resumed = false) => {
+    const changed = (state: State, error: NanoError | undefined, retryAt: number, again = false, resumed = false, gap = false) => {
       const reason = error ? error.message || error.code : "";
-      this._tell("state", { state, reason, retryAt, again, resumed, ...(error && { error }) });
+      this._tell("state", { state, reason, retryAt, again, resumed, gap, ...(error && { error }) });
       if (session._token && state === "waiting" && !away) {
         away = true;
         this._tell("suspended", { reason });
@@ -158,8 +164,9 @@ export class Connection<R extends Routes = Routes> {
           this.handshake = before ? { ...answer, sys: { ...before.sys, ...answer.sys }, user: before.user } : answer;
           away = false;
           if (lost) this._tell("lost", { reason: lost });
-          changed("open", undefined, 0, again && !resumed, resumed);
-          if (resumed) this._tell("resumed", {});
+          const gap = resumed && !!answer.sys.resume!.gap;
+          changed("open", undefined, 0, again && !resumed, resumed, gap);
+          if (resumed) this._tell("resumed", { gap });
         },
         _message: (message) => {
           if (message.type === Wire.RESPONSE) this._line._settle(message.id, undefined, message);

@@ -176,7 +176,7 @@ export function createLine(addresses: string[], options: LineOptions, owner: Lin
       version: __VERSION__,
       accept: accept.filter((word) => word !== "gzip" || (globalThis as { DecompressionStream?: unknown }).DecompressionStream),
       dictVersion: line._kept?.version,
-      resume: session?._token ? { token: session._token, received: session._received } : undefined,
+      resume: session?._token ? { token: session._token, received: session._received, gap: true } : undefined,
     };
     const body = { sys, user: (await (typeof user === "function" ? user() : user)) ?? {} };
     return fit(toUTF8(JSON.stringify(body)), limit ?? LIMIT);
@@ -207,11 +207,11 @@ export function createLine(addresses: string[], options: LineOptions, owner: Lin
     timer = setTimeout(() => (tried = 0), steadyAfter);
     const then = session?._opened(answer.sys);
     const resumed = Array.isArray(then);
-    if (resumed) {
-      for (const make of then) link._send(Wire.DATA, fit(make(dictionary), limit));
-    } else if (then) {
+    for (const make of resumed ? then : []) link._send(Wire.DATA, fit(make(dictionary), limit));
+    const gone = resumed ? answer.sys.resume!.received === undefined && "the server has died" : then && `session lost: ${then}`;
+    if (gone) {
       for (const id of [...pending.keys()]) {
-        if (!queue.has(id)) line._settle(id, new NanoError("unavailable", `session lost: ${then}`));
+        if (!queue.has(id)) line._settle(id, new NanoError("unavailable", gone));
       }
     }
     line._state = "open";

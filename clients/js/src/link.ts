@@ -37,9 +37,9 @@ export interface Handshake {
     accepted?: string[];
     /**
      * Of `resume`: what the next connection says to go on with the session; whether this one does,
-     * or why not.
+     * or why not; and whether messages may be lost although it does.
      */
-    resume?: { token: string; window: number; resumed?: boolean; received?: number; reason?: string };
+    resume?: { token: string; window: number; resumed?: boolean; received?: number; gap?: boolean; reason?: string };
     [key: string]: unknown;
   };
   /** What the application adds to the answer. */

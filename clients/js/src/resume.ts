@@ -19,7 +19,8 @@ export interface Session {
   _beat(body?: Uint8Array): Uint8Array | undefined;
   /**
    * Takes what the server says: the messages that it lacks; or, for another session, a reason if
-   * there was one before.
+   * there was one before. A server that took the session from one that has died does not say what
+   * it received: counts begin anew, and nothing is sent again.
    */
   _opened(sys: Handshake["sys"]): Make[] | string | undefined;
   _forget(): void;
@@ -56,8 +57,9 @@ export function createSession(): Session {
       const before = session._token;
       const token = accepted?.includes("resume") ? resume?.token : undefined;
       if (before !== undefined && token !== undefined && resume!.resumed) {
+        if (resume!.received === undefined) session._forget();
+        else took(resume!.received);
         session._token = token;
-        took(resume!.received!);
         return kept.map(([make]) => make);
       }
       session._forget();

@@ -250,7 +250,7 @@ test("a session goes on with the next connection: what the server lacks is sent 
   await later(800);
   const second = net.last();
   await second.open(resuming({ token: "two", resumed: true, received: 2 }));
-  assert.deepEqual(second.hello.sys.resume, { token: "one", received: 2 });
+  assert.deepEqual(second.hello.sys.resume, { token: "one", received: 2, gap: true });
   assert.deepEqual(after(second), ["c", "d", "e", "f"]);
   await second.receive(
     ...[2, 3, 5].map((id) => second.message({ type: Type.Response, id: id === 5 ? 4 : id, data: id })),
@@ -288,7 +288,7 @@ test("a server that is drained is left for the next one, after a moment, and not
   const second = net.last();
   assert.equal(second.url, "ws://one.example/nano");
   await second.open(resuming({ token: "two", resumed: true, received: 1 }));
-  assert.deepEqual(second.hello.sys.resume, { token: "one", received: 2 });
+  assert.deepEqual(second.hello.sys.resume, { token: "one", received: 2, gap: true });
   assert.deepEqual(after(second), ["b"]);
   await second.receive(...[1, 2].map((id) => second.message({ type: Type.Response, id, data: id })));
   assert.deepEqual([await Promise.all(answers), suspended], [[1, 2], ["the server is drained"]]);
@@ -342,8 +342,53 @@ test("a session that is lost says so, and fails what was under way", async () =>
   await net.last().lose();
   await later(800);
   await net.last().open();
-  assert.deepEqual(net.last().hello.sys.resume, { token: "two", received: 1 });
+  assert.deepEqual(net.last().hello.sys.resume, { token: "two", received: 1, gap: true });
   assert.deepEqual(lost, ["expired", "unknown"]);
+});
+
+// A connection with a request and a push behind it that was lost, and the next one, whose server
+// says that messages are gone.
+async function afterGap(resume) {
+  const connection = await opened({}, resuming({ token: "one" }));
+  const told = [];
+  for (const event of ["lost", "resumed"]) connection.on(event, (detail) => told.push([event, detail]));
+  const first = net.last();
+  const under = connection.request("a");
+  under.catch(() => {});
+  await first.receive(first.message({ type: Type.Push, route: "n", data: 1 }));
+  await first.lose();
+  const waits = connection.request("b");
+  await later(400);
+  await net.last().open(resuming({ token: "two", resumed: true, gap: true, ...resume }));
+  assert.deepEqual(net.last().hello.sys.resume, { token: "one", received: 1, gap: true });
+  assert.deepEqual(told, [["resumed", { gap: true }]]);
+  const { again, resumed, gap } = connection.seen.at(-1);
+  assert.deepEqual([again, resumed, gap], [false, true, true]);
+  return { connection, under, waits, socket: net.last() };
+}
+
+test("a server that took over from one that has died: what was under way fails, and counts begin anew", async () => {
+  const { connection, under, waits, socket } = await afterGap({});
+  await fails(under, "unavailable", "the server has died");
+  assert.deepEqual(after(socket), ["b"], "nothing is sent again, and what waited is sent");
+  await socket.receive(socket.message({ type: Type.Response, id: 2, data: 1 }), encodePacket(Packet.Heartbeat, new Uint8Array([0])));
+  assert.equal(await waits, 1);
+  assert.deepEqual(after(socket), ["b", "beat 1"]);
+  await socket.lose();
+  await later(800);
+  await net.last().open(resuming({ token: "three", resumed: true, received: 0 }));
+  assert.deepEqual(net.last().hello.sys.resume, { token: "two", received: 1, gap: true });
+  assert.deepEqual(after(net.last()), ["b"], "of this server's count");
+  assert.equal(connection.seen.at(-1).gap, false, "a gap is told once");
+  connection.close();
+});
+
+test("where only pushes may be lost, requests go on across the gap", async () => {
+  const { connection, under, waits, socket } = await afterGap({ received: 0 });
+  assert.deepEqual(after(socket), ["a", "b"]);
+  await socket.receive(...[1, 2].map((id) => socket.message({ type: Type.Response, id, data: id })));
+  assert.deepEqual(await Promise.all([under, waits]), [1, 2]);
+  connection.close();
 });
 
 test("kicked, there is no session to come back to", async () => {

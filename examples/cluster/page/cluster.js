@@ -108,7 +108,7 @@ client.on("state", (change) => {
   changed(change);
 });
 
-function changed({ state, reason, error, retryAt, resumed }) {
+function changed({ state, reason, error, retryAt, resumed, gap }) {
   const word = { connecting: "Connecting…", open: "Connected", waiting: "Gate away", closed: "Disconnected" }[state];
   $("welcome-connection").dataset.state = state;
   $("welcome-connection").querySelector(".words").textContent = word;
@@ -130,7 +130,7 @@ function changed({ state, reason, error, retryAt, resumed }) {
   }
   if (state === "open") {
     if (map.gateLost) map.note("the gate is back", "good");
-    inside &&= resumed;
+    inside &&= resumed && !gap; // after a gap, joining again tells what was missed
     if (inside) goOn();
     else if (me.name) settle();
   }

@@ -373,7 +373,7 @@ function createLine(addresses, options, owner, raw, session) {
       version: "0.6.0",
       accept: accept.filter((word) => word !== "gzip" || globalThis.DecompressionStream),
       dictVersion: line._kept?.version,
-      resume: session?._token ? { token: session._token, received: session._received } : void 0
+      resume: session?._token ? { token: session._token, received: session._received, gap: true } : void 0
     };
     const body = { sys, user: await (typeof user === "function" ? user() : user) ?? {} };
     return fit(toUTF8(JSON.stringify(body)), limit ?? LIMIT);
@@ -400,11 +400,11 @@ function createLine(addresses, options, owner, raw, session) {
     timer = setTimeout(() => tried = 0, steadyAfter);
     const then = session?._opened(answer.sys);
     const resumed = Array.isArray(then);
-    if (resumed) {
-      for (const make of then) link._send(4 /* DATA */, fit(make(dictionary), limit));
-    } else if (then) {
+    for (const make of resumed ? then : []) link._send(4 /* DATA */, fit(make(dictionary), limit));
+    const gone = resumed ? answer.sys.resume.received === void 0 && "the server has died" : then && `session lost: ${then}`;
+    if (gone) {
       for (const id of [...pending.keys()]) {
-        if (!queue.has(id)) line._settle(id, new NanoError("unavailable", `session lost: ${then}`));
+        if (!queue.has(id)) line._settle(id, new NanoError("unavailable", gone));
       }
     }
     line._state = "open";
@@ -515,8 +515,9 @@ function createSession() {
       const before = session._token;
       const token = accepted?.includes("resume") ? resume?.token : void 0;
       if (before !== void 0 && token !== void 0 && resume.resumed) {
+        if (resume.received === void 0) session._forget();
+        else took(resume.received);
         session._token = token;
-        took(resume.received);
         return kept.map(([make]) => make);
       }
       session._forget();
@@ -560,9 +561,9 @@ var Connection = class {
     this._serializer = options.serializer ?? json;
     let away = false;
     const session = createSession();
-    const changed = (state, error, retryAt, again = false, resumed = false) => {
+    const changed = (state, error, retryAt, again = false, resumed = false, gap = false) => {
       const reason = error ? error.message || error.code : "";
-      this._tell("state", { state, reason, retryAt, again, resumed, ...error && { error } });
+      this._tell("state", { state, reason, retryAt, again, resumed, gap, ...error && { error } });
       if (session._token && state === "waiting" && !away) {
         away = true;
         this._tell("suspended", { reason });
@@ -577,8 +578,9 @@ var Connection = class {
           this.handshake = before ? { ...answer, sys: { ...before.sys, ...answer.sys }, user: before.user } : answer;
           away = false;
           if (lost) this._tell("lost", { reason: lost });
-          changed("open", void 0, 0, again && !resumed, resumed);
-          if (resumed) this._tell("resumed", {});
+          const gap = resumed && !!answer.sys.resume.gap;
+          changed("open", void 0, 0, again && !resumed, resumed, gap);
+          if (resumed) this._tell("resumed", { gap });
         },
         _message: (message) => {
           if (message.type === 2 /* RESPONSE */) this._line._settle(message.id, void 0, message);

@@ -32,6 +32,7 @@ func (x *Explainer) resume(body []byte) {
 				Token, Reason    string
 				Window, Received *int64
 				Resumed          *bool
+				Gap              bool
 			}
 		}
 	}
@@ -45,8 +46,15 @@ func (x *Explainer) resume(body []byte) {
 	switch {
 	case said.Code == nil:
 		x.note(fmt.Sprintf("it comes back to a session, of which it has received %d data packets", received))
+		if !r.Gap {
+			x.note("it wants another session if messages of this one were lost")
+		}
 	case r.Resumed == nil:
 		x.note("a new session, which can be resumed with the token")
+	case *r.Resumed && r.Gap && r.Received == nil:
+		x.note("the session goes on with a gap: the server that had it has died, both sides count from 0, and nothing is sent again")
+	case *r.Resumed && r.Gap:
+		x.note(fmt.Sprintf("the session goes on with a gap: messages of other nodes may be lost; the server has received %d data packets, and sends the rest again", received))
 	case *r.Resumed:
 		x.note(fmt.Sprintf("the session goes on; the server has received %d data packets, and sends the rest again", received))
 	default:
