@@ -6,7 +6,7 @@ COUNT ?= 1
 ROUNDS ?= 20
 FOR   ?= 10m
 
-.PHONY: help run test flaky lint bench fuzz soak chaos proto proto-check types pages
+.PHONY: help run test flaky lint bench fuzz soak chaos gates proto proto-check types pages
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ soak: ## put 10,000 clients on a node, hostile ones among them (FOR=10m)
 
 chaos: ## kill, stop and cut the processes of a cluster under load (FOR=10m)
 	@.ci/trial.sh chaos $(FOR)
+
+gates: ## restart the gates of a cluster one by one, and kill one, under clients that resume
+	@.ci/trial.sh gates
 
 proto: ## generate the Go code of the .proto files
 	@.ci/proto.sh

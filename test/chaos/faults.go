@@ -35,7 +35,8 @@ func (n *node) start() error {
 	n.run++
 	run := n.run
 	n.mu.Unlock()
-	p, err := child.Start(n.name, "node", "-name", n.name, "-run", strconv.Itoa(run), "-hub", n.play.net.l.Addr().String())
+	flags := append([]string{"-name", n.name, "-run", strconv.Itoa(run), "-hub", n.play.net.l.Addr().String()}, n.play.flags...)
+	p, err := child.Start(n.name, "node", flags...)
 	if err != nil {
 		return err
 	}
@@ -61,10 +62,10 @@ func (n *node) start() error {
 			switch word {
 			case "serves":
 				doors <- strings.Fields(rest)
-			case "figures", "kicked":
+			case "figures", "kicked", "drained", "done":
 				facts <- rest
 			default:
-				n.play.ledger.hear(line)
+				n.play.hear(line)
 			}
 		}
 	}()
@@ -174,7 +175,10 @@ func (n *node) crashed(p *child.Process) {
 }
 
 // ask writes a line to the node and returns its answer.
-func (n *node) ask(what string) (string, error) {
+func (n *node) ask(what string) (string, error) { return n.askFor(10*time.Second, what) }
+
+// askFor is ask for what takes a while.
+func (n *node) askFor(patience time.Duration, what string) (string, error) {
 	n.mu.Lock()
 	p, facts, ended := n.process, n.facts, n.ended
 	n.mu.Unlock()
@@ -189,7 +193,7 @@ func (n *node) ask(what string) (string, error) {
 		return f, nil
 	case <-ended:
 		return "", errors.New("it has ended")
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		return "", errors.New("it says nothing")
 	}
 }

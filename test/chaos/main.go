@@ -7,7 +7,12 @@
 // OnClosed ran once for each session on each node; and after each fault the cluster served again
 // within a while.
 //
+// With -play gates, the clients resume their sessions. First each of three gates is drained and
+// started again, under 2,000 clients; then a gate is killed, under 1,000. It ends with 0 when no
+// client has noticed anything but, after the kill, one gap: see gates.go.
+//
 //	go run ./test/chaos -for 1m
+//	go run ./test/chaos -play gates
 //	go run ./test/chaos -for 10m -seed 7
 //	go run ./test/chaos -for 1m -only stop,isolate
 //
@@ -31,11 +36,16 @@ import (
 )
 
 func main() {
-	p := &play{ledger: newLedger()}
+	p := newPlay()
+	n := &nodeProcess{sessions: make(map[string]*served)}
 	role := flag.String("role", "", "what a process started by this one is: node")
-	name := flag.String("name", "", "of a node")
-	run := flag.String("run", "", "of a node: how often it was started")
-	hub := flag.String("hub", "", "of a node: the network's address")
+	flag.StringVar(&n.name, "name", "", "of a node")
+	flag.StringVar(&n.run, "run", "", "of a node: how often it was started")
+	flag.StringVar(&n.hub, "hub", "", "of a node: the network's address")
+	flag.DurationVar(&n.heartbeat, "heartbeat", time.Second, "of a node")
+	flag.BoolVar(&n.resume, "resume", false, "of a node: clients resume their sessions")
+	flag.DurationVar(&n.spread, "spread", 0, "of a node: the time over which a drain asks clients to leave")
+	what := flag.String("play", "faults", "faults, or gates")
 	only := flag.String("only", "", "faults to choose from, separated by commas (default: all)")
 	flag.DurationVar(&p.length, "for", time.Minute, "how long")
 	flag.IntVar(&p.clients, "clients", 100, "clients")
@@ -43,30 +53,36 @@ func main() {
 	flag.Uint64Var(&p.seed, "seed", uint64(time.Now().UnixNano()), "of all that is random")
 	flag.Parse()
 	var err error
-	if *role == "node" {
-		err = runNode(*name, *run, *hub)
-	} else {
+	switch {
+	case *role == "node":
+		err = n.serveUntilTold()
+	case *what == "gates":
+		err = errors.Join(
+			(&travels{clients: 2000, requests: 2000, casts: 200}).rolling(),
+			(&travels{clients: 1000, requests: 2000, casts: 200}).kill())
+	default:
 		err = p.chaos(*only)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "chaos:", *name, err)
+		fmt.Fprintln(os.Stderr, "chaos:", n.name, err)
 		os.Exit(1)
 	}
 }
 
-const (
-	recovery = 20 * time.Second // within which all is served again after a fault
-	quiet    = 10 * time.Second // how long all is well at the end
-)
+const quiet = 10 * time.Second // how long all is well at the end
 
 // play is the cluster, its clients, and what has happened.
 type play struct {
 	length, think time.Duration
 	clients       int
 	seed          uint64
+	recovery      time.Duration // within which all is served again after a fault
 	ledger        *ledger
 	counters
 
+	names  []string          // of the nodes, in the order in which they start
+	flags  []string          // of each node
+	hear   func(line string) // takes what the nodes say
 	begun  time.Time
 	ctx    context.Context // until the clients leave
 	cancel context.CancelFunc
@@ -76,9 +92,45 @@ type play struct {
 	gates  []*node
 }
 
-// nodeNames are the nodes, in the order in which they start.
+// newPlay returns a play whose nodes are not started yet.
+func newPlay() *play {
+	p := &play{ledger: newLedger(), recovery: 20 * time.Second, names: nodeNames(), nodes: make(map[string]*node), begun: time.Now()}
+	p.hear = p.ledger.hear
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p
+}
+
+// nodeNames are the nodes of a play of faults.
 func nodeNames() []string {
 	return []string{"master", "backend-1", "backend-2", "backend-3", "gate-1", "gate-2"}
+}
+
+// start starts all nodes, and waits until they serve. The caller calls end, with an error too.
+func (p *play) start() (err error) {
+	if p.net, err = newNetwork(); err != nil {
+		return err
+	}
+	for _, name := range p.names {
+		n := &node{play: p, name: name}
+		p.nodes[name] = n
+		if strings.HasPrefix(name, "gate") {
+			p.gates = append(p.gates, n)
+		}
+		if err := n.start(); err != nil {
+			return err
+		}
+	}
+	return p.recovered()
+}
+
+// end ends all nodes that are there.
+func (p *play) end() {
+	p.cancel()
+	for _, name := range slices.Backward(p.names) {
+		if n := p.nodes[name]; n != nil {
+			n.end()
+		}
+	}
 }
 
 func (p *play) running() bool { return p.ctx.Err() == nil }
@@ -97,32 +149,10 @@ func (p *play) pause(d time.Duration) bool {
 func (p *play) requestsEach(d time.Duration) int { return int(d / p.think) }
 
 // chaos runs it all, and prints it.
-func (p *play) chaos(only string) (err error) {
+func (p *play) chaos(only string) error {
 	fmt.Printf("seed %d: %d clients for %v\n", p.seed, p.clients, p.length)
-	if p.net, err = newNetwork(); err != nil {
-		return err
-	}
-	p.ctx, p.cancel = context.WithCancel(context.Background())
-	defer p.cancel()
-	p.begun, p.nodes = time.Now(), make(map[string]*node)
-	defer func() {
-		for _, name := range slices.Backward(nodeNames()) {
-			if n := p.nodes[name]; n != nil {
-				n.end()
-			}
-		}
-	}()
-	for _, name := range nodeNames() {
-		n := &node{play: p, name: name}
-		p.nodes[name] = n
-		if strings.HasPrefix(name, "gate") {
-			p.gates = append(p.gates, n)
-		}
-		if err := n.start(); err != nil {
-			return err
-		}
-	}
-	if err := p.recovered(); err != nil {
+	defer p.end()
+	if err := p.start(); err != nil {
 		return fmt.Errorf("before any fault: %w", err)
 	}
 	for i := range p.clients {
@@ -174,7 +204,7 @@ func (p *play) suffer(only string) error {
 // recovered waits until both gates serve a new client with both services.
 func (p *play) recovered() error {
 	var last error
-	for end := time.Now().Add(recovery); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(p.recovery); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		last = nil
 		for _, g := range p.gates {
 			if err := p.probe(g); err != nil {
@@ -185,7 +215,7 @@ func (p *play) recovered() error {
 			return nil
 		}
 	}
-	return fmt.Errorf("not served within %v: %w", recovery, last)
+	return fmt.Errorf("not served within %v: %w", p.recovery, last)
 }
 
 // probe asks for each service once.
@@ -241,7 +271,7 @@ func (p *play) kicks() {
 
 // settle waits until no session is left on any node.
 func (p *play) settle() {
-	for end := time.Now().Add(recovery); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(p.recovery); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		if n, _ := p.ledger.open(); n == 0 {
 			break
 		}
@@ -249,7 +279,13 @@ func (p *play) settle() {
 	if n, one := p.ledger.open(); n != 0 {
 		p.ledger.Fail("closed", "for %d sessions OnClosed did not run, such as %s", n, one)
 	}
-	for _, name := range nodeNames() {
+	p.figures()
+	p.ledger.close()
+}
+
+// figures wants no sessions and no connections at any node.
+func (p *play) figures() {
+	for _, name := range p.names {
 		sessions, connections, err := p.nodes[name].figures()
 		switch {
 		case err != nil:
@@ -258,7 +294,6 @@ func (p *play) settle() {
 			p.ledger.Fail("left", "%s has %d sessions and %d connections", name, sessions, connections)
 		}
 	}
-	p.ledger.close()
 }
 
 // verdict prints what was found.

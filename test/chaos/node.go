@@ -23,9 +23,6 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// heartbeat is that of the nodes, between each other and to clients.
-const heartbeat = time.Second
-
 // services are the components of each backend. Each service has two nodes, so that one may be
 // missing.
 func services(name string) []string {
@@ -43,11 +40,16 @@ func services(name string) []string {
 // nodeProcess is what a child process is: one node. It tells the judge what happens on its standard
 // output, a line each, written at once: what was told before a SIGKILL is not lost.
 type nodeProcess struct {
-	name, run string
-	app       *nano.App
-	out       sync.Mutex
-	sessions  map[string]*served // by number; the scheduler's
-	count     atomic.Int64       // numbers given away
+	name, run, hub string
+	heartbeat      time.Duration // between nodes, and to clients
+	resume         bool          // clients resume their sessions, and the backends have rooms
+	spread         time.Duration // of a drain
+	rooms          *rooms        // nil: none
+
+	app      *nano.App
+	out      sync.Mutex
+	sessions map[string]*served // by number; the scheduler's
+	count    atomic.Int64       // numbers given away
 }
 
 // served is a session on a backend.
@@ -64,56 +66,64 @@ func (n *nodeProcess) tell(words ...any) {
 }
 
 // dial connects to another node by way of the network that the parent plays.
-func (n *nodeProcess) dial(hub string) func(context.Context, string) (net.Conn, error) {
-	return func(ctx context.Context, to string) (net.Conn, error) {
-		nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", hub)
-		if err != nil {
-			return nil, err
-		}
-		to, _, _ = strings.Cut(to, ":")
-		if _, err := fmt.Fprintf(nc, "%s %s\n", n.name, to); err != nil {
-			_ = nc.Close()
-			return nil, err
-		}
-		return nc, nil
+func (n *nodeProcess) dial(ctx context.Context, to string) (net.Conn, error) {
+	nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", n.hub)
+	if err != nil {
+		return nil, err
 	}
+	to, _, _ = strings.Cut(to, ":")
+	if _, err := fmt.Fprintf(nc, "%s %s\n", n.name, to); err != nil {
+		_ = nc.Close()
+		return nil, err
+	}
+	return nc, nil
 }
 
 // address is the service address that a node's name stands for. Only the parent's network knows it.
 func address(name string) string { return name + ":3250" }
 
-// runNode runs a node until its input ends.
-func runNode(name, run, hub string) error {
-	slog.SetDefault(slog.New(slog.NewTextHandler(logOutput(), nil)))
-	n := &nodeProcess{name: name, run: run, sessions: make(map[string]*served)}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
+// options are those of the node, which listens for others on l.
+func (n *nodeProcess) options(l net.Listener) []nano.Option {
 	options := []nano.Option{
 		nano.WithServiceListener(l),
-		nano.WithGrpcOptions(grpc.WithContextDialer(n.dial(hub))),
-		nano.WithHeartbeatInterval(heartbeat),
+		nano.WithGrpcOptions(grpc.WithContextDialer(n.dial)),
+		nano.WithHeartbeatInterval(n.heartbeat),
 		nano.WithSlowHandler(-1),
 		nano.WithShutdownTimeout(10 * time.Second),
 		nano.WithForwardedValues("name"),
 		nano.WithComponents(n.components()),
 	}
-	if name == "master" {
+	if n.name == "master" {
 		options = append(options, nano.WithMaster())
 	} else {
 		options = append(options, nano.WithAdvertiseAddr(address("master"), 200*time.Millisecond))
 	}
-	if strings.HasPrefix(name, "gate") {
+	if strings.HasPrefix(n.name, "gate") {
 		options = append(options, nano.WithEndpoint(nano.Endpoint{Addr: "127.0.0.1:0"}), nano.WithEndpoint(nano.Endpoint{Addr: "127.0.0.1:0", WebSocket: true}))
+		if n.resume {
+			options = append(options, nano.WithResume(nano.Resume{}), nano.WithDrain(nano.Drain{Spread: n.spread}))
+		}
 	}
-	n.app = nano.New(address(name), options...)
+	return options
+}
+
+// serveUntilTold runs the node until its input ends.
+func (n *nodeProcess) serveUntilTold() error {
+	slog.SetDefault(slog.New(slog.NewTextHandler(logOutput(), nil)).With("node", n.name))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	n.app = nano.New(address(n.name), n.options(l)...)
 	n.app.Lifetime().OnClosed(func(s *session.Session) {
 		if v, ok := s.Value("served").(*served); ok {
 			n.tell("closed", v.number)
 			delete(n.sessions, v.number)
 		}
 	})
+	if n.resume {
+		n.travelling()
+	}
 	n.tell("listens", l.Addr())
 	if err := n.app.Start(context.Background()); err != nil {
 		return err
@@ -129,22 +139,31 @@ func runNode(name, run, hub string) error {
 	}
 	n.tell(strings.Join(doors, " "))
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		uid, kick := strings.CutPrefix(lines.Text(), "kick ")
-		if !kick {
-			n.tell("figures", n.app.Stats().Sessions, n.app.Stats().Connections)
-			continue
-		}
-		id, err := strconv.ParseInt(uid, 10, 64)
-		if err == nil {
-			err = n.app.KickUser(id, "as asked")
-		}
-		n.tell("kicked", err)
+		n.obey(lines.Text())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	err = n.app.Shutdown(ctx)
 	n.tell("ended")
 	return err
+}
+
+// obey does what the parent says.
+func (n *nodeProcess) obey(line string) {
+	word, value, _ := strings.Cut(line, " ")
+	number, _ := strconv.ParseInt(value, 10, 64)
+	switch word {
+	case "figures":
+		n.tell("figures", n.app.Stats().Sessions, n.app.Stats().Connections)
+	case "kick":
+		n.tell("kicked", n.app.KickUser(number, "as asked"))
+	case "drain":
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(number))
+		defer cancel()
+		n.tell("drained", n.app.Drain(ctx))
+	case "cast":
+		n.tell("done", n.rooms.cast(int(number)))
+	}
 }
 
 // logOutput is where the nodes' logs go: nowhere, or to the file that NANO_CHAOS_LOG names.
@@ -182,6 +201,10 @@ func (v *served) push() {
 // components are the handlers of the node. A client's payload is "connection number".
 func (n *nodeProcess) components() *component.Components {
 	cs := &component.Components{}
+	if n.resume && n.name != "master" {
+		n.rooms = newRooms(n)
+		n.rooms.register(cs, strings.HasPrefix(n.name, "gate"))
+	}
 	if strings.HasPrefix(n.name, "gate") {
 		component.HandleRaw(cs, "Gate.Login", func(_ context.Context, s *session.Session, data []byte) error {
 			conn := string(data)
