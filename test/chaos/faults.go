@@ -156,7 +156,7 @@ func (n *node) gone(p *child.Process) {
 	n.play.net.place(n.name, "")
 	select {
 	case <-ended:
-	case <-time.After(20 * time.Second):
+	case <-time.After(n.play.recovery):
 		n.play.ledger.Fail("node", "%s does not end", n.name)
 		_ = p.Signal(syscall.SIGKILL)
 		<-ended
@@ -175,7 +175,7 @@ func (n *node) crashed(p *child.Process) {
 }
 
 // ask writes a line to the node and returns its answer.
-func (n *node) ask(what string) (string, error) { return n.askFor(10*time.Second, what) }
+func (n *node) ask(what string) (string, error) { return n.askFor(n.play.recovery, what) }
 
 // askFor is ask for what takes a while.
 func (n *node) askFor(patience time.Duration, what string) (string, error) {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,15 +25,18 @@ import (
 type travels struct {
 	clients, requests, casts int           // and how many requests and broadcasts a second
 	calm                     time.Duration // between two events; 0: 3 s
-	// slow says that the machine may be too slow: no time is judged, and who was told of a gap is
-	// not judged, because a node did not answer in time then.
+	// slow says that the machine may be too slow: no time is judged. If a node did not answer in
+	// time, so that somebody was told of a gap or of a lost session, the play has no verdict.
 	slow bool
 
 	play   *play
 	all    []*traveller
 	pushes atomic.Int64
 	over   atomic.Bool // the clients say goodbye
+
+	late   atomic.Bool // a node did not answer in time, and it was said
 	gapped sync.Map    // numbers of clients whose backend was told of a gap
+	ended  sync.Map    // and of those whose session was closed on a node, with the reason
 }
 
 // comeback is within what time of a kill the clients of the gate have to be back.
@@ -85,17 +89,16 @@ func (t *travels) hear(line string) {
 	case "fault":
 		kind, what, _ := strings.Cut(rest, " ")
 		number, what, _ := strings.Cut(what, " ")
-		if _, told := t.gapped.Load(number); !told || !t.slow {
-			t.play.ledger.Fail(kind, "client %s: %s", number, what)
-		}
+		t.play.ledger.Fail(kind, "client %s: %s", number, what)
 	case "lost":
-		if !t.over.Load() {
-			t.play.ledger.Fail("ended", "a node closed the session of client %s", rest)
+		if number, why, _ := strings.Cut(rest, " "); !t.over.Load() {
+			t.ended.Store(number, why)
 		}
 	case "gap":
 		number, times, _ := strings.Cut(rest, " ")
 		t.gapped.Store(number, true)
-		if times != "1" && !t.slow {
+		if times != "1" {
+			t.late.Store(true)
 			t.play.ledger.Fail("gap", "the backend of client %s was told of a gap %s times", number, times)
 		}
 	}
@@ -182,7 +185,7 @@ func (t *travels) judge(touched func(*traveller) bool) {
 		})
 	}
 	asking.Wait()
-	for end := time.Now().Add(p.recovery); time.Now().Before(end) && t.left() > 0; {
+	for end := time.Now().Add(p.recovery); time.Now().Before(end) && !t.late.Load() && t.left() > 0; {
 		time.Sleep(100 * time.Millisecond)
 	}
 	p.figures()
@@ -190,6 +193,9 @@ func (t *travels) judge(touched func(*traveller) bool) {
 
 // judgeOne judges one client.
 func (t *travels) judgeOne(v *traveller, touched bool) {
+	if why, ok := t.ended.Load(v.number); ok {
+		v.fault("ended", "a node closed its session: %v", why)
+	}
 	var got []byte
 	var self, cast int64
 	err := v.c.Request(t.play.ctx, "Room.Last", []byte(v.number), &got)
@@ -205,19 +211,17 @@ func (t *travels) judgeOne(v *traveller, touched bool) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if t.slow && v.gaps > 0 && !touched {
-		t.play.say("the machine was too slow, and client %s was told of a gap", v.number)
-		return
-	}
 	if v.self.last != self || v.cast.last != cast {
 		v.fault("lost", "it has pushes up to %d and broadcasts up to %d, and not %d and %d", v.self.last, v.cast.last, self, cast)
 	}
 	if touched {
-		if v.gaps > 1 && !t.slow {
+		if v.gaps > 1 {
+			t.late.Store(true)
 			v.fault("gap", "it has heard of %d gaps", v.gaps)
 		}
 		delete(v.failed, "unavailable") // what the dead gate had
 	} else if _, told := t.gapped.Load(v.number); told || v.gaps > 0 {
+		t.late.Store(true)
 		v.fault("gap", "it or its backend has heard of a gap, and its gate has not died")
 	}
 	for code, n := range v.failed {
@@ -248,9 +252,15 @@ func (t *travels) summary(took time.Duration, casts int) {
 		away.Round(time.Millisecond), waited.Round(time.Millisecond))
 }
 
+// errTooSlow is the end of a play without a verdict.
+var errTooSlow = errors.New("the machine is too slow: a node did not answer in time, and clients were told of it")
+
 // verdict says what was found.
 func (t *travels) verdict(err error) error {
 	t.play.end()
+	if t.slow && t.late.Load() {
+		return errTooSlow
+	}
 	if err == nil && t.play.ledger.Found() > 0 {
 		err = fmt.Errorf("%d faults, see above", t.play.ledger.Found())
 	}
@@ -285,6 +295,7 @@ func (t *travels) restartAll() error {
 		begun := time.Now()
 		said, err := gate.askFor(2*p.recovery, fmt.Sprintf("drain %d", p.recovery))
 		if err != nil || said != "<nil>" {
+			t.late.Store(true)
 			p.ledger.Fail("drain", "%s: %s, %v", gate.name, said, err)
 		}
 		drained := time.Since(begun)
@@ -330,7 +341,7 @@ func (t *travels) killOne(victims map[*traveller]bool) error {
 	back := func(v *traveller) bool {
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		return !victims[v] || v.moves > 0
+		return !victims[v] || v.moves > 0 || t.late.Load()
 	}
 	t.until("back", back)
 	var last time.Duration

@@ -101,7 +101,7 @@ func (n *nodeProcess) options(l net.Listener) []nano.Option {
 	if strings.HasPrefix(n.name, "gate") {
 		options = append(options, nano.WithEndpoint(nano.Endpoint{Addr: "127.0.0.1:0"}), nano.WithEndpoint(nano.Endpoint{Addr: "127.0.0.1:0", WebSocket: true}))
 		if n.resume {
-			options = append(options, nano.WithResume(nano.Resume{}), nano.WithDrain(nano.Drain{Spread: n.spread}))
+			options = append(options, nano.WithResume(nano.Resume{Window: 30 * n.heartbeat}), nano.WithDrain(nano.Drain{Spread: n.spread}))
 		}
 	}
 	return options

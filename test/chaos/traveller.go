@@ -119,6 +119,7 @@ func (v *traveller) changed(ch client.Change) {
 	defer v.mu.Unlock()
 	switch {
 	case ch.Lost != "":
+		v.t.late.Store(true)
 		v.fault("session", "its session is lost: %s", ch.Lost)
 	case ch.State == client.Closed && !errors.Is(ch.Err, client.ErrClosed):
 		v.fault("session", "it has ended: %v", ch.Err)
@@ -149,7 +150,7 @@ func (v *traveller) pushed(what string, s *sequence, of string) func([]byte) {
 		v.t.pushes.Add(1)
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		if before := s.last; !s.next(n) && (v.gaps == 0 || !v.t.slow) {
+		if before := s.last; !s.next(n) {
 			v.fault(what, "%s %d after %d", what, n, before)
 		}
 	}
