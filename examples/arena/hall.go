@@ -183,6 +183,20 @@ func (h *Hall) gone(s *session.Session) {
 	}
 }
 
+// suspended is told of each session that has lost its connection, and waits for the next.
+func (h *Hall) suspended(s *session.Session) {
+	if e := h.where[s]; e != nil {
+		e.sched.PushTask(func() { e.away(s) })
+	}
+}
+
+// resumed is told of each session that goes on.
+func (h *Hall) resumed(s *session.Session) {
+	if e := h.where[s]; e != nil {
+		e.sched.PushTask(func() { e.back(s) })
+	}
+}
+
 // open returns a room, which it makes if there is none.
 func (h *Hall) open(title string) (*entry, error) {
 	key := rules.Fold(title)

@@ -81,6 +81,7 @@ type JoinReply struct {
 type (
 	Ping struct{}
 	Pong struct {
+		Gate    string `json:"gate"`
 		Backend string `json:"backend"`
 		Room    string `json:"room"`
 		Tick    uint32 `json:"tick"`
@@ -97,7 +98,7 @@ type Player struct {
 	ID     int    `json:"id"` // the place: what snapshots call a disc
 	Name   string `json:"name"`
 	Bot    bool   `json:"bot,omitempty"`
-	Away   bool   `json:"away,omitempty"` // the connection is lost; a bot plays meanwhile
+	Away   bool   `json:"away,omitempty"` // has no connection; a bot plays meanwhile
 	Easy   bool   `json:"easy,omitempty"` // is new here: bots are kind to it in this round
 	Gate   string `json:"gate,omitempty"`
 	Points int    `json:"points"`

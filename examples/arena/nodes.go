@@ -78,6 +78,11 @@ func (c *config) node(roles ...role) *nano.App {
 	}
 	app := nano.New(c.listen, append(options, nano.WithComponents(components))...)
 	app.Lifetime().OnOpened(func(s *session.Session) { welcome(s, app.Scheduler()) })
+	app.Lifetime().OnResumed(func(s *session.Session) {
+		if !s.HasKey(keyMay) { // it has come here from another gate
+			welcome(s, app.Scheduler())
+		}
+	})
 	for _, r := range roles {
 		r.ready(app)
 	}
@@ -141,6 +146,8 @@ func (t *Tally) role() role {
 // role is a backend's. On a node with others, rooms are claimed.
 func (h *Hall) role(others bool) role {
 	return role{
+		// What was to be seen is worth nothing later, to who does not keep up or is away.
+		options: []nano.Option{nano.WithDelivery(nano.DropWhenBusy(), pushState, pushOut, pushTook)},
 		serve: func(cs *component.Components) {
 			named(cs, "arena", h)
 			named(cs, "room", &Play{}, component.WithSchedulerName(keyScheduler))
@@ -151,6 +158,8 @@ func (h *Hall) role(others bool) role {
 			if others {
 				h.claim = func(c *Claim) { _ = app.NotifyAll("arena.claim", c) }
 			}
+			app.Lifetime().OnSuspended(h.suspended)
+			app.Lifetime().OnResumed(h.resumed)
 			app.Lifetime().OnClosed(h.gone)
 			n := 0
 			h.sched.NewTimer(announceEvery, func() {
@@ -194,9 +203,8 @@ func (g *Gateway) role(c *config) (role, error) {
 		nano.WithForwardedValues(keyGate), // a backend sees this value of its sessions
 		nano.WithMaxPacket(4 << 10),
 		nano.WithMaxConnections(5000),
-		// What a client has not read after half a minute of snapshots is history: it is kicked, and
-		// its page comes back.
 		nano.WithSendQueue(128 << 10),
+		nano.WithResume(nano.Resume{}), // a tunnel costs nobody the place; a bot plays meanwhile
 	}
 	if c.tcp != nil {
 		options = append(options, nano.WithEndpoint(nano.Endpoint{Listener: c.tcp}))
@@ -207,6 +215,12 @@ func (g *Gateway) role(c *config) (role, error) {
 	return role{
 		serve:   func(cs *component.Components) { named(cs, "gate", g) },
 		options: options,
-		ready:   func(*nano.App) {},
+		ready: func(app *nano.App) {
+			app.Lifetime().OnResumed(func(s *session.Session) {
+				if s.String(keyGate) != "" { // a client's, and not one of another gate
+					s.Set(keyGate, g.name)
+				}
+			})
+		},
 	}, nil
 }

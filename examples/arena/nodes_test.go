@@ -31,6 +31,7 @@ type player struct {
 	seq   uint16
 
 	mu      sync.Mutex
+	nc      net.Conn
 	news    chan struct{} // closed and made anew when anything has come
 	state   *snapshot
 	states  int
@@ -45,7 +46,12 @@ func connect(t *testing.T, n *localNode) *player {
 	p := &player{t: t, news: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	p.Client = client.New("ws://" + page.Address(n.conf.page.Addr()) + "/nano")
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+		p.noted(func() { p.nc = nc })
+		return nc, err
+	}
+	p.Client = client.New("ws://"+page.Address(n.conf.page.Addr())+"/nano", client.WithDialer(dial))
 	p.On(pushState, func(data []byte) {
 		s, err := parseSnapshot(data)
 		p.noted(func() {
@@ -279,6 +285,30 @@ func meet(t *testing.T, ada, ben *player) {
 			d := c.watcher.state.of(me)
 			return d.Ack.seq >= acked && (d.AX == c.in.AX || !d.Alive)
 		})
+	}
+}
+
+// Who loses the connection comes back to the same session, and to the game as it is: what was to be
+// seen meanwhile is not sent. A bot plays until then.
+func TestAConnectionIsLost(t *testing.T) {
+	n := startSingle(t, "127.0.0.1:0")
+	ada, ben := connect(t, n).join("garden", "Ada", ""), connect(t, n).join("garden", "Ben", "")
+	reply := ada.reply
+	for again := range uint64(2) {
+		ada.noted(func() { _ = ada.nc.Close() })
+		for begin := time.Now(); ada.Stats().Connects < again+2; time.Sleep(5 * time.Millisecond) {
+			if time.Since(begin) > patience {
+				t.Fatal("she does not come back")
+			}
+		}
+		ada.noted(func() { ada.state = nil })
+		ada.until("the game goes on", func() bool { return ada.state != nil && ada.state.has(reply.You) })
+		ben.until("she plays", func() bool {
+			return slices.ContainsFunc(ben.players, func(p Player) bool { return p.ID == reply.You && p.Name == "Ada" && !p.Away && !p.Bot })
+		})
+	}
+	if pong, err := client.Call[Pong](t.Context(), ada.Client, "room.ping", &Ping{}); err != nil || pong.Room != "garden" || pong.Gate != pong.Backend {
+		t.Errorf("%+v, %v", pong, err) // it is the session from before: she has not joined again
 	}
 }
 

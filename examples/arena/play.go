@@ -71,7 +71,7 @@ func (r *room) ping(s *session.Session, now time.Time) (*Pong, error) {
 	if _, err := r.seatFor(s, now); err != nil {
 		return nil, err
 	}
-	return &Pong{Backend: r.backend, Room: r.title, Tick: r.world.Tick}, nil
+	return &Pong{Gate: s.String(keyGate), Backend: r.backend, Room: r.title, Tick: r.world.Tick}, nil
 }
 
 // seatFor returns the seat of a session that sends something, unless it sends too much.

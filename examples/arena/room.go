@@ -142,7 +142,7 @@ func (r *room) tellPlayers() {
 		if s == nil {
 			continue
 		}
-		p := Player{ID: who, Name: s.name, Bot: !s.person(), Away: s.person() && s.session == nil, Easy: s.easy()}
+		p := Player{ID: who, Name: s.name, Bot: !s.person(), Away: s.person() && s.bot != nil, Easy: s.easy()}
 		if s.session != nil {
 			p.Gate = s.session.String(keyGate)
 		}
@@ -219,6 +219,22 @@ func (r *room) leave(s *session.Session) {
 func (r *room) lost(s *session.Session) {
 	if who := r.placeOf(s); who >= 0 {
 		r.seats[who].session, r.seats[who].bot = nil, r.newBot()
+		r.late = true
+	}
+}
+
+// away lets a bot play for who has no connection now, while the session waits for one.
+func (r *room) away(s *session.Session) {
+	if who := r.placeOf(s); who >= 0 && r.seats[who].bot == nil {
+		r.seats[who].bot = r.newBot()
+		r.late = true
+	}
+}
+
+// back is told when the session goes on. The disc is where the bot has taken it.
+func (r *room) back(s *session.Session) {
+	if who := r.placeOf(s); who >= 0 {
+		r.seats[who].bot = nil
 		r.late = true
 	}
 }

@@ -354,6 +354,50 @@ func TestLostAndBack(t *testing.T) {
 	}
 }
 
+// While a session waits for its connection, a bot plays for the person, and the place is hers.
+func TestAwayAndResumed(t *testing.T) {
+	tb := newTable(t, 2)
+	ada, ben := tb.seat("Ada", ""), tb.seat("Ben", "")
+	tb.ticks(80)
+	away := func() bool {
+		t.Helper()
+		for _, p := range ben.players(t) {
+			if p.ID == ada.reply.You {
+				return p.Away && !p.Bot && p.Name == "Ada"
+			}
+		}
+		t.Fatal("she has no place")
+		return false
+	}
+	for range 2 { // more than once, and for longer than the place of a closed session is kept
+		tb.away(ada.s)
+		tb.ticks(awayTicks + 1)
+		if !away() || tb.seats[ada.reply.You].bot == nil {
+			t.Error("nobody plays for her")
+		}
+		tb.back(ada.s)
+		tb.tick()
+		if away() || tb.seats[ada.reply.You].bot != nil {
+			t.Error("back she does not play")
+		}
+	}
+	seq := ada.sees(t).disc(t, ada.reply.You).Ack.seq
+	for range 5 {
+		_ = tb.steer(ada, sim.Input{AY: 127}) // her numbers go on
+		tb.tick()
+	}
+	if d := ada.sees(t).disc(t, ada.reply.You); d.Ack.seq != seq+5 {
+		t.Errorf("back she cannot steer: %+v after %d", d, seq)
+	}
+	tb.away(ada.s)
+	tb.lost(ada.s) // she came too late
+	tb.back(ada.s)
+	tb.ticks(2)
+	if !away() {
+		t.Error("her session has closed, and she is not away")
+	}
+}
+
 // A second page with the same token takes the place over, and the first is told.
 func TestTwoPagesOfOnePerson(t *testing.T) {
 	tb := newTable(t, 0)

@@ -12,9 +12,9 @@ import (
 type seat struct {
 	name    string
 	bot     *sim.Bot         // plays the disc; nil if a person does
-	session *session.Session // of a person; nil of a bot, and while the person is away
+	session *session.Session // of a person; nil of a bot, and when the session has closed
 	token   string           // of a person, who comes back with it
-	away    int              // ticks for which the person has been away
+	away    int              // ticks since the session has closed
 	rounds  int              // that have begun with it
 
 	inputs  inbox

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import * as physics from "../arena/page/physics.js";
+import { Glide } from "../arena/page/glide.js";
 import { Prediction } from "../arena/page/predict.js";
 import { Timeline } from "../arena/page/timeline.js";
 import { compose } from "../arena/page/view.js";
@@ -53,6 +54,37 @@ describe("wire", () => {
     assert.throws(() => snapshot(new Uint8Array(bytes.slice(0, -1))), RangeError);
     assert.throws(() => snapshot(new Uint8Array([...bytes, 0])), RangeError);
     assert.throws(() => snapshot(new Uint8Array([9, ...bytes.slice(1)])), RangeError);
+  });
+});
+
+describe("glide", () => {
+  const at = (x, alive = true) => ({ discs: [{ id: 3, x, y: -x, alive }] });
+  const shown = (view) => view.discs.map(({ x, y }) => [Math.round(x), Math.round(y)])[0];
+
+  test("after a time away a disc goes on where it was seen, and is soon where it is", () => {
+    const glide = new Glide();
+    assert.deepEqual(shown(glide.apply(at(10), 16)), [10, -10]);
+    glide.begin(at(10));
+    assert.deepEqual(shown(glide.apply(at(10), 16)), [10, -10], "no snapshot has come");
+    glide.arrived();
+    assert.deepEqual(shown(glide.apply(at(400), 16)), [10, -10]);
+    let [before] = shown(glide.apply(at(400), 16));
+    for (let i = 0; i < 60; i++) {
+      const [x] = shown(glide.apply(at(400), 16));
+      assert.ok(x >= before && x - before < 45, `a step from ${before} to ${x}`);
+      before = x;
+    }
+    assert.equal(before, 399);
+    assert.deepEqual(shown(glide.apply(at(400), 1e6)), [400, -400]);
+  });
+
+  test("who fell, or came back to the platform meanwhile, is where it is", () => {
+    const glide = new Glide();
+    for (const [then, now] of [[at(10, false), at(400)], [at(10), at(400, false)]]) {
+      glide.begin(then);
+      glide.arrived();
+      assert.deepEqual(shown(glide.apply(now, 16)), [400, -400]);
+    }
   });
 });
 

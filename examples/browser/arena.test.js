@@ -2,7 +2,7 @@
 // about to draw (window.arena), not from pixels.
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
-import { Person, build, desktop, launch, phone, start } from "./lib.js";
+import { Person, Proxy, build, desktop, launch, phone, start } from "./lib.js";
 
 class Player extends Person {
   // come visits and goes in.
@@ -210,6 +210,58 @@ describe("arena", { timeout: 400_000 }, () => {
     await ada.page.getByText("You are back").waitFor();
     assert.equal((await ada.disc("Ada")).id, id);
     await ben.page.locator("#scores li:not(.away)", { hasText: "Ada" }).waitFor();
+  });
+
+  test("offline and online again: the same player in the same place, and the page does not begin anew", async () => {
+    server = await serve("--bots", "1");
+    const proxy = await Proxy.to(server.addr);
+    try {
+      const ada = keep(await Player.come(browser, proxy.url, "Ada"));
+      const ben = await come(server.url, "Ben", { options: { viewport: { width: 640, height: 480 } } });
+      const { id } = await ada.disc("Ada");
+      await ada.page.evaluate(() => {
+        globalThis.news = [];
+        new MutationObserver((all) => all.forEach(({ addedNodes }) => news.push(...[...addedNodes].map((n) => n.textContent)))).observe(document.getElementById("news"), { childList: true });
+      });
+
+      proxy.lead("127.0.0.1:1"); // where nobody is
+      proxy.cut();
+      await ben.page.locator("#scores li.away", { hasText: "Ada" }).waitFor();
+      await ada.page.locator("#game[data-stale]").waitFor();
+      await ada.seeError("The connection is lost. Trying again…");
+      const shown = await ada.page.evaluate(() => arena.net.joined && !document.getElementById("game").hidden);
+      assert.ok(shown, "the last picture stays");
+      proxy.lead(server.addr);
+      await ada.page.locator("#game:not([data-stale])").waitFor();
+      await ada.page.locator("#banner").waitFor({ state: "hidden" });
+      await ben.page.locator("#scores li:not(.away)", { hasText: "Ada" }).waitFor();
+      assert.equal((await ada.disc("Ada")).id, id);
+      await ada.seePlayers(2, 0);
+
+      // For a moment only, the page does not even say so.
+      await ada.page.evaluate(() => {
+        const real = setTimeout;
+        globalThis.setTimeout = (what, ms, ...more) => real(what, ms === 1500 ? 1e8 : ms, ...more);
+        globalThis.said = [];
+        globalThis.changes = 0;
+        new MutationObserver(() => said.push(document.getElementById("banner").textContent)).observe(document.getElementById("banner"), { childList: true });
+        new MutationObserver(() => globalThis.changes++).observe(document.getElementById("lobby-connection"), { attributes: true });
+      });
+      const token = await ada.page.evaluate(() => sessionStorage.getItem("nano-arena"));
+      proxy.cut();
+      await ada.until(() => globalThis.changes > 0 && arena.net.live);
+      await ada.moving();
+      const from = await ada.disc("Ada");
+      const way = from.y > 0 ? -1 : 1;
+      await ada.page.keyboard.down(way < 0 ? "ArrowUp" : "ArrowDown");
+      await ada.sees("Ada", from, [0, way]);
+      await ada.page.keyboard.up(way < 0 ? "ArrowUp" : "ArrowDown");
+      assert.deepEqual(await ada.page.evaluate(() => said.filter((text) => /lost|reached/.test(text))), [], "the banner was shown");
+      assert.deepEqual(await ada.page.evaluate(() => globalThis.news.filter((text) => text.includes("You are back"))), [], "it has begun anew");
+      assert.equal(await ada.page.evaluate(() => sessionStorage.getItem("nano-arena")), token);
+    } finally {
+      proxy.close();
+    }
   });
 
   for (const [how, end] of [["stops", "stop"], ["crashes", "kill"]]) {

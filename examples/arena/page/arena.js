@@ -3,12 +3,14 @@
 //   input.js     what people want        net.js        to the server and back
 //   predict.js   one's own disc, now     timeline.js   the others, a little earlier
 //   view.js      both in one picture     draw.js       the picture
+//   glide.js     after a time away
 //   lobby.js     before the game         hud.js        around it
 //
 // ?lag=150 in the address makes the network slower by so many milliseconds. P switches the prediction off and on, N
 // shows the figures of the network, H the rules, L changes the lag, M is the sound.
 import { $, plural } from "./dom.js";
 import { Effects } from "./effects.js";
+import { Glide } from "./glide.js";
 import { Hud } from "./hud.js";
 import { Controls } from "./input.js";
 import { Lobby } from "./lobby.js";
@@ -35,6 +37,7 @@ const stage = new Stage($("stage"));
 const painter = new Painter(stage, effects);
 const timeline = new Timeline();
 const prediction = new Prediction();
+const glide = new Glide();
 const lobby = new Lobby((name, room) => play({ name, room }));
 const lag = Math.max(0, Math.min(2000, Number(new URLSearchParams(location.search).get("lag")) || 0));
 
@@ -54,6 +57,7 @@ const net = new Net("/nano", lag, {
   joined(reply) {
     timeline.clear();
     effects.clear();
+    glide.clear();
     prediction.reset(reply.you);
     const moved = playing.backend && playing.backend !== reply.backend;
     playing = { ...playing, token: reply.token, backend: reply.backend };
@@ -68,6 +72,10 @@ const net = new Net("/nano", lag, {
     $("stage").focus({ preventScroll: true });
     if (reply.back) hud.news("You are back");
     if (moved) hud.news(`The room is on ${reply.backend} now, and begins anew`);
+  },
+  resumed() {
+    glide.begin(view);
+    corrected = performance.now(); // snapshots are on their way
   },
   lost(why) {
     hud.banner(why);
@@ -85,6 +93,7 @@ const net = new Net("/nano", lag, {
     const now = performance.now();
     timeline.add(s, now);
     prediction.correct(s, alpha(now));
+    glide.arrived();
     corrected = now;
   },
   players(list) {
@@ -152,11 +161,11 @@ function frame(now) {
   const ms = now - last;
   last = now;
   if (!playing) return;
-  if (net.joined) ticks(now);
+  if (net.live) ticks(now);
   prediction.melt(ms);
   const past = timeline.at(now);
   if (!past) return;
-  view = compose(past, predicting ? prediction.at(alpha(now)) : undefined, net.you, people);
+  view = glide.apply(compose(past, predicting ? prediction.at(alpha(now)) : undefined, net.you, people), ms);
   const s = Math.min(ms, 100) / 1000;
   effects.step(view, s);
   painter.paint(view, s);
@@ -173,8 +182,8 @@ const stale = (now) => !net.joined || now - corrected > 1500;
 setInterval(() => {
   if (!playing) return;
   const old = stale(performance.now());
-  if (net.joined && old && corrected && !document.hidden) hud.banner("Nothing comes from the server…");
-  else if (net.joined) hud.banner();
+  if (net.live && old && corrected && !document.hidden) hud.banner("Nothing comes from the server…");
+  else if (net.live) hud.banner();
   if (old) return hud.readout(Object.fromEntries(["ping", "size", "rate", "ahead", "error", "gate", "backend"].map((id) => [`net-${id}`, "–"])));
   hud.readout({
     "net-ping": `${Math.round(net.ping)} ms`,

@@ -11,6 +11,7 @@ import { input, snapshot } from "./wire.js";
 
 const PING_EVERY = 1000; // ms
 const PATIENCE = 2500; // ms, for an answer
+const GENTLE = 1500; // ms for which a connection may be away without a word
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -28,10 +29,12 @@ export class Net {
   #client;
   #wanted; // {name, room, token} of who wants to play
   #settling;
+  #quiet; // the timer of GENTLE
   #line = { out: 0, back: 0 }; // until when something is on its way, each way
   #heard = { since: 0, bytes: 0 };
 
-  // handlers are functions by name: state, rooms, joined, lost, left, snapshot, and one for each push of the room.
+  // handlers are functions by name: state, rooms, joined, resumed, lost, left, snapshot, and one for each push of the
+  // room.
   constructor(url, lag, handlers) {
     this.lag = lag;
     this.#on = handlers;
@@ -52,6 +55,11 @@ export class Net {
     return this.#client.state;
   }
 
+  // live tells whether one has a place in the room, and a connection to it.
+  get live() {
+    return this.joined && this.state === "open";
+  }
+
   // play wants a place in a room, for as long as it takes.
   play(name, room, token) {
     this.#wanted = { name, room, token };
@@ -68,19 +76,27 @@ export class Net {
   // send sends one input.
   send(wanted) {
     this.#later("out", () => {
-      if (this.joined && this.state === "open") this.#client.notify("room.input", input(wanted.seq, wanted), { serializer: bytes });
+      if (this.live) this.#client.notify("room.input", input(wanted.seq, wanted), { serializer: bytes });
     });
   }
 
   #changed(change) {
     this.#on.state(change);
+    if (change.state === "open" || change.state === "closed") {
+      clearTimeout(this.#quiet);
+      this.#quiet = undefined;
+    }
     if (change.state === "open") {
-      if (this.#wanted) this.#settle();
-      else this.#lobby();
+      if (!this.#wanted) this.#lobby();
+      else if (this.joined && change.resumed && !change.gap) this.#on.resumed();
+      else this.#settle();
     } else if (change.state === "closed") {
       if (this.#wanted) this.#end(change.reason ? `The server has ended the connection: ${change.reason}` : explain(change.error));
-    } else if (this.joined || change.state === "waiting") {
-      this.#lost(this.joined ? "The connection is lost. Trying again…" : "The server cannot be reached. Trying again…");
+    } else if (this.joined) {
+      // The place is kept, and mostly the session goes on: for a moment, that is no matter.
+      this.#quiet ??= setTimeout(() => this.#wanted && this.#on.lost("The connection is lost. Trying again…"), GENTLE);
+    } else if (change.state === "waiting") {
+      this.#lost("The server cannot be reached. Trying again…");
     }
   }
 
@@ -156,17 +172,17 @@ export class Net {
   async #watch() {
     for (;;) {
       await pause(PING_EVERY);
-      if (!this.joined || this.state !== "open") continue;
+      if (!this.live) continue;
       const begin = performance.now();
       try {
         await new Promise((resolve) => this.#later("out", resolve));
-        await this.#client.request("room.ping", {}, { timeout: PATIENCE });
+        ({ gate: this.gate } = await this.#client.request("room.ping", {}, { timeout: PATIENCE }));
         await new Promise((resolve) => this.#later("back", resolve));
         const took = performance.now() - begin;
         this.ping += (took - this.ping) * (this.ping ? 0.3 : 1);
       } catch (err) {
         if (!(err instanceof NanoError)) throw err;
-        if (this.joined && err.code !== "resource_exhausted") this.#lost(`The room on ${this.backend} does not answer. Looking for it…`);
+        if (this.live && err.code !== "resource_exhausted") this.#lost(`The room on ${this.backend} does not answer. Looking for it…`);
       }
     }
   }
