@@ -22,8 +22,6 @@ var bigOwners = map[string]string{
 	"..App":               "the front door: a thin method for each thing that an application can ask",
 	"session.Session":     "v0.5's accessors, one per type of value",
 	"scheduler.Scheduler": "v0.5's functions as methods; its queue, lanes and timers are not apart yet",
-	"internal/gate.Gate":  "handshakes, listeners and broadcasts are not apart yet",
-	"internal/gate.Conn":  "reading, writing and the network side of a session are not apart yet",
 }
 
 // A type is an owner. One whose methods are spread over many files is several things, and whoever

@@ -10,7 +10,11 @@ import (
 
 // admission holds new connections to the limits.
 type admission struct {
+	cfg      *Config
+	counters *Counters
+
 	mu        sync.Mutex
+	places    int // connections of all kinds that were accepted and are not over
 	accepts   bucket
 	addresses map[netip.Addr]int // connections of each; nil without a limit
 	shaking   int                // handshakes that are not finished
@@ -25,7 +29,8 @@ var (
 )
 
 // place is what a connection has taken of the gate's bounds when it was accepted. It goes along
-// with the connection from one owner to the next, and back to Gate.leave; admission.mu guards it.
+// with the connection from one owner to the next, and back to admission.leave. admission.mu guards
+// it.
 type place struct {
 	counted netip.Addr // the address that it counts for; invalid: none yet
 	shaking bool       // it counts among the handshakes that are under way
@@ -33,53 +38,67 @@ type place struct {
 
 // enter takes a place for a connection that was just accepted, or closes it: false. quit ends a
 // wait.
-func (g *Gate) enter(nc net.Conn, quit <-chan struct{}) (p place, ok bool) {
-	if !g.inTime(quit) {
+func (a *admission) enter(nc net.Conn, quit <-chan struct{}) (p place, ok bool) {
+	if !a.inTime(quit) {
 		_ = nc.Close()
 		return place{}, false
 	}
-	err := g.arrive(&p, nc.RemoteAddr(), quit)
+	err := a.arrive(&p, nc.RemoteAddr(), quit)
 	if err == nil {
-		g.mu.Lock()
-		if g.cfg.MaxConns > 0 && g.places >= g.cfg.MaxConns {
-			err = errFull
-		} else {
-			g.places++
-		}
-		g.mu.Unlock()
+		err = a.occupy()
 	}
 	if err == nil {
 		return p, true
 	}
-	g.giveBack(&p)
+	a.giveBack(&p)
 	if !errors.Is(err, net.ErrClosed) {
-		g.refused(nc, err)
+		a.refused(nc, err)
 	}
 	_ = nc.Close()
 	return place{}, false
 }
 
+// occupy takes one of the places of all connections.
+func (a *admission) occupy() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.fullLocked() {
+		return errFull
+	}
+	a.places++
+	return nil
+}
+
+func (a *admission) fullLocked() bool { return a.cfg.MaxConns > 0 && a.places >= a.cfg.MaxConns }
+
+// full reports whether the gate takes no more connections.
+func (a *admission) full() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.fullLocked()
+}
+
 // refused counts and logs a connection that found no place.
-func (g *Gate) refused(nc net.Conn, err error) {
-	g.counters.Refused.add(refusalOf(err))
+func (a *admission) refused(nc net.Conn, err error) {
+	a.counters.Refused.add(refusalOf(err))
 	if errors.Is(err, errFull) {
-		g.cfg.Log.Warn("connection refused: the node is full", "remote", nc.RemoteAddr(), "connections", g.cfg.MaxConns)
+		a.cfg.Log.Warn("connection refused: the node is full", "remote", nc.RemoteAddr(), "connections", a.cfg.MaxConns)
 		return
 	}
-	g.cfg.Log.Warn("connection refused", "remote", nc.RemoteAddr(), "err", err)
+	a.cfg.Log.Warn("connection refused", "remote", nc.RemoteAddr(), "err", err)
 }
 
 // leave gives a place back.
-func (g *Gate) leave(p *place) {
-	g.giveBack(p)
-	g.mu.Lock()
-	g.places--
-	g.mu.Unlock()
+func (a *admission) leave(p *place) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.giveBackLocked(p)
+	a.places--
 }
 
 // inTime waits until the rate of connections allows another one; false: it is to be closed.
-func (g *Gate) inTime(quit <-chan struct{}) bool {
-	l, a := &g.cfg.Limits, &g.admission
+func (a *admission) inTime(quit <-chan struct{}) bool {
+	l := &a.cfg.Limits
 	for first := true; l.Accepts > 0; first = false {
 		a.mu.Lock()
 		wait := a.accepts.take(time.Now(), l.Accepts, l.AcceptBurst)
@@ -88,10 +107,10 @@ func (g *Gate) inTime(quit <-chan struct{}) bool {
 			break
 		}
 		if first {
-			g.counters.Limited.Accepts.Add(1)
+			a.counters.Limited.Accepts.Add(1)
 		}
 		if l.AcceptPolicy != LimitWait {
-			g.counters.Refused.add(refusedRate)
+			a.counters.Refused.add(refusedRate)
 			return false
 		}
 		t := time.NewTimer(wait)
@@ -107,21 +126,21 @@ func (g *Gate) inTime(quit <-chan struct{}) bool {
 
 // arrive counts a connection from peer, and its handshake, which may have to wait for another one
 // to end. A trusted proxy has many clients: these are counted when they are known, see admit.
-func (g *Gate) arrive(p *place, peer net.Addr, quit <-chan struct{}) error {
-	l, a := &g.cfg.Limits, &g.admission
+func (a *admission) arrive(p *place, peer net.Addr, quit <-chan struct{}) error {
+	l := &a.cfg.Limits
 	if l.PerAddress == 0 && l.Handshakes == 0 {
 		return nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !g.trusted(peer) {
-		if err := g.countLocked(p, networkOf(peer)); err != nil {
+	if !a.cfg.trusted(peer) {
+		if err := a.countLocked(p, networkOf(peer)); err != nil {
 			return err
 		}
 	}
-	for first := true; !g.shakeLocked(p); first = false {
+	for first := true; !a.shakeLocked(p); first = false {
 		if first {
-			g.counters.Limited.Handshakes.Add(1)
+			a.counters.Limited.Handshakes.Add(1)
 		}
 		if l.HandshakeLimit != LimitWait {
 			return errHandshakes
@@ -146,18 +165,18 @@ func (g *Gate) arrive(p *place, peer net.Addr, quit <-chan struct{}) error {
 
 // admit counts a client that was not counted when its connection was accepted: one behind a proxy,
 // and one on a connection that was used for pages before.
-func (g *Gate) admit(c *Conn, p *place) error {
-	l, a := &g.cfg.Limits, &g.admission
+func (a *admission) admit(c *Conn, p *place) error {
+	l := &a.cfg.Limits
 	if l.PerAddress == 0 && l.Handshakes == 0 {
 		return nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !g.shakeLocked(p) {
-		g.counters.Limited.Handshakes.Add(1)
+	if !a.shakeLocked(p) {
+		a.counters.Limited.Handshakes.Add(1)
 		return errHandshakes
 	}
-	if err := g.countLocked(p, networkOf(c.peer())); err != nil {
+	if err := a.countLocked(p, networkOf(c.peer())); err != nil {
 		return err
 	}
 	c.shaking, c.counted = true, p.counted.IsValid()
@@ -165,8 +184,8 @@ func (g *Gate) admit(c *Conn, p *place) error {
 }
 
 // shakeLocked counts a handshake, if there may be one more.
-func (g *Gate) shakeLocked(p *place) bool {
-	l, a := &g.cfg.Limits, &g.admission
+func (a *admission) shakeLocked(p *place) bool {
+	l := &a.cfg.Limits
 	if !p.shaking && (l.Handshakes == 0 || a.shaking < l.Handshakes) {
 		a.shaking++
 		p.shaking = true
@@ -175,13 +194,13 @@ func (g *Gate) shakeLocked(p *place) bool {
 }
 
 // countLocked counts a connection among those of its address, unless it is counted.
-func (g *Gate) countLocked(p *place, ip netip.Addr) error {
-	l, a := &g.cfg.Limits, &g.admission
+func (a *admission) countLocked(p *place, ip netip.Addr) error {
+	l := &a.cfg.Limits
 	if l.PerAddress == 0 || p.counted.IsValid() || !ip.IsValid() {
 		return nil
 	}
 	if a.addresses[ip] >= l.PerAddress {
-		g.counters.Limited.Addresses.Add(1)
+		a.counters.Limited.Addresses.Add(1)
 		return errAddress
 	}
 	if a.addresses == nil {
@@ -204,15 +223,13 @@ func networkOf(peer net.Addr) netip.Addr {
 }
 
 // calm ends the count of a handshake: the connection is none of a client, or is none any more.
-func (g *Gate) calm(p *place) {
-	a := &g.admission
+func (a *admission) calm(p *place) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	g.calmLocked(&p.shaking)
+	a.calmLocked(&p.shaking)
 }
 
-func (g *Gate) calmLocked(shaking *bool) {
-	a := &g.admission
+func (a *admission) calmLocked(shaking *bool) {
 	if !*shaking {
 		return
 	}
@@ -225,17 +242,19 @@ func (g *Gate) calmLocked(shaking *bool) {
 }
 
 // giveBack ends all that a place counts for.
-func (g *Gate) giveBack(p *place) {
-	a := &g.admission
+func (a *admission) giveBack(p *place) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	g.calmLocked(&p.shaking)
-	g.forgetLocked(p.counted)
+	a.giveBackLocked(p)
+}
+
+func (a *admission) giveBackLocked(p *place) {
+	a.calmLocked(&p.shaking)
+	a.forgetLocked(p.counted)
 	p.counted = netip.Addr{}
 }
 
-func (g *Gate) forgetLocked(ip netip.Addr) {
-	a := &g.admission
+func (a *admission) forgetLocked(ip netip.Addr) {
 	if !ip.IsValid() {
 		return
 	}
@@ -245,8 +264,7 @@ func (g *Gate) forgetLocked(ip netip.Addr) {
 }
 
 // takeOver moves a place to another owner.
-func (g *Gate) takeOver(p *place) place {
-	a := &g.admission
+func (a *admission) takeOver(p *place) place {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	had := *p
@@ -255,24 +273,22 @@ func (g *Gate) takeOver(p *place) place {
 }
 
 // shaken counts a handshake that is over, one way or the other.
-func (g *Gate) shaken(c *Conn) {
-	if l := &g.cfg.Limits; l.PerAddress == 0 && l.Handshakes == 0 {
+func (a *admission) shaken(c *Conn) {
+	if l := &a.cfg.Limits; l.PerAddress == 0 && l.Handshakes == 0 {
 		return
 	}
-	a := &g.admission
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	g.calmLocked(&c.shaking)
+	a.calmLocked(&c.shaking)
 }
 
 // left counts a connection that is gone.
-func (g *Gate) left(c *Conn) {
-	g.shaken(c)
-	if !c.counted {
-		return
-	}
-	a := &g.admission
+func (a *admission) left(c *Conn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	g.forgetLocked(networkOf(c.peer()))
+	a.calmLocked(&c.shaking)
+	if c.counted {
+		a.forgetLocked(networkOf(c.peer()))
+	}
+	a.places--
 }

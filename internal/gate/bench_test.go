@@ -48,7 +48,8 @@ func BenchmarkMulticast(b *testing.B) {
 				to := make([]*session.Session, members)
 				all := make([]*Conn, members)
 				for i := range to {
-					c := &Conn{gate: g, sock: away{}, websocket: form.websocket}
+					c := newConn(g, away{})
+					c.websocket = form.websocket
 					if form.kept {
 						c.res.Store(&resumable{front: c, carrier: c})
 					}

@@ -22,7 +22,8 @@ func offered(said json.RawMessage) *resume.Offer {
 
 // prepare makes the session one that can be resumed, unless something was sent to its client
 // already that was not counted.
-func (c *Conn) prepare(said *greeting, why resume.Reason) {
+func (h *handshake) prepare(why resume.Reason) {
+	c := h.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.queuedLocked() || c.closing {
@@ -34,27 +35,19 @@ func (c *Conn) prepare(said *greeting, why resume.Reason) {
 	r.reader.Store(c)
 	c.entered = true
 	c.res.Store(r)
-	said.accepted = append(said.accepted, acceptResume)
-	said.resume = c.resumeAnswer(r)
-	if said.offer != nil {
+	h.said.accepted = append(h.said.accepted, acceptResume)
+	h.said.resume = r.answer()
+	if h.said.offer != nil {
 		no := false
-		said.resume.Resumed, said.resume.Reason = &no, why
+		h.said.resume.Resumed, h.said.resume.Reason = &no, why
 	}
-}
-
-// resumeAnswer is what the answer to a handshake says of resuming, with the next token.
-func (c *Conn) resumeAnswer(r *resumable) *resume.Answer {
-	at := c.gate.place
-	t := resume.Token{Session: r.front.sess.ID(), Gate: at.Addr, Epoch: at.Epoch}
-	r.Issue(&t)
-	window := c.gate.cfg.Resume.Window
-	return &resume.Answer{Token: c.gate.resumer.signer.Text(t), Window: int64((window + time.Second - 1) / time.Second)}
 }
 
 // comeBack has this connection carry the session on that the client names. With a reason it cannot,
 // and the connection gets a session of its own. An error ends the connection.
-func (c *Conn) comeBack(said *greeting) (resume.Reason, error) {
-	f, t, why := c.named(said.offer)
+func (h *handshake) comeBack() (resume.Reason, error) {
+	c := h.conn
+	f, t, why := h.named()
 	if f == nil {
 		return why, nil
 	}
@@ -66,10 +59,10 @@ func (c *Conn) comeBack(said *greeting) (resume.Reason, error) {
 		r.serving.Unlock()
 		return c.gate.resumer.why(t.Session), nil
 	}
-	n, gap := r.returning(t, said.offer.Received)
-	if gap && !said.offer.Gap {
+	n, gap := r.returning(t, h.said.offer.Received)
+	if gap && !h.said.offer.Gap {
 		r.serving.Unlock()
-		f.notResumed(r, resume.Gap)
+		r.notResumed(resume.Gap)
 		return resume.Gap, nil
 	}
 	c.mu.Lock()
@@ -87,7 +80,7 @@ func (c *Conn) comeBack(said *greeting) (resume.Reason, error) {
 			f.mu.Unlock()
 			return "", fmt.Errorf("%w: %w", errProtocol, err)
 		}
-		f.notResumed(r, why)
+		r.notResumed(why)
 		return why, nil
 	}
 	before, waited := r.carrier, r.stopTimerLocked()
@@ -98,12 +91,12 @@ func (c *Conn) comeBack(said *greeting) (resume.Reason, error) {
 	r.reader.Store(c)
 	c.res.Store(r)
 	c.entered = true
-	err = c.replayLocked(f, r, said, gap)
+	err = h.replayLocked(r, gap)
 	c.phase.Store(uint32(shaken))
 	c.mu.Unlock()
 	c.gate.cfg.Resumed(f.sess, gap) // under the lock, so that it is told in order
 	if waited {
-		c.gate.returned(f) // under the lock: once c is lost, it waits again
+		c.gate.resumer.returned(f) // under the lock: once c is lost, it waits again
 	}
 	f.mu.Unlock()
 
@@ -119,14 +112,15 @@ func (c *Conn) comeBack(said *greeting) (resume.Reason, error) {
 // named finds the session that a token names, and fetches it if another gate has it. If there is
 // none, it returns nil and the reason. A token that holds is good from any address: many clients
 // may share one, and some of them may have tokens of a node that has restarted.
-func (c *Conn) named(o *resume.Offer) (*Conn, resume.Token, resume.Reason) {
-	g := c.gate
+func (h *handshake) named() (*Conn, resume.Token, resume.Reason) {
+	c := h.conn
+	g, o := c.gate, h.said.offer
 	t, err := g.resumer.signer.Parse(o.Token)
 	if err != nil {
 		g.resumer.forged(c.peer())
 		return nil, t, resume.Unknown
 	}
-	if f := g.find(t); f != nil {
+	if f := g.resumer.find(t); f != nil {
 		return f, t, ""
 	}
 	if g.cfg.Claim == nil {
@@ -137,19 +131,70 @@ func (c *Conn) named(o *resume.Offer) (*Conn, resume.Token, resume.Reason) {
 	if why != "" {
 		return nil, t, why
 	}
-	if f := g.find(t); f != nil {
+	if f := g.resumer.find(t); f != nil {
 		return f, t, ""
 	}
 	return nil, t, g.resumer.whyFor(c.peer(), t.Session)
 }
 
+// agreedLocked returns the words of sys.accept that are used on a connection of a session that can
+// be resumed.
+func (h *handshake) agreedLocked() (words []string) {
+	if h.conn.wantsErr {
+		words = append(words, acceptError)
+	}
+	if h.conn.wantsGzip {
+		words = append(words, acceptGzip)
+	}
+	if h.conn.merges {
+		words = append(words, acceptBatch)
+	}
+	return append(words, acceptResume)
+}
+
+// replayLocked answers the handshake, and queues what the client has not received behind that. It
+// has the locks of the connection and of the front.
+func (h *handshake) replayLocked(r *resumable, gap bool) error {
+	c, f, said := h.conn, r.front, &h.said
+	c.wantsErr, c.wantsGzip = f.wantsErr, f.wantsGzip // as the session has agreed on with its client
+	yes, n := true, r.Received()
+	said.resume = r.answer()
+	said.resume.Resumed, said.resume.Received, said.resume.Gap = &yes, &n, gap
+	if gap && r.roamed.gap.Anew {
+		said.resume.Received = nil
+	}
+	said.accepted = h.agreedLocked()
+	answer, err := c.gate.shake.make(&session.Handshake{}, *said)
+	if err != nil {
+		return err
+	}
+	c.dropLocked()
+	o := c.answerLocked(answer)
+	for packets := range r.Out.All() {
+		if c.form().plain() != formMessage {
+			o.addFrame(packets)
+			for ; len(packets) > 0; packets = packets[resume.Length(packets):] {
+				o.count++
+			}
+			continue
+		}
+		for len(packets) > 0 {
+			n := resume.Length(packets)
+			o.end(append(wsframe.AppendHeader(o.begin(), wsframe.OpBinary, n), packets[:n]...))
+			packets = packets[n:]
+		}
+	}
+	c.out, c.held, c.first = o, false, true
+	return nil
+}
+
 // find returns the session of a token that is good, if this gate has it.
-func (g *Gate) find(t resume.Token) *Conn {
-	s := g.cfg.Find(t.Session)
+func (z *resumer) find(t resume.Token) *Conn {
+	s := z.gate.cfg.Find(t.Session)
 	if s == nil {
 		return nil
 	}
-	if f, _ := s.NetworkEntity().(*Conn); f != nil && f.holds(t) {
+	if f, _ := s.NetworkEntity().(*Conn); f != nil && f.res.Load().holds(t) {
 		return f
 	}
 	return nil
@@ -175,20 +220,30 @@ func (z *resumer) whyFor(peer net.Addr, id int64) resume.Reason {
 	return z.ends.Why(id)
 }
 
+// answer is what the answer to a handshake says of resuming, with the next token.
+func (r *resumable) answer() *resume.Answer {
+	g := r.front.gate
+	at := g.resumer.place
+	t := resume.Token{Session: r.front.sess.ID(), Gate: at.Addr, Epoch: at.Epoch}
+	r.Issue(&t)
+	window := g.cfg.Resume.Window
+	return &resume.Answer{Token: g.resumer.signer.Text(t), Window: int64((window + time.Second - 1) / time.Second)}
+}
+
 // holds reports whether the token is one of the session's that is good.
-func (c *Conn) holds(t resume.Token) bool {
-	r := c.res.Load()
+func (r *resumable) holds(t resume.Token) bool {
 	if r == nil {
 		return false
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	r.front.mu.Lock()
+	defer r.front.mu.Unlock()
 	return !r.over && !r.leaving && r.Holds(t)
 }
 
 // notResumed ends a session that its client has come back for in vain, unless it was another
-// client. It has the lock, and gives it back.
-func (c *Conn) notResumed(r *resumable, why resume.Reason) {
+// client. It has the front's lock, and gives it back.
+func (r *resumable) notResumed(why resume.Reason) {
+	c := r.front
 	reason := session.CloseReason{Kind: session.CloseNetwork, Reason: "the client came back too late"}
 	switch why {
 	case resume.Overflow:
@@ -201,55 +256,5 @@ func (c *Conn) notResumed(r *resumable, why resume.Reason) {
 		return
 	}
 	c.gate.resumer.end(c.sess.ID(), why)
-	_ = c.shutKept(r, nil, reason)
-}
-
-// agreedLocked returns the words of sys.accept that are used on a connection of a session that can
-// be resumed.
-func (c *Conn) agreedLocked() (words []string) {
-	if c.wantsErr {
-		words = append(words, acceptError)
-	}
-	if c.wantsGzip {
-		words = append(words, acceptGzip)
-	}
-	if c.merges {
-		words = append(words, acceptBatch)
-	}
-	return append(words, acceptResume)
-}
-
-// replayLocked answers the handshake, and queues what the client has not received behind that. It
-// has the locks of the connection and of the front.
-func (c *Conn) replayLocked(f *Conn, r *resumable, said *greeting, gap bool) error {
-	c.wantsErr, c.wantsGzip = f.wantsErr, f.wantsGzip // as the session has agreed on with its client
-	yes, n := true, r.Received()
-	said.resume = f.resumeAnswer(r)
-	said.resume.Resumed, said.resume.Received, said.resume.Gap = &yes, &n, gap
-	if gap && r.roamed.gap.Anew {
-		said.resume.Received = nil
-	}
-	said.accepted = c.agreedLocked()
-	answer, err := c.gate.shake.make(&session.Handshake{}, *said)
-	if err != nil {
-		return err
-	}
-	c.dropLocked()
-	o := c.answerLocked(answer)
-	for packets := range r.Out.All() {
-		if c.form().plain() != formMessage {
-			o.addFrame(packets)
-			for ; len(packets) > 0; packets = packets[resume.Length(packets):] {
-				o.count++
-			}
-			continue
-		}
-		for len(packets) > 0 {
-			n := resume.Length(packets)
-			o.end(append(wsframe.AppendHeader(o.begin(), wsframe.OpBinary, n), packets[:n]...))
-			packets = packets[n:]
-		}
-	}
-	c.out, c.held, c.first = o, false, true
-	return nil
+	_ = r.shut(nil, reason)
 }

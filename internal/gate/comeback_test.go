@@ -66,7 +66,7 @@ func answered(t *testing.T, body []byte) resume.Answer {
 // away waits until so many sessions wait for their clients.
 func (w *world) away(t *testing.T, n int) {
 	t.Helper()
-	nanotest.Until(t, fmt.Sprintf("%d sessions wait", n), func() bool { return len(w.waitingFor()) == n })
+	nanotest.Until(t, fmt.Sprintf("%d sessions wait", n), func() bool { return len(w.resumer.waitingFor()) == n })
 }
 
 // What was kept goes to a browser that compresses in messages of its own, whatever its size.
@@ -168,13 +168,18 @@ func (w *world) stranger(t *testing.T) *Conn {
 	return c
 }
 
+// comingBack is a handshake with a token.
+func comingBack(c *Conn, token string) *handshake {
+	return &handshake{conn: c, said: greeting{offer: &resume.Offer{Token: token}}}
+}
+
 // A connection that is cut while its client comes back leaves the session waiting for the next.
 func TestComeBackCutBefore(t *testing.T) {
 	w := newResumingWorld(t)
 	token, s := w.goesAway(t)
 	c := w.stranger(t)
 	c.cut()
-	if why, err := c.comeBack(&greeting{offer: &resume.Offer{Token: token}}); err == nil || why != "" {
+	if why, err := comingBack(c, token).comeBack(); err == nil || why != "" {
 		t.Fatalf("a connection that is closed carries on: %q, %v", why, err)
 	}
 	f := s.NetworkEntity().(*Conn)
@@ -245,7 +250,7 @@ func TestLateAfterComeBack(t *testing.T) {
 	f := s.NetworkEntity().(*Conn)
 	for _, p := range []phase{shaken, leaving} { // as it is just before and behind its end
 		f.phase.Store(uint32(p))
-		f.late()
+		late(f)
 	}
 	if m := again.Call("T.Echo", []byte("x")); string(m.Data) != "x" || s.Closed() {
 		t.Errorf("answer %q", m.Data)
@@ -261,19 +266,19 @@ func TestWrongTokensOfAnAddress(t *testing.T) {
 	void := w.resumer.signer.Text(resume.Token{Key: resume.NewKey(), Turn: 1, Session: 77})
 	w.resumer.end(77, resume.Expired)
 	for range 100 {
-		if f, _, why := c.named(&resume.Offer{Token: void}); f != nil || why != resume.Expired {
+		if f, _, why := comingBack(c, void).named(); f != nil || why != resume.Expired {
 			t.Fatalf("an old token: %v, %q", f, why)
 		}
 	}
 	for range 100 {
-		if f, _, why := c.named(&resume.Offer{Token: token[1:]}); f != nil || why != resume.Unknown {
+		if f, _, why := comingBack(c, token[1:]).named(); f != nil || why != resume.Unknown {
 			t.Fatalf("a forged token: %v, %q", f, why)
 		}
 	}
-	if f, _, why := c.named(&resume.Offer{Token: void}); f != nil || why != resume.Unknown {
+	if f, _, why := comingBack(c, void).named(); f != nil || why != resume.Unknown {
 		t.Errorf("an old token after forged ones: %v, %q", f, why)
 	}
-	if f, _, why := c.named(&resume.Offer{Token: token}); f == nil {
+	if f, _, why := comingBack(c, token).named(); f == nil {
 		t.Errorf("a good token: %q", why)
 	}
 }

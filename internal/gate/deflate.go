@@ -159,12 +159,11 @@ var (
 
 // inflated gathers a piece of a compressed message, and serves its packets when it is whole.
 // Neither what came nor what it unpacks to may be longer than one packet.
-func (c *Conn) inflated(piece []byte, final bool) error {
+func (in *input) inflated(piece []byte, final bool) error {
 	limit := codec.HeadLength + maxOut
-	if n := c.gate.cfg.MaxPacket; n > 0 {
+	if n := in.conn.gate.cfg.MaxPacket; n > 0 {
 		limit = codec.HeadLength + n
 	}
-	in := c.in
 	if len(in.packed)+len(piece) > limit+packedSlack {
 		return errInflated
 	}
@@ -185,7 +184,7 @@ func (c *Conn) inflated(piece []byte, final bool) error {
 			return errInflated
 		}
 		if n > 0 {
-			if err := c.consumePackets(f.buf[:n]); err != nil {
+			if err := in.consumePackets(f.buf[:n]); err != nil {
 				return err
 			}
 		}

@@ -141,7 +141,7 @@ func TestDeflateWithBrowsers(t *testing.T) {
 }
 
 func testDeflateWithBrowsers(t *testing.T, memory bool) {
-	w := newWorld(t, func(c *Config) { c.CompressMin = 100 })
+	w := newWorld(t, func(c *Config) { c.CompressMin, c.Heartbeat = 100, time.Minute })
 	var at net.Addr
 	if !memory {
 		_, at = w.sockets(t)
@@ -335,7 +335,7 @@ func TestBroadcastIsCompressedOnce(t *testing.T) {
 				o := c.takeLocked()
 				c.inFlight = 0
 				c.mu.Unlock()
-				w.zip.deflate(o)
+				w.encoder.zip.deflate(o)
 				if i > 0 {
 					if len(o.segs) != 1 || same != nil && &o.segs[0][0] != &same[0] {
 						t.Fatalf("batch %v: member %d has bytes of its own", merges, i)

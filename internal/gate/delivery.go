@@ -23,36 +23,6 @@ func (m *manner) replaces(other *manner) bool {
 	return m.class == session.DeliverLatest && other.class == session.DeliverLatest && m.slot == other.slot
 }
 
-// mannerOf is how the push of v under route is delivered.
-func (g *Gate) mannerOf(route string, v any) manner {
-	d, ok := g.cfg.Deliveries[route]
-	if !ok {
-		return manner{when: g.urgencyOf(route)}
-	}
-	class, key := d.Of(v)
-	return g.manner(route, class, key)
-}
-
-// manner is how a push of a class is delivered.
-func (g *Gate) manner(route string, class session.DeliveryClass, key string) manner {
-	m := manner{when: g.urgencyOf(route), class: class}
-	if class == session.DeliverLatest {
-		m.slot = slot{route, key}
-	}
-	return m
-}
-
-// urgencyOf says when pushes of a route are written.
-func (g *Gate) urgencyOf(route string) urgency {
-	if g.hub.delay == 0 {
-		return soon
-	}
-	if _, now := g.cfg.NoDelay[route]; now {
-		return soon
-	}
-	return delayed
-}
-
 // loose is a message of an outbuf that may be dropped while it waits.
 type loose struct {
 	packet []byte // as the connection writes it; nil: it was dropped

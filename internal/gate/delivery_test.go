@@ -34,8 +34,8 @@ func stall(c *Conn, busy bool) {
 	c.writing, c.stuck = busy, busy
 }
 
-// output takes what waits for a connection and returns its messages, "route payload" each.
-func output(t *testing.T, c *Conn) (all []string) {
+// takeOutput takes what waits for a connection and returns its messages, "route payload" each.
+func takeOutput(t *testing.T, c *Conn) (all []string) {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -155,7 +155,7 @@ func TestDeliveryAgainstModel(t *testing.T) {
 				for _, i := range x {
 					want = append(want, i.text)
 				}
-				if got := output(t, who); !slices.Equal(got, want) {
+				if got := takeOutput(t, who); !slices.Equal(got, want) {
 					t.Fatalf("round %d, busy %v:\n got %.200q\nwant %.200q", round, busy, got, want)
 				}
 			}
@@ -188,7 +188,7 @@ func TestLatestIsSharedByMembers(t *testing.T) {
 			if c.chain != shared {
 				t.Fatal("a member has a queue of its own")
 			}
-			if got := fmt.Sprint(output(t, c)); got != "[all x latest b=1 all y latest a=3]" {
+			if got := fmt.Sprint(takeOutput(t, c)); got != "[all x latest b=1 all y latest a=3]" {
 				t.Fatalf("waiting: %s", got)
 			}
 		}
@@ -219,7 +219,7 @@ func TestLatestIsBounded(t *testing.T) {
 		if all > 300 || own > 100 {
 			t.Errorf("the queue holds %d messages and %d bytes of its own", all, own)
 		}
-		if got := output(t, c); len(got) != 101 || got[100] != "latest 99=19999" {
+		if got := takeOutput(t, c); len(got) != 101 || got[100] != "latest 99=19999" {
 			t.Errorf("%d messages wait, the last is %q", len(got), got[len(got)-1])
 		}
 	})
@@ -257,7 +257,7 @@ func TestFullQueueMakesRoom(t *testing.T) {
 			if got := w.counters.Skipped.Load(); got != 4 {
 				t.Errorf("%d are counted as left out, want 4", got)
 			}
-			got := output(t, c)
+			got := takeOutput(t, c)
 			want := 8
 			if !drop { // it was kicked
 				want = 9
@@ -290,7 +290,7 @@ func TestKickDropsWhatMayBeDropped(t *testing.T) {
 			if busy {
 				want = "[all 1 all 2 kick]"
 			}
-			if got := fmt.Sprint(output(t, c)); got != want {
+			if got := fmt.Sprint(takeOutput(t, c)); got != want {
 				t.Errorf("busy %v: %s waits, want %s", busy, got, want)
 			}
 		}

@@ -18,23 +18,3 @@ type ClientInfo struct {
 	Traffic transport.Traffic
 	Known   bool
 }
-
-// Describe returns what is known of the client now. The connection is the session's entity.
-func (c *Conn) Describe() ClientInfo {
-	info := ClientInfo{Addr: c.RemoteAddr(), WebSocket: c.websocket}
-	at := c
-	c.mu.Lock()
-	if r := c.res.Load(); r != nil {
-		info.Resumable, info.Suspended, info.Kept = true, r.carrier == nil, r.Out.Bytes()
-		if at = r.carrier; at == nil {
-			c.mu.Unlock()
-			return info
-		}
-	}
-	c.mu.Unlock()
-	at.mu.Lock()
-	info.WebSocket, info.Queued = at.websocket, at.queuedBytesLocked()
-	at.mu.Unlock()
-	info.Traffic, info.Known = at.sock.Traffic()
-	return info
-}

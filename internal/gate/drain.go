@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/lonng/nano/codec"
-	"github.com/lonng/nano/internal/wsframe"
-	"github.com/lonng/nano/session"
 )
 
 // DrainRoute is the route of the push that asks a client to come back on another connection,
@@ -33,23 +32,27 @@ var (
 	errLater    = errors.New("the gate that has the session does not answer, and may be alive")
 )
 
-// BeginDrain has the gate take no new sessions from now on. Clients of sessions that are here may
-// come back.
-func (g *Gate) BeginDrain() { g.drains.Store(true) }
+// drain sends the clients of a gate to other gates.
+type drain struct {
+	gate   *Gate
+	begun  atomic.Bool // the gate takes no new sessions
+	asking atomic.Bool // one run asks the clients
+}
+
+// begin is Gate.BeginDrain.
+func (d *drain) begin() { d.begun.Store(true) }
 
 // takesNobody reports whether the gate is drained and no client can come back to it.
-func (g *Gate) takesNobody() bool { return g.drains.Load() && g.cfg.Resume.Window == 0 }
+func (d *drain) takesNobody() bool { return d.begun.Load() && d.gate.cfg.Resume.Window == 0 }
 
-// Drain asks the clients that can resume their sessions to come back elsewhere, evenly over a time,
-// and returns when no session is left here. The error of ctx says how many are. It may be called
-// more than once at a time: one of the calls asks.
-func (g *Gate) Drain(ctx context.Context, spread time.Duration) error {
-	g.BeginDrain()
+// run is Gate.Drain.
+func (d *drain) run(ctx context.Context, spread time.Duration) error {
+	d.begin()
 	t := time.NewTicker(drainStep)
 	defer t.Stop()
-	r := drainRound{gate: g, spread: spread}
-	for !g.deserted() {
-		if r.mine = r.mine || g.asking.CompareAndSwap(false, true); r.mine {
+	r := drainRound{gate: d.gate, spread: spread}
+	for !d.deserted() {
+		if r.mine = r.mine || d.asking.CompareAndSwap(false, true); r.mine {
 			r.ask(time.Now())
 		}
 		select {
@@ -58,9 +61,9 @@ func (g *Gate) Drain(ctx context.Context, spread time.Duration) error {
 		case <-ctx.Done():
 		}
 		if r.mine {
-			g.asking.Store(false)
+			d.asking.Store(false)
 		}
-		connected, away := g.sessions()
+		connected, away := d.sessions()
 		return fmt.Errorf("sessions are left, %d connected and %d that wait for their clients: %w", connected, away, context.Cause(ctx))
 	}
 	return nil
@@ -87,74 +90,48 @@ func (r *drainRound) ask(now time.Time) {
 		due = int(float64(due) * float64(since) / float64(r.spread))
 	}
 	for ; r.asked < due; r.asked++ {
-		r.all[r.asked].sendAway()
+		r.sendAway(r.all[r.asked])
 	}
 }
 
 // deserted reports whether no session is connected, and none waits for its client.
-func (g *Gate) deserted() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for c := range g.conns {
-		if c.served() {
+func (d *drain) deserted() bool {
+	d.gate.mu.Lock()
+	defer d.gate.mu.Unlock()
+	for c := range d.gate.conns {
+		if phase(c.phase.Load()).served() {
 			return false
 		}
 	}
-	g.resumer.mu.Lock()
-	defer g.resumer.mu.Unlock()
-	return len(g.resumer.away) == 0
+	return d.gate.resumer.waiting() == 0
 }
 
 // sessions counts the sessions that are connected, and those that wait for their clients.
-func (g *Gate) sessions() (connected, away int) {
-	for _, c := range g.snapshot() {
-		if c.served() {
+func (d *drain) sessions() (connected, away int) {
+	for _, c := range d.gate.snapshot() {
+		if phase(c.phase.Load()).served() {
 			connected++
 		}
 	}
-	return connected, len(g.waitingFor())
-}
-
-// served reports whether the connection has a session: its handshake was answered, and it does not
-// end.
-func (c *Conn) served() bool {
-	p := phase(c.phase.Load())
-	return p == shaken || p == working
+	return connected, d.gate.resumer.waiting()
 }
 
 // sendAway asks the client to come back on another connection, if it can. A session that waits for
 // its client is told nothing: that client comes back anyhow.
-func (c *Conn) sendAway() {
-	r := c.res.Load()
-	if r == nil || phase(c.phase.Load()) != working {
+func (r *drainRound) sendAway(c *Conn) {
+	res := c.res.Load()
+	if res == nil || phase(c.phase.Load()) != working {
 		return
 	}
-	f := r.front
+	f := res.front
 	f.mu.Lock()
-	if r.carrier != c {
+	if res.carrier != c {
 		f.mu.Unlock()
 		return
 	}
-	list, err := f.pushKept(r, drainFrame, nil) // it gives the lock back
+	list, err := res.push(f, drainFrame, nil) // it gives the lock back
 	if err != nil {
 		return // the session ends
 	}
 	c.gate.hub.add(list, f)
-}
-
-// turnAway ends the connection of a client that wants a new session, or one that is not here, while
-// the gate is drained, and of one whose session was not found yet. It has no answer to its
-// handshake: to every client that is a connection that was lost, which is a reason to try
-// elsewhere, and to keep a token.
-func (c *Conn) turnAway(as refusal, why error) {
-	c.gate.counters.Refused.add(as)
-	c.gate.cfg.Log.Info("handshake refused", "session", c.sess.ID(), "remote", c.RemoteAddr(), "err", why)
-	c.closeWith(wsframe.CloseTryLater)
-	_ = c.shut(nil, session.CloseReason{Kind: session.CloseShutdown, Reason: why.Error()})
-}
-
-// isHere reports whether a session is at this gate for which a token holds.
-func (c *Conn) isHere(token string) bool {
-	t, err := c.gate.resumer.signer.Parse(token)
-	return err == nil && c.gate.find(t) != nil
 }

@@ -2,7 +2,6 @@ package gate
 
 import (
 	"errors"
-	"sync"
 	"sync/atomic"
 
 	"github.com/lonng/nano/metrics"
@@ -58,7 +57,7 @@ func (r *Refusals) snapshot() map[string]uint64 {
 	return m
 }
 
-// refusalOf returns the reason of an error of Gate.enter or Gate.add.
+// refusalOf returns the reason of an error of admission or Gate.add.
 func refusalOf(err error) refusal {
 	switch {
 	case errors.Is(err, errFull):
@@ -95,36 +94,6 @@ func (e *ends) snapshot() map[string]uint64 {
 	return m
 }
 
-// heavies are the connections with large queues, and how large they are, see Conn.weighLocked.
-type heavies struct {
-	mu  sync.Mutex
-	all map[*Conn]int
-}
-
-// set notes the size of a queue; 0: it is not large.
-func (h *heavies) set(c *Conn, bytes int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if bytes == 0 {
-		delete(h.all, c)
-		return
-	}
-	if h.all == nil {
-		h.all = make(map[*Conn]int)
-	}
-	h.all[c] = bytes
-}
-
-func (h *heavies) snapshot() (count int, sum, largest int64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, n := range h.all {
-		sum += int64(n)
-		largest = max(largest, int64(n))
-	}
-	return len(h.all), sum, largest
-}
-
 // Figures returns what the gate does and has counted, without what others count for it: sessions
 // and users.
 func (g *Gate) Figures() metrics.Gate {
@@ -146,23 +115,17 @@ func (g *Gate) Figures() metrics.Gate {
 	g.mu.Lock()
 	f.Connections = metrics.Connections{TCP: len(g.conns) - g.websockets, WebSocket: g.websockets}
 	g.mu.Unlock()
-	z := &g.resumer
-	z.mu.Lock()
-	f.Away = len(z.away)
-	z.mu.Unlock()
+	f.Away = g.resumer.waiting()
 	return f
 }
 
 // Full reports whether the gate takes no more connections, or has as many bytes queued as it may.
 func (g *Gate) Full() (connections, queues bool) {
-	g.mu.Lock()
-	connections = g.cfg.MaxConns > 0 && g.places >= g.cfg.MaxConns
-	g.mu.Unlock()
-	return connections, g.cfg.SendQueues > 0 && g.queued.Load() >= int64(g.cfg.SendQueues)
+	return g.admission.full(), g.cfg.SendQueues > 0 && g.heavies.queued.Load() >= int64(g.cfg.SendQueues)
 }
 
 // written counts what was written for a connection.
-func (g *Gate) written(bytes, packets int) {
-	g.counters.BytesOut.Add(uint64(bytes))
-	g.counters.PacketsOut.Add(uint64(packets))
+func (c *Counters) written(bytes, packets int) {
+	c.BytesOut.Add(uint64(bytes))
+	c.PacketsOut.Add(uint64(packets))
 }

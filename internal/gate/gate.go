@@ -10,8 +10,10 @@ package gate
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -129,30 +131,23 @@ type Gate struct {
 	cfg      Config
 	outbound pipeline.Channel
 	hub      *hub
-	zip      *compressor
 	wheel    *wheel
 	shake    answer
+	encoder  encoder
 	counters Counters
 
-	place     resume.Place // what tokens call the gate; Identify sets it
 	admission admission
+	endpoints endpoints
 	resumer   resumer
-	queued    atomic.Int64 // bytes in large queues, see weighLocked
 	heavies   heavies
-	relieving atomic.Bool
-	drains    atomic.Bool // takes no new sessions: see Drain
-	asking    atomic.Bool // a Drain asks the clients
+	drain     drain
 
-	endpoints sync.WaitGroup // accept loops and servers
-	running   sync.WaitGroup // one for each connection, until it is gone
+	running sync.WaitGroup // one for each connection, until it is gone
 
 	mu         sync.Mutex
 	conns      map[*Conn]struct{}
-	websockets int             // of conns
-	loop       *transport.Loop // nil until an endpoint needs it
-	places     int             // connections of all kinds that were accepted and are not over
-	listeners  []*listener
-	draining   bool
+	websockets int  // of conns
+	ending     bool // it takes no connections any more
 }
 
 // New returns a gate without endpoints.
@@ -162,8 +157,10 @@ func New(cfg Config) (*Gate, error) {
 		g.outbound = cfg.Pipeline.Outbound()
 	}
 	g.hub = newHub(cfg.WriteDelay)
-	g.zip = newCompressor(cfg.CompressMin)
 	g.wheel = newWheel(cfg.Heartbeat, cfg.MissedBeats)
+	g.encoder = encoder{cfg: &g.cfg, zip: newCompressor(cfg.CompressMin)}
+	g.admission.cfg, g.admission.counters = &g.cfg, &g.counters
+	g.endpoints.gate, g.resumer.gate, g.heavies.gate, g.drain.gate = g, g, g, g
 	g.resumer.signer = resume.NewSigner(nil)
 	if err := g.shake.init(&g.cfg); err != nil {
 		return nil, err
@@ -203,13 +200,13 @@ func (g *Gate) Stalled() { g.hub.hurry() }
 func (g *Gate) add(c *Conn, p *place) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.draining {
+	if g.ending {
 		return errEnding
 	}
-	if g.takesNobody() {
+	if g.drain.takesNobody() {
 		return errDraining
 	}
-	if err := g.admit(c, p); err != nil {
+	if err := g.admission.admit(c, p); err != nil {
 		return err
 	}
 	g.conns[c] = struct{}{}
@@ -220,16 +217,25 @@ func (g *Gate) add(c *Conn, p *place) error {
 	return nil
 }
 
-// remove is the last thing that happens to a connection.
+// remove forgets a connection when its reader has stopped, nobody writes, its socket is closed and
+// no session needs it.
 func (g *Gate) remove(c *Conn) {
+	c.mu.Lock()
+	done := c.readDone && c.wasCut && c.parted && !c.writing && !c.removed
+	if done {
+		c.removed = true
+	}
+	c.mu.Unlock()
+	if !done {
+		return
+	}
 	g.mu.Lock()
 	delete(g.conns, c)
 	if c.websocket {
 		g.websockets--
 	}
-	g.places--
 	g.mu.Unlock()
-	g.left(c)
+	g.admission.left(c)
 	g.running.Done()
 }
 
@@ -243,17 +249,61 @@ func (g *Gate) snapshot() []*Conn {
 	return all
 }
 
+// ServeTCP accepts clients on l, with TLS if conf is not nil, until StopAccepting. It returns at
+// once.
+func (g *Gate) ServeTCP(l net.Listener, conf *tls.Config) { g.endpoints.serveTCP(l, conf) }
+
+// ServeWebSocket accepts clients on l under path, with TLS if conf is not nil, and serves the
+// application's pages beside them, until StopAccepting. A path that ends in "/" is a subtree. It
+// returns at once.
+func (g *Gate) ServeWebSocket(l net.Listener, path string, conf *tls.Config) {
+	g.endpoints.serveWebSocket(l, path, conf)
+}
+
+// serve makes a connection of nc, which has its place p from admission, and reads it until it ends.
+// It returns at once. remote is the client's address if that is not nc's, else nil. deflates says
+// that WebSocket messages may be compressed.
+func (g *Gate) serve(nc net.Conn, p place, req *http.Request, remote net.Addr, websocket, deflates bool) {
+	c := newConn(g, transport.Portable(nc))
+	c.websocket, c.deflates, c.held = websocket, deflates, true
+	if remote != nil {
+		c.sock = forwarded{c.sock, remote}
+	}
+	c.mu.Lock() // who finds it in the gate waits until it is whole
+	if err := g.add(c, &p); err != nil {
+		c.mu.Unlock()
+		g.counters.Refused.add(refusalOf(err))
+		g.cfg.Log.Warn("connection refused", "remote", c.RemoteAddr(), "err", err)
+		_ = nc.Close()
+		g.admission.leave(&p)
+		return
+	}
+	g.counters.Accepted.Add(1)
+	g.cfg.InitLane(&c.lane)
+	c.sess = g.cfg.NewSession(c)
+	c.transitLocked().request = req
+	c.setTimerLocked(g.cfg.HandshakeTimeout, func() { late(c) })
+	c.mu.Unlock()
+	c.sock.Start(c)
+}
+
+// BeginDrain has the gate take no new sessions from now on. Clients of sessions that are here may
+// come back.
+func (g *Gate) BeginDrain() { g.drain.begin() }
+
+// Drain asks the clients that can resume their sessions to come back elsewhere, evenly over a time,
+// and returns when no session is left here. The error of ctx says how many are. It may be called
+// more than once at a time: one of the calls asks.
+func (g *Gate) Drain(ctx context.Context, spread time.Duration) error {
+	return g.drain.run(ctx, spread)
+}
+
 // StopAccepting closes the endpoints and waits for their loops. Open connections stay.
 func (g *Gate) StopAccepting() {
 	g.mu.Lock()
-	g.draining = true
-	ls := g.listeners
-	g.listeners = nil
+	g.ending = true
 	g.mu.Unlock()
-	for _, l := range ls {
-		l.stop()
-	}
-	g.endpoints.Wait()
+	g.endpoints.stop()
 }
 
 // KickAll kicks every session with reason, behind what is queued for it, because the node ends.
@@ -262,7 +312,7 @@ func (g *Gate) KickAll(reason string) {
 		c.closeWith(wsframe.CloseGoingAway)
 		_ = c.kick(session.CloseShutdown, reason)
 	}
-	for _, f := range g.waitingFor() {
+	for _, f := range g.resumer.waitingFor() {
 		_ = f.kick(session.CloseShutdown, reason)
 	}
 }
@@ -271,8 +321,9 @@ func (g *Gate) KickAll(reason string) {
 // StopAccepting and KickAll before it.
 func (g *Gate) Shutdown(ctx context.Context) error {
 	g.mu.Lock()
-	g.draining = true // so it is, unless the time was over before StopAccepting came to it
+	g.ending = true // this and end: so it is, unless the time was over before StopAccepting came to it
 	g.mu.Unlock()
+	g.endpoints.end()
 	done := make(chan struct{})
 	go func() {
 		g.running.Wait()
@@ -282,7 +333,7 @@ func (g *Gate) Shutdown(ctx context.Context) error {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		for _, f := range g.waitingFor() {
+		for _, f := range g.resumer.waitingFor() {
 			_ = f.shut(nil, session.CloseReason{Kind: session.CloseShutdown})
 		}
 		left := g.snapshot()
@@ -302,12 +353,6 @@ func (g *Gate) Shutdown(ctx context.Context) error {
 	}
 	g.wheel.stop()
 	g.hub.stop()
-	g.mu.Lock()
-	loop := g.loop
-	g.loop = nil
-	g.mu.Unlock()
-	if loop != nil {
-		loop.Close()
-	}
+	g.endpoints.closeLoop()
 	return err
 }

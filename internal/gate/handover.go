@@ -49,10 +49,10 @@ type ending struct {
 var errMoved = errors.New("the session is at another gate")
 
 // Identify says what the gate is called in the tokens of its clients. It comes before any of them.
-func (g *Gate) Identify(at resume.Place) { g.place = at }
+func (g *Gate) Identify(at resume.Place) { g.resumer.place = at }
 
 // Place is what the gate is called in the tokens of its clients.
-func (g *Gate) Place() resume.Place { return g.place }
+func (g *Gate) Place() resume.Place { return g.resumer.place }
 
 // Trust has the gate sign tokens with a secret that it shares with other gates, and read theirs.
 func (g *Gate) Trust(secret []byte) { g.resumer.signer.Trust(secret) }
@@ -65,9 +65,6 @@ func (g *Gate) Window() time.Duration { return g.cfg.Resume.Window }
 
 // Dict returns the version of the dictionary.
 func (g *Gate) Dict() string { return g.shake.dictVersion }
-
-// Resumable reports whether the client of the connection's session may come back.
-func (c *Conn) Resumable() bool { return c.res.Load() != nil }
 
 // returning returns how many packets a client with a token has received, and whether it has to hear
 // that some were lost.
@@ -85,7 +82,7 @@ func (r *resumable) returning(t resume.Token, received uint64) (n uint64, gap bo
 // connection that is still open is replaced. Until Hand, what is sent to the session is kept. It
 // changes nothing if it returns a reason, or comes to it after a time.
 func (g *Gate) Release(t resume.Token, received uint64, before time.Time) (*Conn, resume.Reason) {
-	f := g.find(t)
+	f := g.resumer.find(t)
 	if f == nil {
 		return nil, g.resumer.why(t.Session)
 	}
@@ -104,7 +101,7 @@ func (g *Gate) Release(t resume.Token, received uint64, before time.Time) (*Conn
 		f.mu.Unlock()
 		return nil, resume.Unknown
 	case why != "":
-		f.notResumed(r, why)
+		r.notResumed(why)
 		return nil, why
 	}
 	g.running.Add(1) // until Hand
@@ -116,7 +113,7 @@ func (g *Gate) Release(t resume.Token, received uint64, before time.Time) (*Conn
 	r.roamedLocked()
 	f.mu.Unlock()
 	if waited {
-		g.returned(f)
+		g.resumer.returned(f)
 	}
 	if was != nil {
 		was.cut()
@@ -135,7 +132,7 @@ func (g *Gate) Hand(f *Conn, to dispatch.Peer) (h Handed) {
 	}
 	r.roamed.moved = to
 	r.Out.Clear()
-	f.weighKeptLocked(r)
+	r.weighLocked()
 	dispatch.Rehome(f.sess, to)
 	f.told = true
 	if f.transit != nil && f.transit.ended != nil {
@@ -147,18 +144,18 @@ func (g *Gate) Hand(f *Conn, to dispatch.Peer) (h Handed) {
 	return h
 }
 
-// endElsewhere ends a session that is on its way to another gate, or there. It has the lock, and
-// gives it back.
-func (c *Conn) endElsewhere(r *resumable, last []byte, why session.CloseReason) error {
+// endElsewhere ends a session that is on its way to another gate, or there. It has the front's lock,
+// and gives it back.
+func (r *resumable) endElsewhere(last []byte, why session.CloseReason) error {
 	to := r.roamed.moved
 	if to == nil {
 		if r.roamed.end == nil {
 			r.roamed.end = &ending{last != nil, why}
 		}
-		c.mu.Unlock()
+		r.front.mu.Unlock()
 		return nil
 	}
-	c.mu.Unlock()
+	r.front.mu.Unlock()
 	if k, ok := to.(session.Kicker); ok && last != nil {
 		return k.Kick(why.Reason)
 	}
@@ -166,8 +163,7 @@ func (c *Conn) endElsewhere(r *resumable, last []byte, why session.CloseReason) 
 }
 
 // movedTo returns what carries the session at another gate, nil if it is here.
-func (c *Conn) movedTo() dispatch.Peer {
-	r := c.res.Load()
+func (r *resumable) movedTo() dispatch.Peer {
 	if r == nil {
 		return nil
 	}
@@ -183,12 +179,11 @@ func (c *Conn) movedTo() dispatch.Peer {
 // returns the session, for the connection that is its entity; lane is the order of its calls where
 // it was known here before, else nil.
 func (g *Gate) Adopt(h Handed, from net.Addr, lane *scheduler.Lane, sessionOf func(c *Conn) *session.Session) error {
-	c := &Conn{
-		gate: g, sock: nowhere{at: from}, adopted: true,
-		closing: true, wasCut: true, flushed: true, readDone: true, parted: true, removed: true,
-		wantsErr: h.Errors, wantsGzip: h.Gzip && g.cfg.GzipMin > 0,
-		transit: &transit{lane: lane},
-	}
+	c := newConn(g, nowhere{at: from})
+	c.adopted, c.flushed, c.readDone, c.parted, c.removed = true, true, true, true, true
+	c.closing, c.wasCut = true, true
+	c.wantsErr, c.wantsGzip = h.Errors, h.Gzip && g.cfg.GzipMin > 0
+	c.transit = &transit{lane: lane}
 	c.phase.Store(uint32(leaving))
 	g.cfg.InitLane(&c.lane)
 	if lane == nil {
@@ -204,18 +199,18 @@ func (g *Gate) Adopt(h Handed, from net.Addr, lane *scheduler.Lane, sessionOf fu
 	c.res.Store(r)
 	c.sess = sessionOf(c)
 	g.counters.Opened.Add(1)
-	if !g.wait(c) {
-		_ = c.shutKept(r, nil, session.CloseReason{Kind: session.CloseShutdown})
+	if !g.resumer.wait(c) {
+		_ = r.shut(nil, session.CloseReason{Kind: session.CloseShutdown})
 		return errNoRoom
 	}
-	r.roamed.timer = time.AfterFunc(window, c.expire)
-	c.weighKeptLocked(r)
+	r.roamed.timer = time.AfterFunc(window, r.expire)
+	r.weighLocked()
 	if h.End {
 		var last []byte
 		if h.Kicked {
 			last = kickPacket(h.Why.Reason)
 		}
-		_ = c.shutKept(r, last, h.Why)
+		_ = r.shut(last, h.Why)
 		return nil
 	}
 	c.mu.Unlock()

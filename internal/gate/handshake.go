@@ -2,19 +2,15 @@ package gate
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"runtime/debug"
 	"slices"
-	"sync/atomic"
-	"time"
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/resume"
+	"github.com/lonng/nano/internal/wsframe"
 	"github.com/lonng/nano/session"
 )
 
@@ -27,21 +23,6 @@ const (
 	acceptResume = "resume"
 )
 
-// Codes of the handshake's answer.
-const (
-	handshakeOK     = 200
-	handshakeFailed = 500
-)
-
-// answer is the part of the handshake's answer that is the same for all.
-type answer struct {
-	heartbeat   int64 // seconds
-	maxPacket   int
-	dict        json.RawMessage
-	dictVersion string // the same on all nodes with this dictionary
-	usual       atomic.Pointer[usualAnswer]
-}
-
 // greeting is what a client's handshake says to the node. The zero value is that of a client of
 // old.
 type greeting struct {
@@ -53,122 +34,57 @@ type greeting struct {
 	resume      *resume.Answer // nil: not agreed
 }
 
-// usualAnswer is what every client gets that asks for nothing, in one second.
-type usualAnswer struct {
-	second int64
-	frame  *frame
+// handshake is one that is under way on a connection. Only its reader has it.
+type handshake struct {
+	conn *Conn
+	said greeting
 }
 
-func (a *answer) init(cfg *Config) error {
-	a.heartbeat = toldSeconds(cfg.Heartbeat)
-	a.maxPacket = cfg.MaxPacket
-	if cfg.Dictionary.Len() == 0 {
-		return nil
-	}
-	b, err := json.Marshal(cfg.Dictionary.Map()) // keys are sorted
-	sum := sha256.Sum256(b)
-	a.dict, a.dictVersion = b, hex.EncodeToString(sum[:8])
-	return err
-}
-
-// make returns the answer for one client.
-func (a *answer) make(h *session.Handshake, said greeting) (*frame, error) {
-	special := said.newer || len(h.Sys) > 0 || h.User != nil
-	now := time.Now().Unix()
-	if u := a.usual.Load(); !special && u != nil && u.second == now {
-		return u.frame, nil
-	}
-	p, err := a.packet(h, said)
-	if err != nil {
-		return nil, err
-	}
-	f := newFrame(p, manner{when: atFirst})
-	if !special {
-		a.usual.Store(&usualAnswer{second: now, frame: f})
-	}
-	return f, nil
-}
-
-// packet encodes the answer for one client.
-func (a *answer) packet(h *session.Handshake, said greeting) ([]byte, error) {
-	sys := make(map[string]any, len(h.Sys)+6)
-	for k, v := range h.Sys {
-		sys[k] = v
-	}
-	for _, own := range []string{"dict", "dictVersion", "maxPacket", "accepted"} {
-		delete(sys, own)
-	}
-	sys["heartbeat"] = a.heartbeat
-	sys["servertime"] = time.Now().Unix()
-	if said.newer && a.maxPacket > 0 {
-		sys["maxPacket"] = a.maxPacket
-	}
-	if said.newer && a.dict != nil {
-		sys["dictVersion"] = a.dictVersion
-	}
-	if a.dict != nil && said.dictVersion != a.dictVersion { // else the client has it already
-		sys["dict"] = a.dict
-	}
-	if len(said.accepted) > 0 {
-		sys["accepted"] = said.accepted
-	}
-	if said.resume != nil {
-		sys["resume"] = said.resume
-	}
-	all := map[string]any{"code": handshakeOK, "sys": sys}
-	if h.User != nil {
-		all["user"] = h.User
-	}
-	b, err := json.Marshal(all)
-	if err != nil {
-		return nil, fmt.Errorf("encode the handshake's answer: %w", err)
-	}
-	return codec.AppendPacket(nil, codec.Handshake, b), nil
-}
-
-// shakeHands answers a handshake. A repeated one is answered again and changes nothing.
-func (c *Conn) shakeHands(body []byte) error {
-	h := &session.Handshake{Payload: body, Request: c.request()}
+// serve answers a handshake. A repeated one is answered again and changes nothing.
+func (h *handshake) serve(body []byte) error {
+	c := h.conn
+	hs := &session.Handshake{Payload: body, Request: h.request()}
 	if phase(c.phase.Load()) != waiting {
-		f, err := c.gate.shake.make(h, greeting{})
+		f, err := c.gate.shake.make(hs, greeting{})
 		if err != nil {
 			return err
 		}
 		c.control(f)
 		return nil
 	}
-	said := c.greeted(body)
-	draining := c.gate.drains.Load()
-	if draining && (said.offer == nil || !c.isHere(said.offer.Token)) {
-		c.turnAway(refusedEnding, errDraining)
+	h.said = h.read(body)
+	said := &h.said
+	draining := c.gate.drain.begun.Load()
+	if draining && (said.offer == nil || !h.isHere(said.offer.Token)) {
+		h.turnAway(refusedEnding, errDraining)
 		return nil
 	}
 	if said.resumes {
 		var why resume.Reason
 		var err error
 		if said.offer != nil {
-			why, err = c.comeBack(&said)
+			why, err = h.comeBack()
 			switch why {
 			case "":
 				return err
 			case resume.Later:
-				c.turnAway(refusedHandshake, errLater)
+				h.turnAway(refusedHandshake, errLater)
 				return nil
 			}
 		}
 		if draining { // the session has just ended
-			c.turnAway(refusedEnding, errDraining)
+			h.turnAway(refusedEnding, errDraining)
 			return nil
 		}
-		c.prepare(&said, why)
+		h.prepare(why)
 	}
-	err := c.validate(h)
+	err := h.validate(hs)
 	var f *frame
 	if err == nil {
-		f, err = c.gate.shake.make(h, said)
+		f, err = c.gate.shake.make(hs, h.said)
 	}
 	if err != nil {
-		c.refuse(err)
+		h.refuse(err)
 		return nil
 	}
 	if phase(c.phase.Load()) == leaving { // the validator closed the session
@@ -177,12 +93,12 @@ func (c *Conn) shakeHands(body []byte) error {
 	c.phase.CompareAndSwap(uint32(waiting), uint32(shaken))
 	c.gate.counters.Opened.Add(1)
 	c.gate.cfg.Opened(c.sess)
-	c.release(f)
+	h.release(f)
 	return nil
 }
 
-// greeted takes over what the client says that it understands.
-func (c *Conn) greeted(body []byte) (g greeting) {
+// read takes over what the client says that it understands.
+func (h *handshake) read(body []byte) (g greeting) {
 	var said struct {
 		Sys struct {
 			Accept      []string        `json:"accept"`
@@ -205,7 +121,7 @@ func (c *Conn) greeted(body []byte) (g greeting) {
 		g.accepted = append(g.accepted, word)
 		return true
 	}
-	cfg := &c.gate.cfg
+	c, cfg := h.conn, &h.conn.gate.cfg
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wantsErr = has(acceptError, true)
@@ -218,7 +134,8 @@ func (c *Conn) greeted(body []byte) (g greeting) {
 }
 
 // validate calls the application's validator; a panic there refuses this client only.
-func (c *Conn) validate(h *session.Handshake) (err error) {
+func (h *handshake) validate(hs *session.Handshake) (err error) {
+	c := h.conn
 	if c.gate.cfg.Handshake == nil {
 		return nil
 	}
@@ -228,11 +145,31 @@ func (c *Conn) validate(h *session.Handshake) (err error) {
 			err = errors.New("internal error")
 		}
 	}()
-	return c.gate.cfg.Handshake(c.sess, h)
+	return c.gate.cfg.Handshake(c.sess, hs)
+}
+
+// turnAway ends the connection of a client that wants a new session, or one that is not here, while
+// the gate is drained, and of one whose session was not found yet. It has no answer to its
+// handshake: to every client that is a connection that was lost, which is a reason to try
+// elsewhere, and to keep a token.
+func (h *handshake) turnAway(as refusal, why error) {
+	c := h.conn
+	c.gate.counters.Refused.add(as)
+	c.gate.cfg.Log.Info("handshake refused", "session", c.sess.ID(), "remote", c.RemoteAddr(), "err", why)
+	c.closeWith(wsframe.CloseTryLater)
+	_ = c.shut(nil, session.CloseReason{Kind: session.CloseShutdown, Reason: why.Error()})
+}
+
+// isHere reports whether a session is at this gate for which a token holds.
+func (h *handshake) isHere(token string) bool {
+	z := &h.conn.gate.resumer
+	t, err := z.signer.Parse(token)
+	return err == nil && z.find(t) != nil
 }
 
 // refuse answers with the reason and closes.
-func (c *Conn) refuse(err error) {
+func (h *handshake) refuse(err error) {
+	c := h.conn
 	c.gate.counters.Refused.add(refusedHandshake)
 	c.gate.cfg.Log.Info("handshake refused", "session", c.sess.ID(), "remote", c.RemoteAddr(), "err", err)
 	no := struct {
@@ -257,52 +194,28 @@ func (c *Conn) refuse(err error) {
 	c.held = false
 	c.out = c.answerLocked(f)
 	c.because(session.CloseHandshake, err.Error())
-	c.shutLocked(nil)
+	c.shutLocked(nil, c.cut)
 	c.mu.Unlock()
-	c.gone()
-}
-
-// answerLocked returns a queue that begins with the handshake's answer.
-func (c *Conn) answerLocked(f *frame) *outbuf {
-	o := getOutbuf(c.merges)
-	switch {
-	case !c.websocket:
-		o.addShared(f.packet())
-	case c.merges: // a message of its own all the same: the client does not know yet what was agreed
-		o.addPre(f.wire)
-		o.count++
-	default:
-		o.addShared(f.wire)
-	}
-	return o
+	c.depart(c.owner())
 }
 
 // release puts the answer before everything that was queued meanwhile, and lets the queue go.
-func (c *Conn) release(f *frame) {
+func (h *handshake) release(f *frame) {
+	c := h.conn
 	c.mu.Lock()
 	if c.closing || !c.held {
 		c.mu.Unlock()
 		return
 	}
-	c.held = false
-	var early *outbuf
-	if c.queuedLocked() {
-		early = c.outLocked()
-		c.out = nil
-	}
-	o := c.answerLocked(f)
-	if early != nil {
-		early.appendTo(o)
-	}
-	c.out = o
-	c.first = true
+	c.releaseLocked(f)
 	c.mu.Unlock()
 	c.gate.hub.add(atFirst, c)
 }
 
 // request returns the upgrade request; nil for a client on plain TCP, and when the handshake is
 // over.
-func (c *Conn) request() *http.Request {
+func (h *handshake) request() *http.Request {
+	c := h.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.transit == nil {
@@ -312,11 +225,12 @@ func (c *Conn) request() *http.Request {
 }
 
 // acknowledged begins the working phase.
-func (c *Conn) acknowledged() {
+func (h *handshake) acknowledged() {
+	c := h.conn
 	if !c.phase.CompareAndSwap(uint32(shaken), uint32(working)) {
 		return
 	}
-	c.gate.shaken(c)
+	c.gate.admission.shaken(c)
 	if r := c.res.Load(); r != nil {
 		r.front.mu.Lock()
 		r.Confirm()
@@ -334,7 +248,25 @@ func (c *Conn) acknowledged() {
 	}
 	c.mu.Unlock()
 	c.gate.wheel.add(c)
-	if phase(c.phase.Load()) == leaving { // closed meanwhile: gone has taken it off before it was on
+	if phase(c.phase.Load()) == leaving { // closed meanwhile: depart has taken it off before it was on
 		c.gate.wheel.remove(c)
+	}
+}
+
+// late ends a connection that did not finish its handshake in time.
+func late(c *Conn) {
+	if p := phase(c.phase.Load()); p != working && p != leaving { // what leaves has a time of its own to do so
+		c.gate.counters.Refused.add(refusedLate)
+		c.gate.cfg.Log.Info("connection ended: no handshake in time", "remote", c.peer(), "after", c.gate.cfg.HandshakeTimeout)
+		if r := c.res.Load(); r != nil && r.front == c { // nobody will come back who was never there
+			c.mu.Lock()
+			if r.carrier == c {
+				_ = r.shut(nil, session.CloseReason{Kind: session.CloseHandshake, Reason: "not finished in time"})
+			} else { // it has come back elsewhere
+				c.mu.Unlock()
+			}
+		}
+		c.because(session.CloseHandshake, "not finished in time")
+		c.cut()
 	}
 }

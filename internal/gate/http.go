@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"slices"
@@ -25,58 +26,54 @@ const headerSlop = 4 << 10
 // over, and a field costs a hundred bytes even if it is short.
 const maxFields = 128
 
-// ServeWebSocket accepts clients on l under path, with TLS if conf is not nil, and serves the
-// application's pages beside them, until StopAccepting. A path that ends in "/" is a subtree. It
-// returns at once.
-func (g *Gate) ServeWebSocket(l net.Listener, path string, conf *tls.Config) {
-	l, looped := g.onLoop(l, conf)
-	in := g.newListener(l)
-	var protocols http.Protocols
-	protocols.SetHTTP1(true) // a WebSocket needs it, and the deadlines of HTTP/2's streams are not those of the connection
-	srv := &http.Server{
-		Handler:           g.handler(path),
-		TLSConfig:         conf,
-		Protocols:         &protocols,
-		ReadHeaderTimeout: g.cfg.HandshakeTimeout,
-		IdleTimeout:       pageIdle,
-		MaxHeaderBytes:    max(g.cfg.MaxHeader-headerSlop, 1),
-		ErrorLog:          g.httpLog(),
-		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
-			return context.WithValue(ctx, webConnKey{}, underHTTP(nc))
-		},
-		ConnState: func(nc net.Conn, s http.ConnState) {
-			if s == http.StateNew {
-				in.hold(nc)
-			} else {
-				in.letGo(nc)
-			}
-		},
+// webEndpoint is a WebSocket endpoint, and the application's pages beside it.
+type webEndpoint struct {
+	gate *Gate
+	in   *listener
+	path string
+	up   *websocket.Upgrader
+	http *handed // on the event loop: for what is no upgrade; else nil
+}
+
+// serveWebSocket is Gate.ServeWebSocket.
+func (e *endpoints) serveWebSocket(l net.Listener, path string, conf *tls.Config) {
+	l, looped := e.onLoop(l, conf)
+	in := e.newListener(l)
+	cfg := &e.gate.cfg
+	w := &webEndpoint{gate: e.gate, in: in, path: cleanPath(path)}
+	w.up = &websocket.Upgrader{
+		HandshakeTimeout: cfg.HandshakeTimeout,
+		ReadBufferSize:   256, // both are thrown away: connections are read and written without the library
+		WriteBufferSize:  256,
+		CheckOrigin:      w.checkOrigin,
+		Subprotocols:     slices.Clone(cfg.Subprotocols),
 	}
+	srv := w.server(conf, e.httpLog())
 	in.onStop = func() {
-		ctx, cancel := context.WithTimeout(context.Background(), g.cfg.FlushTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), cfg.FlushTimeout)
 		defer cancel()
 		if srv.Shutdown(ctx) != nil { // pages still being sent
 			_ = srv.Close()
 		}
 	}
-	if !g.begin(in) {
+	if !e.begin(in) {
 		return
 	}
-	var serve net.Listener = webListener{in, g}
+	var serve net.Listener = webListener{in, e.gate}
 	if looped {
-		h := newHanded(l)
-		serve = h
-		g.endpoints.Add(1)
+		w.http = newHanded(l)
+		serve = w.http
+		e.running.Add(1)
 		go func() {
-			defer g.endpoints.Done()
-			(&webEndpoint{gate: g, in: in, path: cleanPath(path), up: g.upgrader(), http: h}).accept()
+			defer e.running.Done()
+			w.accept()
 		}()
-	} else if g.cfg.ProxyProtocol {
+	} else if cfg.ProxyProtocol {
 		serve = &proxyproto.Listener{
 			Listener:          serve,
-			ReadHeaderTimeout: g.cfg.HandshakeTimeout,
+			ReadHeaderTimeout: cfg.HandshakeTimeout,
 			ConnPolicy: func(o proxyproto.ConnPolicyOptions) (proxyproto.Policy, error) {
-				if g.trusted(o.Upstream) {
+				if cfg.trusted(o.Upstream) {
 					return proxyproto.USE, nil
 				}
 				return proxyproto.SKIP, nil
@@ -84,7 +81,7 @@ func (g *Gate) ServeWebSocket(l net.Listener, path string, conf *tls.Config) {
 		}
 	}
 	go func() {
-		defer g.endpoints.Done()
+		defer e.running.Done()
 		if conf != nil {
 			_ = srv.ServeTLS(serve, "", "")
 		} else {
@@ -93,47 +90,58 @@ func (g *Gate) ServeWebSocket(l net.Listener, path string, conf *tls.Config) {
 	}()
 }
 
+// server is the HTTP server of the endpoint. On the event loop it gets what is no upgrade.
+func (e *webEndpoint) server(conf *tls.Config, to *log.Logger) *http.Server {
+	cfg := &e.gate.cfg
+	var protocols http.Protocols
+	protocols.SetHTTP1(true) // a WebSocket needs it, and the deadlines of HTTP/2's streams are not those of the connection
+	return &http.Server{
+		Handler:           e,
+		TLSConfig:         conf,
+		Protocols:         &protocols,
+		ReadHeaderTimeout: cfg.HandshakeTimeout,
+		IdleTimeout:       pageIdle,
+		MaxHeaderBytes:    max(cfg.MaxHeader-headerSlop, 1),
+		ErrorLog:          to,
+		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
+			return context.WithValue(ctx, webConnKey{}, underHTTP(nc))
+		},
+		ConnState: func(nc net.Conn, s http.ConnState) {
+			if s == http.StateNew {
+				e.in.hold(nc)
+			} else {
+				e.in.letGo(nc)
+			}
+		},
+	}
+}
+
 // webConnKey is the key under which the context of a request holds its *webConn: net/http has no
 // other way to tell which connection a request came on.
 type webConnKey struct{}
 
-// handler upgrades requests for the WebSocket's path and gives all others to the pages.
-func (g *Gate) handler(path string) http.Handler {
-	path = cleanPath(path)
-	up := g.upgrader()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		g.limitBody(w, r)
-		wants := websocket.IsWebSocketUpgrade(r)
-		if wants && under(path, r.URL.Path) && !g.isPage(path, r, true) && g.upgrade(up, w, r, nil) {
+// ServeHTTP upgrades requests for the WebSocket's path and gives all others to the pages.
+func (e *webEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	limitBody(w, r, e.gate.cfg.HandshakeTimeout)
+	wants := websocket.IsWebSocketUpgrade(r)
+	if wants && under(e.path, r.URL.Path) && !e.isPage(r, true) && e.upgrade(w, r, nil) {
+		return
+	}
+	if c, ok := r.Context().Value(webConnKey{}).(*webConn); ok && c != nil {
+		e.gate.admission.calm(&c.place) // it is no client's
+	}
+	switch {
+	case !under(e.path, r.URL.Path) || e.isPage(r, wants):
+		if e.gate.cfg.Pages == nil {
+			http.NotFound(w, r)
 			return
 		}
-		if c, ok := r.Context().Value(webConnKey{}).(*webConn); ok && c != nil {
-			g.calm(&c.place) // it is no client's
-		}
-		switch {
-		case !under(path, r.URL.Path) || g.isPage(path, r, wants):
-			if g.cfg.Pages == nil {
-				http.NotFound(w, r)
-				return
-			}
-			g.cfg.Pages.ServeHTTP(w, r)
-		case wants: // and was refused
-		default:
-			w.Header().Set("Upgrade", "websocket")
-			w.Header().Set("Connection", "Upgrade")
-			http.Error(w, "This address takes WebSockets only: connect with a WebSocket client.", http.StatusUpgradeRequired)
-		}
-	})
-}
-
-// upgrader answers upgrades.
-func (g *Gate) upgrader() *websocket.Upgrader {
-	return &websocket.Upgrader{
-		HandshakeTimeout: g.cfg.HandshakeTimeout,
-		ReadBufferSize:   256, // both are thrown away: connections are read and written without the library
-		WriteBufferSize:  256,
-		CheckOrigin:      g.checkOrigin,
-		Subprotocols:     slices.Clone(g.cfg.Subprotocols),
+		e.gate.cfg.Pages.ServeHTTP(w, r)
+	case wants: // and was refused
+	default:
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Connection", "Upgrade")
+		http.Error(w, "This address takes WebSockets only: connect with a WebSocket client.", http.StatusUpgradeRequired)
 	}
 }
 
@@ -151,13 +159,13 @@ func under(path, requested string) bool {
 // says which is meant. A handler of another type does not tell what its pages are: they may be
 // anywhere, so it gets what does not want to be upgraded, and all paths that only the WebSocket's
 // path "/" has.
-func (g *Gate) isPage(path string, r *http.Request, upgrade bool) bool {
-	if g.cfg.Pages == nil {
+func (e *webEndpoint) isPage(r *http.Request, upgrade bool) bool {
+	if e.gate.cfg.Pages == nil {
 		return false
 	}
-	mux, ok := g.cfg.Pages.(*http.ServeMux)
+	mux, ok := e.gate.cfg.Pages.(*http.ServeMux)
 	if !ok {
-		return !upgrade || path == "/" && r.URL.Path != "/"
+		return !upgrade || e.path == "/" && r.URL.Path != "/"
 	}
 	_, pattern := mux.Handler(r)
 	slash := strings.IndexByte(pattern, '/')
@@ -166,17 +174,18 @@ func (g *Gate) isPage(path string, r *http.Request, upgrade bool) bool {
 	}
 	page, _, _ := strings.Cut(pattern[slash:], "{") // what stands before the path's wildcards
 	if upgrade {
-		return len(page) > len(path)
+		return len(page) > len(e.path)
 	}
-	return len(page) >= len(path)
+	return len(page) >= len(e.path)
 }
 
 // upgrade makes a client's connection of a request, or refuses it: false. at is its place, nil if
 // the layer for HTTP has that.
-func (g *Gate) upgrade(up *websocket.Upgrader, w http.ResponseWriter, r *http.Request, at *place) bool {
+func (e *webEndpoint) upgrade(w http.ResponseWriter, r *http.Request, at *place) bool {
+	g := e.gate
 	var err error
 	switch {
-	case g.takesNobody():
+	case g.drain.takesNobody():
 		err = errDraining
 		w.Header().Set("Retry-After", "1") // a proxy may ask another node at once
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
@@ -192,10 +201,10 @@ func (g *Gate) upgrade(up *websocket.Upgrader, w http.ResponseWriter, r *http.Re
 		http.Error(w, err.Error(), http.StatusRequestHeaderFieldsTooLarge)
 	default:
 		var ws *websocket.Conn
-		with := *up
+		with := *e.up
 		with.EnableCompression = g.cfg.CompressMin > 0 && offersDeflate(r.Header)
 		if ws, err = with.Upgrade(w, r, nil); err == nil { // else it is answered already
-			g.serveWS(ws.NetConn(), r, at, with.EnableCompression)
+			e.serve(ws.NetConn(), r, at, with.EnableCompression)
 			return true
 		}
 	}
@@ -212,7 +221,8 @@ func fields(h http.Header) (n int) {
 }
 
 // checkOrigin asks the application; a panic there refuses.
-func (g *Gate) checkOrigin(r *http.Request) (ok bool) {
+func (e *webEndpoint) checkOrigin(r *http.Request) (ok bool) {
+	g := e.gate
 	defer func() {
 		if v := recover(); v != nil {
 			g.cfg.Log.Error("origin check panicked", "panic", v)
@@ -222,12 +232,12 @@ func (g *Gate) checkOrigin(r *http.Request) (ok bool) {
 	return g.cfg.CheckOrigin == nil || g.cfg.CheckOrigin(r)
 }
 
-// serveWS makes a client's connection of one that was upgraded; deflates says that messages may be
+// serve makes a client's connection of one that was upgraded; deflates says that messages may be
 // compressed.
-func (g *Gate) serveWS(nc net.Conn, r *http.Request, at *place, deflates bool) {
+func (e *webEndpoint) serve(nc net.Conn, r *http.Request, at *place, deflates bool) {
 	nc, p := handOver(nc)
 	if at != nil {
-		p = g.takeOver(at)
+		p = e.gate.admission.takeOver(at)
 	}
 	if t, ok := nc.(*net.TCPConn); ok {
 		_ = t.SetKeepAlive(false)
@@ -237,28 +247,9 @@ func (g *Gate) serveWS(nc net.Conn, r *http.Request, at *place, deflates bool) {
 	req := r.WithContext(context.Background())
 	req.Body = http.NoBody
 	peer := nc.RemoteAddr()
-	remote := g.clientAddr(peer, r)
+	remote := e.gate.cfg.clientAddr(peer, r)
 	if remote == peer {
 		remote = nil
 	}
-	g.serve(nc, p, req, remote, true, deflates)
-}
-
-// clientAddr is the connection's address, or, behind proxies that are trusted, the last address in
-// X-Forwarded-For that is not a trusted proxy itself.
-func (g *Gate) clientAddr(peer net.Addr, r *http.Request) net.Addr {
-	if !g.trusted(peer) {
-		return peer
-	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		ip, ok := addrOf(strings.TrimSpace(hops[i]))
-		if !ok {
-			break
-		}
-		if !g.trustedIP(ip) {
-			return &net.TCPAddr{IP: ip.AsSlice(), Zone: ip.Zone()}
-		}
-	}
-	return peer
+	e.gate.serve(nc, p, req, remote, true, deflates)
 }

@@ -236,9 +236,9 @@ func TestSlowHTTPEnds(t *testing.T) {
 }
 
 func (g *Gate) taken() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.places
+	g.admission.mu.Lock()
+	defer g.admission.mu.Unlock()
+	return g.admission.places
 }
 
 // Pages may take as long as they like while the browser keeps up: a large download, a stream of

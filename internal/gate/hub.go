@@ -35,7 +35,7 @@ const (
 // While a scheduler runs a batch of handlers, the connections they write to gather here. At the end
 // of the batch the scheduler flushes them itself if they are few; else workers are woken. What is
 // queued from outside any batch wakes a worker at once. Flushing never blocks: a client that does
-// not keep up gets a goroutine of its own (see Conn.drain).
+// not keep up gets a goroutine of its own (see slowWriter).
 //
 // Answers have a list of their own, which is flushed first: the answer to one client does not wait
 // until a broadcast to thousands is written. The scheduler helps with answers as long as no handler
@@ -51,7 +51,7 @@ const (
 // Lock order: a connection's lock, then the hub's.
 type hub struct {
 	delay time.Duration
-	round atomic.Uint32 // counts the delays, from 1; see Conn.round
+	round atomic.Uint32 // counts the delays, from 1; see output.round
 
 	mu      sync.Mutex
 	first   line

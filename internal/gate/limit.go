@@ -56,11 +56,11 @@ func (b *bucket) take(now time.Time, rate float64, burst int) time.Duration {
 	return time.Duration((1-b.left)/rate*float64(time.Second)) + time.Microsecond
 }
 
-// messages returns the bucket of the session's messages. Its readers use it, one at a time.
-func (c *Conn) messages() *bucket {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t := c.transitLocked()
+// bucketOf returns the bucket of a session's messages. Its readers use it, one at a time.
+func bucketOf(f *Conn) *bucket {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := f.transitLocked()
 	if t.bucket == nil {
 		t.bucket = new(bucket)
 	}
@@ -68,9 +68,10 @@ func (c *Conn) messages() *bucket {
 }
 
 // limited holds a message to the limit of the session. false: it is dealt with.
-func (c *Conn) limited(v codec.View) (serve bool) {
+func (in *input) limited(v codec.View) (serve bool) {
+	c := in.conn
 	l, f := &c.gate.cfg.Limits, c.owner() // one after the other, the connections of a session share its bucket
-	b := f.messages()
+	b := bucketOf(f)
 	wait := b.take(time.Now(), l.Messages, l.MessageBurst)
 	if wait == 0 {
 		return true
@@ -78,13 +79,13 @@ func (c *Conn) limited(v codec.View) (serve bool) {
 	c.gate.counters.Limited.Messages.Add(1)
 	switch l.MessagePolicy {
 	case LimitDrop:
-		c.in.batch.Refuse(f, v, component.Errorf(component.CodeExhausted, "too many messages"))
+		in.batch.Refuse(f, v, component.Errorf(component.CodeExhausted, "too many messages"))
 		return false
 	case LimitKick:
 		_ = c.Kick("flood")
 		return false
 	}
-	c.in.batch.Hand()
+	in.batch.Hand()
 	c.busy.Store(true) // what the client sends lies unread: it is not silent
 	defer c.busy.Store(false)
 	for ; wait > 0; wait = b.take(time.Now(), l.Messages, l.MessageBurst) {

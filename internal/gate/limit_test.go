@@ -403,9 +403,9 @@ func TestHalfOpenConnectionsOnSockets(t *testing.T) {
 						t.Fatal(err)
 					}
 					nanotest.Until(t, "it is accepted or refused", func() bool {
-						w.mu.Lock()
-						defer w.mu.Unlock()
-						return w.places == min(i+1, 2) && (i < 2 || w.counters.Refused.Load() == 1)
+						w.admission.mu.Lock()
+						defer w.admission.mu.Unlock()
+						return w.admission.places == min(i+1, 2) && (i < 2 || w.counters.Refused.Load() == 1)
 					})
 				}
 				if _, err := all[2].Read(make([]byte, 1)); err == nil {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,6 +17,17 @@ import (
 
 	"github.com/lonng/nano/internal/transport"
 )
+
+// endpoints are where the clients of a gate come in.
+type endpoints struct {
+	gate    *Gate
+	running sync.WaitGroup // accept loops and servers
+
+	mu        sync.Mutex
+	listeners []*listener
+	loop      *transport.Loop // nil until an endpoint needs it
+	over      bool            // no endpoint begins any more
+}
 
 // listener accepts for one endpoint. Out of descriptors, it waits and tries again instead of giving
 // up.
@@ -42,9 +52,10 @@ const (
 	logEvery   = 10 * time.Second // failures to accept are logged no more often
 )
 
-func (g *Gate) newListener(l net.Listener) *listener {
+func (e *endpoints) newListener(l net.Listener) *listener {
 	return &listener{
-		Listener: l, log: g.cfg.Log, quit: make(chan struct{}), enter: g.enter, early: make(map[net.Conn]struct{}),
+		Listener: l, log: e.gate.cfg.Log, quit: make(chan struct{}), enter: e.gate.admission.enter,
+		early: make(map[net.Conn]struct{}),
 	}
 }
 
@@ -67,7 +78,7 @@ func (l *listener) letGo(nc net.Conn) {
 }
 
 // accept waits for the next connection that there is a place for: whoever serves it has to give the
-// place back with Gate.leave. Its error means that the listener is closed.
+// place back with admission.leave. Its error means that the listener is closed.
 func (l *listener) accept() (net.Conn, place, error) {
 	for wait := backoffMin; ; wait = min(2*wait, backoffMax) {
 		nc, err := l.Listener.Accept()
@@ -122,40 +133,73 @@ func (l *listener) stop() {
 	})
 }
 
-// begin registers an endpoint's listener; false when the gate closes already.
-func (g *Gate) begin(l *listener) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.draining {
+// begin registers an endpoint's listener; false when the gate closes already. The goroutine that
+// serves it calls running.Done at its end.
+func (e *endpoints) begin(l *listener) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.over {
 		_ = l.Close()
 		return false
 	}
-	g.listeners = append(g.listeners, l)
-	g.endpoints.Add(1)
+	e.listeners = append(e.listeners, l)
+	e.running.Add(1)
 	return true
 }
 
-// ServeTCP accepts clients on l, with TLS if conf is not nil, until StopAccepting. It returns at
-// once.
-func (g *Gate) ServeTCP(l net.Listener, conf *tls.Config) {
-	l, _ = g.onLoop(l, conf)
-	in := g.newListener(l)
-	if !g.begin(in) {
+// end has no endpoint begin any more.
+func (e *endpoints) end() {
+	e.mu.Lock()
+	e.over = true
+	e.mu.Unlock()
+}
+
+// stop closes the endpoints and waits for their loops.
+func (e *endpoints) stop() {
+	e.mu.Lock()
+	e.over = true
+	ls := e.listeners
+	e.listeners = nil
+	e.mu.Unlock()
+	for _, l := range ls {
+		l.stop()
+	}
+	e.running.Wait()
+}
+
+// closeLoop ends the event loop, after its last connection is gone.
+func (e *endpoints) closeLoop() {
+	e.mu.Lock()
+	loop := e.loop
+	e.loop = nil
+	e.mu.Unlock()
+	if loop != nil {
+		loop.Close()
+	}
+}
+
+// serveTCP is Gate.ServeTCP.
+func (e *endpoints) serveTCP(l net.Listener, conf *tls.Config) {
+	l, _ = e.onLoop(l, conf)
+	in := e.newListener(l)
+	if !e.begin(in) {
 		return
 	}
 	go func() {
-		defer g.endpoints.Done()
+		defer e.running.Done()
 		for {
 			nc, p, err := in.accept()
 			if err != nil {
 				return
 			}
-			g.serveTCP(in, nc, p, conf)
+			e.arrived(in, nc, p, conf)
 		}
 	}()
 }
 
-func (g *Gate) serveTCP(in *listener, nc net.Conn, at place, conf *tls.Config) {
+// arrived makes a client's connection of one that was accepted on a TCP endpoint.
+func (e *endpoints) arrived(in *listener, nc net.Conn, at place, conf *tls.Config) {
+	g := e.gate
 	if t, ok := nc.(*net.TCPConn); ok {
 		_ = t.SetKeepAlive(false) // heartbeats do that
 	}
@@ -163,7 +207,7 @@ func (g *Gate) serveTCP(in *listener, nc net.Conn, at place, conf *tls.Config) {
 		g.serve(sock, at, nil, nil, false, false)
 		return
 	}
-	if !g.cfg.ProxyProtocol || !g.trusted(nc.RemoteAddr()) {
+	if !g.cfg.ProxyProtocol || !g.cfg.trusted(nc.RemoteAddr()) {
 		if conf != nil {
 			nc = tls.Server(nc, conf)
 		}
@@ -172,15 +216,15 @@ func (g *Gate) serveTCP(in *listener, nc net.Conn, at place, conf *tls.Config) {
 	}
 	// The header has to be read before the address is known.
 	in.hold(nc)
-	g.endpoints.Add(1)
+	e.running.Add(1)
 	go func() {
-		defer g.endpoints.Done()
+		defer e.running.Done()
 		p := proxyproto.NewConn(nc, proxyproto.WithPolicy(proxyproto.USE), proxyproto.SetReadHeaderTimeout(g.cfg.HandshakeTimeout))
 		_ = p.RemoteAddr() // reads it
 		in.letGo(nc)
 		if err := p.SetReadDeadline(time.Time{}); err != nil {
 			_ = nc.Close()
-			g.leave(&at)
+			g.admission.leave(&at)
 			return
 		}
 		var c net.Conn = p
@@ -193,66 +237,40 @@ func (g *Gate) serveTCP(in *listener, nc net.Conn, at place, conf *tls.Config) {
 
 // onLoop has the event loop accept the connections of l, if it can serve them: without TLS, without
 // a header before everything else, and on Linux. Else it returns l.
-func (g *Gate) onLoop(l net.Listener, conf *tls.Config) (net.Listener, bool) {
-	if g.cfg.Portable || conf != nil || g.cfg.ProxyProtocol {
+func (e *endpoints) onLoop(l net.Listener, conf *tls.Config) (net.Listener, bool) {
+	cfg := &e.gate.cfg
+	if cfg.Portable || conf != nil || cfg.ProxyProtocol {
 		return l, false
 	}
-	if e, ok := l.(transport.EventListener); ok && e.EventConns() {
+	if own, ok := l.(transport.EventListener); ok && own.EventConns() {
 		return l, true
 	}
 	if _, ok := l.(*net.TCPListener); !ok {
 		return l, false
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.draining {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.over {
 		return l, false
 	}
-	if g.loop == nil {
+	if e.loop == nil {
 		loop, err := transport.NewLoop((runtime.GOMAXPROCS(0) + 1) / 2)
 		if err != nil {
 			if !errors.Is(err, errors.ErrUnsupported) {
-				g.cfg.Log.Warn("no event loop; each connection gets a goroutine", "err", err)
+				cfg.Log.Warn("no event loop; each connection gets a goroutine", "err", err)
 			}
 			return l, false
 		}
-		g.loop = loop
+		e.loop = loop
 	}
-	if on, ok := g.loop.Listen(l); ok {
+	if on, ok := e.loop.Listen(l); ok {
 		return on, true
 	}
 	return l, false
 }
 
-// trusted tells whether the word of a proxy at this address is taken.
-func (g *Gate) trusted(a net.Addr) bool {
-	if a.Network() == "unix" {
-		return g.cfg.TrustUnix
-	}
-	ip, ok := addrOf(a.String())
-	return ok && g.trustedIP(ip)
-}
-
-func (g *Gate) trustedIP(ip netip.Addr) bool {
-	for _, p := range g.cfg.Trusted {
-		if p.Contains(ip) {
-			return true
-		}
-	}
-	return false
-}
-
-// addrOf takes the IP address out of host:port or host.
-func addrOf(s string) (netip.Addr, bool) {
-	if ap, err := netip.ParseAddrPort(s); err == nil {
-		return ap.Addr().Unmap(), true
-	}
-	a, err := netip.ParseAddr(s)
-	return a.Unmap(), err == nil
-}
-
 // httpLog carries what net/http has to say to the node's log. Clients can cause all of it.
-func (g *Gate) httpLog() *log.Logger { return log.New(httpLog{g.cfg.Log}, "", 0) }
+func (e *endpoints) httpLog() *log.Logger { return log.New(httpLog{e.gate.cfg.Log}, "", 0) }
 
 type httpLog struct{ log *slog.Logger }
 

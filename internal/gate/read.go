@@ -20,6 +20,7 @@ var errClosed = errors.New("closed by the client")
 // input is what the reader of a connection has while it serves what came; between two reads only if
 // the first ended within a packet or a WebSocket message.
 type input struct {
+	conn    *Conn
 	packets codec.Decoder
 	frames  wsframe.Parser
 	taken   int             // packets of the bytes that are served
@@ -29,17 +30,29 @@ type input struct {
 
 var inputs = sync.Pool{New: func() any { return new(input) }}
 
-func (c *Conn) takeInput() {
-	c.in = inputs.Get().(*input)
+// inputOf returns an input for what a connection reads.
+func inputOf(c *Conn) *input {
+	in := inputs.Get().(*input)
+	in.conn = c
 	limit := c.gate.cfg.MaxPacket
-	c.in.packets.Init(limit)
+	in.packets.Init(limit)
 	if c.websocket {
-		c.in.frames.Init(max(limit+codec.HeadLength, 1<<20))
+		in.frames.Init(max(limit+codec.HeadLength, 1<<20))
 		if c.deflates {
-			c.in.frames.AllowCompressed()
+			in.frames.AllowCompressed()
 		}
 	}
+	return in
 }
+
+// release gives the input back: all of what came is served.
+func (in *input) release() {
+	in.conn, in.packed = nil, nil
+	inputs.Put(in)
+}
+
+// partial reports whether what came ends within a packet or a message.
+func (in *input) partial() bool { return in.packets.Partial() || in.frames.Partial() }
 
 // Serve serves what one read brought. It is called by whoever reads the connection, as are Settle
 // and InputEnded: see [transport.Handler].
@@ -49,24 +62,26 @@ func (c *Conn) Serve(data []byte) error {
 	if c.deaf {
 		return nil
 	}
-	err := c.enter()
+	err := c.res.Load().enter(c)
 	if err != nil {
 		return err
 	}
-	if c.in == nil {
-		c.takeInput()
+	in := c.in
+	if in == nil {
+		in = inputOf(c)
+		c.in = in
 	}
 	if c.websocket {
-		err = c.consumeFrames(data)
+		err = in.consumeFrames(data)
 	} else {
-		err = c.consumePackets(data)
+		err = in.consumePackets(data)
 	}
-	c.gate.counters.PacketsIn.Add(uint64(c.in.taken))
-	c.in.taken = 0
+	c.gate.counters.PacketsIn.Add(uint64(in.taken))
+	in.taken = 0
 	if err == nil {
 		return nil
 	}
-	c.submit() // what came before comes first
+	in.submit() // what came before comes first
 	if isMalformed(err) {
 		if what := foreign(data); what != "" && !c.websocket && phase(c.phase.Load()) == waiting {
 			err = fmt.Errorf("this looks like %s: %w", what, err)
@@ -80,27 +95,13 @@ func (c *Conn) Serve(data []byte) error {
 // Settle hands the calls of what was read to their schedulers, and waits for room there, and for
 // another node if it has to.
 func (c *Conn) Settle() {
-	c.submit()
-	c.exit()
-	if in := c.in; in != nil && (c.deaf || !in.packets.Partial() && !in.frames.Partial()) {
-		c.in, in.packed = nil, nil
-		inputs.Put(in)
+	in := c.in
+	in.submit()
+	c.res.Load().exit(c)
+	if in != nil && (c.deaf || !in.partial()) {
+		c.in = nil
+		in.release()
 	}
-}
-
-func (c *Conn) submit() {
-	if c.in == nil || c.in.batch == nil {
-		return
-	}
-	b := c.in.batch
-	c.in.batch = nil
-	c.busy.Store(true)
-	b.Submit()
-	if until := c.owner().pause.Swap(nil); until != nil {
-		c.sock.Waiting()
-		<-*until
-	}
-	c.busy.Store(false)
 }
 
 // Pause makes the reader wait until the channel is closed before it reads more. The caller, which
@@ -146,115 +147,11 @@ func foreign(data []byte) string {
 // Malformed ends the session for a message that no honest client sends. The dispatcher calls it on
 // the reader's goroutine.
 func (c *Conn) Malformed(err error) {
-	c.reader().malformed(err)
-}
-
-// consumeFrames takes packets out of WebSocket frames; where messages begin and end means nothing.
-func (c *Conn) consumeFrames(data []byte) error {
-	for {
-		ev, rest, err := c.in.frames.Next(data)
-		if err != nil {
-			return err
-		}
-		switch ev.Kind {
-		case wsframe.None:
-			return nil
-		case wsframe.Data:
-			if ev.Compressed {
-				err = c.inflated(ev.Payload, ev.Final)
-			} else {
-				err = c.consumePackets(ev.Payload)
-			}
-			if err != nil {
-				return err
-			}
-		case wsframe.Ping:
-			c.pong(ev.Payload)
-		case wsframe.Close:
-			code, _ := wsframe.ParseClose(ev.Payload)
-			if c.outlives() && code != wsframe.CloseNormal && code != wsframe.CloseGoingAway {
-				return errLeft
-			}
-			c.closeWith(code) // which goes back
-			return errClosed
-		}
-		data = rest
-	}
-}
-
-func (c *Conn) consumePackets(data []byte) error {
-	c.in.packets.Feed(data)
-	for {
-		p, ok, err := c.in.packets.Next()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return nil
-		}
-		c.in.taken++
-		if err := c.packet(p); err != nil {
-			return err
-		}
-	}
-}
-
-// packet is the table of what each packet means in each phase.
-func (c *Conn) packet(p codec.Packet) error {
-	ph := phase(c.phase.Load())
-	if ph == leaving {
-		return nil
-	}
-	switch p.Type {
-	case codec.Handshake:
-		return c.shakeHands(p.Body)
-	case codec.HandshakeAck:
-		switch ph {
-		case waiting:
-			return fmt.Errorf("%w: handshake ack before a handshake", errProtocol)
-		case shaken:
-			c.acknowledged()
-		}
-	case codec.Data:
-		if ph != working {
-			return fmt.Errorf("%w: data before the handshake was finished", errProtocol)
-		}
-		c.received(codec.HeadLength + len(p.Body))
-		return c.data(p.Body)
-	case codec.Heartbeat: // a sign of life
-		return c.beaten(p.Body)
-	case codec.Kick: // the goodbye of a client whose session would go on; from others it means nothing
-		if c.outlives() {
-			return errClosed
-		}
-	}
-	return nil
+	c.res.Load().readBy(c).malformed(err)
 }
 
 // errProtocol marks what a correct client does not do.
 var errProtocol = errors.New("protocol violated")
-
-// data takes one message to the dispatcher.
-func (c *Conn) data(body []byte) error {
-	v, err := codec.ParseMessage(body)
-	if err != nil {
-		return err
-	}
-	if v.Compressed && v.Type != codec.Response {
-		if _, ok := c.gate.cfg.Dictionary.Route(v.Code); !ok {
-			return fmt.Errorf("%w: %d", codec.ErrRouteCode, v.Code)
-		}
-	}
-	if c.in.batch == nil {
-		c.in.batch = c.gate.cfg.Table.Begin()
-	}
-	v.Gzip = v.Gzip && c.wantsGzip // where it was not agreed, the bit means nothing, as in v0.5
-	if c.gate.cfg.Limits.Messages > 0 && !c.limited(v) {
-		return nil
-	}
-	c.in.batch.Add(c.owner(), v)
-	return nil
-}
 
 // InputEnded is called once, when nothing more can be read.
 func (c *Conn) InputEnded(err error) {
@@ -272,7 +169,17 @@ func (c *Conn) InputEnded(err error) {
 	if !bye {
 		c.because(session.CloseNetwork, err.Error())
 	}
-	c.readEnded(bye)
+	c.mu.Lock()
+	c.readDone = true
+	cut := !bye || c.flushed
+	c.mu.Unlock()
+	if bye { // what is queued may still find a reader
+		_ = c.shut(nil, session.CloseReason{Kind: session.CloseByClient}) // if it is closing already, the flush goes on
+	}
+	if cut {
+		c.cut()
+	}
+	c.gate.remove(c)
 }
 
 // isMalformed tells errors in what a client sent from errors of the network.
@@ -280,4 +187,153 @@ func isMalformed(err error) bool {
 	var ws *wsframe.Error
 	return errors.Is(err, errProtocol) || errors.Is(err, codec.ErrPacketType) || errors.Is(err, codec.ErrPacketTooLarge) ||
 		errors.Is(err, codec.ErrMessageInvalid) || errors.Is(err, codec.ErrRouteCode) || errors.As(err, &ws)
+}
+
+// submit hands the calls of what was read to their schedulers. It waits for room there, and for
+// another node if it has to. There is nothing to do for nil.
+func (in *input) submit() {
+	if in == nil || in.batch == nil {
+		return
+	}
+	c := in.conn
+	b := in.batch
+	in.batch = nil
+	c.busy.Store(true)
+	b.Submit()
+	if until := c.owner().pause.Swap(nil); until != nil {
+		c.sock.Waiting()
+		<-*until
+	}
+	c.busy.Store(false)
+}
+
+// consumeFrames takes packets out of WebSocket frames; where messages begin and end means nothing.
+func (in *input) consumeFrames(data []byte) error {
+	for {
+		ev, rest, err := in.frames.Next(data)
+		if err != nil {
+			return err
+		}
+		switch ev.Kind {
+		case wsframe.None:
+			return nil
+		case wsframe.Data:
+			if ev.Compressed {
+				err = in.inflated(ev.Payload, ev.Final)
+			} else {
+				err = in.consumePackets(ev.Payload)
+			}
+			if err != nil {
+				return err
+			}
+		case wsframe.Ping:
+			in.pong(ev.Payload)
+		case wsframe.Close:
+			code, _ := wsframe.ParseClose(ev.Payload)
+			if in.conn.outlives() && code != wsframe.CloseNormal && code != wsframe.CloseGoingAway {
+				return errLeft
+			}
+			in.conn.closeWith(code) // which goes back
+			return errClosed
+		}
+		data = rest
+	}
+}
+
+func (in *input) consumePackets(data []byte) error {
+	in.packets.Feed(data)
+	for {
+		p, ok, err := in.packets.Next()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return nil
+		}
+		in.taken++
+		if err := in.packet(p); err != nil {
+			return err
+		}
+	}
+}
+
+// packet is the table of what each packet means in each phase.
+func (in *input) packet(p codec.Packet) error {
+	c := in.conn
+	ph := phase(c.phase.Load())
+	if ph == leaving {
+		return nil
+	}
+	switch p.Type {
+	case codec.Handshake:
+		h := handshake{conn: c}
+		return h.serve(p.Body)
+	case codec.HandshakeAck:
+		switch ph {
+		case waiting:
+			return fmt.Errorf("%w: handshake ack before a handshake", errProtocol)
+		case shaken:
+			h := handshake{conn: c}
+			h.acknowledged()
+		}
+	case codec.Data:
+		if ph != working {
+			return fmt.Errorf("%w: data before the handshake was finished", errProtocol)
+		}
+		c.res.Load().received(c, codec.HeadLength+len(p.Body))
+		return in.data(p.Body)
+	case codec.Heartbeat: // a sign of life
+		return c.res.Load().beaten(p.Body)
+	case codec.Kick: // the goodbye of a client whose session would go on; from others it means nothing
+		if c.outlives() {
+			return errClosed
+		}
+	}
+	return nil
+}
+
+// data takes one message to the dispatcher.
+func (in *input) data(body []byte) error {
+	c := in.conn
+	v, err := codec.ParseMessage(body)
+	if err != nil {
+		return err
+	}
+	if v.Compressed && v.Type != codec.Response {
+		if _, ok := c.gate.cfg.Dictionary.Route(v.Code); !ok {
+			return fmt.Errorf("%w: %d", codec.ErrRouteCode, v.Code)
+		}
+	}
+	if in.batch == nil {
+		in.batch = c.gate.cfg.Table.Begin()
+	}
+	v.Gzip = v.Gzip && c.wantsGzip // where it was not agreed, the bit means nothing, as in v0.5
+	if c.gate.cfg.Limits.Messages > 0 && !in.limited(v) {
+		return nil
+	}
+	in.batch.Add(c.owner(), v)
+	return nil
+}
+
+// pong answers a WebSocket ping. Before the handshake's answer it goes ahead of what is queued; of
+// several pings that are not answered yet the last one is.
+func (in *input) pong(payload []byte) {
+	c := in.conn
+	f := wsframe.AppendFrame(nil, wsframe.OpPong, payload)
+	c.mu.Lock()
+	if c.admitLocked(len(f), &manner{when: atFirst}) != nil {
+		c.mu.Unlock()
+		return
+	}
+	switch {
+	case c.held:
+		c.transitLocked().ahead = f
+	case c.merges:
+		c.outLocked().addPre(f)
+	default:
+		c.outLocked().addFrame(f)
+	}
+	list, _ := c.listLocked(atFirst, 0)
+	c.mu.Unlock()
+	c.gate.hub.add(list, c)
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// lost is called when the connection is closed. It reports whether its session has nothing to do
-// with that: it waits for its client now, or another connection carries it, or it has ended before.
-func (c *Conn) lost() bool {
-	r := c.res.Load()
+// lost is called when a connection of the session is closed. It reports whether the session has
+// nothing to do with that: it waits for its client now, or another connection carries it, or it has
+// ended before. A session that cannot be resumed, nil, ends.
+func (r *resumable) lost(c *Conn) bool {
 	if r == nil {
 		return false
 	}
@@ -20,10 +20,10 @@ func (c *Conn) lost() bool {
 	case r.over || r.carrier != c:
 		f.mu.Unlock()
 		return true
-	case !c.outlives() || !g.wait(f):
+	case !c.outlives() || !g.resumer.wait(f):
 		r.over, r.carrier = true, nil
 		r.Out.Clear()
-		f.weighKeptLocked(r)
+		r.weighLocked()
 		f.sess.SetCloseReason(session.CloseReason{Kind: session.CloseNetwork, Reason: "connection lost"})
 		f.mu.Unlock()
 		return false
@@ -31,22 +31,34 @@ func (c *Conn) lost() bool {
 	window := g.cfg.Resume.Window
 	r.carrier = nil
 	r.Suspend(time.Now().Add(window))
-	r.roamedLocked().timer = time.AfterFunc(window, f.expire)
+	r.roamedLocked().timer = time.AfterFunc(window, r.expire)
 	g.cfg.Suspended(f.sess) // under the lock, so that it is told in order
 	f.mu.Unlock()
 	g.counters.Suspended.Add(1)
 	return true
 }
 
+// expire ends a session whose client has not come back.
+func (r *resumable) expire() {
+	c := r.front
+	c.mu.Lock()
+	if !r.Expired(time.Now()) || r.over {
+		c.mu.Unlock()
+		return
+	}
+	c.gate.resumer.end(c.sess.ID(), resume.Expired)
+	_ = r.shut(nil, session.CloseReason{Kind: session.CloseNetwork, Reason: "the client did not come back"})
+}
+
 // wait takes a session into the set of those that wait for their client, unless the gate is closing
 // or has no room for more.
-func (g *Gate) wait(f *Conn) bool {
+func (z *resumer) wait(f *Conn) bool {
+	g := z.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	z := &g.resumer
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	if g.draining || g.cfg.MaxConns > 0 && len(z.away) >= g.cfg.MaxConns {
+	if g.ending || g.cfg.MaxConns > 0 && len(z.away) >= g.cfg.MaxConns {
 		return false
 	}
 	if z.away == nil {
@@ -58,20 +70,25 @@ func (g *Gate) wait(f *Conn) bool {
 }
 
 // returned takes a session out of that set.
-func (g *Gate) returned(f *Conn) {
-	z := &g.resumer
+func (z *resumer) returned(f *Conn) {
 	z.mu.Lock()
 	_, ok := z.away[f]
 	delete(z.away, f)
 	z.mu.Unlock()
 	if ok {
-		g.running.Done()
+		z.gate.running.Done()
 	}
 }
 
+// waiting counts the sessions that wait for their clients.
+func (z *resumer) waiting() int {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return len(z.away)
+}
+
 // waitingFor returns the sessions that wait for their clients.
-func (g *Gate) waitingFor() []*Conn {
-	z := &g.resumer
+func (z *resumer) waitingFor() []*Conn {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	all := make([]*Conn, 0, len(z.away))
@@ -79,18 +96,6 @@ func (g *Gate) waitingFor() []*Conn {
 		all = append(all, f)
 	}
 	return all
-}
-
-// expire ends a session whose client has not come back.
-func (c *Conn) expire() {
-	c.mu.Lock()
-	r := c.res.Load()
-	if !r.Expired(time.Now()) || r.over {
-		c.mu.Unlock()
-		return
-	}
-	c.gate.resumer.end(c.sess.ID(), resume.Expired)
-	_ = c.shutKept(r, nil, session.CloseReason{Kind: session.CloseNetwork, Reason: "the client did not come back"})
 }
 
 // end notes why a session can not be resumed any more.

@@ -35,16 +35,7 @@ type upgrading struct {
 	gone bool   // it is a Conn, or net/http's
 }
 
-// webEndpoint is a WebSocket endpoint on the event loop.
-type webEndpoint struct {
-	gate *Gate
-	in   *listener
-	path string
-	up   *websocket.Upgrader
-	http *handed
-}
-
-// accept takes clients until the endpoint closes.
+// accept takes clients on the event loop until the endpoint closes.
 func (e *webEndpoint) accept() {
 	for {
 		nc, p, err := e.in.accept()
@@ -54,7 +45,7 @@ func (e *webEndpoint) accept() {
 		sock, ok := nc.(transport.EventConn)
 		if !ok { // the listener is the loop's
 			_ = nc.Close()
-			e.gate.leave(&p)
+			e.gate.admission.leave(&p)
 			continue
 		}
 		u := &upgrading{endpoint: e, sock: sock, place: p}
@@ -114,7 +105,7 @@ func (u *upgrading) request(head, rest []byte) error {
 	br.Reset(nil)
 	headReaders.Put(br)
 	if err != nil || !plain(head) || r.Host == "" || r.ContentLength != 0 || !websocket.IsWebSocketUpgrade(r) ||
-		!under(e.path, r.URL.Path) || e.gate.isPage(e.path, r, true) {
+		!under(e.path, r.URL.Path) || e.isPage(r, true) {
 		return u.handOver()
 	}
 	u.timer.Stop()
@@ -122,7 +113,7 @@ func (u *upgrading) request(head, rest []byte) error {
 	u.head, u.gone = nil, true
 	e.in.letGo(u.sock)
 	w := &upgradeWriter{sock: u.sock, rest: rest}
-	switch ok := e.gate.upgrade(e.up, w, r, &u.place); {
+	switch ok := e.upgrade(w, r, &u.place); {
 	case ok:
 		return nil // what comes is the Conn's
 	case w.hijacked: // and closed
@@ -130,7 +121,7 @@ func (u *upgrading) request(head, rest []byte) error {
 		return nil
 	}
 	u.gone, u.done = false, true
-	e.gate.calm(&u.place)
+	e.gate.admission.calm(&u.place)
 	e.in.hold(u.sock)
 	u.timer.Reset(min(linger, e.gate.cfg.FlushTimeout)) // in which the client may read the answer
 	return w.finish(r)
@@ -169,7 +160,7 @@ func (u *upgrading) InputEnded(error) {
 	}
 	u.endpoint.in.letGo(u.sock)
 	_ = u.sock.Close()
-	u.endpoint.gate.leave(&u.place)
+	u.endpoint.gate.admission.leave(&u.place)
 }
 
 // handOver gives the connection to net/http, with what was read.
@@ -182,7 +173,7 @@ func (u *upgrading) handOver() error {
 	}
 	u.gone = true
 	g := u.endpoint.gate
-	u.endpoint.http.give(&webConn{Conn: &replayConn{Conn: nc, first: u.head}, gate: g, place: g.takeOver(&u.place), pace: newPace(g.cfg.WriteTimeout)})
+	u.endpoint.http.give(&webConn{Conn: &replayConn{Conn: nc, first: u.head}, gate: g, place: g.admission.takeOver(&u.place), pace: newPace(g.cfg.WriteTimeout)})
 	u.head = nil
 	return errHandedOver
 }

@@ -75,7 +75,7 @@ func (c *webConn) CloseWrite() error {
 // Close closes the connection and gives its place back.
 func (c *webConn) Close() error {
 	if !c.upgraded.Load() {
-		c.closed.Do(func() { c.gate.leave(&c.place) })
+		c.closed.Do(func() { c.gate.admission.leave(&c.place) })
 	}
 	return c.Conn.Close()
 }
@@ -107,7 +107,7 @@ func handOver(nc net.Conn) (net.Conn, place) {
 		return nc, place{}
 	}
 	c.upgraded.Store(true)
-	p := c.gate.takeOver(&c.place)
+	p := c.gate.admission.takeOver(&c.place)
 	if nc != net.Conn(c) {
 		return nc, p
 	}
@@ -136,11 +136,11 @@ func (p *pace) moved(n int, d time.Duration) {
 }
 
 // limitBody bounds the time for the request's body, whether or not its handler reads it.
-func (g *Gate) limitBody(w http.ResponseWriter, r *http.Request) {
+func limitBody(w http.ResponseWriter, r *http.Request, full time.Duration) {
 	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
 		return
 	}
-	b := &slowBody{ReadCloser: r.Body, conn: http.NewResponseController(w), pace: newPace(g.cfg.HandshakeTimeout)}
+	b := &slowBody{ReadCloser: r.Body, conn: http.NewResponseController(w), pace: newPace(full)}
 	if b.conn.SetReadDeadline(time.Now().Add(b.pace.left)) == nil {
 		r.Body = b
 	}

@@ -5,6 +5,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/session"
 )
 
 const (
@@ -156,10 +159,10 @@ func (w *wheel) turn() {
 			}
 			w.mu.Unlock()
 			for _, c := range silent {
-				c.silent()
+				w.silent(c)
 			}
 			for _, c := range beats {
-				c.heartbeat()
+				w.heartbeat(c)
 			}
 			clear(beats)
 			clear(silent)
@@ -209,4 +212,25 @@ func (w *wheel) stop() {
 	}
 	w.mu.Unlock()
 	w.done.Wait()
+}
+
+// heartbeatFrame is the same for everybody.
+var heartbeatFrame = newFrame(codec.AppendPacket(nil, codec.Heartbeat, nil), manner{when: soon})
+
+// heartbeat sends a client its heartbeat.
+func (w *wheel) heartbeat(c *Conn) {
+	if r := c.res.Load(); r != nil {
+		r.beat(c)
+		return
+	}
+	list, _ := c.pushFrame(heartbeatFrame, nil) // an error says that the connection ends
+	c.gate.hub.add(list, c)
+}
+
+// silent ends a connection on which nothing came for as many heartbeats as are allowed.
+func (w *wheel) silent(c *Conn) {
+	c.gate.counters.Silent.Add(1)
+	c.gate.cfg.Log.Debug("connection ended: no sign of life", "heartbeats", c.gate.cfg.MissedBeats, "session", c.owner().sess.ID(), "remote", c.peer())
+	c.because(session.CloseSilent, "")
+	c.cut()
 }

@@ -21,7 +21,8 @@ import (
 func bare(w *world, n int) []*Conn {
 	all := make([]*Conn, n)
 	for i := range all {
-		all[i] = &Conn{gate: w.Gate, held: true, sock: transport.Portable(nanotest.Nowhere{})}
+		all[i] = newConn(w.Gate, transport.Portable(nanotest.Nowhere{}))
+		all[i].held = true
 		all[i].sess = w.cfg.NewSession(all[i])
 	}
 	return all
