@@ -84,7 +84,11 @@ func New(cfg Config) (*Mesh, error) {
 // functions of the mesh. It comes before everything else.
 func (m *Mesh) Attach(t *dispatch.Table, g *gate.Gate) {
 	m.table, m.gate = t, g
-	if g != nil && m.cfg.clustered() {
+	switch {
+	case g == nil || !m.cfg.clustered():
+	case m.cfg.Token != "":
+		m.trustToken()
+	default:
 		g.Trust(m.secret)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/gate"
+	"github.com/lonng/nano/internal/resume"
 	"github.com/lonng/nano/internal/users"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
@@ -31,7 +32,7 @@ type node struct {
 	cancel   context.CancelFunc
 	tasks    sync.WaitGroup // goroutines of the mesh
 	refusals Refusals
-	secret   []byte // which signs what clients resume with; nil: the master's, or none
+	secret   []byte // which signs what clients resume with, as this master hands it out; nil: another
 }
 
 func newNode(cfg Config) *node {
@@ -39,7 +40,9 @@ func newNode(cfg Config) *node {
 		cfg: cfg, addr: cfg.Addr, epoch: newEpoch(), log: cfg.Log, users: cfg.Users, sched: cfg.Scheduler,
 		life: cfg.Lifetimes,
 	}
-	n.secret = secretOf(cfg)
+	if cfg.IsMaster && cfg.Token == "" {
+		n.secret = resume.NewSecret()
+	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	return n
 }

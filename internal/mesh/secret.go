@@ -2,13 +2,11 @@ package mesh
 
 import (
 	"context"
-	"crypto/hmac"
+	"crypto/pbkdf2"
 	"crypto/sha256"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
-
-	"github.com/lonng/nano/internal/resume"
 )
 
 // All gates of a cluster sign the tokens of their clients with one secret, so that each believes
@@ -20,17 +18,28 @@ import (
 // secretHeader is the metadata in which the master hands out the secret.
 const secretHeader = "nano-resume-bin" //nolint:gosec // a name, no secret
 
-// secretOf returns the secret that this node begins with, nil if it has none.
-func secretOf(cfg Config) []byte {
-	switch {
-	case cfg.Token != "":
-		h := hmac.New(sha256.New, []byte(cfg.Token))
-		h.Write([]byte("nano: tokens of sessions that resume"))
-		return h.Sum(nil)
-	case cfg.IsMaster:
-		return resume.NewSecret()
+const (
+	secretSalt   = "nano: tokens of sessions that resume"
+	secretRounds = 600_000 // a quarter of a second: whoever has a client's token tries cluster tokens that slowly
+)
+
+// secretOfToken makes the secret of the cluster's token. It is slow on purpose: clients have what is
+// signed with it.
+func secretOfToken(token string) ([]byte, error) {
+	return pbkdf2.Key(sha256.New, token, []byte(secretSalt), secretRounds, sha256.Size)
+}
+
+// trustToken has the gate sign with the secret of the cluster's token, if it signs anything.
+func (n *node) trustToken() {
+	if n.gate.Window() == 0 {
+		return
 	}
-	return nil
+	secret, err := secretOfToken(n.cfg.Token)
+	if err != nil { // in a mode that forbids short keys
+		n.log.Warn("sessions of other gates do not resume here: no secret can be made of the cluster token, choose a longer one", "err", err)
+		return
+	}
+	n.gate.Trust(secret)
 }
 
 // handOut gives the secret to a node that has called the master.

@@ -27,6 +27,7 @@ type Fabric struct {
 	lossy     map[[2]string]bool // what the first sends to the second stays on its way, and nobody is told
 	limbo     []*wire            // closed, and the other end does not know
 	frames    map[string]int     // sent over links: "from>to Kind"
+	watch     func(kind link.Kind)
 }
 
 // NewFabric returns a network that carries everything.
@@ -260,15 +261,30 @@ type counted struct {
 func (c *counted) SendMsg(m any) error {
 	if b, ok := m.(*clusterpb.Batch); ok {
 		var f link.Frame
+		var kinds []link.Kind
 		r := link.NewReader(b.GetFrames())
 		c.fabric.mu.Lock()
 		for ok, _ := r.Next(&f); ok; ok, _ = r.Next(&f) {
 			c.fabric.frames[f.Kind.String()]++
 			c.fabric.frames[c.path+" "+f.Kind.String()]++
+			kinds = append(kinds, f.Kind)
 		}
+		watch := c.fabric.watch
 		c.fabric.mu.Unlock()
+		for _, kind := range kinds {
+			if watch != nil {
+				watch(kind)
+			}
+		}
 	}
 	return c.ClientStream.SendMsg(m)
+}
+
+// Watch has fn see the kind of each frame before it goes over a link, on the goroutine that sends it.
+func (f *Fabric) Watch(fn func(kind link.Kind)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watch = fn
 }
 
 // Sent returns how many frames of a kind went over links.

@@ -79,19 +79,24 @@ func (m *moves) watch(n *apptest.Node, name string) *apptest.Node {
 // startMoves starts the backend, which is the master, and gates; those in serving have the room's
 // handlers, too.
 func startMoves(t *testing.T, f *apptest.Cluster, backend bool, serving ...string) *moves {
+	return startMovesWith(t, f, backend, time.Second, serving...)
+}
+
+// startMovesWith starts nodes with heartbeats of their own.
+func startMovesWith(t *testing.T, f *apptest.Cluster, backend bool, beat time.Duration, serving ...string) *moves {
 	m := &moves{t: t, f: f, gates: make(map[string]*apptest.Node), room: nano.NewGroup("room"), in: make(chan *session.Session, 100), free: make(chan struct{})}
 	comps := new(component.Components)
 	if backend {
 		comps = m.handlers()
 	}
-	m.back = m.watch(f.Start(t, apptest.Master, comps), "back")
+	m.back = m.watch(f.Start(t, apptest.Master, comps, nano.WithHeartbeatInterval(beat)), "back")
 	nodes := []*apptest.Node{m.back}
 	for _, addr := range []string{"gate:1", "gate:2", "gate:3"} {
 		comps := new(component.Components)
 		if slices.Contains(serving, addr) {
 			comps = m.handlers()
 		}
-		m.gates[addr] = m.watch(f.Start(t, addr, comps, nano.WithResume(nano.Resume{Window: 30 * time.Second})), addr)
+		m.gates[addr] = m.watch(f.Start(t, addr, comps, nano.WithHeartbeatInterval(beat), nano.WithResume(nano.Resume{Window: 30 * time.Second})), addr)
 		nodes = append(nodes, m.gates[addr])
 	}
 	apptest.Meet(t, nodes...)
@@ -116,12 +121,26 @@ type traveller struct {
 // come connects to a gate, with the token if there is one, and returns whether the session goes on.
 func (tr *traveller) come(gate string) (resumed bool) {
 	tr.m.t.Helper()
+	answered, resumed := tr.try(gate)
+	if !answered {
+		tr.m.t.Fatalf("%s does not answer", gate)
+	}
+	return resumed
+}
+
+// try is come to a gate that may end the connection instead of an answer.
+func (tr *traveller) try(gate string) (answered, resumed bool) {
+	tr.m.t.Helper()
 	tr.Client = tr.m.gates[gate].TCP.Client(tr.m.t)
 	offer := ""
 	if tr.token != "" {
 		offer = fmt.Sprintf(`,"resume":{"token":%q,"received":%d,"gap":true}`, tr.token, tr.received)
 	}
-	a := tr.Handshake(`{"sys":{"accept":["error","resume"]` + offer + `}}`)
+	tr.WritePacket(codec.Handshake, []byte(`{"sys":{"accept":["error","resume"]`+offer+`}}`))
+	a, err := tr.Next()
+	if err != nil {
+		return false, false
+	}
 	said := struct{ Sys struct{ Resume any } }{}
 	tr.said.Token, tr.said.Resumed, tr.said.Received, tr.said.Reason, tr.said.Gap = "", nil, nil, "", false
 	said.Sys.Resume = &tr.said
@@ -134,7 +153,7 @@ func (tr *traveller) come(gate string) (resumed bool) {
 		tr.received = 0
 	}
 	tr.Ack()
-	return resumed
+	return true, resumed
 }
 
 // wants reads numbered pushes.
