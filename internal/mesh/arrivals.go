@@ -98,17 +98,19 @@ func (a *arrivals) begin(c gate.Claim) (ar *arrival, first bool) {
 }
 
 // settled waits until a session that was asked for is here, with all that has waited for it, or
-// there is none.
-func (a *arrivals) settled(ctx context.Context, id int64) {
+// there is none. It is false if ctx ends before.
+func (a *arrivals) settled(ctx context.Context, id int64) bool {
 	a.mu.Lock()
 	ar := a.all[id]
 	a.mu.Unlock()
 	if ar == nil {
-		return
+		return true
 	}
 	select {
 	case <-ar.done:
+		return true
 	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -193,7 +195,7 @@ func (a *arrivals) search(ar *arrival) resume.Reason {
 		case resume.Ask:
 			step = search.Asked(a.ask(step.At, ar))
 		case resume.Adopt:
-			found := a.adopt(step.At, ar)
+			found := a.adopt(step.At, step.Free, ar)
 			step = search.Adopted(found, time.Now())
 		default:
 			return step.Why
@@ -342,6 +344,12 @@ func (a *arrivals) signIn(s *session.Session, uid int64, since uint64) {
 	}
 }
 
+// adopting is what a gate says that takes a session over.
+type adopting struct {
+	From resume.Place // which is gone
+	Free bool         // or lives, and does not have the session
+}
+
 // found is what a node says that may know a session of a dead gate.
 type found struct {
 	Knows    bool
@@ -353,7 +361,7 @@ type found struct {
 }
 
 // adopt asks all nodes, this one among them, for a session whose gate is gone, and takes it over.
-func (a *arrivals) adopt(from resume.Place, ar *arrival) (all resume.Found) {
+func (a *arrivals) adopt(from resume.Place, free bool, ar *arrival) (all resume.Found) {
 	id := ar.claim.Token.Session
 	ctx, cancel := context.WithTimeout(a.ctx, claimTime)
 	defer cancel()
@@ -363,14 +371,14 @@ func (a *arrivals) adopt(from resume.Place, ar *arrival) (all resume.Found) {
 	}
 	var asked []*peer
 	for _, p := range a.peers.all() {
-		if p.version >= handsOverFrom && !p.lost.Load() && placeOf(p) != from {
+		if p.version >= handsOverFrom && !p.lost.Load() && (free || placeOf(p) != from) {
 			asked = append(asked, p)
 		}
 	}
 	words := make(chan word, len(asked)+1)
 	for _, p := range asked {
 		a.background(func() {
-			b, _ := encodeGob(from) // a string and a number can be encoded
+			b, _ := encodeGob(adopting{from, free}) // a string and a number can be encoded
 			var said found
 			if data, err := p.ask(ctx, &link.Frame{Kind: link.Adopt, Session: id, Data: b}); err == nil {
 				_ = decodeGob(data, &said) // what cannot be read says nothing
@@ -380,7 +388,7 @@ func (a *arrivals) adopt(from resume.Place, ar *arrival) (all resume.Found) {
 			words <- word{placeOf(p), said}
 		})
 	}
-	words <- word{a.place(), a.remotes.adopt(from, a.place(), id)}
+	words <- word{a.place(), a.remotes.adopt(from, a.place(), free, id)}
 	d := departing{Router: make(map[string]string), Values: make(encodedValues)}
 	for range len(asked) + 1 {
 		w := <-words

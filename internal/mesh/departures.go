@@ -196,7 +196,9 @@ func (d *departures) give(ctx context.Context, p *peer, id int64, q claim) claim
 	if err != nil || t.Session != id {
 		return claimed{Said: resume.No, Why: resume.Unknown}
 	}
-	d.arrivals.settled(ctx, id) // what has waited for it here goes before what comes there
+	if !d.arrivals.settled(ctx, id) { // what has waited for it here goes before what comes there
+		return claimed{Said: resume.Busy}
+	}
 	to, gone, ok := d.begin(ctx, id)
 	switch {
 	case gone:
@@ -211,6 +213,9 @@ func (d *departures) give(ctx context.Context, p *peer, id int64, q claim) claim
 	}
 	deadline, _ := ctx.Deadline()
 	conn, why := d.gate.Release(t, q.Received, deadline)
+	if why != "" && d.users.Session(id) == nil {
+		return claimed{Said: resume.Nowhere, Why: why}
+	}
 	if why != "" {
 		return claimed{Said: resume.No, Why: why}
 	}

@@ -250,20 +250,20 @@ func (r *remoteSession) unorphanLocked() {
 
 // handleAdopt answers a gate to which the client of a gate has come that is gone.
 func (rs *remoteSessions) handleAdopt(from *sender, f *link.Frame) {
-	var gone resume.Place
+	var q adopting
 	p := from.back()
-	if err := decodeGob(f.Data, &gone); err != nil || p == nil {
+	if err := decodeGob(f.Data, &q); err != nil || p == nil {
 		return
 	}
-	b, err := encodeGob(rs.adopt(gone, placeOf(p), f.Session))
+	b, err := encodeGob(rs.adopt(q.From, placeOf(p), q.Free, f.Session))
 	if err == nil {
 		_ = p.sendNow(&link.Frame{Kind: link.Reply, ID: f.ID, Data: b})
 	}
 }
 
 // adopt has a session whose gate is gone be at another one from now on, if it is known here, and
-// says what is known of it. A gate that this node hears keeps its sessions.
-func (rs *remoteSessions) adopt(gone, to resume.Place, id int64) found {
+// says what is known of it. A gate that this node hears keeps its sessions, unless it is free to go.
+func (rs *remoteSessions) adopt(gone, to resume.Place, free bool, id int64) found {
 	key := sessionKey{gone.Addr, gone.Epoch, id}
 	r := rs.get(key)
 	if given := rs.get(sessionKey{to.Addr, to.Epoch, id}); r == nil && given != nil { // the gate died while it gave the session away
@@ -276,7 +276,7 @@ func (rs *remoteSessions) adopt(gone, to resume.Place, id int64) found {
 		return found{}
 	}
 	p := rs.peers.to(process{gone.Addr, gone.Epoch})
-	if p != nil && p.link != nil && !p.lost.Load() && p.link.Stats().Connected {
+	if !free && p != nil && p.link != nil && !p.lost.Load() && p.link.Stats().Connected {
 		return found{Alive: true}
 	}
 	if p != nil {

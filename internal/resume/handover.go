@@ -18,6 +18,11 @@ type Place struct {
 	Epoch uint64
 }
 
+// before orders places.
+func (p Place) before(q Place) bool {
+	return p.Addr < q.Addr || p.Addr == q.Addr && p.Epoch < q.Epoch
+}
+
 // State is a session without a connection, on its way from one gate to another.
 type State struct {
 	Key      Key
@@ -185,6 +190,8 @@ type Search struct {
 	self  Place
 	until time.Time
 	owner Place // who is asked, or is gone
+	taker bool  // nodes say that the owner has taken the session from a gate that is gone
+	split bool  // and others that this gate has
 	hops  int
 }
 
@@ -203,6 +210,7 @@ const (
 type Step struct {
 	Kind StepKind
 	At   Place
+	Free bool // of Adopt: the gate at At lives, and does not have the session
 	Wait time.Duration
 	Why  Reason
 }
@@ -233,10 +241,12 @@ type Claimed byte
 
 // What it may say.
 const (
-	Given  Claimed = iota // the session comes with the answer
-	Gone                  // it is at another gate
-	No                    // there is none, and why
-	Silent                // nothing: the owner does not answer, or is not there any more
+	Given   Claimed = iota // the session comes with the answer
+	Gone                   // it is at another gate
+	No                     // there is none, and why
+	Silent                 // nothing: the owner does not answer, or is not there any more
+	Nowhere                // the owner does not have it, and does not know where it is; and why
+	Busy                   // the owner looks for it, too
 )
 
 // Asked takes what the owner said; to is where a session has gone, and why there is none.
@@ -246,6 +256,16 @@ func (s *Search) Asked(said Claimed, to Place, why Reason) Step {
 		return Step{Kind: Here}
 	case Gone:
 		return s.ask(to)
+	case Nowhere:
+		if s.taker { // it has looked for it at the same time, and given up
+			return Step{Kind: Adopt, At: s.owner, Free: true}
+		}
+		return Step{Kind: Stop, Why: why}
+	case Busy:
+		if s.hops++; s.hops > maxHops || s.split && s.owner.before(s.self) {
+			return Step{Kind: Stop, Why: Later}
+		}
+		return Step{Kind: Ask, At: s.owner, Wait: searchEvery}
 	case No:
 		return Step{Kind: Stop, Why: why}
 	}
@@ -259,10 +279,12 @@ type Found struct {
 	Alive bool  // a node hears the owner, and does not give the session away, or does not answer
 }
 
-// Adopted takes what the nodes said.
+// Adopted takes what the nodes said. When two gates look for the session of a dead one at the same
+// moment, each may get some of the nodes: then one of them gives up, and the other takes all.
 func (s *Search) Adopted(f Found, now time.Time) Step {
 	switch {
 	case f.At != Place{}:
+		s.taker, s.split = true, s.split || f.Nodes > 0
 		return s.ask(f.At)
 	case f.Nodes > 0:
 		return Step{Kind: Here}

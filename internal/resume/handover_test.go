@@ -146,6 +146,40 @@ func TestMoves(t *testing.T) {
 	at(99+1<<18, start, one, true)
 }
 
+// Two gates look for the session of a dead gate at the same moment, and each gets one of its nodes:
+// the first in order takes it, the other has its client come again. Neither hears that there is
+// none.
+func TestTwoGatesFindASessionAtOnce(t *testing.T) {
+	token := resume.Token{Gate: one.Addr, Epoch: one.Epoch}
+	until := start.Add(10 * time.Second)
+	later, _ := resume.NewSearch(three, token, until)
+	first, _ := resume.NewSearch(two, token, until)
+	later.Asked(resume.Silent, resume.Place{}, "")
+	first.Asked(resume.Silent, resume.Place{}, "")
+	if got := later.Adopted(resume.Found{Nodes: 1, At: two}, start); got != (resume.Step{Kind: resume.Ask, At: two}) {
+		t.Errorf("the last in order: %+v", got)
+	}
+	if got := first.Adopted(resume.Found{Nodes: 1, At: three}, start); got != (resume.Step{Kind: resume.Ask, At: three}) {
+		t.Errorf("the first in order: %+v", got)
+	}
+	if got := later.Asked(resume.Busy, resume.Place{}, ""); got != (resume.Step{Kind: resume.Stop, Why: resume.Later}) {
+		t.Errorf("the last in order, as the other looks for it, too: %+v", got)
+	}
+	if got := first.Asked(resume.Busy, resume.Place{}, ""); got != (resume.Step{Kind: resume.Ask, At: three, Wait: 250 * time.Millisecond}) {
+		t.Errorf("the first in order, as the other looks for it, too: %+v", got)
+	}
+	if got := first.Asked(resume.Nowhere, resume.Place{}, resume.Unknown); got != (resume.Step{Kind: resume.Adopt, At: three, Free: true}) {
+		t.Errorf("when the other has given up: %+v", got)
+	}
+	if got := first.Adopted(resume.Found{Nodes: 2}, start); got != (resume.Step{Kind: resume.Here}) {
+		t.Errorf("when all nodes have come to it: %+v", got)
+	}
+	other, _ := resume.NewSearch(two, token, until) // nobody has said that the owner took it
+	if got := other.Asked(resume.Nowhere, resume.Place{}, resume.Expired); got != (resume.Step{Kind: resume.Stop, Why: resume.Expired}) {
+		t.Errorf("the owner has it no more: %+v", got)
+	}
+}
+
 // A whole data centre that loses its power sends all its clients to search at once, and a stranger
 // with many sessions may do the same: the others still find theirs.
 func TestSearchesAreBounded(t *testing.T) {
