@@ -229,7 +229,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	if !c.gate.knows(strings.TrimSpace(r.PostFormValue("token"))) {
 		if wait := c.gate.wrong(r); wait > 0 {
 			retryAfter(w, wait)
-			c.loginPage(w, r, http.StatusTooManyRequests, "Too many wrong tokens came from your address. Wait a minute.")
+			c.loginPage(w, r, http.StatusTooManyRequests, "Too many wrong tokens came from your address. Wait ten seconds.")
 			return
 		}
 		c.loginPage(w, r, http.StatusUnauthorized, "This is not the token.")
