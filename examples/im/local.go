@@ -134,20 +134,16 @@ func (n *local) build(ctx context.Context, conf config) error {
 	if err != nil {
 		return err
 	}
-	people, err := conf.accounts(ctx, secret, func(ctx context.Context, u store.User) error {
-		_, err := n.store.PutUser(ctx, u)
-		return err
-	}, g.SignedOut)
+	people, err := conf.accounts(ctx, secret, nodes, g.Deliver)
 	if err != nil {
 		return err
 	}
-	api := pushapi.New(pushapi.Config{
-		Keys: conf.apiKeys, Backend: nodes, Online: registry, Emit: g.Deliver, Node: n.figures, Ready: n.store.Ping, Viewers: n.rooms.Viewers,
-	})
-	n.api = newHTTP2(apiMux(api))
+	api := pushapi.New(pushapi.Config{Keys: conf.apiKeys, Backend: nodes, Online: registry, Emit: g.Deliver, Node: n.figures, Viewers: n.rooms.Viewers})
+	ops := &operators{http.NewServeMux()}
+	n.api = newHTTP2(ops)
 	components := &component.Components{}
 	g.Register(components)
-	options, err := conf.web(n.listener.rest, people, g, nodes, api)
+	options, err := conf.web(n.listener.rest, people, g, nodes, ops)
 	if err != nil {
 		return err
 	}
@@ -158,6 +154,7 @@ func (n *local) build(ctx context.Context, conf config) error {
 		nano.WithSignals(),
 	)...)
 	g.Attach(n.app)
+	ops.register(&conf, operated{app: n.app, api: api, ready: n.store.Ping, gauges: gauges(registry, n.store, service)})
 	n.app.Scheduler().NewTimer(watchEvery, func() {
 		_, _ = n.rooms.Watched(ctx, &protocol.ViewersRequest{Gate: "here", Channels: g.Watched()}) // it never fails
 	})

@@ -22,6 +22,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/lonng/nano/console"
 	"github.com/lonng/nano/examples/im/store"
 )
 
@@ -49,9 +50,13 @@ type config struct {
 	oidcIssuer, oidcID, oidcSecret    string
 	githubURL, githubID, githubSecret string
 
+	consoleToken string
+
 	// Of nodes of several:
-	listen, master, token string
-	heartbeat             time.Duration
+	listen, master, token              string
+	etcd                               []string // keep the list of nodes, in the place of a master
+	etcdPrefix, etcdUser, etcdPassword string
+	heartbeat, drain                   time.Duration
 }
 
 // check says which flag makes no sense.
@@ -63,6 +68,10 @@ func (c *config) check() error {
 		return errors.New("write-delay must be 0 to 1 s")
 	case c.liveRate < 0 || c.retention.Age < 0 || c.retention.Count < 0:
 		return errors.New("live-rate, keep-for and keep-last cannot be below 0")
+	case c.listen != "" && c.drain <= 0:
+		return errors.New("drain must be above 0")
+	case c.consoleToken != "" && len(c.consoleToken) < console.MinToken:
+		return fmt.Errorf("console-token must have at least %d bytes, such as `openssl rand -hex 16` prints", console.MinToken)
 	case c.listen != "" && c.token == "" && !loopback(c.listen):
 		return fmt.Errorf("other machines can reach %s, so the nodes need a --token: without one, whoever calls is taken for a node", c.listen)
 	}
@@ -161,6 +170,7 @@ func signInFlags() []cli.Flag {
 func commonFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "api-key", EnvVars: []string{"IM_API_KEY"}, Usage: "`KEY` for the HTTP interface of other systems; without one nobody may use it"},
+		&cli.StringFlag{Name: "console-token", EnvVars: []string{"IM_CONSOLE_TOKEN"}, Usage: "`SECRET` of at least 16 bytes that opens the console at /console/; none without it"},
 		&cli.BoolFlag{Name: "quiet", Usage: "log no more than warnings"},
 		&cli.BoolFlag{Name: "with-parent", Hidden: true, Usage: "end with the process that holds the other end of the standard input"},
 	}
@@ -173,11 +183,17 @@ func nodeFlags(role string) []cli.Flag {
 		&cli.StringFlag{Name: "listen", Value: listen, EnvVars: []string{"IM_LISTEN"}, Usage: "`ADDRESS` at which other nodes reach this one; port 0 takes a free one"},
 		&cli.StringFlag{Name: "token", EnvVars: []string{"IM_TOKEN"}, Usage: "secret that all nodes share"},
 		&cli.DurationFlag{Name: "heartbeat", Value: 5 * time.Second, EnvVars: []string{"IM_HEARTBEAT"}, Usage: "the same on all nodes"},
+		&cli.DurationFlag{Name: "drain", Value: 10 * time.Second, EnvVars: []string{"IM_DRAIN"}, Usage: "how long clients may take to go elsewhere when the node is told to end (SIGTERM)"},
 	}
-	if role != roleMaster {
-		flags = append(flags, &cli.StringFlag{Name: "master", Value: "127.0.0.1:3200", EnvVars: []string{"IM_MASTER"}, Usage: "`ADDRESS` of the master"})
+	if role == roleMaster {
+		return flags
 	}
-	return flags
+	return append(flags,
+		&cli.StringFlag{Name: "master", Value: "127.0.0.1:3200", EnvVars: []string{"IM_MASTER"}, Usage: "`ADDRESS` of the master"},
+		&cli.StringFlag{Name: "etcd", EnvVars: []string{"IM_ETCD"}, Usage: "`ADDRESSES` of all members of an etcd, with commas between: it keeps the list of nodes in the place of a master"},
+		&cli.StringFlag{Name: "etcd-prefix", Value: "im/", EnvVars: []string{"IM_ETCD_PREFIX"}, Usage: "of the keys there, one for each messenger"},
+		&cli.StringFlag{Name: "etcd-user", EnvVars: []string{"IM_ETCD_USER"}, Usage: "who signs in at etcd"},
+		&cli.StringFlag{Name: "etcd-password", EnvVars: []string{"IM_ETCD_PASSWORD"}, Usage: "with this"})
 }
 
 // action reads the flags, and runs a node with them.
@@ -204,7 +220,9 @@ func action(parent io.Reader, run func(context.Context, config) error) cli.Actio
 			jwtKeys: c.String("jwt-keys"), jwtIssuer: c.String("jwt-issuer"), jwtAudience: c.String("jwt-audience"), public: strings.TrimSuffix(c.String("public-url"), "/"),
 			oidcIssuer: c.String("oidc-issuer"), oidcID: c.String("oidc-id"), oidcSecret: c.String("oidc-secret"),
 			githubURL: c.String("github-url"), githubID: c.String("github-id"), githubSecret: c.String("github-secret"),
-			listen: c.String("listen"), master: c.String("master"), token: c.String("token"), heartbeat: c.Duration("heartbeat"),
+			listen: c.String("listen"), master: c.String("master"), token: c.String("token"), heartbeat: c.Duration("heartbeat"), drain: c.Duration("drain"),
+			etcd: strings.FieldsFunc(c.String("etcd"), func(r rune) bool { return r == ',' || r == ' ' }), etcdPrefix: c.String("etcd-prefix"), etcdUser: c.String("etcd-user"), etcdPassword: c.String("etcd-password"),
+			consoleToken: c.String("console-token"),
 		}
 		if !c.IsSet("names") {
 			conf.names = conf.jwtKeys == "" && conf.oidcIssuer == "" && conf.githubID == ""

@@ -49,13 +49,14 @@ type node struct {
 	store    store.Store        // of a node that runs channels, as the next two
 	channels *channels.Service
 	rooms    *live.Rooms
-	api      http.Handler
+	ops      *operators
 	listener *split // for clients and other systems; nil without an address
 	inside   net.Listener
 	web      []*http.Server
 	digests  *digests
 	started  time.Time
-	draining chan struct{} // closed when the node begins to end
+	draining chan struct{} // closed when the node begins to leave
+	leaving  sync.Once
 }
 
 // newNode makes a node of several.
@@ -101,14 +102,14 @@ func newNode(ctx context.Context, role string, conf config) (n *node, err error)
 	n.digests = newDigests(n)
 	n.digests.register(components)
 	components.Register(&Ending{node: n}, component.WithName("ending"), component.WithNodesOnly())
-	n.api = pushapi.New(pushapi.Config{
-		Keys: conf.apiKeys, Backend: n.fleet, Online: n.online, Emit: n.emit, Node: n.figures, Ready: n.ready, Viewers: n.viewers,
-	})
+	api := pushapi.New(pushapi.Config{Keys: conf.apiKeys, Backend: n.fleet, Online: n.online, Emit: n.emit, Node: n.figures, Viewers: n.viewers})
+	n.ops = &operators{http.NewServeMux()}
 	options, err := n.options(components)
 	if err != nil {
 		return nil, err
 	}
 	n.app = nano.New(n.conf.listen, options...)
+	n.ops.register(&conf, operated{app: n.app, api: api, ready: n.ready, gauges: gauges(n.online, n.store, n.channels)})
 	n.fleet.Attach(n.app)
 	if n.gate != nil {
 		n.gate.Attach(n.app)
@@ -144,12 +145,7 @@ func (n *node) buildGate(ctx context.Context, components *component.Components) 
 		n.gate.Deliver(e)
 		return nil
 	}, component.WithNodesOnly())
-	enter := func(ctx context.Context, u store.User) error {
-		req := &protocol.EnterRequest{}
-		req.SetBy(u)
-		return n.fleet.Call(ctx, u.ID, "enter", req, &protocol.Empty{})
-	}
-	n.people, err = n.conf.accounts(ctx, nil, enter, n.gate.SignedOut)
+	n.people, err = n.conf.accounts(ctx, nil, n.fleet, n.emit)
 	return err
 }
 
@@ -162,20 +158,26 @@ func (n *node) options(components *component.Components) ([]nano.Option, error) 
 		nano.WithHeartbeatInterval(n.conf.heartbeat),
 		nano.WithServiceListener(n.inside),
 		nano.WithSignals(os.Interrupt, syscall.SIGTERM),
+		// At SIGTERM a gate asks its clients to go elsewhere first, and a node that runs channels has
+		// others take them.
+		nano.WithDrain(nano.Drain{Timeout: n.conf.drain, Spread: n.conf.drain / 5, Move: func(context.Context) error {
+			n.leave()
+			return nil
+		}}),
 		nano.WithShutdownTimeout(10 * time.Second),
 	}
 	if n.conf.token != "" {
 		options = append(options, nano.WithClusterToken(n.conf.token))
 	}
-	if n.role == roleMaster {
-		options = append(options, nano.WithMaster())
-	} else {
-		options = append(options, nano.WithAdvertiseAddr(n.conf.master, 250*time.Millisecond))
+	list, err := n.conf.list(n.role)
+	if err != nil {
+		return nil, err
 	}
+	options = append(options, list)
 	if n.gate == nil {
 		return options, nil
 	}
-	web, err := n.conf.web(n.listener.rest, n.people, n.gate, n.fleet, n.api)
+	web, err := n.conf.web(n.listener.rest, n.people, n.gate, n.fleet, n.ops)
 	return append(options, web...), err
 }
 
@@ -306,19 +308,25 @@ type Ending struct {
 // Nothing makes Ending a component: one has at least one handler. Nobody calls it.
 func (*Ending) Nothing(_ *session.Session, _ []byte) error { return nil }
 
-// drainTime is how long a node answers after it has said that it will not run channels any more:
-// for what is on its way.
-const drainTime = 500 * time.Millisecond
+// BeforeShutdown has other nodes take the channels, if the node was not drained before.
+func (e *Ending) BeforeShutdown() { e.node.leave() }
 
-// BeforeShutdown has other nodes take the channels. Meanwhile this one still answers.
-func (e *Ending) BeforeShutdown() {
-	close(e.node.draining)
-	if e.node.role != roleLogic {
-		return
-	}
-	e.node.hello(true)
-	time.Sleep(drainTime)
-	e.node.channels.DropAll()
+// leaveTime is how long a node answers after it has said that it will not run channels any more:
+// for what is on its way.
+const leaveTime = 500 * time.Millisecond
+
+// leave has other nodes take the channels. Meanwhile this one still answers. Gates choose the node of
+// each message by its channel, so no session is bound to this node, and none has to choose again.
+func (n *node) leave() {
+	n.leaving.Do(func() {
+		close(n.draining)
+		if n.role != roleLogic {
+			return
+		}
+		n.hello(true)
+		time.Sleep(leaveTime)
+		n.channels.DropAll()
+	})
 }
 
 // run serves until ctx ends or the process is told to stop.
@@ -357,7 +365,6 @@ func (n *node) serve() {
 	if n.listener == nil {
 		return
 	}
-	mux := apiMux(n.api)
 	start := func(s *http.Server, l net.Listener) {
 		n.web = append(n.web, s)
 		go func() {
@@ -366,9 +373,9 @@ func (n *node) serve() {
 			}
 		}()
 	}
-	start(newHTTP2(mux), n.listener.h2)
+	start(newHTTP2(n.ops), n.listener.h2)
 	if n.gate == nil {
-		s := newHTTP2(mux)
+		s := newHTTP2(n.ops)
 		s.Protocols = nil
 		start(s, n.listener.rest)
 	}

@@ -347,13 +347,3 @@ func TestPushByHTTP2(t *testing.T) {
 		t.Errorf("answered by HTTP/%d: %s", resp.ProtoMajor, resp.Status)
 	}
 }
-
-// Nodes say whether they live and serve; that needs no key.
-func TestHealth(t *testing.T) {
-	w := newWorld(t)
-	for _, path := range []string{"/healthz", "/readyz"} {
-		if status := w.do(http.MethodGet, path, nil, nil); status != http.StatusOK {
-			t.Errorf("%s: %d", path, status)
-		}
-	}
-}

@@ -31,9 +31,19 @@ const tokenSecret = "tokens"
 // routeCodes spares the names of the routes that are sent most: two bytes each on the wire.
 var routeCodes = map[string]uint16{protocol.PushMessage: 1, protocol.PushReads: 2, protocol.PushTyping: 3, protocol.PushPresence: 4, "im.send": 5, "im.read": 6}
 
-// accounts signs people in, in the ways that the flags name.
-func (c *config) accounts(ctx context.Context, secret []byte, enter func(context.Context, store.User) error, signedOut func(store.User)) (*accounts.Accounts, error) {
-	a := accounts.Config{Secret: secret, Names: c.names, Platforms: gate.Platforms, Enter: enter, SignedOut: signedOut, Providers: make(map[string]accounts.Provider)}
+// accounts signs people in, in the ways that the flags name. emit tells all gates.
+func (c *config) accounts(ctx context.Context, secret []byte, b gate.Backend, emit func(*protocol.Event)) (*accounts.Accounts, error) {
+	a := accounts.Config{
+		Secret: secret, Names: c.names, Platforms: gate.Platforms, Providers: make(map[string]accounts.Provider), Revocations: &revocations{b},
+		Enter: func(ctx context.Context, u store.User) error {
+			req := &protocol.EnterRequest{}
+			req.SetBy(u)
+			return b.Call(ctx, u.ID, "enter", req, &protocol.Empty{})
+		},
+		SignedOut: func(u store.User, token string) {
+			emit(&protocol.Event{Users: []string{u.ID}, Token: token, Kick: protocol.KickSignedOut})
+		},
+	}
 	if c.jwtKeys != "" {
 		o, err := accounts.NewOperator(ctx, c.jwtKeys, c.jwtIssuer, c.jwtAudience)
 		if err != nil {
@@ -54,14 +64,17 @@ func (c *config) accounts(ctx context.Context, secret []byte, enter func(context
 	return accounts.New(a), nil
 }
 
-// web are the options of a node that takes clients: the page, sign-in, pictures and the HTTP
-// interface on one address.
-func (c *config) web(l net.Listener, people *accounts.Accounts, g *gate.Gate, b gate.Backend, api http.Handler) ([]nano.Option, error) {
+// web are the options of a node that takes clients: the page, sign-in, pictures and what is for
+// operators on one address.
+func (c *config) web(l net.Listener, people *accounts.Accounts, g *gate.Gate, b gate.Backend, ops *operators) ([]nano.Option, error) {
 	pages, err := page.Handler(files, "page")
 	if err != nil {
 		return nil, err
 	}
-	mux := apiMux(api)
+	mux := http.NewServeMux()
+	for _, path := range forOperators {
+		mux.Handle(path, ops)
+	}
 	mux.Handle("/", pages)
 	mux.Handle("/auth/", people.Handler())
 	pictures.New(people, &albums{b}, func() string { return channels.NewID("i-") }).Register(mux)
@@ -72,6 +85,7 @@ func (c *config) web(l net.Listener, people *accounts.Accounts, g *gate.Gate, b 
 		nano.WithHandshake(handshake(people, g)),
 		nano.WithDictionary(routeCodes),
 		nano.WithMaxPacket(maxPacket),
+		nano.WithResume(nano.Resume{}),
 		nano.WithWriteDelay(c.writeDelay),
 	}
 	if len(c.proxies) > 0 {
@@ -83,15 +97,6 @@ func (c *config) web(l net.Listener, people *accounts.Accounts, g *gate.Gate, b 
 // maxPacket is how large a client's message may be: the longest text in the longest characters, and
 // what is around it.
 const maxPacket = 64 << 10
-
-// apiMux serves the HTTP interface.
-func apiMux(api http.Handler) *http.ServeMux {
-	mux := http.NewServeMux()
-	for _, path := range []string{"/api/", "/healthz", "/readyz"} {
-		mux.Handle(path, api)
-	}
-	return mux
-}
 
 // newHTTP2 serves HTTP/2 without TLS.
 func newHTTP2(h http.Handler) *http.Server {
@@ -126,10 +131,12 @@ func handshake(people *accounts.Accounts, g *gate.Gate) func(*session.Session, *
 		if err := people.Wait(ctx); err != nil {
 			return nano.Refuse(protocol.AwayCode, "the messenger has just been started; connect again")
 		}
-		if hello.User.Token != "" {
-			u, err = people.ByToken(ctx, hello.User.Token)
-		} else if h.Request != nil {
-			u, err = people.ByRequest(h.Request)
+		token := hello.User.Token
+		if token == "" && h.Request != nil {
+			token = accounts.TokenOf(h.Request)
+		}
+		if token != "" {
+			u, err = people.ByToken(ctx, token)
 		}
 		switch {
 		case errors.Is(err, accounts.ErrSignedOut):
@@ -137,10 +144,25 @@ func handshake(people *accounts.Accounts, g *gate.Gate) func(*session.Session, *
 		case err != nil:
 			return nano.Refuse(protocol.AwayCode, "the messenger cannot sign you in right now; connect again")
 		}
-		platform, err := g.Welcome(s, u, hello.User.Platform)
+		platform, err := g.Welcome(s, u, hello.User.Platform, accounts.TokenID(token))
 		h.User = map[string]string{"id": u.ID, "name": u.Name, "platform": platform}
 		return err
 	}
+}
+
+// revocations are the tokens whose users have signed out, which the backend keeps.
+type revocations struct{ backend gate.Backend }
+
+// Revoke has a token be good for nothing any more.
+func (r *revocations) Revoke(ctx context.Context, tokenID string, expires time.Time) error {
+	return r.backend.Call(ctx, tokenID, "revoke", &protocol.TokenRequest{ID: tokenID, Expires: expires.UnixMilli()}, &protocol.Empty{})
+}
+
+// Revoked reports whether a token was revoked.
+func (r *revocations) Revoked(ctx context.Context, tokenID string) (bool, error) {
+	reply := &protocol.TokenReply{}
+	err := r.backend.Call(ctx, tokenID, "revoked", &protocol.TokenRequest{ID: tokenID}, reply)
+	return reply.Revoked, err
 }
 
 // albums keep pictures where the backend does.

@@ -156,9 +156,9 @@ func (w *world) enter(name, platform string) *person {
 	return p
 }
 
-func (w *world) connect(token, platform string) (*person, error) {
+func (w *world) connect(token, platform string, options ...client.Option) (*person, error) {
 	p := &person{t: w.t}
-	p.c = client.New("ws://"+w.addr+"/nano", client.WithUser(map[string]string{"platform": platform, "token": token}))
+	p.c = client.New("ws://"+w.addr+"/nano", append(options, client.WithUser(map[string]string{"platform": platform, "token": token}))...)
 	client.On(p.c, protocol.PushMessage, func(m *store.Message) {
 		p.mu.Lock()
 		defer p.mu.Unlock()

@@ -5,6 +5,9 @@ package accounts
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -51,10 +54,22 @@ type Config struct {
 	Providers map[string]Provider
 	// Enter stores a user who signs in.
 	Enter func(ctx context.Context, u store.User) error
-	// SignedOut is told of a user who has signed out, to end the user's connections on the web.
-	SignedOut func(u store.User)
+	// Revocations are the tokens whose users have signed out.
+	Revocations Revocations
+	// SignedOut is told of a user who has signed out, to end the connections that were made with that
+	// token. It must not wait.
+	SignedOut func(u store.User, tokenID string)
 	// Platforms are those on which a user can be connected.
 	Platforms []string
+}
+
+// Revocations remember the tokens whose users have signed out, for all nodes.
+type Revocations interface {
+	// Revoke has the token with that id be good for nothing any more. It may be forgotten when the
+	// token would have expired.
+	Revoke(ctx context.Context, tokenID string, expires time.Time) error
+	// Revoked reports whether a token was revoked.
+	Revoked(ctx context.Context, tokenID string) (bool, error)
 }
 
 // Accounts signs people in. Its methods may be called from any goroutine.
@@ -135,32 +150,63 @@ func (a *Accounts) Token(u store.User) (string, error) {
 	now := time.Now()
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
+			ID:      rand.Text(), // two that are made in one second are signed out one by one
 			Subject: u.ID, Audience: jwt.ClaimStrings{audience}, IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(lifetime)),
 		},
 		Name: u.Name,
 	}).SignedString(*secret)
 }
 
-// ByToken returns the user of a token: one of the messenger's own, or of the operator's.
+// TokenID returns the id of a token, by which it is revoked. It is made of what is signed, because
+// a signature may be written in several ways.
+func TokenID(token string) string {
+	signed := token[:max(0, strings.LastIndexByte(token, '.'))]
+	sum := sha256.Sum256([]byte(signed))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// ByToken returns the user of a token: one of the messenger's own, or of the operator's. Its error
+// is ErrSignedOut for a token that is no good. Any other says that this cannot be found out now.
 func (a *Accounts) ByToken(ctx context.Context, token string) (store.User, error) {
+	u, _, err := a.check(ctx, token)
+	if err != nil || u.own {
+		return u.User, err
+	}
+	return u.User, a.enter(ctx, u.User)
+}
+
+// holder is whom a token is for.
+type holder struct {
+	store.User
+	own bool // the token is the messenger's
+}
+
+// check returns whom a token is for, and when it expires.
+func (a *Accounts) check(ctx context.Context, token string) (holder, time.Time, error) {
 	secret := a.secret.Load()
 	if secret == nil {
-		return store.User{}, errNotReady
+		return holder{}, time.Time{}, errNotReady
 	}
+	h, expires := holder{own: true}, time.Time{}
 	var c claims
 	_, err := a.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return *secret, nil })
-	if err == nil && c.Subject != "" {
-		return store.User{ID: c.Subject, Name: c.Name}, nil
+	switch {
+	case err == nil && c.Subject != "":
+		h.User, expires = store.User{ID: c.Subject, Name: c.Name}, c.ExpiresAt.Time
+	case a.conf.Operator == nil:
+		return holder{}, time.Time{}, ErrSignedOut
+	default:
+		h.own = false
+		if h.User, expires, err = a.conf.Operator.User(ctx, token); err != nil {
+			slog.Debug("token refused", "err", err)
+			return holder{}, time.Time{}, ErrSignedOut
+		}
 	}
-	if a.conf.Operator == nil {
-		return store.User{}, ErrSignedOut
+	revoked, err := a.conf.Revocations.Revoked(ctx, TokenID(token))
+	if err == nil && revoked {
+		err = ErrSignedOut
 	}
-	u, err := a.conf.Operator.User(ctx, token)
-	if err != nil {
-		slog.Debug("token refused", "err", err)
-		return store.User{}, ErrSignedOut
-	}
-	return u, a.enter(ctx, u)
+	return h, expires, err
 }
 
 // enter stores a user who signs in.
@@ -171,16 +217,26 @@ func (a *Accounts) enter(ctx context.Context, u store.User) error {
 }
 
 // ByRequest returns the user who makes an HTTP request, by the Authorization header or the cookie.
-// A request that another site's page makes has no user.
+// A request that another site's page makes has no user. Errors are those of ByToken.
 func (a *Accounts) ByRequest(r *http.Request) (store.User, error) {
+	token := TokenOf(r)
+	if token == "" {
+		return store.User{}, ErrSignedOut
+	}
+	return a.ByToken(r.Context(), token)
+}
+
+// TokenOf returns the token that an HTTP request has in the Authorization header or the cookie. The
+// cookie of a request that another site's page makes does not count.
+func TokenOf(r *http.Request) string {
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		return a.ByToken(r.Context(), token)
+		return token
 	}
 	c, err := r.Cookie(Cookie)
 	if err != nil || !fromHere(r) {
-		return store.User{}, ErrSignedOut
+		return ""
 	}
-	return a.ByToken(r.Context(), c.Value)
+	return c.Value
 }
 
 // fromHere reports whether a request comes from a page of this server, or from no page at all.
@@ -219,8 +275,13 @@ func (a *Accounts) ways(w http.ResponseWriter, r *http.Request) {
 			reply.Ways = append(reply.Ways, name)
 		}
 	}
-	if u, err := a.ByRequest(r); err == nil {
+	switch u, err := a.ByRequest(r); {
+	case err == nil:
 		reply.Me = &u
+	case !errors.Is(err, ErrSignedOut):
+		slog.Warn("cannot say who is signed in", "err", err)
+		Fail(w, http.StatusServiceUnavailable, "unavailable", "the messenger cannot look who you are right now; try again")
+		return
 	}
 	Answer(w, reply)
 }
@@ -269,13 +330,16 @@ func (a *Accounts) byToken(w http.ResponseWriter, r *http.Request) {
 		Fail(w, http.StatusForbidden, "permission_denied", "nobody signs in by token here")
 		return
 	}
-	u, err := a.conf.Operator.User(r.Context(), req.Token)
-	if err != nil {
-		slog.Debug("token refused", "err", err)
+	u, _, err := a.check(r.Context(), req.Token)
+	switch {
+	case errors.Is(err, ErrSignedOut) || err == nil && u.own: // one's own would never end
 		Fail(w, http.StatusUnauthorized, "unauthenticated", "the token is no good here")
-		return
+	case err != nil:
+		slog.Warn("token not looked at", "err", err)
+		Fail(w, http.StatusServiceUnavailable, "unavailable", "signing in does not work right now; try again")
+	default:
+		a.welcome(w, r, u.User, req.Want)
 	}
-	a.welcome(w, r, u, req.Want)
 }
 
 // welcome answers a user who has signed in.
@@ -315,15 +379,36 @@ func secure(r *http.Request) bool {
 	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
 }
 
+// logout revokes the token of the request, and ends the connections that were made with it. Who has
+// none, or one that is no good, is signed out already.
 func (a *Accounts) logout(w http.ResponseWriter, r *http.Request) {
 	if !Body(w, r, &struct{}{}) {
 		return
 	}
-	if u, err := a.ByRequest(r); err == nil && a.conf.SignedOut != nil {
-		a.conf.SignedOut(u)
+	token := TokenOf(r)
+	if token != "" {
+		if err := a.revoke(r.Context(), token); err != nil && !errors.Is(err, ErrSignedOut) {
+			slog.Warn("sign out failed", "err", err)
+			Fail(w, http.StatusServiceUnavailable, "unavailable", "signing out does not work right now; try again")
+			return
+		}
 	}
 	a.setCookie(w, r, "", -time.Second)
 	Answer(w, struct{}{})
+}
+
+// revoke has a token be good for nothing any more.
+func (a *Accounts) revoke(ctx context.Context, token string) error {
+	u, expires, err := a.check(ctx, token)
+	if err != nil {
+		return err
+	}
+	id := TokenID(token)
+	if err := a.conf.Revocations.Revoke(ctx, id, expires.Add(2*leeway)); err != nil {
+		return err
+	}
+	a.conf.SignedOut(u.User, id)
+	return nil
 }
 
 // maxBody is how large a request to sign in may be.

@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,7 +75,26 @@ func newAccounts(o *Operator, providers map[string]Provider) (a *Accounts, enter
 			*entered = append(*entered, u)
 			return nil
 		},
+		Revocations: &revocations{}, SignedOut: func(store.User, string) {},
 	}), entered
+}
+
+// revocations are those of a test.
+type revocations struct {
+	sync.Map
+	away error // not nil: the store cannot be asked
+}
+
+func (r *revocations) Revoke(_ context.Context, id string, expires time.Time) error {
+	if r.away == nil {
+		r.Store(id, expires)
+	}
+	return r.away
+}
+
+func (r *revocations) Revoked(_ context.Context, id string) (bool, error) {
+	_, ok := r.Load(id)
+	return ok, r.away
 }
 
 // Tokens of the operator's own system are taken if their keys, times, issuer and audience are
@@ -166,18 +186,18 @@ func TestKeysOfAJWKS(t *testing.T) {
 		t.Fatal(err)
 	}
 	claims := jwt.MapClaims{"sub": "u1", "exp": later()}
-	if u, err := o.User(t.Context(), signed(t, jwt.SigningMethodES256, ec, claims, "one")); err != nil || u.Name != "u1" {
+	if u, _, err := o.User(t.Context(), signed(t, jwt.SigningMethodES256, ec, claims, "one")); err != nil || u.Name != "u1" {
 		t.Errorf("%+v %v", u, err)
 	}
 	fresh := signed(t, jwt.SigningMethodEdDSA, private, claims, "two")
-	if _, err := o.User(t.Context(), fresh); err == nil {
+	if _, _, err := o.User(t.Context(), fresh); err == nil {
 		t.Error("a key that nobody knows is taken")
 	}
 	set.Keys = append(set.Keys, jose.JSONWebKey{Key: public, KeyID: "two"})
 	o.mu.Lock()
 	o.read = time.Now().Add(-keysPause) // as if some time had passed
 	o.mu.Unlock()
-	if _, err := o.User(t.Context(), fresh); err != nil {
+	if _, _, err := o.User(t.Context(), fresh); err != nil {
 		t.Errorf("a new key is not found: %v", err)
 	}
 	for name, file := range map[string]string{"nothing": "", "no keys": `{"keys":[]}`, "a private key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}))} {

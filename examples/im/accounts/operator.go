@@ -75,13 +75,15 @@ type operatorClaims struct {
 	PreferredUsername string `json:"preferred_username"`
 }
 
-// User returns the user of a token: its subject, and its name where it has one.
-func (o *Operator) User(ctx context.Context, token string) (store.User, error) {
+// User returns the user of a token, its subject and its name where it has one, and when the token
+// expires.
+func (o *Operator) User(ctx context.Context, token string) (u store.User, expires time.Time, err error) {
 	var c operatorClaims
 	if _, err := o.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) { return o.key(ctx, t) }); err != nil {
-		return store.User{}, err
+		return store.User{}, time.Time{}, err
 	}
-	return userOf(c.Subject, c.Name, c.PreferredUsername)
+	u, err = userOf(c.Subject, c.Name, c.PreferredUsername)
+	return u, c.ExpiresAt.Time, err
 }
 
 // userOf makes a user of what a token says.

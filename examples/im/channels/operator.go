@@ -16,6 +16,10 @@ import (
 // answerTime is how long the answer to a request with an idempotency key is kept.
 const answerTime = 24 * time.Hour
 
+// RequestTime is how long one node may be at a request with an idempotency key. If it has not
+// answered by then, it is gone, and another one may go on with the request.
+const RequestTime = 30 * time.Second
+
 // Keep stores a push.
 func (s *operating) Keep(ctx context.Context, req *protocol.KeepRequest) (*protocol.Empty, error) {
 	return &protocol.Empty{}, s.outward(s.store.Keep(ctx, req.Push, req.Users, req.Everybody))
@@ -209,13 +213,16 @@ func (s *operating) PostMessage(ctx context.Context, req *protocol.PostRequest) 
 	return s.posts.SendNow(ctx, send)
 }
 
-// Answer stores the answer to a request with an idempotency key. With the status 0 it begins one:
-// it returns the answer to an earlier request with that key, or, with the status 0, the id by
-// which it is done once however often it is begun.
+// Answer stores the answer to a request with an idempotency key, or gives it up. With the status 0
+// it begins one: it returns the answer to an earlier request with that key, or, with the status 0,
+// who is at it, and the id by which it is done once however often it is begun.
 func (s *operating) Answer(ctx context.Context, req *protocol.AnswerRequest) (*protocol.AnswerRequest, error) {
 	now := time.Now()
-	a := store.Answer{Sum: req.Sum, Status: req.Status, Body: req.Body}
+	a := store.Answer{Sum: req.Sum, Status: req.Status, Body: req.Body, Holder: req.Holder, Until: now.Add(RequestTime).UnixMilli()}
 	expires := now.Add(answerTime).UnixMilli()
+	if req.GiveUp {
+		return req, s.outward(s.store.Release(ctx, req.Key, req.Holder))
+	}
 	if req.Status != 0 {
 		return req, s.outward(s.store.Remember(ctx, req.Key, a, expires))
 	}
@@ -223,7 +230,7 @@ func (s *operating) Answer(ctx context.Context, req *protocol.AnswerRequest) (*p
 	if err != nil {
 		return nil, s.outward(err)
 	}
-	return &protocol.AnswerRequest{Key: req.Key, Sum: a.Sum, Status: a.Status, Body: a.Body}, nil
+	return &protocol.AnswerRequest{Key: req.Key, Sum: a.Sum, Status: a.Status, Body: a.Body, Holder: a.Holder}, nil
 }
 
 // Sizes returns how much there is in the store.

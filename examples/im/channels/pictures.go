@@ -49,3 +49,14 @@ func (s *reading) Secret(ctx context.Context, req *protocol.SecretRequest) (*pro
 	}
 	return &protocol.SecretReply{Value: value}, nil
 }
+
+// Revoke has a token be good for nothing any more.
+func (s *reading) Revoke(ctx context.Context, req *protocol.TokenRequest) (*protocol.Empty, error) {
+	return &protocol.Empty{}, s.outward(s.store.Revoke(ctx, req.ID, req.Expires))
+}
+
+// Revoked says whether a token was revoked.
+func (s *reading) Revoked(ctx context.Context, req *protocol.TokenRequest) (*protocol.TokenReply, error) {
+	revoked, err := s.store.Revoked(ctx, req.ID)
+	return &protocol.TokenReply{Revoked: revoked}, s.outward(err)
+}

@@ -50,5 +50,7 @@ func (s *Service) Table() map[string]backend.Func {
 		"answer":     backend.Function[protocol.AnswerRequest, protocol.AnswerRequest](s.Answer),
 		"sizes":      backend.Function[protocol.Empty, protocol.SizesReply](s.Sizes),
 		"secret":     backend.Function[protocol.SecretRequest, protocol.SecretReply](s.Secret),
+		"revoke":     backend.Function[protocol.TokenRequest, protocol.Empty](s.Revoke),
+		"revoked":    backend.Function[protocol.TokenRequest, protocol.TokenReply](s.Revoked),
 	}
 }

@@ -5,6 +5,7 @@ package gate
 
 import (
 	"context"
+	"encoding/gob"
 	"encoding/json"
 	"log/slog"
 	"regexp"
@@ -48,6 +49,7 @@ const keySeat = "seat"
 type seat struct {
 	user     store.User
 	platform string
+	token    string // id of the one by which it was signed in
 	session  *session.Session
 	since    int64 // when it came: the newer one of two stays
 
@@ -72,6 +74,9 @@ type Gate struct {
 
 	watched map[string]int // sessions by live room
 
+	outTokens map[string]time.Time // ids of tokens whose users have signed out a moment ago, and when
+	outMax    int                  // so many, and those of longer ago are forgotten
+
 	users    map[string]*user // what users did of late, by id; of the scheduler
 	usersMax int
 
@@ -92,10 +97,11 @@ type Hooks struct {
 
 // New returns a gate. Attach completes it.
 func New(name string, b Backend, r *online.Registry, h Hooks) *Gate {
+	gob.Register(&seat{}) // so that it goes to another gate with its session
 	return &Gate{
 		name: name, backend: b, online: r, hooks: h,
 		seats: make(map[string][]*seat), groups: make(map[string]*nano.Group), all: nano.NewGroup("everybody"), watched: make(map[string]int), talked: make(map[string]time.Time),
-		users: make(map[string]*user),
+		users: make(map[string]*user), outTokens: make(map[string]time.Time),
 	}
 }
 
@@ -103,11 +109,13 @@ func New(name string, b Backend, r *online.Registry, h Hooks) *Gate {
 func (g *Gate) Attach(app *nano.App) {
 	g.app = app
 	app.Lifetime().OnOpened(g.opened)
+	app.Lifetime().OnResumed(g.resumed)
 	app.Lifetime().OnClosed(g.closed)
 }
 
-// Welcome makes a session that of a user, and returns its platform: for the hook of handshakes.
-func (g *Gate) Welcome(s *session.Session, u store.User, platform string) (string, error) {
+// Welcome makes a session that of a user, who has signed in by the token with that id, and returns
+// its platform: for the hook of handshakes.
+func (g *Gate) Welcome(s *session.Session, u store.User, platform, tokenID string) (string, error) {
 	if platform == "" {
 		platform = Platforms[0]
 	}
@@ -117,7 +125,7 @@ func (g *Gate) Welcome(s *session.Session, u store.User, platform string) (strin
 	if others := slices.DeleteFunc(g.of(u.ID), func(st *seat) bool { return st.platform == platform }); len(others) >= maxPlatforms {
 		return "", nano.Refuse(protocol.RefuseCode, "you are connected on too many platforms")
 	}
-	s.Set(keySeat, &seat{user: u, platform: platform, session: s, since: time.Now().UnixMicro()})
+	s.Set(keySeat, &seat{user: u, platform: platform, token: tokenID, session: s, since: time.Now().UnixMicro()})
 	return platform, s.Bind(u.UID())
 }
 
@@ -126,15 +134,26 @@ func seatOf(s *session.Session) *seat {
 	return st
 }
 
-// opened enters a session. An older one of the same user and platform has to go.
+// opened enters a session that was signed in here. One that comes from another gate is not, yet: see
+// resumed.
 func (g *Gate) opened(s *session.Session) {
-	st := seatOf(s)
-	if st == nil || g.all.Add(s) != nil {
-		return
+	if st := seatOf(s); st != nil && st.session == s {
+		g.enter(st)
+	}
+}
+
+// enter enters a session. An older one of the same user and platform has to go.
+func (g *Gate) enter(st *seat) {
+	if g.all.Add(st.session) != nil {
+		return // it has closed
 	}
 	g.mu.Lock()
 	g.seats[st.user.ID] = append(g.seats[st.user.ID], st)
+	_, out := g.outTokens[st.token]
 	g.mu.Unlock()
+	if out {
+		_ = st.session.Kick(protocol.KickSignedOut) // it has ended by itself
+	}
 	g.online.Set(g.name, st.user.ID, st.user.Name, st.platform, true)
 	g.Supersede(st.user.ID, st.platform, st.since)
 	g.hooks.Came(st.user, st.platform, st.since)
@@ -146,15 +165,6 @@ func (g *Gate) Supersede(user, platform string, since int64) {
 	for _, old := range g.of(user) {
 		if old.platform == platform && old.since < since {
 			_ = old.session.Kick(protocol.KickElsewhere) // it has ended by itself
-		}
-	}
-}
-
-// SignedOut kicks the sessions on the web of a user who has signed out there.
-func (g *Gate) SignedOut(u store.User) {
-	for _, st := range g.of(u.ID) {
-		if st.platform == Platforms[0] {
-			_ = st.session.Kick(protocol.KickSignedOut) // it has ended by itself
 		}
 	}
 }
@@ -171,11 +181,18 @@ const offlineAfter = 3 * time.Second
 
 // closed clears up after a session.
 func (g *Gate) closed(s *session.Session) {
-	st := seatOf(s)
-	if st == nil {
-		return
+	if st := seatOf(s); st != nil {
+		g.gone(st)
 	}
+}
+
+// gone clears up after a session that has ended, or has gone to another gate.
+func (g *Gate) gone(st *seat) {
 	g.mu.Lock()
+	if !slices.Contains(g.seats[st.user.ID], st) {
+		g.mu.Unlock()
+		return // it is gone already
+	}
 	list := slices.DeleteFunc(g.seats[st.user.ID], func(other *seat) bool { return other == st })
 	last := !slices.ContainsFunc(list, func(other *seat) bool { return other.platform == st.platform })
 	if len(list) == 0 {
@@ -193,6 +210,7 @@ func (g *Gate) closed(s *session.Session) {
 	}
 	st.live = nil
 	g.mu.Unlock()
+	_ = g.all.Leave(st.session) // it has left by itself, if it has ended
 	if !last {
 		return // a newer one has its place
 	}
@@ -343,6 +361,9 @@ func (g *Gate) Talking(within time.Duration) []string {
 
 // kick ends the sessions of users.
 func (g *Gate) kick(e *protocol.Event) {
+	if e.Token != "" {
+		g.noteOut(e.Token)
+	}
 	for _, user := range e.Users {
 		for _, st := range g.of(user) {
 			if reaches(e, st) {
@@ -367,7 +388,7 @@ func (g *Gate) tell(group *nano.Group, e *protocol.Event) {
 }
 
 func reaches(e *protocol.Event, st *seat) bool {
-	return st != nil && (len(e.Platforms) == 0 || slices.Contains(e.Platforms, st.platform))
+	return st != nil && (len(e.Platforms) == 0 || slices.Contains(e.Platforms, st.platform)) && (e.Token == "" || e.Token == st.token)
 }
 
 // maxShown is of how many who come into a channel at once the others there are told that they are

@@ -16,7 +16,7 @@ const GAP = 120; // ms until what is missing between two changes is asked for: i
 
 export const client = new Connection("/nano", {
   user: { platform: "web" },
-  queue: 0, // what waits is in the outbox
+  queue: 20, // requests of a moment; messages wait in the outbox
   reconnect: { afterKick: (reason) => !(reason in KICKS) },
 });
 
@@ -32,18 +32,27 @@ export function tell(route, value) {
   }
 }
 
-client.on("state", ({ state: now, error }) => {
-  state.ready = false;
-  if (now === "open") start();
+let started = 0;
+let begun = false; // the session has been told everything that it needs to begin
+
+// Where the session goes on, nothing was missed: the page goes on as well, without asking anew.
+client.on("state", ({ state: now, error, resumed }) => {
+  begun &&= now !== "open" || resumed;
+  state.ready = now === "open" && begun;
+  if (state.ready) flushAll();
+  else if (now === "open") start();
   else if (now === "closed" && error) events.emit("ended", error);
   events.emit("connection");
 });
 
-let started = 0;
+function flushAll() {
+  for (const c of state.channels.values()) flush(c);
+}
 
 // start asks for everything that has to be known to begin, or to go on after a time away.
 async function start() {
   const turn = ++started;
+  begun = false;
   let reply;
   try {
     reply = await request("im.start", {});
@@ -62,11 +71,12 @@ async function start() {
   const ids = new Set(reply.channels.map((c) => c.id));
   for (const c of [...state.channels.values()]) if (!ids.has(c.id)) drop(c);
   for (const value of reply.channels) take(value);
-  state.ready = true;
+  begun = true;
+  state.ready = client.state === "open";
   events.emit("connection");
   events.emit("channels");
   events.emit("started");
-  for (const c of state.channels.values()) flush(c);
+  flushAll();
   if (reply.inbox > 0) inbox();
 }
 
@@ -210,6 +220,7 @@ client.onPush("im.presence", ({ user, online }) => {
   else state.online.delete(user);
   events.emit("presence", user);
 });
+client.onPush("im.again", () => start()); // the session goes on at another gate
 client.onPush("live.tick", (tick) => events.emit("tick", tick));
 
 // ---- what an operator sends: the page shows what comes as onNotice

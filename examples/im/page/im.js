@@ -217,17 +217,29 @@ async function answer(route) {
 
 // ---- the connection
 
-let ticking;
+// What is over in a moment is not worth a word: the session goes on, and nothing of it is lost.
+const GENTLE = 1500; // ms
+
+let quiet; // the timer
 
 function drawConnection() {
+  const now = client.state === "open" ? (state.ready ? "open" : "connecting") : client.state;
+  const away = now === "waiting" || now === "connecting";
+  if (restored && away && $("connection").dataset.state === "open") {
+    quiet ??= setTimeout(showConnection, GENTLE);
+  } else if (quiet === undefined || !away) {
+    showConnection();
+  }
+}
+
+function showConnection() {
+  clearTimeout(quiet);
+  quiet = undefined;
   const mark = $("connection");
   const now = client.state === "open" ? (state.ready ? "open" : "connecting") : client.state;
   mark.dataset.state = now;
   mark.lastElementChild.textContent = { open: "Connected", connecting: "Connecting…", waiting: "Offline", closed: "Disconnected" }[now];
-  clearTimeout(ticking);
-  // What is over in a moment is not worth a word.
-  if (now === "open") $("banner").hidden = true;
-  else if (restored) ticking = setTimeout(() => ($("banner").hidden = false), now === "waiting" ? 0 : 1500);
+  $("banner").hidden = !restored || now === "open";
 }
 
 events.on("connection", drawConnection);

@@ -78,7 +78,7 @@ func (h *Handler) Register(mux *http.ServeMux) {
 func (h *Handler) upload(w http.ResponseWriter, r *http.Request) {
 	u, err := h.accounts.ByRequest(r)
 	if err != nil {
-		accounts.Fail(w, http.StatusUnauthorized, "unauthenticated", "sign in first")
+		unknown(w, err)
 		return
 	}
 	if !h.may(u.ID) {
@@ -163,7 +163,7 @@ func small(full image.Image) ([]byte, error) {
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, thumb bool) {
 	u, err := h.accounts.ByRequest(r)
 	if err != nil {
-		accounts.Fail(w, http.StatusUnauthorized, "unauthenticated", "sign in first")
+		unknown(w, err)
 		return
 	}
 	p, data, err := h.store.Get(r.Context(), u, r.PathValue("id"), thumb)
@@ -184,6 +184,15 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, thumb bool) {
 	if _, err := w.Write(data); err != nil { //nolint:gosec // a picture that was decoded here, with a type and a policy that run nothing
 		slog.Debug("picture not sent", "err", err) // the client is gone
 	}
+}
+
+// unknown answers somebody who is not signed in, or of whom that is not known right now.
+func unknown(w http.ResponseWriter, err error) {
+	if errors.Is(err, accounts.ErrSignedOut) {
+		accounts.Fail(w, http.StatusUnauthorized, "unauthenticated", "sign in first")
+		return
+	}
+	failed(w, err)
 }
 
 // failed answers with what went wrong, and does not tell what is there from what is not.

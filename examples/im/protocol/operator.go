@@ -88,13 +88,15 @@ type PostRequest struct {
 	Reply    int64    `json:"reply"`
 }
 
-// AnswerRequest begins a request with an idempotency key, or stores its answer. The reply to the
-// first is the answer to an earlier request with that key, if there was one.
+// AnswerRequest begins a request with an idempotency key, gives it up, or stores its answer. The
+// reply to the first is what is known of a request with that key: its answer, or who is at it.
 type AnswerRequest struct {
 	Key    string          `json:"key"`
 	Sum    [32]byte        `json:"sum"`
 	Status int             `json:"status"`         // 0 begins
 	Body   json.RawMessage `json:"body,omitempty"` // with the status 0: the id that the request goes by, a string
+	Holder string          `json:"holder,omitempty"`
+	GiveUp bool            `json:"giveUp,omitempty"` // Holder cannot answer it
 }
 
 // SizesReply is how much there is in the store.

@@ -19,6 +19,7 @@ const (
 	PushTyping   = "im.typing"   // Typing
 	PushPresence = "im.presence" // Presence
 	PushKept     = "im.kept"     // Kept
+	PushAgain    = "im.again"    // Empty: the session is at another gate now, so the client asks for im.start
 	PushTick     = "live.tick"   // Tick
 )
 
@@ -377,6 +378,7 @@ type Event struct {
 	Enter     []string        `json:"enter,omitempty"` // users who are members of Channel from now on
 	Leave     []string        `json:"leave,omitempty"` // users who are not any more
 	Kick      string          `json:"kick,omitempty"`  // the reason with which Users are kicked, on Platforms
+	Token     string          `json:"token,omitempty"` // to those only who have signed in by the token with this id
 }
 
 // SetPlatform says from which platform an inbox is asked for.
@@ -418,6 +420,17 @@ type SecretRequest struct {
 // SecretReply is a secret.
 type SecretReply struct {
 	Value []byte `json:"value"`
+}
+
+// TokenRequest asks whether a token was revoked, or revokes it.
+type TokenRequest struct {
+	ID      string `json:"id"`
+	Expires int64  `json:"expires,omitempty"` // when the token does, if it is to be revoked
+}
+
+// TokenReply says whether a token was revoked.
+type TokenReply struct {
+	Revoked bool `json:"revoked"`
 }
 
 // TouchRequest has a node claim channels, so that their members hear how far they are.

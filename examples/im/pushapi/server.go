@@ -23,6 +23,7 @@ import (
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/examples/im/accounts"
+	"github.com/lonng/nano/examples/im/channels"
 	"github.com/lonng/nano/examples/im/online"
 	"github.com/lonng/nano/examples/im/protocol"
 	"github.com/lonng/nano/examples/rules"
@@ -45,8 +46,6 @@ const (
 	defaultPage = 100
 
 	requestBurst, requestEvery = 2000, time.Millisecond
-
-	readyTime = 2 * time.Second // for the database's answer
 )
 
 // Backend runs functions of the nodes that have the channels, on this node or on others. key says
@@ -60,13 +59,12 @@ type Config struct {
 	Keys    []string // none: nobody may use the interface
 	Backend Backend
 	Online  *online.Registry
-	Emit    func(*protocol.Event)       // tells all gates
-	Viewers func(channel string) int    // how many watch a live room
-	Node    func(context.Context) any   // this node's figures
-	Ready   func(context.Context) error // whether this node serves
+	Emit    func(*protocol.Event)     // tells all gates
+	Viewers func(channel string) int  // how many watch a live room
+	Node    func(context.Context) any // this node's figures
 }
 
-// Server serves /api/v1/, /healthz and /readyz. Its methods may be called from any goroutine.
+// Server serves /api/v1/. Its methods may be called from any goroutine.
 type Server struct {
 	conf Config
 	keys [][32]byte
@@ -74,12 +72,11 @@ type Server struct {
 
 	mu      sync.Mutex
 	buckets map[[32]byte]*rules.Bucket // by key
-	running map[string]bool            // idempotency keys of requests that are being answered
 }
 
 // New returns a server.
 func New(conf Config) *Server {
-	s := &Server{conf: conf, mux: http.NewServeMux(), buckets: make(map[[32]byte]*rules.Bucket), running: make(map[string]bool)}
+	s := &Server{conf: conf, mux: http.NewServeMux(), buckets: make(map[[32]byte]*rules.Bucket)}
 	for _, k := range conf.Keys {
 		if k != "" {
 			s.keys = append(s.keys, sha256.Sum256([]byte(k)))
@@ -92,17 +89,6 @@ func New(conf Config) *Server {
 	for pattern, h := range s.routes() {
 		s.mux.Handle(pattern, s.guard(h))
 	}
-	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { accounts.Answer(w, map[string]string{"status": "ok"}) })
-	s.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), readyTime)
-		defer cancel()
-		if err := conf.Ready(ctx); err != nil {
-			slog.Warn("not ready", "err", err)
-			accounts.Fail(w, http.StatusServiceUnavailable, component.CodeUnavailable, "this node cannot serve right now")
-			return
-		}
-		accounts.Answer(w, map[string]string{"status": "ok"})
-	})
 	return s
 }
 
@@ -168,27 +154,43 @@ func invalid(message string) error {
 	return &fault{http.StatusBadRequest, component.CodeInvalid, message}
 }
 
-// guard lets only those in who have a key, and not more often than the limit.
+// Keyed serves h to those who have a key, and not more often than the interface itself.
+func (s *Server) Keyed(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, ok := s.let(w, r); ok {
+			h.ServeHTTP(w, r)
+		}
+	})
+}
+
+// guard answers only those who have a key.
 func (s *Server) guard(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		key, ok := s.key(r)
-		if !ok {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="im"`)
-			accounts.Fail(w, http.StatusUnauthorized, component.CodeUnauthenticated, "an API key is needed: Authorization: Bearer KEY")
-			return
-		}
-		if !s.take(key) {
-			w.Header().Set("Retry-After", "1")
-			accounts.Fail(w, http.StatusTooManyRequests, component.CodeExhausted, "too many requests; wait a second")
-			return
-		}
-		if r.Method == http.MethodPost {
+		key, ok := s.let(w, r)
+		switch {
+		case !ok:
+		case r.Method == http.MethodPost:
 			s.once(w, r, hex.EncodeToString(key[:8]), h)
-			return
+		default:
+			v, err := h(r)
+			answer(w, v, err)
 		}
-		v, err := h(r)
-		answer(w, v, err)
 	})
+}
+
+// let lets only those in who have a key, and not more often than the limit. It answers the others.
+func (s *Server) let(w http.ResponseWriter, r *http.Request) (key [32]byte, ok bool) {
+	key, ok = s.key(r)
+	switch {
+	case !ok:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="im"`)
+		accounts.Fail(w, http.StatusUnauthorized, component.CodeUnauthenticated, "an API key is needed: Authorization: Bearer KEY")
+	case !s.take(key):
+		w.Header().Set("Retry-After", "1")
+		accounts.Fail(w, http.StatusTooManyRequests, component.CodeExhausted, "too many requests; wait a second")
+		ok = false
+	}
+	return key, ok
 }
 
 // key returns the sum of the request's key, if it is one of ours.
@@ -290,66 +292,59 @@ func (s *Server) once(w http.ResponseWriter, r *http.Request, system string, h h
 		answer(w, nil, invalid("the Idempotency-Key has more than 128 bytes"))
 		return
 	}
-	name = system + ":" + name
 	sum := sha256.Sum256(append([]byte(r.Method+" "+r.URL.Path+"\n"), body...))
-	if !s.begin(name) {
-		answer(w, nil, &fault{http.StatusConflict, "in_progress", "a request with this Idempotency-Key is being answered"})
-		return
-	}
-	defer s.end(name)
-	fresh, err := json.Marshal(freshID())
-	if err != nil {
-		answer(w, nil, err)
-		return
-	}
-	var before protocol.AnswerRequest
-	if err := s.conf.Backend.Call(r.Context(), name, "answer", &protocol.AnswerRequest{Key: name, Sum: sum, Body: fresh}, &before); err != nil {
-		answer(w, nil, err)
-		return
-	}
-	if before.Sum != sum {
-		answer(w, nil, &fault{http.StatusUnprocessableEntity, "key_reused", "this Idempotency-Key was used for another request"})
-		return
-	}
-	if before.Status != 0 {
-		w.Header().Set("Idempotency-Replayed", "true")
-		write(w, before.Status, before.Body)
-		return
-	}
-	var id string // the same if the request was begun before, and its answer was lost
-	if err := json.Unmarshal(before.Body, &id); err != nil {
-		answer(w, nil, err)
-		return
-	}
-	v, err := h(r.WithContext(context.WithValue(r.Context(), idContext{}, id)))
-	status, text := render(v, err)
-	if status < http.StatusInternalServerError && status != http.StatusTooManyRequests {
-		req := &protocol.AnswerRequest{Key: name, Sum: sum, Status: status, Body: text}
-		if err := s.conf.Backend.Call(r.Context(), name, "answer", req, &protocol.AnswerRequest{}); err != nil {
-			slog.Warn("answer not remembered", "err", err)
-		}
-	}
+	status, text := s.oneOf(w, r, system+":"+name, sum, h)
 	write(w, status, text)
 }
 
+// oneOf answers one of the requests with an idempotency key. Of those that come at once, at
+// whichever nodes, the store lets one through: the others are told that it is being answered.
+func (s *Server) oneOf(w http.ResponseWriter, r *http.Request, name string, sum [32]byte, h handler) (status int, text []byte) {
+	fresh := freshID()
+	body, err := json.Marshal(fresh)
+	if err != nil {
+		return render(nil, err)
+	}
+	known := protocol.AnswerRequest{Key: name, Sum: sum, Body: body, Holder: fresh}
+	var before protocol.AnswerRequest
+	if err := s.conf.Backend.Call(r.Context(), name, "answer", &known, &before); err != nil {
+		return render(nil, err)
+	}
+	switch {
+	case before.Sum != sum:
+		return render(nil, &fault{http.StatusUnprocessableEntity, "key_reused", "this Idempotency-Key was used for another request"})
+	case before.Status != 0:
+		w.Header().Set("Idempotency-Replayed", "true")
+		return before.Status, before.Body
+	case before.Holder != fresh:
+		w.Header().Set("Retry-After", "1")
+		return render(nil, &fault{http.StatusConflict, "in_progress", "a request with this Idempotency-Key is being answered"})
+	}
+	var id string // that of the first attempt, if that was not answered
+	if err := json.Unmarshal(before.Body, &id); err != nil {
+		return render(nil, err)
+	}
+	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), idContext{}, id), workTime)
+	defer cancel()
+	v, err := h(r.WithContext(ctx))
+	status, text = render(v, err)
+	done := protocol.AnswerRequest{Key: name, Sum: sum, Status: status, Body: text}
+	if status >= http.StatusInternalServerError || status == http.StatusTooManyRequests {
+		done = protocol.AnswerRequest{Key: name, Holder: fresh, GiveUp: true} // it may be sent again at once
+	}
+	// Also if the system that has asked is gone: it will ask again.
+	if err := s.conf.Backend.Call(context.WithoutCancel(r.Context()), name, "answer", &done, &protocol.AnswerRequest{}); err != nil {
+		slog.Warn("answer not remembered", "err", err)
+	}
+	return status, text
+}
+
+// workTime is how long a request with an idempotency key may take: the answer has to be remembered
+// before another node may go on with it.
+const workTime = channels.RequestTime - 10*time.Second
+
 // idContext is the key of the id in a request's context by which it is done once.
 type idContext struct{}
-
-func (s *Server) begin(name string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.running[name] {
-		return false
-	}
-	s.running[name] = true
-	return true
-}
-
-func (s *Server) end(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.running, name)
-}
 
 // decode reads a request's JSON body into v. Fields that there are not are an error: a misspelt one
 // would do something else than was meant. An empty body is none at all, where that is allowed.

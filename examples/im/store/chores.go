@@ -21,33 +21,6 @@ func (d *chores) Secret(ctx context.Context, name string) (value []byte, err err
 	return value, failed("read a secret", err)
 }
 
-// Remember stores the answer to a request with an idempotency key.
-func (d *chores) Remember(ctx context.Context, key string, a Answer, expires int64) error {
-	return failed("remember an answer", d.write(ctx, func(ctx context.Context, q queries) error {
-		_, err := q.ExecContext(ctx, `INSERT INTO answers (key, sum, status, body, expires) VALUES (?,?,?,?,?)
-			ON CONFLICT (key) DO UPDATE SET sum = excluded.sum, status = excluded.status, body = excluded.body, expires = excluded.expires`,
-			key, a.Sum[:], a.Status, a.Body, expires)
-		return err
-	}))
-}
-
-// Reserve returns what is remembered under a key, and remembers fresh if there is nothing.
-func (d *chores) Reserve(ctx context.Context, key string, fresh Answer, now, expires int64) (Answer, error) {
-	var a Answer
-	err := d.write(ctx, func(ctx context.Context, q queries) error {
-		if _, err := q.ExecContext(ctx, `INSERT INTO answers (key, sum, status, body, expires) VALUES (?,?,?,?,?)
-			ON CONFLICT (key) DO UPDATE SET sum = excluded.sum, status = excluded.status, body = excluded.body, expires = excluded.expires
-			WHERE answers.expires <= ?`, key, fresh.Sum[:], fresh.Status, fresh.Body, expires, now); err != nil {
-			return err
-		}
-		var sum []byte
-		err := one(ctx, q, []any{&sum, &a.Status, &a.Body}, "SELECT sum, status, body FROM answers WHERE key = ?", key)
-		copy(a.Sum[:], sum)
-		return err
-	})
-	return a, failed("recall an answer", err)
-}
-
 // Sizes returns how many users, channels and messages there are. Messages are counted by their
 // numbers.
 func (d *chores) Sizes(ctx context.Context) (users, channels, messages int64, err error) {
@@ -74,6 +47,7 @@ func (d *chores) Sweep(ctx context.Context, now time.Time, r Retention) (removed
 		// The newest push stays: users who come later begin behind it.
 		{"DELETE FROM pushes WHERE expires <= ? AND seq < (SELECT max(seq) FROM pushes)", now, &expired},
 		{"DELETE FROM answers WHERE expires <= ?", now, new(int64)},
+		{"DELETE FROM revoked WHERE expires <= ?", now, new(int64)},
 		{"DELETE FROM pictures WHERE used = 0 AND created < ?", now.Add(-unusedAfter), new(int64)},
 	} {
 		if err := d.write(ctx, func(ctx context.Context, q queries) error {

@@ -147,6 +147,8 @@ type Answer struct {
 	Sum    [32]byte // of the request
 	Status int      // 0: it has begun; Body is the id that it goes by then
 	Body   []byte
+	Holder string // who is at it, while the status is 0
+	Until  int64  // when another one may go on with it, if there is no answer by then
 }
 
 // Retention says which messages are removed: those older than Age, and all but the last Count of a
@@ -239,13 +241,25 @@ type Store interface {
 
 	// Secret returns the 32 random bytes that are kept under a name. The first call makes them.
 	Secret(ctx context.Context, name string) ([]byte, error)
-	// Reserve returns what is remembered under an idempotency key; if that is nothing, or has
-	// expired, it remembers fresh, and returns that. Of several calls at once, one is the first.
+	// Reserve begins a request with an idempotency key: it remembers fresh, if nothing is remembered
+	// under the key, or that has expired. If the same request was begun, and its holder has given it
+	// up or has not answered in time, fresh.Holder goes on with it, under the id that it has. Reserve
+	// returns what is remembered then. Of several holders that call it at once, one is that of the
+	// result.
 	Reserve(ctx context.Context, key string, fresh Answer, now, expires int64) (Answer, error)
+	// Release gives up a request that its holder has begun and cannot answer.
+	Release(ctx context.Context, key, holder string) error
 	// Remember stores the answer to a request with an idempotency key.
 	Remember(ctx context.Context, key string, a Answer, expires int64) error
 
-	// Sweep removes what is over its time: messages, pushes, answers, pictures that no message has.
+	// Revoke has the token with that id be good for nothing any more. It is remembered until the
+	// token would have expired.
+	Revoke(ctx context.Context, id string, expires int64) error
+	// Revoked reports whether a token was revoked.
+	Revoked(ctx context.Context, id string) (bool, error)
+
+	// Sweep removes what is over its time: messages, pushes, answers, revoked tokens, pictures that no
+	// message has.
 	Sweep(ctx context.Context, now time.Time, r Retention) (removed int64, err error)
 	// Sizes returns how many users, channels and messages there are; messages may be an estimate.
 	Sizes(ctx context.Context) (users, channels, messages int64, err error)

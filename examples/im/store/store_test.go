@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -551,20 +552,87 @@ func TestSecretsAndAnswers(t *testing.T) {
 			t.Errorf("secrets %x, %x", a, b)
 		}
 		answer := store.Answer{Sum: [32]byte{1, 2}, Status: 201, Body: []byte("body")}
-		fresh := store.Answer{Sum: answer.Sum, Body: []byte("first")}
-		if got := must2(s.Reserve(t.Context(), "k", fresh, 1, 1000)); got.Status != 0 || string(got.Body) != "first" {
+		begin := func(s store.Store, holder string, now int64) store.Answer {
+			fresh := store.Answer{Sum: answer.Sum, Body: []byte(holder + "'s id"), Holder: holder, Until: now + 100}
+			return must2(s.Reserve(t.Context(), "k", fresh, now, 1000+now))
+		}
+		if got := begin(s, "one", 1); got.Status != 0 || got.Holder != "one" || string(got.Body) != "one's id" {
 			t.Errorf("begun as %+v", got)
 		}
-		fresh.Body = []byte("second")
-		if got := must2(other.Reserve(t.Context(), "k", fresh, 2, 1000)); got.Status != 0 || string(got.Body) != "first" {
-			t.Errorf("begun again as %+v", got)
+		if got := begin(other, "two", 100); got.Status != 0 || got.Holder != "one" {
+			t.Errorf("while one is at it, two gets %+v", got)
+		}
+		if got := begin(other, "two", 101); got.Holder != "two" || string(got.Body) != "one's id" {
+			t.Errorf("when the time of one is over, two gets %+v", got)
+		}
+		must(t, s.Release(t.Context(), "k", "one"))
+		if got := begin(s, "three", 102); got.Holder != "two" {
+			t.Errorf("one has given up what two is at: %+v", got)
+		}
+		must(t, other.Release(t.Context(), "k", "two"))
+		if got := begin(s, "three", 102); got.Holder != "three" || string(got.Body) != "one's id" {
+			t.Errorf("when two has given up, three gets %+v", got)
 		}
 		must(t, s.Remember(t.Context(), "k", answer, 1000))
-		if got := must2(other.Reserve(t.Context(), "k", fresh, 999, 2000)); got.Sum != answer.Sum || got.Status != 201 || string(got.Body) != "body" {
+		if got := begin(other, "four", 999); got.Sum != answer.Sum || got.Status != 201 || string(got.Body) != "body" {
 			t.Errorf("recalled %+v", got)
 		}
-		if got := must2(other.Reserve(t.Context(), "k", fresh, 1000, 2000)); got.Status != 0 || string(got.Body) != "second" {
+		if got := begin(other, "four", 1000); got.Status != 0 || got.Holder != "four" || string(got.Body) != "four's id" {
 			t.Errorf("begun as %+v when the first answer is over", got)
+		}
+	})
+}
+
+// Of many who begin one request at once, one is told that it is its own.
+func TestARequestHasOneHolder(t *testing.T) {
+	on(t, func(t *testing.T, open source) {
+		stores := []store.Store{open(t), open(t)}
+		var mine atomic.Int64
+		var all sync.WaitGroup
+		for i := range 20 {
+			all.Go(func() {
+				holder := fmt.Sprint(i)
+				a, err := stores[i%2].Reserve(t.Context(), "k", store.Answer{Body: []byte("id"), Holder: holder, Until: 1000}, 1, 2000)
+				if err != nil {
+					t.Error(err)
+				}
+				if a.Holder == holder {
+					mine.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if mine.Load() != 1 {
+			t.Errorf("%d have begun it", mine.Load())
+		}
+	})
+}
+
+// A revoked token is known to all nodes at once, and forgotten when it would have expired.
+func TestRevokedTokens(t *testing.T) {
+	on(t, func(t *testing.T, open source) {
+		s, other := open(t), open(t)
+		must(t, s.Revoke(t.Context(), "a", 1000))
+		must(t, other.Revoke(t.Context(), "a", 1000)) // signed out twice
+		must(t, s.Revoke(t.Context(), "b", 2000))
+		revoked := func() (list string) {
+			for _, id := range []string{"a", "b", "c"} {
+				one, two := must2(s.Revoked(t.Context(), id)), must2(other.Revoked(t.Context(), id))
+				if one != two {
+					t.Errorf("the nodes do not agree on %s", id)
+				}
+				if one {
+					list += id
+				}
+			}
+			return list
+		}
+		if list := revoked(); list != "ab" {
+			t.Errorf("revoked are %q", list)
+		}
+		must(t, errOf(other.Sweep(t.Context(), time.UnixMilli(1000), store.Retention{})))
+		if list := revoked(); list != "b" {
+			t.Errorf("after a sweep, revoked are %q", list)
 		}
 	})
 }

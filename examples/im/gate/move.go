@@ -1,0 +1,86 @@
+package gate
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/lonng/nano/examples/im/protocol"
+	"github.com/lonng/nano/examples/im/store"
+	"github.com/lonng/nano/session"
+)
+
+// What follows is for sessions that change their gate: their clients have lost the connection and
+// come back elsewhere, or the gate is drained. The new gate gets the seat with the session. The old
+// one hears nothing from the framework; the new one tells it.
+
+// carried is what the next gate is told of a seat.
+type carried struct {
+	User     store.User `json:"user"`
+	Platform string     `json:"platform"`
+	Token    string     `json:"token"`
+	Since    int64      `json:"since"`
+}
+
+// GobEncode writes what the next gate is told of a seat.
+func (st *seat) GobEncode() ([]byte, error) {
+	return json.Marshal(carried{st.user, st.platform, st.token, st.since})
+}
+
+// GobDecode reads what the gate before has written.
+func (st *seat) GobDecode(b []byte) error {
+	var c carried
+	err := json.Unmarshal(b, &c)
+	st.user, st.platform, st.token, st.since = c.User, c.Platform, c.Token, c.Since
+	return err
+}
+
+// resumed enters a session that has come from another gate. Its client has to ask for im.start: what
+// it has missed on the way is in the store. One that was here before goes on as if nothing had been.
+func (g *Gate) resumed(s *session.Session) {
+	st := seatOf(s)
+	if st == nil {
+		return
+	}
+	if g.has(st) {
+		g.hooks.Came(st.user, st.platform, st.since) // it may have been elsewhere meanwhile
+		return
+	}
+	g.Moved(st.user.ID, st.platform, st.since)
+	st.session = s
+	g.enter(st)
+	report(protocol.PushAgain, s.Push(protocol.PushAgain, protocol.Empty{}))
+}
+
+func (g *Gate) has(st *seat) bool { return slices.Contains(g.of(st.user.ID), st) }
+
+// Moved forgets a session of a user that has come to another gate: it is the one that came to the
+// messenger at that time.
+func (g *Gate) Moved(user, platform string, since int64) {
+	for _, st := range g.of(user) {
+		if st.platform == platform && st.since == since {
+			g.gone(st)
+		}
+	}
+}
+
+// outFor is how long a gate remembers who has signed out: longer than a handshake takes, and the way
+// from another gate. A session that was signed in just before by the same token is kicked when it
+// comes.
+const outFor = time.Minute
+
+// noteOut remembers that the user of a token has signed out.
+func (g *Gate) noteOut(tokenID string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.outTokens[tokenID] = time.Now()
+	if len(g.outTokens) < g.outMax {
+		return
+	}
+	for id, at := range g.outTokens { // each look goes over twice as many as the last one has left
+		if time.Since(at) > outFor {
+			delete(g.outTokens, id)
+		}
+	}
+	g.outMax = max(1000, 2*len(g.outTokens))
+}

@@ -1,0 +1,7 @@
+ALTER TABLE answers ADD COLUMN holder TEXT NOT NULL DEFAULT '';  -- who is at the request
+ALTER TABLE answers ADD COLUMN until BIGINT NOT NULL DEFAULT 0; -- nobody else is, before that
+CREATE TABLE revoked (
+	id      TEXT PRIMARY KEY,
+	expires BIGINT NOT NULL -- when the token would have expired
+);
+CREATE INDEX revoked_expires ON revoked (expires);
