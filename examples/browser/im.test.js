@@ -7,7 +7,7 @@ import path from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { ImPerson } from "./im-person.js";
-import { build, launch, phone, start } from "./lib.js";
+import { Proxy, build, launch, phone, start } from "./lib.js";
 
 // serve runs the messenger on a folder, and waits for the address that it prints.
 async function serve(program, data, addr = "127.0.0.1:0") {
@@ -253,6 +253,52 @@ describe("messenger", { timeout: 600_000 }, () => {
     assert.deepEqual(all, same);
     assert.deepEqual([...all].sort(), ["before", "four", "from Bob", "one", "three", "two"]);
     assert.ok(all.indexOf("one") < all.indexOf("two") && all.indexOf("two") < all.indexOf("three"), `the order is ${all}`);
+  });
+
+  test("a connection that is lost: what is read stays where it is, and nothing is missing or there twice", async () => {
+    const proxy = await Proxy.to(server.addr);
+    const dora = await ImPerson.come(browser, proxy.url, "Dora Hill");
+    try {
+      await meet("Meadow walk", bob, dora);
+      await bob.say("before");
+      await dora.seeMessage("before");
+      const top = await dora.where("before");
+      await dora.context.setOffline(true);
+      proxy.cut();
+      await dora.see("You are offline");
+      assert.ok(Math.abs((await dora.where("before")) - top) < 1.5, "what is read moves when the banner comes");
+      await bob.say("said while she is away");
+      await dora.say("written while away");
+      await dora.seeState("written while away", "waiting");
+      await dora.context.setOffline(false);
+      await dora.seeMessage("said while she is away");
+      await bob.seeMessage("written while away");
+      await dora.page.locator("#banner").waitFor({ state: "hidden" });
+
+      // When it is away for a moment only, the page does not even say so. It does not begin anew,
+      // either: the session goes on.
+      await dora.page.evaluate(async () => {
+        const { events } = await import("/store.js");
+        const real = setTimeout;
+        globalThis.setTimeout = (what, ms, ...more) => real(what, ms === 1600 ? 1e8 : ms, ...more);
+        globalThis.seen = { banners: 0, starts: 0 };
+        events.on("started", () => globalThis.seen.starts++);
+        const banner = document.getElementById("banner");
+        new MutationObserver(() => (globalThis.seen.banners += banner.hidden ? 0 : 1)).observe(banner, { attributes: true });
+      });
+      proxy.cut();
+      await bob.say("said in a moment");
+      await dora.seeMessage("said in a moment");
+      await dora.say("written in a moment");
+      await bob.seeMessage("written in a moment");
+      assert.deepEqual(await dora.page.evaluate(() => globalThis.seen), { banners: 0, starts: 0 });
+      const said = ["before", "said while she is away", "said in a moment", "written in a moment", "written while away"];
+      for (const person of [bob, dora]) assert.deepEqual((await person.texts()).sort(), [...said].sort());
+      assert.deepEqual(dora.complaints, []);
+    } finally {
+      await dora.close();
+      proxy.close();
+    }
   });
 
   test("one connection a platform: the older page says so, and comes back", async () => {

@@ -218,7 +218,7 @@ async function answer(route) {
 // ---- the connection
 
 // What is over in a moment is not worth a word: the session goes on, and nothing of it is lost.
-const GENTLE = 1500; // ms
+const GENTLE = 1600; // ms
 
 let quiet; // the timer
 
