@@ -38,7 +38,7 @@ type running struct {
 // here, else on one file.
 func newSeveral(t *testing.T) *several {
 	t.Helper()
-	s := &several{t: t, conf: config{data: t.TempDir(), apiKeys: []string{"secret"}, names: true, liveTick: 100 * time.Millisecond, token: "together", heartbeat: 500 * time.Millisecond, listen: "127.0.0.1:0"}}
+	s := &several{t: t, conf: config{data: t.TempDir(), apiKeys: []string{"secret"}, names: true, liveTick: 100 * time.Millisecond, token: "together", heartbeat: 3 * time.Second, listen: "127.0.0.1:0"}}
 	server, err := postgrestest.Start(t.Context(), "fsync=off")
 	switch {
 	case errors.Is(err, postgrestest.ErrMissing):

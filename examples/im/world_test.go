@@ -176,18 +176,28 @@ func (w *world) connect(token, platform string, options ...client.Option) (*pers
 	}
 	w.t.Cleanup(func() { p.c.Close() })
 	var err error
-	p.start, err = client.Call[protocol.StartReply](ctx, p.c, "im.start", struct{}{})
+	p.start, err = insist[protocol.StartReply](p, "im.start", struct{}{})
 	return p, err
 }
 
 // call sends a request that must succeed.
 func call[Resp any](p *person, route string, req any) *Resp {
 	p.t.Helper()
-	r, err := try[Resp](p, route, req)
+	r, err := insist[Resp](p, route, req)
 	if err != nil {
 		p.t.Fatalf("%s: %v", route, err)
 	}
 	return r
+}
+
+// insist tries again what is unavailable, as clients do: on a busy machine, nodes fall silent for a
+// moment.
+func insist[Resp any](p *person, route string, req any) (r *Resp, err error) {
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		if r, err = try[Resp](p, route, req); client.CodeOf(err) != client.CodeUnavailable || time.Now().After(end) {
+			return r, err
+		}
+	}
 }
 
 func try[Resp any](p *person, route string, req any) (*Resp, error) {
