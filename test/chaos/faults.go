@@ -35,7 +35,10 @@ func (n *node) start() error {
 	n.run++
 	run := n.run
 	n.mu.Unlock()
-	flags := append([]string{"-name", n.name, "-run", strconv.Itoa(run), "-hub", n.play.net.l.Addr().String()}, n.play.flags...)
+	flags := append([]string{"-name", n.name, "-run", strconv.Itoa(run)}, n.play.flags...)
+	if !n.play.direct {
+		flags = append(flags, "-hub", n.play.net.l.Addr().String())
+	}
 	p, err := child.Start(n.name, "node", flags...)
 	if err != nil {
 		return err
@@ -45,6 +48,9 @@ func (n *node) start() error {
 		return err
 	}
 	n.play.net.place(n.name, w[0])
+	if n.play.direct && n.name == "master" {
+		n.play.flags = append(n.play.flags, "-master", w[0])
+	}
 	facts, ended := make(chan string, 1), make(chan struct{})
 	doors := make(chan []string, 1)
 	n.mu.Lock()

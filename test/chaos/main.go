@@ -42,6 +42,7 @@ func main() {
 	flag.StringVar(&n.name, "name", "", "of a node")
 	flag.StringVar(&n.run, "run", "", "of a node: how often it was started")
 	flag.StringVar(&n.hub, "hub", "", "of a node: the network's address")
+	flag.StringVar(&n.master, "master", "", "of a node: the master's address, without a network of the parent")
 	flag.DurationVar(&n.heartbeat, "heartbeat", time.Second, "of a node")
 	flag.BoolVar(&n.resume, "resume", false, "of a node: clients resume their sessions")
 	flag.DurationVar(&n.spread, "spread", 0, "of a node: the time over which a drain asks clients to leave")
@@ -82,6 +83,7 @@ type play struct {
 
 	names  []string          // of the nodes, in the order in which they start
 	flags  []string          // of each node
+	direct bool              // the nodes connect to each other, and not to the network
 	hear   func(line string) // takes what the nodes say
 	begun  time.Time
 	ctx    context.Context // until the clients leave

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -41,6 +42,7 @@ func services(name string) []string {
 // output, a line each, written at once: what was told before a SIGKILL is not lost.
 type nodeProcess struct {
 	name, run, hub string
+	master         string        // its address; empty: it is reached by its name, through the hub
 	heartbeat      time.Duration // between nodes, and to clients
 	resume         bool          // clients resume their sessions, and the backends have rooms
 	spread         time.Duration // of a drain
@@ -86,17 +88,19 @@ func address(name string) string { return name + ":3250" }
 func (n *nodeProcess) options(l net.Listener) []nano.Option {
 	options := []nano.Option{
 		nano.WithServiceListener(l),
-		nano.WithGrpcOptions(grpc.WithContextDialer(n.dial)),
 		nano.WithHeartbeatInterval(n.heartbeat),
 		nano.WithSlowHandler(-1),
 		nano.WithShutdownTimeout(10 * time.Second),
 		nano.WithForwardedValues("name"),
 		nano.WithComponents(n.components()),
 	}
+	if n.hub != "" {
+		options = append(options, nano.WithGrpcOptions(grpc.WithContextDialer(n.dial)))
+	}
 	if n.name == "master" {
 		options = append(options, nano.WithMaster())
 	} else {
-		options = append(options, nano.WithAdvertiseAddr(address("master"), 200*time.Millisecond))
+		options = append(options, nano.WithAdvertiseAddr(cmp.Or(n.master, address("master")), 200*time.Millisecond))
 	}
 	if strings.HasPrefix(n.name, "gate") {
 		options = append(options, nano.WithEndpoint(nano.Endpoint{Addr: "127.0.0.1:0"}), nano.WithEndpoint(nano.Endpoint{Addr: "127.0.0.1:0", WebSocket: true}))
@@ -114,7 +118,11 @@ func (n *nodeProcess) serveUntilTold() error {
 	if err != nil {
 		return err
 	}
-	n.app = nano.New(address(n.name), n.options(l)...)
+	addr := address(n.name)
+	if n.hub == "" {
+		addr = l.Addr().String()
+	}
+	n.app = nano.New(addr, n.options(l)...)
 	n.app.Lifetime().OnClosed(func(s *session.Session) {
 		if v, ok := s.Value("served").(*served); ok {
 			n.tell("closed", v.number)
