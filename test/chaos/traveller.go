@@ -129,6 +129,8 @@ func (v *traveller) changed(ch client.Change) {
 	v.back = time.Now()
 	if ch.Resumed {
 		v.moves++
+	}
+	if ch.Resumed && !v.cut.IsZero() {
 		v.away = max(v.away, v.back.Sub(v.cut))
 	}
 	v.cut = time.Time{}
