@@ -71,7 +71,7 @@ func (w *world) away(t *testing.T, n int) {
 
 // What was kept goes to a browser that compresses in messages of its own, whatever its size.
 func TestComeBackCompressed(t *testing.T) {
-	w := newResumingWorld(t, func(c *Config) { c.CompressMin = 100 })
+	w := newResumingWorld(t, func(c *Config) { c.CompressMin, c.Heartbeat = 100, time.Minute })
 	c := w.tcp.Client(t)
 	a := answered(t, c.Ready(greetingOf("", 0)).Body)
 	s := <-w.opened

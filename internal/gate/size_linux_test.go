@@ -42,7 +42,7 @@ func TestResumableIsSmall(t *testing.T) {
 // has made a request and is quiet, what the gate, the session and the tests' node remember among
 // it.
 func TestQuietConnectionHoldsLittle(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Portable, c.Heartbeat = false, time.Minute; c.Opened = func(*session.Session) {} })
+	w := newWorld(t, func(c *Config) { c.Portable, c.Heartbeat = false, time.Hour; c.Opened = func(*session.Session) {} })
 	tcp, ws := w.sockets(t)
 	fds := make([]int, 0, 10_000)
 	t.Cleanup(func() {
