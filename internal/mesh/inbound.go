@@ -167,7 +167,9 @@ func (in *inbound) handleMessage(from *sender, f *link.Frame, add addCall) {
 		in.refuse(from, f)
 		return
 	}
-	r.settle(f.Route)
+	if change := r.change.Load(); change != nil { // what waits to be done before the call of a message
+		r.all.table.Before(r, f.Route, *change)
+	}
 	var m dispatch.Meter = r
 	if len(f.Text) > 0 { // a backend sends it, in the session's name
 		m = from

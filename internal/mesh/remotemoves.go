@@ -49,7 +49,7 @@ func (rs *remoteSessions) take(key sessionKey) *remoteSession {
 	r.unorphan()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.untellLocked()
+	r.told.clear(r.all.peers.all())
 	return r
 }
 
@@ -300,7 +300,7 @@ func (rs *remoteSessions) adopt(gone, to resume.Place, free bool, id int64) foun
 func (r *remoteSession) adopted() found {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.untellLocked()
+	r.told.clear(r.all.peers.all())
 	f := found{Knows: true, UID: r.sess.UID(), Values: r.values.clone()}
 	if !r.vouched {
 		f.Services = r.all.cfg.Services

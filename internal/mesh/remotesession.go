@@ -26,14 +26,14 @@ type remoteSession struct {
 	uid     int64 // as the gate knows it, or has been asked to
 	asked   bool  // the gate has not answered that
 	ended   bool
-	vouched bool                // only backends have told of it
-	sent    bool                // it goes to a gate that has not introduced it: orphan ends that time
-	waiting int32               // changes that wait, see update
-	window  uint32              // milliseconds that it waits for its client when its gate has died; 0: it does not
-	values  encodedValues       // as the gate has forwarded them
-	told    map[uint64]struct{} // ways (peer.number) to backends that were told of the session from here
-	over    chan struct{}       // see Waiting; made on demand
-	orphan  *time.Timer         // its gate has died, or see sent: ends that time
+	vouched bool          // only backends have told of it
+	sent    bool          // it goes to a gate that has not introduced it: orphan ends that time
+	waiting int32         // changes that wait, see update
+	window  uint32        // milliseconds that it waits for its client when its gate has died; 0: it does not
+	values  encodedValues // as the gate has forwarded them
+	told    toldNodes     // ways (peer.number) to backends that were told of the session from here
+	over    chan struct{} // see Waiting; made on demand
+	orphan  *time.Timer   // its gate has died, or see sent: ends that time
 
 	change atomic.Pointer[func()] // makes the changes that wait, nil if none does
 	addr   atomic.Pointer[string] // of the client
@@ -82,7 +82,7 @@ func (r *remoteSession) key() sessionKey {
 func (r *remoteSession) end(why session.CloseReason) {
 	r.sess.SetCloseReason(why)
 	r.mu.Lock()
-	r.untellLocked()
+	r.told.clear(r.all.peers.all())
 	r.ended = true
 	if r.orphan != nil {
 		r.orphan.Stop()
@@ -172,13 +172,6 @@ func (r *remoteSession) update(f *link.Frame) {
 	})
 }
 
-// settle has the changes that wait made before the call of a message.
-func (r *remoteSession) settle(route []byte) {
-	if change := r.change.Load(); change != nil {
-		r.all.table.Before(r, route, *change)
-	}
-}
-
 func (r *remoteSession) setAddr(text []byte) {
 	if len(text) == 0 {
 		return
@@ -253,31 +246,35 @@ func (r *remoteSession) introduce(p *peer) {
 		f.Text = []byte(*a)
 	}
 	if p.send(f) == nil && !r.ended { // else the node refuses the message, or does not get it
-		r.noteLocked(p)
+		r.told.add(p, r.all.peers.all())
 	}
 }
 
-// noteLocked counts p among those that were told, and forgets those that are gone.
-func (r *remoteSession) noteLocked(p *peer) {
-	told := make(map[uint64]struct{}, len(r.told)+1)
-	for _, q := range r.all.peers.all() {
-		if _, ok := r.told[q.number]; ok {
+// toldNodes are the nodes that know a session, by the numbers of their links. The session's lock
+// guards them.
+type toldNodes map[uint64]struct{}
+
+// add counts p among those that were told, and forgets those that are gone.
+func (t *toldNodes) add(p *peer, peers map[string]*peer) {
+	told := make(toldNodes, len(*t)+1)
+	for _, q := range peers {
+		if _, ok := (*t)[q.number]; ok {
 			told[q.number] = struct{}{}
 		}
 	}
 	told[p.number] = struct{}{}
-	r.told = told
+	*t = told
 	p.sessions.Add(1)
 }
 
-// untellLocked forgets which backends were told of the session.
-func (r *remoteSession) untellLocked() {
-	for _, p := range r.all.peers.all() {
-		if _, ok := r.told[p.number]; ok {
+// clear forgets which nodes were told.
+func (t *toldNodes) clear(peers map[string]*peer) {
+	for _, p := range peers {
+		if _, ok := (*t)[p.number]; ok {
 			p.sessions.Add(-1)
 		}
 	}
-	r.told = nil
+	*t = nil
 }
 
 // untold notes that p does not know the session.
