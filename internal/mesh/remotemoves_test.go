@@ -2,10 +2,12 @@ package mesh
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/internal/nanotest"
 	"github.com/lonng/nano/internal/resume"
@@ -34,8 +36,8 @@ func TestSessionThatNeverArrivesEnds(t *testing.T) {
 			m.sched.Close()
 			_ = m.sched.Wait(context.Background())
 		}()
-		var closed []string
-		m.life.OnClosed(func(s *session.Session) { closed = append(closed, s.CloseReason().Reason) })
+		var closed nanotest.Record
+		m.life.OnClosed(func(s *session.Session) { closed.Add(s.CloseReason().Reason) })
 		meet(m, other("gate:1"), other("gate:2"))
 		to := resume.Place{Addr: "gate:2", Epoch: 1}
 		for _, id := range []int64{1, 2} {
@@ -45,12 +47,14 @@ func TestSessionThatNeverArrivesEnds(t *testing.T) {
 		arrived := sessionKey{"gate:2", 1, 1}
 		m.remotes.handleOpened(arrived, m.peers.at("gate:2"), &link.Frame{Kind: link.SessionOpened, Session: 1, ID: 30_000})
 		time.Sleep(29 * time.Second)
-		if synctest.Wait(); len(closed) > 0 {
-			t.Errorf("closed too early: %q", closed)
+		synctest.Wait()
+		if got := closed.List(); len(got) > 0 {
+			t.Errorf("closed too early: %q", got)
 		}
 		time.Sleep(2 * time.Second)
-		if synctest.Wait(); len(closed) != 1 || closed[0] != "the gate where it goes has not got it" {
-			t.Errorf("closed: %q", closed)
+		synctest.Wait()
+		if got := closed.List(); !slices.Equal(got, []string{"the gate where it goes has not got it"}) {
+			t.Errorf("closed: %q", got)
 		}
 		if m.remotes.get(arrived) == nil {
 			t.Error("the session that has arrived is gone")
@@ -79,5 +83,25 @@ func TestBindWhileASessionMoves(t *testing.T) {
 	p.moves.Unlock()
 	if err := <-bound; err != nil {
 		t.Errorf("Bind: %v", err)
+	}
+}
+
+// A gate that this node hears keeps its sessions, whoever asks for them: else one with a token that
+// was used would take them. One that says itself that it does not have a session gives it up.
+func TestGateThatLivesKeepsItsSessions(t *testing.T) {
+	m, _ := newMesh(t, nil)
+	meet(m, other("gate:1"), other("gate:2"))
+	p := m.peers.at("gate:1")
+	new(heard).connect(t, p)
+	r := introduced(t, m, 1)
+	_ = p.send(&link.Frame{Kind: link.Credit})
+	nanotest.Until(t, "the link is up", func() bool { p.link.Flush(); return p.link.Stats().Connected })
+	one, two := resume.Place{Addr: "gate:1", Epoch: 1}, resume.Place{Addr: "gate:2", Epoch: 1}
+	m.gate = new(gate.Gate) // which says how long moves are remembered
+	if got := m.remotes.adopt(one, two, false, 1); got.Knows || !got.Alive || r.key().gate != "gate:1" {
+		t.Errorf("the gate lives: %+v, the session is at %s", got, r.key().gate)
+	}
+	if got := m.remotes.adopt(one, two, true, 1); !got.Knows || r.key().gate != "gate:2" {
+		t.Errorf("the gate does not have it: %+v, the session is at %s", got, r.key().gate)
 	}
 }

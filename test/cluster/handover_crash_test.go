@@ -94,7 +94,7 @@ func dieAt(t *testing.T, f *apptest.Cluster, steps map[link.Kind]bool, victim st
 		t.Errorf("session %d of user %d, closed %v, %d in the room", s.ID(), s.UID(), s.Closed(), m.room.Count())
 	}
 	tr.Close()
-	time.Sleep(2 * time.Minute)
+	time.Sleep(65 * time.Second) // two windows: of the gate, and of the backend when that gate is gone
 	closed := 0
 	for _, line := range m.told.List() {
 		if strings.HasPrefix(line, "back closed") {

@@ -202,14 +202,16 @@ func testWanderers(t *testing.T, serving bool) {
 	if !serving {
 		back = handlers()
 	}
-	nodes := []*apptest.Node{watch(f.Start(t, apptest.Master, back, apptest.Quiet()))}
+	// A node that gets no processor for a while is not dead: this is no test of that.
+	patient := nano.WithHeartbeatInterval(20 * time.Second)
+	nodes := []*apptest.Node{watch(f.Start(t, apptest.Master, back, apptest.Quiet(), patient))}
 	var gates []*apptest.Node
 	for i := range 3 {
 		comps := new(component.Components)
 		if serving && i == 0 {
 			comps = handlers()
 		}
-		g := watch(f.Start(t, fmt.Sprintf("gate:%d", i+1), comps, apptest.Quiet(), nano.WithResume(nano.Resume{Window: time.Minute, Buffer: 4 << 20})))
+		g := watch(f.Start(t, fmt.Sprintf("gate:%d", i+1), comps, apptest.Quiet(), patient, nano.WithResume(nano.Resume{Window: time.Minute, Buffer: 4 << 20})))
 		gates, nodes = append(gates, g), append(nodes, g)
 	}
 	for _, n := range nodes {
