@@ -31,7 +31,7 @@ func (rs *remoteSessions) depart(s *session.Session, lane *scheduler.Lane, key s
 	rs.mu.Lock()
 	rs.putLocked(key, r)
 	rs.mu.Unlock()
-	r.expect()
+	rs.expect(r)
 	return r
 }
 
@@ -148,7 +148,7 @@ func (rs *remoteSessions) move(key sessionKey, to resume.Place, p *peer) *remote
 		p.moved.Store(true)
 	}
 	if r.unorphan(); early == nil {
-		r.expect()
+		rs.expect(r)
 	}
 	return r
 }
@@ -192,7 +192,7 @@ func (r *remoteSession) abandon() bool {
 	}
 	if r.orphan == nil || r.sent {
 		r.unorphanLocked()
-		r.endInLocked(time.Duration(r.window)*time.Millisecond, "the gate is gone, and the client did not come back")
+		r.all.endInLocked(r, time.Duration(r.window)*time.Millisecond, "the gate is gone, and the client did not come back")
 		r.all.sched.PushTaskTo(r.Lane(), func() { r.all.life.Suspend(r.sess) })
 	}
 	return true
@@ -202,9 +202,9 @@ func (r *remoteSession) abandon() bool {
 // say how long it waits for its client.
 const sentWindow = time.Minute
 
-// expect has the session wait for the gate where it goes, which introduces it when it is there: as
+// expect has a session wait for the gate where it goes, which introduces it when it is there: as
 // long as it would wait for its client. If the gate never gets it, nobody else ends it.
-func (r *remoteSession) expect() {
+func (rs *remoteSessions) expect(r *remoteSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended {
@@ -216,11 +216,11 @@ func (r *remoteSession) expect() {
 	}
 	r.unorphanLocked()
 	r.sent = true
-	r.endInLocked(window, "the gate where it goes has not got it")
+	rs.endInLocked(r, window, "the gate where it goes has not got it")
 }
 
-// endInLocked ends the session after a time, unless it has a gate again before.
-func (r *remoteSession) endInLocked(after time.Duration, why string) {
+// endInLocked ends a session after a time, unless it has a gate again before. r.mu is held.
+func (rs *remoteSessions) endInLocked(r *remoteSession, after time.Duration, why string) {
 	key := r.key()
 	var t *time.Timer
 	t = time.AfterFunc(after, func() {
@@ -228,7 +228,7 @@ func (r *remoteSession) endInLocked(after time.Duration, why string) {
 		waits := r.orphan == t
 		r.mu.Unlock()
 		if waits && r.key() == key {
-			r.all.close(key, session.CloseReason{Kind: session.CloseNetwork, Reason: why})
+			rs.close(key, session.CloseReason{Kind: session.CloseNetwork, Reason: why})
 		}
 	})
 	r.orphan = t

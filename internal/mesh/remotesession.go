@@ -95,25 +95,6 @@ func (r *remoteSession) end(why session.CloseReason) {
 	r.all.sched.EndLane(r.Lane(), func() { r.all.life.Close(r.sess) })
 }
 
-// begin takes over what the first frame, if there is one, says of a session that nobody knows here
-// yet. It returns the user.
-func (r *remoteSession) begin(f *link.Frame) (uid int64) {
-	if f == nil {
-		return 0
-	}
-	r.window = uint32(windowOf(f).Milliseconds())
-	r.setAddr(f.Text)
-	r.mu.Lock()
-	values := r.changesLocked(f)
-	r.uid, r.vouched = f.UID, f.Flags&flagVouch != 0
-	r.mu.Unlock()
-	r.setValues(values)
-	if f.UID <= 0 || !r.sess.Adopt(f.UID) {
-		return 0
-	}
-	return f.UID
-}
-
 // update takes over what the gate says of the session: at once, as the messages that follow know
 // it, filters and components with a scheduler of their own among them. Only another user, or none
 // after one, waits for its place on the node's scheduler, or on that of the first message after it:

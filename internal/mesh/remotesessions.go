@@ -116,7 +116,7 @@ func (rs *remoteSessions) open(key sessionKey, way *peer, f *link.Frame) (r *rem
 		return r, false
 	}
 	made := newRemoteSession(rs, key, way)
-	uid := made.begin(f)
+	uid := rs.begin(made, f)
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if r = rs.all[key]; r != nil || rs.closed {
@@ -130,6 +130,25 @@ func (rs *remoteSessions) open(key sessionKey, way *peer, f *link.Frame) (r *rem
 		}
 	})
 	return made, true
+}
+
+// begin has r be what the first frame, if there is one, says of a session that nobody knows here
+// yet. It returns the user.
+func (rs *remoteSessions) begin(r *remoteSession, f *link.Frame) (uid int64) {
+	if f == nil {
+		return 0
+	}
+	r.window = uint32(windowOf(f).Milliseconds())
+	r.setAddr(f.Text)
+	r.mu.Lock()
+	values := r.changesLocked(f)
+	r.uid, r.vouched = f.UID, f.Flags&flagVouch != 0
+	r.mu.Unlock()
+	r.setValues(values)
+	if f.UID <= 0 || !r.sess.Adopt(f.UID) {
+		return 0
+	}
+	return f.UID
 }
 
 // handleOpened takes over what a session's gate says of it.
