@@ -77,8 +77,7 @@ type Gate struct {
 	outTokens map[string]time.Time // ids of tokens whose users have signed out a moment ago, and when
 	outMax    int                  // so many, and those of longer ago are forgotten
 
-	users    map[string]*user // what users did of late, by id; of the scheduler
-	usersMax int
+	paces paces
 
 	outMu sync.Mutex
 	out   []func() // what is to be sent
@@ -101,7 +100,7 @@ func New(name string, b Backend, r *online.Registry, h Hooks) *Gate {
 	return &Gate{
 		name: name, backend: b, online: r, hooks: h,
 		seats: make(map[string][]*seat), groups: make(map[string]*nano.Group), all: nano.NewGroup("everybody"), watched: make(map[string]int), talked: make(map[string]time.Time),
-		users: make(map[string]*user), outTokens: make(map[string]time.Time),
+		paces: paces{users: make(map[string]*user)}, outTokens: make(map[string]time.Time),
 	}
 }
 

@@ -33,56 +33,62 @@ type user struct {
 	anything, talk, typing, find, arrange, refusals rules.Bucket
 }
 
+// paces holds back the users who are too fast. It belongs to the scheduler.
+type paces struct {
+	users map[string]*user // what users did of late, by id
+	most  int              // with so many, those who did nothing for long are forgotten
+}
+
 // restless is how long a user is remembered who does nothing: until all buckets are empty.
 const restless = 3 * time.Minute
 
-// userOf returns how much a user has done.
-func (g *Gate) userOf(id string) *user {
-	u := g.users[id]
+// of returns how much a user has done.
+func (p *paces) of(id string) *user {
+	u := p.users[id]
 	if u == nil {
-		if len(g.users) >= g.usersMax { // each look goes over twice as many as the last one has left
-			for id, u := range g.users {
+		if len(p.users) >= p.most { // each look goes over twice as many as the last one has left
+			for id, u := range p.users {
 				if time.Since(u.at) > restless {
-					delete(g.users, id)
+					delete(p.users, id)
 				}
 			}
-			g.usersMax = max(1000, 2*len(g.users))
+			p.most = max(1000, 2*len(p.users))
 		}
 		u = &user{}
-		g.users[id] = u
+		p.users[id] = u
 	}
 	u.at = time.Now()
 	return u
 }
 
 // caller returns who calls, and refuses those who call too often.
-func (g *Gate) caller(s *session.Session) (*seat, error) {
+func (p *paces) caller(s *session.Session) (*seat, error) {
 	st := seatOf(s)
 	if st == nil {
 		return nil, errSignedOut
 	}
-	u := g.userOf(st.user.ID)
-	return st, g.take(st, u, &u.anything, anything)
+	u := p.of(st.user.ID)
+	return st, p.take(st, u, &u.anything, anything)
 }
 
 // limit refuses those who do one thing too often. caller has been asked before.
-func (g *Gate) limit(st *seat, name string) error {
-	u := g.userOf(st.user.ID)
+func (p *paces) limit(st *seat, name string) error {
+	u := p.of(st.user.ID)
 	switch name {
 	case "send", "edit", "delete", "livesay":
-		return g.take(st, u, &u.talk, talk)
+		return p.take(st, u, &u.talk, talk)
 	case "typing":
-		return g.take(st, u, &u.typing, typing)
+		return p.take(st, u, &u.typing, typing)
 	case "search", "people":
-		return g.take(st, u, &u.find, find)
+		return p.take(st, u, &u.find, find)
 	case "create", "private", "invite", "accept", "decline", "leave", "remove", "role", "rename":
-		return g.take(st, u, &u.arrange, arrange)
+		return p.take(st, u, &u.arrange, arrange)
 	}
 	return nil
 }
 
 // take returns an error for one request too many, and kicks who does not stop.
-func (g *Gate) take(st *seat, u *user, b *rules.Bucket, p pace) error {
+func (*paces) take(st *seat, u *user, b *rules.Bucket, p pace) error {
 	now := u.at
 	if b.Take(now, p.burst, p.every) {
 		return nil

@@ -51,7 +51,7 @@ func (g *Gate) watches(s *session.Session, channel string) error {
 
 // watch has a session hear of a live room.
 func (g *Gate) watch(ctx context.Context, s *session.Session, req *protocol.ChannelRequest) (*protocol.LiveReply, error) {
-	st, err := g.caller(s)
+	st, err := g.paces.caller(s)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (g *Gate) watch(ctx context.Context, s *session.Session, req *protocol.Chan
 
 // unwatch has a session hear no more of a live room.
 func (g *Gate) unwatch(_ context.Context, s *session.Session, req *protocol.ChannelRequest) (*protocol.Empty, error) {
-	st, err := g.caller(s)
+	st, err := g.paces.caller(s)
 	if err != nil {
 		return nil, err
 	}

@@ -70,11 +70,11 @@ type onPlatform interface{ SetPlatform(platform string) }
 
 // forward has a node answer a request. The scheduler runs others meanwhile.
 func forward[Req, Resp any, P asked[Req]](ctx context.Context, g *Gate, s *session.Session, name, key string, req *Req) (*Resp, error) {
-	st, err := g.caller(s)
+	st, err := g.paces.caller(s)
 	if err != nil {
 		return nil, err
 	}
-	if err := g.limit(st, name); err != nil {
+	if err := g.paces.limit(st, name); err != nil {
 		return nil, err
 	}
 	P(req).SetBy(st.user)
@@ -92,11 +92,11 @@ func forward[Req, Resp any, P asked[Req]](ctx context.Context, g *Gate, s *sessi
 
 // send stores a message. It does not wait, so that messages of one session keep their order.
 func (g *Gate) send(ctx context.Context, s *session.Session, req *protocol.SendRequest) error {
-	st, err := g.caller(s)
+	st, err := g.paces.caller(s)
 	if err != nil {
 		return err
 	}
-	if err := g.limit(st, "send"); err != nil {
+	if err := g.paces.limit(st, "send"); err != nil {
 		return err
 	}
 	req.SetBy(st.user)
@@ -119,11 +119,11 @@ func (g *Gate) send(ctx context.Context, s *session.Session, req *protocol.SendR
 
 // typing tells that somebody is typing.
 func (g *Gate) typing(ctx context.Context, s *session.Session, req *protocol.TypingRequest) error {
-	st, err := g.caller(s)
+	st, err := g.paces.caller(s)
 	if err != nil {
 		return err
 	}
-	if err := g.limit(st, "typing"); err != nil {
+	if err := g.paces.limit(st, "typing"); err != nil {
 		return err
 	}
 	req.SetBy(st.user)
@@ -134,7 +134,7 @@ func (g *Gate) typing(ctx context.Context, s *session.Session, req *protocol.Typ
 // start has the session hear of its channels, and returns everything that a client needs to begin.
 // The session hears of them before their state is read, so that nothing is missed between.
 func (g *Gate) start(ctx context.Context, s *session.Session, req *protocol.StartRequest) (*protocol.StartReply, error) {
-	st, err := g.caller(s)
+	st, err := g.paces.caller(s)
 	if err != nil {
 		return nil, err
 	}
