@@ -126,6 +126,11 @@ func (h *handshake) named() (*Conn, resume.Token, resume.Reason) {
 	if g.cfg.Claim == nil {
 		return nil, t, g.resumer.whyFor(c.peer(), t.Session)
 	}
+	g.resumer.moving.Add(1)
+	defer g.resumer.moving.Add(-1)
+	if g.drain.begun.Load() { // since the handshake has come; else the drain sees that a session comes
+		return nil, t, resume.Unknown
+	}
 	c.sock.Waiting()
 	why := g.cfg.Claim(Claim{Token: t, Text: o.Token, Received: o.Received, Dict: g.shake.dictVersion, Gap: o.Gap, Errors: c.wantsErr, Remote: c.peer(), Until: time.Now().Add(g.cfg.HandshakeTimeout * 9 / 10)})
 	if why != "" {

@@ -64,7 +64,8 @@ func (d *drain) run(ctx context.Context, spread time.Duration) error {
 			d.asking.Store(false)
 		}
 		connected, away := d.sessions()
-		return fmt.Errorf("sessions are left, %d connected and %d that wait for their clients: %w", connected, away, context.Cause(ctx))
+		return fmt.Errorf("sessions are left, %d connected, %d that wait for their clients and %d on their way between gates: %w",
+			connected, away, d.gate.resumer.moving.Load(), context.Cause(ctx))
 	}
 	return nil
 }
@@ -94,16 +95,20 @@ func (r *drainRound) ask(now time.Time) {
 	}
 }
 
-// deserted reports whether no session is connected, and none waits for its client.
+// deserted reports whether no session is connected, none waits for its client, and none is on its
+// way here or to another gate.
 func (d *drain) deserted() bool {
+	z := &d.gate.resumer
 	d.gate.mu.Lock()
 	defer d.gate.mu.Unlock()
+	z.mu.Lock() // before it looks at the first one: a session that comes back is there or here
+	defer z.mu.Unlock()
 	for c := range d.gate.conns {
 		if phase(c.phase.Load()).served() {
 			return false
 		}
 	}
-	return d.gate.resumer.waiting() == 0
+	return len(z.away) == 0 && z.moving.Load() == 0
 }
 
 // sessions counts the sessions that are connected, and those that wait for their clients.

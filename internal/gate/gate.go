@@ -309,6 +309,9 @@ func (g *Gate) StopAccepting() {
 // KickAll kicks every session with reason, behind what is queued for it, because the node ends.
 func (g *Gate) KickAll(reason string) {
 	for _, c := range g.snapshot() {
+		if c.retired.Load() { // another connection has the session, or another gate
+			continue
+		}
 		c.closeWith(wsframe.CloseGoingAway)
 		_ = c.kick(session.CloseShutdown, reason)
 	}
@@ -338,7 +341,7 @@ func (g *Gate) Shutdown(ctx context.Context) error {
 		}
 		left := g.snapshot()
 		for _, c := range left {
-			if c.outlives() {
+			if c.outlives() && !c.retired.Load() {
 				_ = c.shut(nil, session.CloseReason{Kind: session.CloseShutdown})
 			}
 			c.because(session.CloseShutdown, "")

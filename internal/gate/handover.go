@@ -12,10 +12,11 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// A session goes from one gate to another in three steps. Release ends the service of its client
+// A session goes from one gate to another in four steps. Release ends the service of its client
 // here; what is sent to it is kept. Hand gives what is kept away, and has the session's entity at
-// this gate send everything on from then on. Adopt, at the other gate, makes a session of it that
-// waits for its client, which comes back there as it does at one gate.
+// this gate send everything on from then on. Gone says that what was kept is on its way. Adopt, at
+// the other gate, makes a session of it that waits for its client, which comes back there as it
+// does at one gate.
 
 // Claim is what a client says that comes back with the token of another gate.
 type Claim struct {
@@ -104,7 +105,8 @@ func (g *Gate) Release(t resume.Token, received uint64, before time.Time) (*Conn
 		r.notResumed(why)
 		return nil, why
 	}
-	g.running.Add(1) // until Hand
+	g.running.Add(1) // until Gone, both
+	g.resumer.moving.Add(1)
 	was, waited := r.carrier, r.stopTimerLocked()
 	if was != nil {
 		was.retired.Store(true)
@@ -140,8 +142,13 @@ func (g *Gate) Hand(f *Conn, to dispatch.Peer) (h Handed) {
 	}
 	f.mu.Unlock()
 	g.counters.Closed.Add(1)
-	g.running.Done()
 	return h
+}
+
+// Gone says that what Hand has returned was sent: Drain and Shutdown wait for that.
+func (g *Gate) Gone() {
+	g.resumer.moving.Add(-1)
+	g.running.Done()
 }
 
 // endElsewhere ends a session that is on its way to another gate, or there. It has the front's lock,

@@ -72,7 +72,7 @@ func (h *handshake) serve(body []byte) error {
 				return nil
 			}
 		}
-		if draining { // the session has just ended
+		if c.gate.drain.begun.Load() { // just now, or the session has just ended
 			h.turnAway(refusedEnding, errDraining)
 			return nil
 		}
@@ -189,6 +189,8 @@ func (h *handshake) refuse(err error) {
 	}
 	if r := c.res.Load(); r != nil {
 		r.over, r.carrier = true, nil
+		r.Out.Clear()
+		r.weighLocked()
 	}
 	c.dropLocked() // what was pushed before is for a client that was let in
 	c.held = false

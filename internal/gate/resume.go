@@ -83,6 +83,7 @@ type resumer struct {
 	place  resume.Place // what tokens call the gate; Identify sets it
 	signer *resume.Signer
 	kept   atomic.Int64 // bytes, roughly
+	moving atomic.Int32 // sessions that come from other gates, or go there, just now
 
 	mu    sync.Mutex
 	ends  resume.Ends

@@ -61,6 +61,8 @@ type claimed struct {
 	Why     resume.Reason
 	To      resume.Place
 	Session departing
+
+	released bool // by this gate, see gate.Gate.Gone
 }
 
 // departing is a session on its way to another gate.
@@ -178,6 +180,9 @@ func (d *departures) handleClaim(from *sender, f *link.Frame) {
 		ctx, cancel := context.WithTimeout(d.ctx, min(left, claimTime))
 		defer cancel()
 		a := d.give(ctx, p, id, q)
+		if a.released {
+			defer d.gate.Gone()
+		}
 		data, err := encodeGob(a)
 		if err != nil {
 			d.log.Error("a session could not be given away", "session", id, "peer", p.addr, "err", err)
@@ -219,7 +224,7 @@ func (d *departures) give(ctx context.Context, p *peer, id int64, q claim) claim
 	if why != "" {
 		return claimed{Said: resume.No, Why: why}
 	}
-	return claimed{Session: d.depart(conn, t, p)}
+	return claimed{Session: d.depart(conn, t, p), released: true}
 }
 
 // canMove tells whether all nodes that know a session can be told that it goes elsewhere.
@@ -235,6 +240,7 @@ func (d *departures) depart(conn *gate.Conn, t resume.Token, p *peer) departing 
 	values := d.encodeAll(s)
 	r := d.remotes.depart(s, conn.Lane(), key, p)
 	d.carry(r)
+	d.note(s.ID(), placeOf(p)) // before it is gone: what comes for it behind that is sent on
 	known, requests := d.sessions.depart(s, r)
 	uid := s.UID()
 	told := slices.Clone(known)
@@ -263,7 +269,6 @@ func (d *departures) depart(conn *gate.Conn, t resume.Token, p *peer) departing 
 			out.Loss = resume.Loss{Turn: out.State.Issued}
 		}
 	}
-	d.note(s.ID(), placeOf(p))
 	if out.UID != 0 {
 		d.logins.directory.enter(out.UID, login{key, out.Since})
 	}
