@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,13 +29,18 @@ type Fabric struct {
 	limbo     []*wire            // closed, and the other end does not know
 	frames    map[string]int     // sent over links: "from>to Kind"
 	watch     func(kind link.Kind)
+	carried   map[string]Carried // sent over links, by "from>to"
+	latency   time.Duration      // of what comes back to who has connected
 }
+
+// Carried is what went over a link, each time counted.
+type Carried struct{ Frames, Batches, Bytes int }
 
 // NewFabric returns a network that carries everything.
 func NewFabric() *Fabric {
 	f := &Fabric{
 		listeners: make(map[string]net.Listener), wires: make(map[*wire]struct{}),
-		dead: make(map[string]bool), frozen: make(map[string]bool), frames: make(map[string]int), blocked: make(map[[2]string]bool), lossy: make(map[[2]string]bool),
+		dead: make(map[string]bool), frozen: make(map[string]bool), frames: make(map[string]int), carried: make(map[string]Carried), blocked: make(map[[2]string]bool), lossy: make(map[[2]string]bool),
 	}
 	f.moved = sync.NewCond(&f.mu)
 	return f
@@ -103,6 +109,7 @@ func (w *wire) pass(from, to string) error {
 
 func (w *wire) Read(b []byte) (int, error) {
 	n, err := w.Conn.Read(b)
+	w.fabric.linger()
 	if gone := w.pass(w.to, w.from); gone != nil {
 		return 0, gone
 	}
@@ -114,6 +121,24 @@ func (w *wire) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return w.Conn.Write(b)
+}
+
+// linger waits for as long as the network takes.
+func (f *Fabric) linger() {
+	f.mu.Lock()
+	d := f.latency
+	f.mu.Unlock()
+	if d > 0 {
+		time.Sleep(d)
+	}
+}
+
+// Slow has everything that comes back to who has connected arrive that much later. A write does not
+// wait: in a bubble, a lock that is held meanwhile would stop the clock.
+func (f *Fabric) Slow(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.latency = d
 }
 
 // Close tells the other end, when that can be reached.
@@ -248,7 +273,7 @@ func (f *Fabric) CountFrames(from string) grpc.DialOption {
 		if err != nil {
 			return nil, err
 		}
-		return &counted{ClientStream: s, fabric: f, path: from + ">" + cc.Target()}, nil
+		return &counted{ClientStream: s, fabric: f, path: path(from, strings.TrimPrefix(cc.Target(), "passthrough:///"))}, nil
 	})
 }
 
@@ -264,11 +289,18 @@ func (c *counted) SendMsg(m any) error {
 		var kinds []link.Kind
 		r := link.NewReader(b.GetFrames())
 		c.fabric.mu.Lock()
+		sum := c.fabric.carried[c.path]
 		for ok, _ := r.Next(&f); ok; ok, _ = r.Next(&f) {
 			c.fabric.frames[f.Kind.String()]++
 			c.fabric.frames[c.path+" "+f.Kind.String()]++
 			kinds = append(kinds, f.Kind)
+			sum.Frames++
 		}
+		if b.GetSeq() != 0 { // else it only asks for a sign of life
+			sum.Batches++
+			sum.Bytes += len(b.GetFrames())
+		}
+		c.fabric.carried[c.path] = sum
 		watch := c.fabric.watch
 		c.fabric.mu.Unlock()
 		for _, kind := range kinds {
@@ -293,3 +325,12 @@ func (f *Fabric) Sent(kind string) int {
 	defer f.mu.Unlock()
 	return f.frames[kind]
 }
+
+// Carried returns what went over the links from one node to another.
+func (f *Fabric) Carried(from, to string) Carried {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.carried[path(from, to)]
+}
+
+func path(from, to string) string { return from + ">" + to }
