@@ -3,6 +3,7 @@
 package main
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -37,7 +38,7 @@ func TestTheListIsKeptByEtcd(t *testing.T) {
 	bob.say(channels.GlobalID, "without etcd")
 	ann.heard("it", func(m store.Message) bool { return m.Text == "without etcd" })
 
-	err := program(nil, nil).Run(append([]string{"im", "gate", "--listen", "127.0.0.1:0", "--addr", "127.0.0.1:0", "--etcd", "https://here"}, "--token", "t"))
+	err := program(io.Discard, nil).Run(append([]string{"im", "gate", "--listen", "127.0.0.1:0", "--addr", "127.0.0.1:0", "--etcd", "https://here"}, "--token", "t"))
 	if err == nil || !strings.Contains(err.Error(), "https://here is https") {
 		t.Errorf("etcd by TLS without its settings: %v", err)
 	}

@@ -74,8 +74,7 @@ type Gate struct {
 
 	watched map[string]int // sessions by live room
 
-	outTokens map[string]time.Time // ids of tokens whose users have signed out a moment ago, and when
-	outMax    int                  // so many, and those of longer ago are forgotten
+	signedOut signedOut
 
 	paces paces
 
@@ -100,7 +99,7 @@ func New(name string, b Backend, r *online.Registry, h Hooks) *Gate {
 	return &Gate{
 		name: name, backend: b, online: r, hooks: h,
 		seats: make(map[string][]*seat), groups: make(map[string]*nano.Group), all: nano.NewGroup("everybody"), watched: make(map[string]int), talked: make(map[string]time.Time),
-		paces: paces{users: make(map[string]*user)}, outTokens: make(map[string]time.Time),
+		paces: paces{users: make(map[string]*user)},
 	}
 }
 
@@ -148,7 +147,7 @@ func (g *Gate) enter(st *seat) {
 	}
 	g.mu.Lock()
 	g.seats[st.user.ID] = append(g.seats[st.user.ID], st)
-	_, out := g.outTokens[st.token]
+	_, out := g.signedOut.at[st.token]
 	g.mu.Unlock()
 	if out {
 		_ = st.session.Kick(protocol.KickSignedOut) // it has ended by itself
@@ -361,7 +360,9 @@ func (g *Gate) Talking(within time.Duration) []string {
 // kick ends the sessions of users.
 func (g *Gate) kick(e *protocol.Event) {
 	if e.Token != "" {
-		g.noteOut(e.Token)
+		g.mu.Lock()
+		g.signedOut.note(e.Token)
+		g.mu.Unlock()
 	}
 	for _, user := range e.Users {
 		for _, st := range g.of(user) {

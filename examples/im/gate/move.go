@@ -42,7 +42,7 @@ func (g *Gate) resumed(s *session.Session) {
 	if st == nil {
 		return
 	}
-	if g.has(st) {
+	if slices.Contains(g.of(st.user.ID), st) {
 		g.hooks.Came(st.user, st.platform, st.since) // it may have been elsewhere meanwhile
 		return
 	}
@@ -51,8 +51,6 @@ func (g *Gate) resumed(s *session.Session) {
 	g.enter(st)
 	report(protocol.PushAgain, s.Push(protocol.PushAgain, protocol.Empty{}))
 }
-
-func (g *Gate) has(st *seat) bool { return slices.Contains(g.of(st.user.ID), st) }
 
 // Moved forgets a session of a user that has come to another gate: it is the one that came to the
 // messenger at that time.
@@ -69,18 +67,24 @@ func (g *Gate) Moved(user, platform string, since int64) {
 // comes.
 const outFor = time.Minute
 
-// noteOut remembers that the user of a token has signed out.
-func (g *Gate) noteOut(tokenID string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.outTokens[tokenID] = time.Now()
-	if len(g.outTokens) < g.outMax {
+// signedOut are the ids of tokens whose users have signed out a moment ago. Its owner has the lock.
+type signedOut struct {
+	at  map[string]time.Time
+	max int // so many, and those of longer ago are forgotten
+}
+
+func (o *signedOut) note(tokenID string) {
+	if o.at == nil {
+		o.at = make(map[string]time.Time)
+	}
+	o.at[tokenID] = time.Now()
+	if len(o.at) < o.max {
 		return
 	}
-	for id, at := range g.outTokens { // each look goes over twice as many as the last one has left
+	for id, at := range o.at { // each look goes over twice as many as the last one has left
 		if time.Since(at) > outFor {
-			delete(g.outTokens, id)
+			delete(o.at, id)
 		}
 	}
-	g.outMax = max(1000, 2*len(g.outTokens))
+	o.max = max(1000, 2*len(o.at))
 }
