@@ -62,11 +62,11 @@ type node struct {
 // newNode makes a node of several.
 func newNode(ctx context.Context, role string, conf config) (n *node, err error) {
 	n = &node{role: role, conf: conf, online: online.New(), started: time.Now(), draining: make(chan struct{})}
-	defer func() {
+	defer func(made *node) {
 		if err != nil {
-			n.close()
+			made.close()
 		}
-	}()
+	}(n)
 	if n.inside, err = net.Listen("tcp", conf.listen); err != nil {
 		return nil, err
 	}
