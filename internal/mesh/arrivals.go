@@ -291,16 +291,18 @@ func (a *arrivals) arrive(from resume.Place, ar *arrival, d departing) error {
 		return s
 	})
 	if s == nil {
+		if r != nil {
+			r.end(session.CloseReason{Kind: session.CloseNetwork, Reason: "what came from its gate cannot be read"})
+		}
 		return err
 	}
 	a.cfg.Connections.Increment()
 	a.departures.forget(id)
 	if r == nil {
-		a.sched.PushTaskTo(laneOf(s), func() { a.life.Open(s) })
 		a.restore(s, d.Values)
 	}
+	a.signIn(s, d.UID, d.Since, r == nil)
 	if d.UID != 0 {
-		a.signIn(s, d.UID, d.Since)
 		a.logins.directory.leave(d.UID, sessionKey{from.Addr, from.Epoch, id})
 	}
 	for service, addr := range d.Router {
@@ -323,21 +325,34 @@ func (a *arrivals) restore(s *session.Session, values encodedValues) {
 	}
 }
 
-// signIn makes a session that has come the user's that it was before.
-func (a *arrivals) signIn(s *session.Session, uid int64, since uint64) {
-	if since == 0 {
-		since = uint64(time.Now().UnixNano())
+// signIn makes a session that has come the user's that it was before, 0 for none, and runs the
+// hooks: OnOpened, if this node has not known the session, sees its user.
+func (a *arrivals) signIn(s *session.Session, uid int64, since uint64, opens bool) {
+	var old []*session.Session
+	var refused error
+	bound := false
+	if uid != 0 {
+		if since == 0 {
+			since = uint64(time.Now().UnixNano())
+		}
+		if old, refused = a.users.Bind(s, uid, since); refused == nil {
+			bound = s.Adopt(uid)
+		}
 	}
-	old, err := a.users.Bind(s, uid, since)
-	if err != nil {
-		a.log.Info("a session that came from another gate is not its user's any more", "session", s.ID(), "uid", uid, "err", err)
+	if opens {
+		a.sched.PushTaskTo(laneOf(s), func() { a.life.Open(s) })
+	}
+	if bound {
+		a.sched.PushTaskTo(laneOf(s), func() { a.life.Bound(s) })
+	}
+	if refused != nil {
+		a.log.Info("a session that came from another gate is not its user's any more", "session", s.ID(), "uid", uid, "err", refused)
 		_ = s.Kick("already signed in")
 		return
 	}
-	if s.Adopt(uid) {
-		a.sched.PushTaskTo(laneOf(s), func() { a.life.Bound(s) })
+	if uid != 0 {
+		a.logins.tell(s, uid, false)
 	}
-	a.logins.tell(s, uid, false)
 	for _, o := range old {
 		a.logins.tell(o, uid, true)
 		_ = o.Kick("signed in elsewhere")

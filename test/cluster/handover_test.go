@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"encoding/gob"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -281,6 +282,49 @@ func TestClientComesBackToAnotherGate(t *testing.T) {
 			})
 		})
 	}
+}
+
+// lateValue is read when the test lets it.
+type lateValue struct{ Name string }
+
+var beforeRead = make(chan func(), 1)
+
+func (v *lateValue) GobEncode() ([]byte, error) { return []byte(v.Name), nil }
+
+func (v *lateValue) GobDecode(b []byte) error {
+	(<-beforeRead)()
+	v.Name = string(b)
+	return nil
+}
+
+// A gate greets who comes in OnOpened, and knows the user and the values of one who comes from
+// another gate, however long they take to be read.
+func TestWhoComesFromAnotherGateIsKnown(t *testing.T) {
+	gob.Register(&lateValue{})
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := startMoves(t, f, true)
+		m.gates["gate:1"].Lifetime().OnOpened(func(s *session.Session) { s.Set("name", &lateValue{"Ann"}) })
+		greeted := make(chan string, 1)
+		second := m.gates["gate:2"]
+		second.Lifetime().OnOpened(func(s *session.Session) {
+			v, _ := s.Value("name").(*lateValue)
+			greeted <- fmt.Sprint(v, s.UID())
+		})
+		tr := &traveller{m: m}
+		tr.come("gate:1")
+		tr.call("Room.Join", "7", "in")
+		beforeRead <- func() { // what is queued there runs first
+			ran := make(chan struct{})
+			second.Scheduler().PushTask(func() { close(ran) })
+			<-ran
+		}
+		if !tr.come("gate:2") {
+			t.Fatalf("at the second gate: %+v", tr.said)
+		}
+		if got, want := <-greeted, fmt.Sprint(&lateValue{"Ann"}, 7); got != want {
+			t.Errorf("greeted %s, want %s", got, want)
+		}
+	})
 }
 
 // A phone may be quicker than its old connection's end, twice, and come with a token that it has
