@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lonng/nano"
@@ -51,7 +52,8 @@ type seat struct {
 	platform string
 	token    string // id of the one by which it was signed in
 	session  *session.Session
-	since    int64 // when it came: the newer one of two stays
+	since    int64        // when it came: the newer one of two stays
+	here     atomic.Int64 // when it came to this gate, or was resumed here; later than at the gate before
 
 	// Under the gate's lock:
 	channels map[string]struct{} // whose pushes it gets; nil before im.start, and after the end
@@ -90,7 +92,7 @@ type Hooks struct {
 	// Emit tells all gates, this one included.
 	Emit func(*protocol.Event)
 	// Came tells the other nodes of a connection, and Went of its end.
-	Came, Went func(u store.User, platform string, since int64)
+	Came, Went func(u store.User, platform string, since, here int64)
 }
 
 // New returns a gate. Attach completes it.
@@ -154,7 +156,7 @@ func (g *Gate) enter(st *seat) {
 	}
 	g.online.Set(g.name, st.user.ID, st.user.Name, st.platform, true)
 	g.Supersede(st.user.ID, st.platform, st.since)
-	g.hooks.Came(st.user, st.platform, st.since)
+	g.hooks.Came(st.user, st.platform, st.since, st.here.Load())
 }
 
 // Supersede kicks the sessions of a user on a platform that are older than one that has just come,
@@ -213,7 +215,7 @@ func (g *Gate) gone(st *seat) {
 		return // a newer one has its place
 	}
 	g.online.Set(g.name, st.user.ID, st.user.Name, st.platform, false)
-	g.hooks.Went(st.user, st.platform, st.since)
+	g.hooks.Went(st.user, st.platform, st.since, st.here.Load())
 	g.app.Scheduler().NewAfterTimer(offlineAfter, func() {
 		if !g.online.Online(st.user.ID, nil) {
 			g.tellPresence(st.user, in)

@@ -20,11 +20,12 @@ type carried struct {
 	Platform string     `json:"platform"`
 	Token    string     `json:"token"`
 	Since    int64      `json:"since"`
+	Here     int64      `json:"here"`
 }
 
 // GobEncode writes what the next gate is told of a seat.
 func (st *seat) GobEncode() ([]byte, error) {
-	return json.Marshal(carried{st.user, st.platform, st.token, st.since})
+	return json.Marshal(carried{st.user, st.platform, st.token, st.since, st.here.Load()})
 }
 
 // GobDecode reads what the gate before has written.
@@ -32,6 +33,7 @@ func (st *seat) GobDecode(b []byte) error {
 	var c carried
 	err := json.Unmarshal(b, &c)
 	st.user, st.platform, st.token, st.since = c.User, c.Platform, c.Token, c.Since
+	st.here.Store(c.Here)
 	return err
 }
 
@@ -42,21 +44,23 @@ func (g *Gate) resumed(s *session.Session) {
 	if st == nil {
 		return
 	}
+	st.here.Store(max(time.Now().UnixMicro(), st.here.Load()+1))
 	if slices.Contains(g.of(st.user.ID), st) {
-		g.hooks.Came(st.user, st.platform, st.since) // it may have been elsewhere meanwhile
+		g.hooks.Came(st.user, st.platform, st.since, st.here.Load()) // it may have been elsewhere meanwhile
 		return
 	}
-	g.Moved(st.user.ID, st.platform, st.since)
+	g.Moved(st.user.ID, st.platform, st.since, st.here.Load())
 	st.session = s
 	g.enter(st)
 	report(protocol.PushAgain, s.Push(protocol.PushAgain, protocol.Empty{}))
 }
 
 // Moved forgets a session of a user that has come to another gate: it is the one that came to the
-// messenger at that time.
-func (g *Gate) Moved(user, platform string, since int64) {
+// messenger at the first time, and to that gate at the second. One that is here since then stays:
+// the news was slower than its client.
+func (g *Gate) Moved(user, platform string, since, there int64) {
 	for _, st := range g.of(user) {
-		if st.platform == platform && st.since == since {
+		if st.platform == platform && st.since == since && st.here.Load() < there {
 			g.gone(st)
 		}
 	}

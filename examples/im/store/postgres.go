@@ -157,8 +157,11 @@ func (s *postgres) owned(ctx context.Context, changes []*Change) (map[*Change]er
 		case epoch != c.Epoch:
 			delete(s.heads, c.Message.Channel)
 			wrong[c] = fmt.Errorf("%w: epoch %d, the channel is at %d", ErrNotOwner, c.Epoch, epoch)
-		default:
-			if err := s.load(ctx, c.Message.Channel, epoch); err != nil {
+		}
+	}
+	for _, c := range changes { // when all heads are dropped that have to be: a channel may have had two owners in a batch
+		if wrong[c] == nil {
+			if err := s.load(ctx, c.Message.Channel, epochs[c.Message.Channel]); err != nil {
 				return nil, err
 			}
 		}
