@@ -167,13 +167,15 @@ func (a *arrivals) search(ar *arrival) resume.Reason {
 	c := ar.claim
 	search, step := resume.NewSearch(a.place(), c.Token, c.Until)
 	lasts := false
+	defer func() {
+		if lasts {
+			a.lasted(c.Remote)
+		}
+	}()
 	for {
 		if step.Wait > 0 {
-			if !lasts {
-				if lasts = a.lasts(c.Remote); !lasts {
-					return resume.Later
-				}
-				defer a.lasted(c.Remote)
+			if lasts = lasts || a.lasts(c.Remote); !lasts {
+				return resume.Later
 			}
 			wait := time.NewTimer(step.Wait)
 			select {

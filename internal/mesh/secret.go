@@ -19,7 +19,7 @@ import (
 const secretHeader = "nano-resume-bin" //nolint:gosec // a name, no secret
 
 const (
-	secretSalt   = "nano: tokens of sessions that resume"
+	secretSalt   = "nano: tokens of sessions that resume" //nolint:gosec // a salt, the same for all, is no secret
 	secretRounds = 600_000 // a quarter of a second: whoever has a client's token tries cluster tokens that slowly
 )
 

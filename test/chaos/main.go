@@ -137,13 +137,11 @@ func (p *play) end() {
 
 func (p *play) running() bool { return p.ctx.Err() == nil }
 
-// pause waits; false at the end.
-func (p *play) pause(d time.Duration) bool {
+// pause waits, or until the end.
+func (p *play) pause(d time.Duration) {
 	select {
 	case <-p.ctx.Done():
-		return false
 	case <-time.After(d):
-		return true
 	}
 }
 

@@ -57,7 +57,7 @@ func (t *travels) traveller(i int) *traveller {
 	if v.webSocket {
 		scheme = "ws://"
 	}
-	var urls []string
+	urls := make([]string, 0, len(gates))
 	for k := range gates {
 		urls = append(urls, scheme+gates[(i+k)%len(gates)].name+":1")
 	}
