@@ -17,6 +17,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
@@ -179,21 +180,23 @@ func commonFlags() []cli.Flag {
 // nodeFlags are those of nodes of several.
 func nodeFlags(role string) []cli.Flag {
 	listen := map[string]string{roleMaster: "127.0.0.1:3200", roleLogic: "127.0.0.1:3210", roleGate: "127.0.0.1:3220"}[role]
-	flags := []cli.Flag{
+	all := []cli.Flag{
 		&cli.StringFlag{Name: "listen", Value: listen, EnvVars: []string{"IM_LISTEN"}, Usage: "`ADDRESS` at which other nodes reach this one; port 0 takes a free one"},
 		&cli.StringFlag{Name: "token", EnvVars: []string{"IM_TOKEN"}, Usage: "secret that all nodes share"},
 		&cli.DurationFlag{Name: "heartbeat", Value: 5 * time.Second, EnvVars: []string{"IM_HEARTBEAT"}, Usage: "the same on all nodes"},
 		&cli.DurationFlag{Name: "drain", Value: 10 * time.Second, EnvVars: []string{"IM_DRAIN"}, Usage: "how long clients may take to go elsewhere when the node is told to end (SIGTERM)"},
 	}
-	if role == roleMaster {
-		return flags
-	}
-	return append(flags,
+	members := []cli.Flag{
 		&cli.StringFlag{Name: "master", Value: "127.0.0.1:3200", EnvVars: []string{"IM_MASTER"}, Usage: "`ADDRESS` of the master"},
 		&cli.StringFlag{Name: "etcd", EnvVars: []string{"IM_ETCD"}, Usage: "`ADDRESSES` of all members of an etcd, with commas between: it keeps the list of nodes in the place of a master"},
 		&cli.StringFlag{Name: "etcd-prefix", Value: "im/", EnvVars: []string{"IM_ETCD_PREFIX"}, Usage: "of the keys there, one for each messenger"},
 		&cli.StringFlag{Name: "etcd-user", EnvVars: []string{"IM_ETCD_USER"}, Usage: "who signs in at etcd"},
-		&cli.StringFlag{Name: "etcd-password", EnvVars: []string{"IM_ETCD_PASSWORD"}, Usage: "with this"})
+		&cli.StringFlag{Name: "etcd-password", EnvVars: []string{"IM_ETCD_PASSWORD"}, Usage: "with this"},
+	}
+	if role == roleMaster {
+		return all
+	}
+	return slices.Concat(all, members)
 }
 
 // action reads the flags, and runs a node with them.

@@ -156,12 +156,12 @@ func TestASessionGoesToAnotherGate(t *testing.T) {
 			t.Logf("her client: %v; pushes %v", ann.c.Err(), ann.pushes)
 		}
 	})
-	agains := 0
+	told := 0
 	for round, to := range []int{1, 0, 1} { // there and back
 		via.lead(s.gates[to].listener.Addr().String())
 		via.cut()
 		bob.say(group, fmt.Sprint("meanwhile ", round))
-		agains++
+		told++
 		until(t, "the client is not told that it is at another gate", func() bool {
 			ann.mu.Lock()
 			defer ann.mu.Unlock()
@@ -171,7 +171,7 @@ func TestASessionGoesToAnotherGate(t *testing.T) {
 					n++
 				}
 			}
-			return n >= agains
+			return n >= told
 		})
 		start := call[protocol.StartReply](ann, "im.start", object{})
 		i := slices.IndexFunc(start.Channels, func(c *protocol.Channel) bool { return c.ID == group })

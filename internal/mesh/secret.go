@@ -20,7 +20,7 @@ const secretHeader = "nano-resume-bin" //nolint:gosec // a name, no secret
 
 const (
 	secretSalt   = "nano: tokens of sessions that resume" //nolint:gosec // a salt, the same for all, is no secret
-	secretRounds = 600_000 // a quarter of a second: whoever has a client's token tries cluster tokens that slowly
+	secretRounds = 600_000                                // a quarter of a second: whoever has a client's token tries cluster tokens that slowly
 )
 
 // secretOfToken makes the secret of the cluster's token. It is slow on purpose: clients have what is

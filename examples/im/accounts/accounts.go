@@ -187,7 +187,8 @@ func (a *Accounts) check(ctx context.Context, token string) (holder, time.Time, 
 	if secret == nil {
 		return holder{}, time.Time{}, errNotReady
 	}
-	h, expires := holder{own: true}, time.Time{}
+	h := holder{own: true}
+	var expires time.Time
 	var c claims
 	_, err := a.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return *secret, nil })
 	switch {
