@@ -1,5 +1,5 @@
-// What the arena's page calculates, without a browser: that its physics is the server's, that its prediction ends where
-// the server ends, and that the past it shows lies between snapshots.
+// What the arena's page calculates, without a browser: that its physics is the server's, that its
+// prediction ends where the server ends, and that the past it shows lies between snapshots.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
@@ -119,7 +119,8 @@ class Server {
   }
 }
 
-// play has a page and a server play with a delay each way, in ticks, and calls look after each tick.
+// play has a page and a server play with a delay each way, in ticks, and calls look after each
+// tick.
 function play(delay, ticks, wish, look, others = () => []) {
   const [server, page] = [new Server(), new Prediction()];
   server.put(0, { x: 0, y: 0 });

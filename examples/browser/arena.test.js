@@ -1,5 +1,5 @@
-// The arena as people play it, in a real Chromium against the real server. What is seen is read from what the page is
-// about to draw (window.arena), not from pixels.
+// The arena as people play it, in a real Chromium against the real server. What is seen is read
+// from what the page is about to draw (window.arena), not from pixels.
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { Person, Proxy, build, desktop, launch, phone, start } from "./lib.js";
@@ -340,7 +340,8 @@ describe("arena", { timeout: 400_000 }, () => {
     if (!process.env.SCREENSHOTS) return;
 
     const ben = await come(server.url, "Ben 🦊", { room: "lobby", options: { ...phone, colorScheme: "light", reducedMotion: "no-preference" } });
-    // Something should be going on: a crowd in the middle of a round, with somebody who falls or dashes.
+    // Something should be going on: a crowd in the middle of a round, with somebody who falls or
+    // dashes.
     for (const player of [ada, ben]) await player.page.evaluate(() => (arena.stage.sharp = true));
     for (const [player, name] of [[ada, "arena-desktop"], [ben, "arena-phone"]]) {
       await player.until(() => {

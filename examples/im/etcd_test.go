@@ -13,8 +13,8 @@ import (
 	"github.com/lonng/nano/examples/im/store"
 )
 
-// With etcd there is no master: gates and nodes that run channels find each other by etcd, and go on
-// while it is away.
+// With etcd there is no master: gates and nodes that run channels find each other by etcd, and go
+// on while it is away.
 func TestTheListIsKeptByEtcd(t *testing.T) {
 	cluster := etcdtest.Start(t, 1, nil)
 	common := []string{"--token", "a token of the tests", "--heartbeat", "1s", "--api-key", "secret", "--etcd", strings.Join(cluster.Endpoints(), ","), "--etcd-prefix", "test/"}

@@ -158,8 +158,8 @@ func (n *node) options(components *component.Components) ([]nano.Option, error) 
 		nano.WithHeartbeatInterval(n.conf.heartbeat),
 		nano.WithServiceListener(n.inside),
 		nano.WithSignals(os.Interrupt, syscall.SIGTERM),
-		// At SIGTERM a gate asks its clients to go elsewhere first, and a node that runs channels has
-		// others take them.
+		// At SIGTERM a gate asks its clients to go elsewhere first, and a node that runs channels
+		// has others take them.
 		nano.WithDrain(nano.Drain{Timeout: n.conf.drain, Spread: n.conf.drain / 5, Move: func(context.Context) error {
 			n.leave()
 			return nil
@@ -315,8 +315,9 @@ func (e *Ending) BeforeShutdown() { e.node.leave() }
 // for what is on its way.
 const leaveTime = 500 * time.Millisecond
 
-// leave has other nodes take the channels. Meanwhile this one still answers. Gates choose the node of
-// each message by its channel, so no session is bound to this node, and none has to choose again.
+// leave has other nodes take the channels. Meanwhile this one still answers. Gates choose the node
+// of each message by its channel, so no session is bound to this node, and none has to choose
+// again.
 func (n *node) leave() {
 	n.leaving.Do(func() {
 		close(n.draining)

@@ -20,8 +20,8 @@ import (
 	"github.com/lonng/nano/examples/im/store"
 )
 
-// forOperators are the paths of those who run the messenger, and of their systems. Nodes of all kinds
-// have them, if they have an address.
+// forOperators are the paths of those who run the messenger, and of their systems. Nodes of all
+// kinds have them, if they have an address.
 var forOperators = []string{"/api/", "/healthz", "/readyz", "/metrics", "/console/"}
 
 // operated is a node whose operators can look at it.
@@ -51,8 +51,8 @@ func (o *operators) register(conf *config, n operated) {
 // serve.
 const readyTime = 2 * time.Second
 
-// readyHandler says whether the node should get new clients: what the framework says, and whether the
-// messenger can do its part.
+// readyHandler says whether the node should get new clients: what the framework says, and whether
+// the messenger can do its part.
 func (n *operated) readyHandler() http.Handler {
 	framework := nano.ReadyHandler(n.app)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

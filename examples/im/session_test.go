@@ -101,8 +101,8 @@ func (p *person) times(text string) (n int) {
 	return n
 }
 
-// A connection that is lost costs nothing: what is said meanwhile arrives once, in order, and nobody
-// is told that somebody was away.
+// A connection that is lost costs nothing: what is said meanwhile arrives once, in order, and
+// nobody is told that somebody was away.
 func TestASessionOutlivesItsConnection(t *testing.T) {
 	w := newWorld(t)
 	bob := w.enter("Bob", "web")
@@ -135,8 +135,8 @@ func TestASessionOutlivesItsConnection(t *testing.T) {
 	}
 }
 
-// A session comes to another gate when its client does, or when its gate is drained: the user is the
-// same, what was said meanwhile is in the store, and from then on each message comes once.
+// A session comes to another gate when its client does, or when its gate is drained: the user is
+// the same, what was said meanwhile is in the store, and from then on each message comes once.
 func TestASessionGoesToAnotherGate(t *testing.T) {
 	s := newSeveral(t)
 	bob := s.at(s.gates[1]).enter("Bob", "web")
@@ -199,8 +199,8 @@ func TestASessionGoesToAnotherGate(t *testing.T) {
 	})
 }
 
-// Signing out ends the token, for a page and for a client, at all gates and for good. Other tokens of
-// the user stay.
+// Signing out ends the token, for a page and for a client, at all gates and for good. Other tokens
+// of the user stay.
 func TestSigningOutRevokesTheToken(t *testing.T) {
 	for name, gates := range map[string]func(t *testing.T) []*world{
 		"one process": func(t *testing.T) []*world { w := newWorld(t); return []*world{w, w} },

@@ -27,8 +27,8 @@ func (away) RemoteAddr() net.Addr { return &net.TCPAddr{} }
 
 // BenchmarkMulticast measures what a delivery of a push of 64 bytes to 10,000 connections costs the
 // gate, from the call to the write, without the system's part: alone, and as one of ten that go
-// together. "queue-ns" is the part of it that the caller has to do. With "kept", the sessions can be
-// resumed, and their clients say after each 100 messages that they have them.
+// together. "queue-ns" is the part of it that the caller has to do. With "kept", the sessions can
+// be resumed, and their clients say after each 100 messages that they have them.
 func BenchmarkMulticast(b *testing.B) {
 	const members = 10_000
 	for _, together := range []int{1, 10} {

@@ -151,8 +151,8 @@ func (g *Gate) Gone() {
 	g.running.Done()
 }
 
-// endElsewhere ends a session that is on its way to another gate, or there. It has the front's lock,
-// and gives it back.
+// endElsewhere ends a session that is on its way to another gate, or there. It has the front's
+// lock, and gives it back.
 func (r *resumable) endElsewhere(last []byte, why session.CloseReason) error {
 	to := r.roamed.moved
 	if to == nil {

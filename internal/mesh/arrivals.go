@@ -5,7 +5,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -444,95 +443,4 @@ func (a *arrivals) adopt(from resume.Place, free bool, ar *arrival) (all resume.
 	}
 	a.log.Info("session taken over from a gate that is gone", "session", id, "uid", d.UID, "gate", from.Addr, "nodes", all.Nodes)
 	return all
-}
-
-// known returns the nodes that know the session.
-func (g *gateSession) known() []*peer {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return slices.Collect(g.peers.all())
-}
-
-// depart tells nobody about the session any more: r does so at another gate. It returns who knows
-// it, and which requests have no answer.
-func (g *gateSession) depart(r *remoteSession) (known []*peer, requests map[uint64]string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.sendChangesLocked()
-	known = slices.Collect(g.peers.all())
-	for _, p := range known {
-		p.sessions.Add(-1)
-	}
-	requests = make(map[uint64]string, g.requests.inFlight.len())
-	for mid, f := range g.requests.inFlight.all() {
-		requests[mid] = f.at.addr
-	}
-	g.closed = true
-	r.values = g.values
-	g.peers.close()
-	return known, requests
-}
-
-// arrive notes who knows a session that has come from another gate, and tells them so.
-func (g *gateSession) arrive(known []*peer, requests map[uint64]*peer) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed {
-		return
-	}
-	for _, p := range known {
-		g.peers.introduced(p)
-		p.sessions.Add(1)
-		_ = p.send(g.openedLocked())
-	}
-	for mid, p := range requests {
-		g.requests.begin(mid, p)
-	}
-}
-
-// depart gives a session away, see gateSession. departed ends that.
-func (gs *gateSessions) depart(s *session.Session, r *remoteSession) (known []*peer, requests map[uint64]string) {
-	return gs.of(s).depart(r)
-}
-
-// departed forgets a session that is at another gate.
-func (gs *gateSessions) departed(s *session.Session) {
-	gs.known.take(s)
-	gs.endSpans(s.ID(), nil) // what has no answer yet has it at that gate
-	gs.cfg.Connections.Decrement()
-}
-
-// arrive enters a session that has come from another gate. Requests whose nodes are gone get an
-// error.
-func (gs *gateSessions) arrive(s *session.Session, known []resume.Place, requests map[uint64]string) {
-	g := gs.of(s)
-	for _, key := range gs.cfg.Forwarded {
-		if s.HasKey(key) {
-			g.setValue(key)
-		}
-	}
-	var know []*peer
-	at := make(map[uint64]*peer, len(requests))
-	for _, k := range known {
-		if p := gs.peers.to(process{k.Addr, k.Epoch}); p != nil {
-			know = append(know, p)
-		}
-	}
-	var lost []uint64
-	for mid, addr := range requests {
-		switch p := gs.peers.at(addr); {
-		case addr == gs.addr: // its handler is here
-		case p != nil && !p.lost.Load() && slices.Contains(know, p):
-			at[mid] = p
-		default:
-			lost = append(lost, mid)
-		}
-	}
-	g.arrive(know, at)
-	for _, mid := range lost {
-		if conn, _ := gs.client(s.ID()); conn != nil {
-			gs.table.Refuse(conn, mid, "", unavailable(requests[mid]))
-		}
-	}
-	gs.closeIfOver(s)
 }

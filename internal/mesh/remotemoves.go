@@ -262,7 +262,8 @@ func (rs *remoteSessions) handleAdopt(from *sender, f *link.Frame) {
 }
 
 // adopt has a session whose gate is gone be at another one from now on, if it is known here, and
-// says what is known of it. A gate that this node hears keeps its sessions, unless it is free to go.
+// says what is known of it. A gate that this node hears keeps its sessions, unless it is free to
+// go.
 func (rs *remoteSessions) adopt(gone, to resume.Place, free bool, id int64) found {
 	key := sessionKey{gone.Addr, gone.Epoch, id}
 	r := rs.get(key)

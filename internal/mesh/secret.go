@@ -23,8 +23,8 @@ const (
 	secretRounds = 600_000                                // a quarter of a second: whoever has a client's token tries cluster tokens that slowly
 )
 
-// secretOfToken makes the secret of the cluster's token. It is slow on purpose: clients have what is
-// signed with it.
+// secretOfToken makes the secret of the cluster's token. It is slow on purpose: clients have what
+// is signed with it.
 func secretOfToken(token string) ([]byte, error) {
 	return pbkdf2.Key(sha256.New, token, []byte(secretSalt), secretRounds, sha256.Size)
 }

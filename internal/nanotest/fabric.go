@@ -312,7 +312,8 @@ func (c *counted) SendMsg(m any) error {
 	return c.ClientStream.SendMsg(m)
 }
 
-// Watch has fn see the kind of each frame before it goes over a link, on the goroutine that sends it.
+// Watch has fn see the kind of each frame before it goes over a link, on the goroutine that sends
+// it.
 func (f *Fabric) Watch(fn func(kind link.Kind)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -195,7 +195,8 @@ func TestFiguresOfMembers(t *testing.T) {
 		t.Cleanup(func() { b.Stop(t) })
 		expect(metrics.Member{State: "working", Reach: "up"})
 		m := memberAt(t, g, "back:1")
-		// A node that starts later in a process is younger, also if its clock, a bubble's, says less.
+		// A node that starts later in a process is younger, also if its clock, a bubble's, says
+		// less.
 		if m.Label != "blue" || len(m.Services) != 3 || m.Services[0] != "Back" || m.Legacy || m.Unlisted || m.Started.Before(began.Add(-time.Second)) {
 			t.Errorf("the member is %+v", m)
 		}

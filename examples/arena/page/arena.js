@@ -6,8 +6,9 @@
 //   glide.js     after a time away
 //   lobby.js     before the game         hud.js        around it
 //
-// ?lag=150 in the address makes the network slower by so many milliseconds. P switches the prediction off and on, N
-// shows the figures of the network, H the rules, L changes the lag, M is the sound.
+// ?lag=150 in the address makes the network slower by so many milliseconds. P switches the
+// prediction off and on, N shows the figures of the network, H the rules, L changes the lag, M is
+// the sound.
 import { $, plural } from "./dom.js";
 import { Effects } from "./effects.js";
 import { Glide } from "./glide.js";
@@ -178,7 +179,8 @@ requestAnimationFrame(frame);
 // stale tells whether what is seen may be otherwise by now: nothing has come for a while.
 const stale = (now) => !net.joined || now - corrected > 1500;
 
-// What the page cannot do without snapshots is to go on: it says so, and shows no figures of what is not there.
+// What the page cannot do without snapshots is to go on: it says so, and shows no figures of what
+// is not there.
 setInterval(() => {
   if (!playing) return;
   const old = stale(performance.now());

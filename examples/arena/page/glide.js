@@ -1,5 +1,5 @@
-// Glide: after a time without a connection, nothing jumps. Each disc glides from where it was seen last to where it is
-// now.
+// Glide: after a time without a connection, nothing jumps. Each disc glides from where it was seen
+// last to where it is now.
 const MELT = 150; // ms until a third of the way is left
 
 export class Glide {

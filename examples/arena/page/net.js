@@ -1,5 +1,6 @@
-// The way to the room and back. The connection comes back by itself (nano-websocket-client.js); what is here is what
-// one does with it: find the backend that has the room, have a place there, and notice when that is gone.
+// The way to the room and back. The connection comes back by itself (nano-websocket-client.js);
+// what is here is what one does with it: find the backend that has the room, have a place there,
+// and notice when that is gone.
 //
 //   arena.join    a place in the room; the gate chooses the backend by its name
 //   room.input    what one wants, twenty times a second; bytes, and no answer
@@ -33,8 +34,8 @@ export class Net {
   #line = { out: 0, back: 0 }; // until when something is on its way, each way
   #heard = { since: 0, bytes: 0 };
 
-  // handlers are functions by name: state, rooms, joined, resumed, lost, left, snapshot, and one for each push of the
-  // room.
+  // handlers are functions by name: state, rooms, joined, resumed, lost, left, snapshot, and one
+  // for each push of the room.
   constructor(url, lag, handlers) {
     this.lag = lag;
     this.#on = handlers;
@@ -110,8 +111,8 @@ export class Net {
     }
   }
 
-  // settle finds the way to the room, again and again, until one is in it, or may not be, or the connection is lost.
-  // A dead backend needs no more than that: the gate chooses among the living.
+  // settle finds the way to the room, again and again, until one is in it, or may not be, or the
+  // connection is lost. A dead backend needs no more than that: the gate chooses among the living.
   #settle() {
     this.joined = false;
     this.#settling ??= this.#attempts().finally(() => (this.#settling = undefined));
@@ -187,7 +188,8 @@ export class Net {
     }
   }
 
-  // later is the lag that people add to feel what a slow network is like: everything takes its time, in order.
+  // later is the lag that people add to feel what a slow network is like: everything takes its
+  // time, in order.
   #later(way, what) {
     const due = Math.max(this.#line[way], performance.now() + this.lag / 2);
     this.#line[way] = due;

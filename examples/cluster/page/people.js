@@ -1,5 +1,6 @@
-// Who is in the room, and who is said to have come and gone. A room that moves to another backend is entered again by
-// everybody, one after the other: that is no coming and going, and the log says nothing of it.
+// Who is in the room, and who is said to have come and gone. A room that moves to another backend
+// is entered again by everybody, one after the other: that is no coming and going, and the log says
+// nothing of it.
 const GRACE = 10_000; // ms for those who were here to come after the room
 
 const fold = (name) => name.toLowerCase();
@@ -17,8 +18,8 @@ export class People {
     this.#line = line;
   }
 
-  // others are the names of those who are here too, in the order of their coming. Behind a gate that has died somebody
-  // may be counted for a while who has come back by another.
+  // others are the names of those who are here too, in the order of their coming. Behind a gate
+  // that has died somebody may be counted for a while who has come back by another.
   get others() {
     return [...(this.#here ?? new Map()).values()];
   }

@@ -56,8 +56,8 @@ type Config struct {
 	Enter func(ctx context.Context, u store.User) error
 	// Revocations are the tokens whose users have signed out.
 	Revocations Revocations
-	// SignedOut is told of a user who has signed out, to end the connections that were made with that
-	// token. It must not wait.
+	// SignedOut is told of a user who has signed out, to end the connections that were made with
+	// that token. It must not wait.
 	SignedOut func(u store.User, tokenID string)
 	// Platforms are those on which a user can be connected.
 	Platforms []string

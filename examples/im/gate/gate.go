@@ -134,8 +134,8 @@ func seatOf(s *session.Session) *seat {
 	return st
 }
 
-// opened enters a session that was signed in here. One that comes from another gate is not, yet: see
-// resumed.
+// opened enters a session that was signed in here. One that comes from another gate is not, yet:
+// see resumed.
 func (g *Gate) opened(s *session.Session) {
 	if st := seatOf(s); st != nil && st.session == s {
 		g.enter(st)

@@ -37,8 +37,9 @@ func (st *seat) GobDecode(b []byte) error {
 	return err
 }
 
-// resumed enters a session that has come from another gate. Its client has to ask for im.start: what
-// it has missed on the way is in the store. One that was here before goes on as if nothing had been.
+// resumed enters a session that has come from another gate. Its client has to ask for im.start:
+// what it has missed on the way is in the store. One that was here before goes on as if nothing had
+// been.
 func (g *Gate) resumed(s *session.Session) {
 	st := seatOf(s)
 	if st == nil {
@@ -66,9 +67,9 @@ func (g *Gate) Moved(user, platform string, since, there int64) {
 	}
 }
 
-// outFor is how long a gate remembers who has signed out: longer than a handshake takes, and the way
-// from another gate. A session that was signed in just before by the same token is kicked when it
-// comes.
+// outFor is how long a gate remembers who has signed out: longer than a handshake takes, and the
+// way from another gate. A session that was signed in just before by the same token is kicked when
+// it comes.
 const outFor = time.Minute
 
 // signedOut are the ids of tokens whose users have signed out a moment ago. Its owner has the lock.

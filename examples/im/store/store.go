@@ -241,11 +241,11 @@ type Store interface {
 
 	// Secret returns the 32 random bytes that are kept under a name. The first call makes them.
 	Secret(ctx context.Context, name string) ([]byte, error)
-	// Reserve begins a request with an idempotency key: it remembers fresh, if nothing is remembered
-	// under the key, or that has expired. If the same request was begun, and its holder has given it
-	// up or has not answered in time, fresh.Holder goes on with it, under the id that it has. Reserve
-	// returns what is remembered then. Of several holders that call it at once, one is that of the
-	// result.
+	// Reserve begins a request with an idempotency key: it remembers fresh, if nothing is
+	// remembered under the key, or that has expired. If the same request was begun, and its holder
+	// has given it up or has not answered in time, fresh.Holder goes on with it, under the id that
+	// it has. Reserve returns what is remembered then. Of several holders that call it at once, one
+	// is that of the result.
 	Reserve(ctx context.Context, key string, fresh Answer, now, expires int64) (Answer, error)
 	// Release gives up a request that its holder has begun and cannot answer.
 	Release(ctx context.Context, key, holder string) error
@@ -258,8 +258,8 @@ type Store interface {
 	// Revoked reports whether a token was revoked.
 	Revoked(ctx context.Context, id string) (bool, error)
 
-	// Sweep removes what is over its time: messages, pushes, answers, revoked tokens, pictures that no
-	// message has.
+	// Sweep removes what is over its time: messages, pushes, answers, revoked tokens, pictures that
+	// no message has.
 	Sweep(ctx context.Context, now time.Time, r Retention) (removed int64, err error)
 	// Sizes returns how many users, channels and messages there are; messages may be an estimate.
 	Sizes(ctx context.Context) (users, channels, messages int64, err error)
