@@ -6,6 +6,7 @@ import (
 
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/nanotest"
 	"github.com/lonng/nano/mock"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/serialize"
@@ -112,7 +113,7 @@ func quietView(name string) codec.View {
 // Garbage of the framework's is what makes a busy server pause: a raw handler costs its message and
 // nothing else.
 func TestAllocationsOfEachForm(t *testing.T) {
-	if raceEnabled {
+	if nanotest.Race {
 		t.Skip("the race detector makes sync.Pool drop things")
 	}
 	const messages = 1600
