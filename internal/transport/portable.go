@@ -29,9 +29,9 @@ type portable struct {
 
 func (p *portable) Start(h Handler) {
 	if p.raw != nil {
-		go p.read(h, time.Time{})
+		go p.read(h, pace{})
 	} else {
-		go p.readPlain(h, make([]byte, 2<<10), time.Time{})
+		go p.readPlain(h, make([]byte, 2<<10), pace{})
 	}
 }
 
@@ -45,9 +45,8 @@ var readBufs = sync.Pool{New: func() any { return new([readSize]byte) }}
 // what is served may have to wait for the one who closes.
 //
 // What serves grows the stack, and a connection that then says nothing would keep that. So a
-// goroutine that has served waits no more: a fresh one does, unless the client is busy. last is
-// when something came last.
-func (p *portable) read(h Handler, last time.Time) {
+// goroutine that has served waits no more: a fresh one does, unless the client is busy.
+func (p *portable) read(h Handler, came pace) {
 	r := rawReader{wait: true}
 	try := r.read
 	for {
@@ -56,12 +55,10 @@ func (p *portable) read(h Handler, last time.Time) {
 			err = r.err
 		}
 		if err == nil && r.buf == nil {
-			go p.read(h, last)
+			go p.read(h, came)
 			return
 		}
-		now := time.Now()
-		r.wait = now.Sub(last) < busyGap
-		last = now
+		r.wait = came.busy(time.Now())
 		if err == nil {
 			err = h.Serve(r.buf[:r.n])
 			readBufs.Put(r.buf)
@@ -75,8 +72,28 @@ func (p *portable) read(h Handler, last time.Time) {
 	}
 }
 
-// busyGap is the time after the last bytes within which a client is busy with more.
-const busyGap = 50 * time.Millisecond
+// pace is how quickly reads of a client follow one another.
+type pace struct {
+	last  time.Time
+	quick int // reads that came within busyGap of the one before, in a row
+}
+
+const (
+	busyGap = 50 * time.Millisecond
+	// A handshake and the first requests come at once, too, and many clients are quiet after them.
+	busyReads = 8
+)
+
+// busy notes that something has come, and tells whether more is likely to follow at once.
+func (p *pace) busy(now time.Time) bool {
+	if now.Sub(p.last) < busyGap {
+		p.quick++
+	} else {
+		p.quick = 0
+	}
+	p.last = now
+	return p.quick >= busyReads
+}
 
 // rawReader takes what there is to read into a buffer that it has only then.
 type rawReader struct {
@@ -100,10 +117,10 @@ func (r *rawReader) read(fd uintptr) bool {
 }
 
 // readPlain reads a connection that has no descriptor of its own, as read does.
-func (p *portable) readPlain(h Handler, buf []byte, last time.Time) {
+func (p *portable) readPlain(h Handler, buf []byte, came pace) {
 	for {
 		n, err := p.nc.Read(buf)
-		now := time.Now()
+		busy := came.busy(time.Now())
 		if n > 0 {
 			serr := h.Serve(buf[:n])
 			h.Settle()
@@ -115,11 +132,10 @@ func (p *portable) readPlain(h Handler, buf []byte, last time.Time) {
 			h.InputEnded(err)
 			return
 		}
-		if now.Sub(last) >= busyGap {
-			go p.readPlain(h, buf, now)
+		if !busy {
+			go p.readPlain(h, buf, came)
 			return
 		}
-		last = now
 	}
 }
 
