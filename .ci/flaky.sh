@@ -48,11 +48,13 @@ while [ "$round" -lt "$rounds" ]; do
     step "round $round of $rounds"
     export round
     # shellcheck disable=SC2016 # the inner shell expands it
-    xargs -P 2 -n 2 sh -c '
+    xargs -P 3 -n 2 sh -c '
         log=$work/$round-$1.log
         if (cd "$2" && $bound "$work/$1.test" -test.v -test.timeout 10m) >"$log" 2>&1; then rm "$log"; exit 0; fi
         awk -v package="${2#"$PWD"/}" "$failures" "$log" | tee -a "$work/failed"
         echo "    its output: $log"' package <"$work/packages"
+    # What these read is the same in each round: sources, and samples that compile or do not.
+    sed -i.all '\|/internal/archtest$|d; \|/internal/apitest$|d' "$work/packages"
 done
 
 step "result"
