@@ -38,7 +38,7 @@ func demoCommand(out io.Writer) *cli.Command {
 			}
 			ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			d := &demo{program: self, restart: c.Duration("restart"), out: out}
+			d := &demo{program: self, restart: c.Duration("restart"), out: out, ports: &ports{}, patience: readyWithin}
 			return d.run(ctx, c.String("database"), c.String("data"), c.String("api-key"))
 		},
 	}
@@ -46,8 +46,10 @@ func demoCommand(out io.Writer) *cli.Command {
 
 // demo is a messenger of several processes on this machine.
 type demo struct {
-	program string
-	restart time.Duration
+	program  string
+	restart  time.Duration
+	patience time.Duration // how long a node may take to start
+	ports    *ports
 
 	mu  sync.Mutex
 	out io.Writer
@@ -59,7 +61,7 @@ type child struct {
 	args []string
 }
 
-// readyWithin is how long a node may take to start.
+// readyWithin is how long a node may take to start, on a machine that people use.
 const readyWithin = 20 * time.Second
 
 func (d *demo) say(format string, a ...any) {
@@ -84,7 +86,7 @@ func (d *demo) run(ctx context.Context, database, data, key string) error {
 			where = []string{"--database", server.URL}
 		}
 	}
-	ports := &ports{}
+	ports := d.ports
 	master := ports.free(3200)
 	common := []string{"--quiet", "--with-parent", "--heartbeat", "1s"}
 	if key != "" {
@@ -122,8 +124,8 @@ func (d *demo) run(ctx context.Context, database, data, key string) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
-		case <-time.After(readyWithin):
-			return fmt.Errorf("%s has not started within %v", c.name, readyWithin)
+		case <-time.After(d.patience):
+			return fmt.Errorf("%s has not started within %v", c.name, d.patience)
 		case <-ctx.Done():
 			return nil
 		}
@@ -190,10 +192,16 @@ func (d *demo) once(ctx context.Context, c *child, ready chan<- error) error {
 }
 
 // ports finds ports that nobody uses.
-type ports struct{ given []string }
+type ports struct {
+	any   bool // whichever it is
+	given []string
+}
 
 // free returns an address with the port that is asked for if it is free, and with any other else.
 func (p *ports) free(like int) string {
+	if p.any {
+		like = 0
+	}
 	for port := like; ; port = 0 {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -220,6 +221,88 @@ func TestWhoIsNotSignedIn(t *testing.T) {
 	}
 }
 
+// The page of another site gets at nothing by the cookie of who looks at it: no picture, no upload,
+// no figures; and no answer says that it may be read there.
+func TestOtherSitesGetNothing(t *testing.T) {
+	w := newWorld(t)
+	_, cookie := w.cookie("Ann")
+	p, status := w.upload(w.token("Ann"), channels.GlobalID, "image/png", picture(t, 9, 9))
+	if status != http.StatusOK {
+		t.Fatal(status)
+	}
+	own := []string{"Cookie", cookie, "Origin", "http://" + w.addr, "Sec-Fetch-Site", "same-origin"}
+	if status := w.do(http.MethodGet, "/pictures/"+p.ID, nil, nil, own...); status != http.StatusOK {
+		t.Errorf("the own page is answered %d", status)
+	}
+	for name, headers := range map[string][]string{
+		"another origin": {"Origin", "https://evil.example"}, "a file": {"Origin", "null"}, "another port": {"Origin", "http://127.0.0.1:1"},
+		"a page elsewhere": {"Sec-Fetch-Site", "cross-site"}, "a page of the same domain": {"Sec-Fetch-Site", "same-site"},
+	} {
+		for _, c := range []struct {
+			method, path string
+			status       int
+		}{
+			{"GET", "/pictures/" + p.ID, 401}, {"GET", "/pictures/" + p.ID + "/thumb", 401}, {"POST", "/pictures?channel=global", 401},
+			{"POST", "/auth/name", 403}, {"POST", "/auth/logout", 403}, {"GET", "/auth/ways", 200},
+			{"OPTIONS", "/pictures?channel=global", 404}, {"OPTIONS", "/auth/name", 405}, {"OPTIONS", "/api/v1/push", 401}, {"POST", "/api/v1/push", 401}, {"GET", "/metrics", 401},
+		} {
+			req, err := http.NewRequest(c.method, "http://"+w.addr+c.path, strings.NewReader("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, h := range [][]string{{"Cookie", cookie, "Content-Type", "image/png", "Access-Control-Request-Method", "POST"}, headers} {
+				for i := 0; i < len(h); i += 2 {
+					req.Header.Set(h[i], h[i+1])
+				}
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil || resp.StatusCode != c.status || bytes.Contains(body, []byte(`"ann"`)) {
+				t.Errorf("%s: %s %s is answered %d %s, %v", name, c.method, c.path, resp.StatusCode, body, err)
+			}
+			for header := range resp.Header {
+				if strings.HasPrefix(header, "Access-Control-") {
+					t.Errorf("%s: %s %s has the header %s", name, c.method, c.path, header)
+				}
+			}
+		}
+	}
+}
+
+// Requests by HTTP that are too large are refused wherever they go, and the messenger goes on.
+func TestOversizedRequests(t *testing.T) {
+	w := newWorld(t)
+	long := strings.Repeat("x", 2<<20)
+	for _, c := range []struct{ method, path, header, body string }{
+		{"GET", "/", long, ""}, {"GET", "/auth/ways?" + long, "", ""}, {"GET", "/pictures/" + long, "", ""}, {"GET", "/api/v1/online?after=" + long, "", ""},
+		{"POST", "/auth/name", "", `{"name":"` + long + `"}`}, {"POST", "/auth/token", "", `{"token":"` + long + `"}`}, {"POST", "/auth/logout", "", `{"x":"` + long + `"}`},
+		{"POST", "/api/v1/push", long, "{}"}, {"POST", "/api/v1/push", "", `{"x":"` + strings.Repeat(long, 5) + `"}`},
+	} {
+		req, err := http.NewRequest(c.method, "http://"+w.addr+c.path, strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set(key[0], key[1])
+		if c.header != "" {
+			req.Header.Set("X-Long", c.header)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			continue // it has hung up in the middle
+		}
+		resp.Body.Close()
+		if resp.StatusCode < 400 || resp.StatusCode >= 500 {
+			t.Errorf("%s %.20s is answered %d", c.method, c.path, resp.StatusCode)
+		}
+	}
+	w.enter("Ann", "web").say(channels.GlobalID, "still here")
+}
+
 // cookie signs somebody in as a page does.
 func (w *world) cookie(name string) (int, string) {
 	w.t.Helper()
@@ -348,6 +431,21 @@ func TestHostileMessages(t *testing.T) {
 	} {
 		if _, err := try[object](ann, c.route, c.req); client.CodeOf(err) != client.CodeInvalid {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// A page is so large, whatever is asked for.
+	for _, route := range []string{"im.history", "im.members"} {
+		for _, limit := range []int{-1, 0, 1 << 40} {
+			if reply := call[struct{ Messages, Members []object }](ann, route, object{"channel": channels.GlobalID, "limit": limit, "before": -1, "around": -1}); len(reply.Messages)+len(reply.Members) > protocol.MaxPage {
+				t.Errorf("%s with the limit %d gives %d", route, limit, len(reply.Messages)+len(reply.Members))
+			}
+		}
+	}
+	for _, channel := range []string{"", "none", "a\x00b", strings.Repeat("x", 10_000), "global' OR 1=1", "../global"} {
+		for _, route := range []string{"im.history", "im.members", "im.read", "im.sync", "im.accept", "im.leave", "live.enter"} {
+			if _, err := try[object](ann, route, object{"channel": channel, "n": 1}); client.CodeOf(err) != client.CodeNotFound && client.CodeOf(err) != client.CodeInvalid {
+				t.Errorf("%s of the channel %.20q: %v", route, channel, err)
+			}
 		}
 	}
 	// A packet that is larger than all that may be said ends the connection that sent it, and no

@@ -154,7 +154,7 @@ func (n *local) build(ctx context.Context, conf config) error {
 		nano.WithSignals(),
 	)...)
 	g.Attach(n.app)
-	ops.register(&conf, operated{app: n.app, api: api, ready: n.store.Ping, gauges: gauges(registry, n.store, service)})
+	ops.register(&conf, operated{app: n.app, api: api, ready: pinged(n.store), gauges: gauges(registry, n.store, service)})
 	n.app.Scheduler().NewTimer(watchEvery, func() {
 		_, _ = n.rooms.Watched(ctx, &protocol.ViewersRequest{Gate: "here", Channels: g.Watched()}) // it never fails
 	})

@@ -249,7 +249,7 @@ func (n *node) ready(ctx context.Context) error {
 	default:
 	}
 	if n.store != nil {
-		return n.store.Ping(ctx)
+		return pinged(n.store)(ctx)
 	}
 	if n.role == roleGate && len(n.fleet.Serving()) == 0 {
 		return errors.New("no node runs channels")

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -50,6 +52,20 @@ func (o *operators) register(conf *config, n operated) {
 // readyTime is how long the database may take to answer before a node is taken for one that cannot
 // serve.
 const readyTime = 2 * time.Second
+
+// errAway is what strangers may know of a database that does not answer.
+var errAway = errors.New("the database does not answer")
+
+// pinged reports whether a database answers.
+func pinged(s store.Store) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := s.Ping(ctx); err != nil {
+			slog.Debug("not ready", "err", err)
+			return errAway
+		}
+		return nil
+	}
+}
 
 // readyHandler says whether the node should get new clients: what the framework says, and whether
 // the messenger can do its part.

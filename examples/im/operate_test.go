@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/lonng/nano/examples/im/channels"
+	"github.com/lonng/nano/examples/im/store"
 	"github.com/lonng/nano/metrics"
 )
 
@@ -58,6 +59,20 @@ func TestHealth(t *testing.T) {
 	})
 	if !strings.Contains(failed.Error.Message, "no node runs channels") {
 		t.Errorf("it says %+v", failed)
+	}
+}
+
+// Who asks is not told where the database is, or what is wrong with it.
+func TestReadinessTellsNoSecrets(t *testing.T) {
+	s, err := store.OpenSQLite(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := pinged(s)(t.Context()); err == nil || err.Error() != "the database does not answer" {
+		t.Errorf("it is told %v", err)
 	}
 }
 

@@ -18,13 +18,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/lonng/nano/examples/im/channels"
 	"github.com/lonng/nano/examples/im/load"
+	"github.com/lonng/nano/examples/im/store"
 	"github.com/lonng/nano/examples/im/store/postgrestest"
 )
 
@@ -205,6 +208,62 @@ func TestNamesAreForDevelopment(t *testing.T) {
 	for _, args := range [][]string{{"master", "--listen", "0.0.0.0:0"}, {"logic", "--listen", ":0"}, {"all", "--keep-last", "-1"}, {"all", "--live-tick", "1ms"}} {
 		if err := program(io.Discard, nil).Run(append([]string{"im"}, args...)); err == nil {
 			t.Errorf("%v is taken", args)
+		}
+	}
+}
+
+// told is what a demo says, and whether everything runs.
+type told struct {
+	mu   sync.Mutex
+	text strings.Builder
+	runs chan struct{}
+}
+
+// Write notes what is said.
+func (o *told) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if strings.Contains(string(b), "Sign in at both gates") {
+		close(o.runs)
+	}
+	return o.text.Write(b)
+}
+
+// One command starts a messenger of five processes, in which people at both gates talk to each
+// other, and nothing of it stays.
+func TestDemo(t *testing.T) {
+	t.Setenv(asProgram, "1")
+	out := &told{runs: make(chan struct{})}
+	d := &demo{program: os.Args[0], restart: time.Hour, out: out, patience: time.Hour, ports: &ports{any: true}}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- d.run(ctx, "", t.TempDir(), "secret") }()
+	select {
+	case <-out.runs:
+	case err := <-ended:
+		t.Fatalf("it has ended with %v: %s", err, out.text.String())
+	}
+	out.mu.Lock()
+	gates := regexp.MustCompile(`gate [12] .*http://(\S+)`).FindAllStringSubmatch(out.text.String(), -1)
+	out.mu.Unlock()
+	if len(gates) != 2 {
+		t.Fatalf("it has %d gates: %s", len(gates), out.text.String())
+	}
+	people := make([]*person, 2)
+	for i, name := range []string{"Ann", "Bob"} {
+		until(t, "a gate is not ready", func() bool { return status("http://"+gates[i][1]+"/readyz") == http.StatusOK })
+		people[i] = (&world{t: t, addr: gates[i][1]}).enter(name, "web")
+	}
+	people[0].say(channels.GlobalID, "hello")
+	people[1].heard("it", func(m store.Message) bool { return m.Text == "hello" })
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("it has ended with %v: %s", err, out.text.String())
+	}
+	for _, g := range gates {
+		if s := status("http://" + g[1] + "/healthz"); s != 0 {
+			t.Errorf("after the end a gate answers %d", s)
 		}
 	}
 }

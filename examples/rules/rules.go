@@ -4,6 +4,7 @@ package rules
 
 import (
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -90,4 +91,14 @@ func (b *Bucket) Take(now time.Time, burst int, every time.Duration) bool {
 	}
 	b.used++
 	return true
+}
+
+// Seldom holds back what would come too often, such as a line in the log that strangers can cause.
+// Its zero value is ready. It may be used from any goroutine.
+type Seldom struct{ last atomic.Int64 }
+
+// Now reports whether it is time: once a second.
+func (s *Seldom) Now() bool {
+	now, last := time.Now().UnixNano(), s.last.Load()
+	return now-last > int64(time.Second) && s.last.CompareAndSwap(last, now)
 }

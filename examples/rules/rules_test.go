@@ -3,6 +3,7 @@ package rules
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -98,4 +99,21 @@ func TestBucket(t *testing.T) {
 	if take() {
 		t.Error("a rest saves up more than a burst")
 	}
+}
+
+// What strangers cause stands in the log once a second.
+func TestSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s Seldom
+		times := 0
+		for range 1000 {
+			if s.Now() {
+				times++
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if times < 9 || times > 10 {
+			t.Errorf("within 10 s it is time %d times", times)
+		}
+	})
 }

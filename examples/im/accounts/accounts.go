@@ -22,7 +22,6 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/lonng/nano/examples/im/protocol"
 	"github.com/lonng/nano/examples/im/store"
 	"github.com/lonng/nano/examples/rules"
 )
@@ -80,6 +79,14 @@ type Accounts struct {
 	secret atomic.Pointer[[]byte]
 	ready  chan struct{} // closed when the secret is known
 	once   sync.Once
+	logged rules.Seldom
+}
+
+// note logs what went wrong, once a second: strangers can have it go wrong as often as they like.
+func (a *Accounts) note(level slog.Level, what string, args ...any) {
+	if a.logged.Now() {
+		slog.Log(context.Background(), level, what, args...)
+	}
 }
 
 // New returns accounts by a configuration.
@@ -280,7 +287,7 @@ func (a *Accounts) ways(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		reply.Me = &u
 	case !errors.Is(err, ErrSignedOut):
-		slog.Warn("cannot say who is signed in", "err", err)
+		a.note(slog.LevelWarn, "cannot say who is signed in", "err", err)
 		Fail(w, http.StatusServiceUnavailable, "unavailable", "the messenger cannot look who you are right now; try again")
 		return
 	}
@@ -309,7 +316,7 @@ func (a *Accounts) byName(w http.ResponseWriter, r *http.Request) {
 		Fail(w, http.StatusForbidden, "permission_denied", "nobody signs in by name here")
 		return
 	}
-	name, err := rules.Name("the name", req.Name, protocol.MaxName)
+	name, err := shown(req.Name)
 	if err != nil {
 		Fail(w, http.StatusBadRequest, "invalid_argument", message(err))
 		return
@@ -336,7 +343,7 @@ func (a *Accounts) byToken(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, ErrSignedOut) || err == nil && u.own: // one's own would never end
 		Fail(w, http.StatusUnauthorized, "unauthenticated", "the token is no good here")
 	case err != nil:
-		slog.Warn("token not looked at", "err", err)
+		a.note(slog.LevelWarn, "token not looked at", "err", err)
 		Fail(w, http.StatusServiceUnavailable, "unavailable", "signing in does not work right now; try again")
 	default:
 		a.welcome(w, r, u.User, req.Want)
@@ -347,7 +354,7 @@ func (a *Accounts) byToken(w http.ResponseWriter, r *http.Request) {
 func (a *Accounts) welcome(w http.ResponseWriter, r *http.Request, u store.User, want string) {
 	token, err := a.admit(r.Context(), u)
 	if err != nil {
-		slog.Warn("sign in failed", "user", u.ID, "err", err)
+		a.note(slog.LevelWarn, "sign in failed", "user", u.ID, "err", err)
 		Fail(w, http.StatusInternalServerError, "internal", "signing in does not work right now")
 		return
 	}
@@ -389,7 +396,7 @@ func (a *Accounts) logout(w http.ResponseWriter, r *http.Request) {
 	token := TokenOf(r)
 	if token != "" {
 		if err := a.revoke(r.Context(), token); err != nil && !errors.Is(err, ErrSignedOut) {
-			slog.Warn("sign out failed", "err", err)
+			a.note(slog.LevelWarn, "sign out failed", "err", err)
 			Fail(w, http.StatusServiceUnavailable, "unavailable", "signing out does not work right now; try again")
 			return
 		}

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -156,11 +157,56 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		"another audience":         signed(t, jwt.SigningMethodRS256, key, with("aud", "shop"), ""),
 		"without a subject":        signed(t, jwt.SigningMethodRS256, key, with("sub", nil), ""),
 		"a subject that is ours":   signed(t, jwt.SigningMethodRS256, key, with("sub", "@operator"), ""),
+		"a subject with U+0000":    signed(t, jwt.SigningMethodRS256, key, with("sub", "ann\x00"), ""),
 		"a very long subject":      signed(t, jwt.SigningMethodRS256, key, with("sub", strings.Repeat("x", 129)), ""),
 	} {
 		if u, err := a.ByToken(t.Context(), token); err == nil {
 			t.Errorf("%s: it is taken, for %+v", name, u)
 		}
+	}
+	// What the header says of keys is not looked at: not where they are, and not that one is here.
+	for name, header := range map[string]map[string]any{
+		"a key of its own":     {"jwk": jose.JSONWebKey{Key: &other.PublicKey}},
+		"keys elsewhere":       {"jku": "https://evil.example/keys", "x5u": "https://evil.example/cert"},
+		"an id that is a path": {"kid": "../../../../dev/null"},
+		"an id that is a list": {"kid": []string{"a", "b"}},
+		"an id that is SQL":    {"kid": "x' UNION SELECT 'secret"},
+	} {
+		for method, k := range map[jwt.SigningMethod]any{jwt.SigningMethodRS256: other, jwt.SigningMethodHS256: []byte{}} {
+			token := jwt.NewWithClaims(method, good)
+			for field, value := range header {
+				token.Header[field] = value
+			}
+			text, err := token.SignedString(k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if u, err := a.ByToken(t.Context(), text); err == nil {
+				t.Errorf("%s, %s: it is taken, for %+v", name, method.Alg(), u)
+			}
+		}
+	}
+	// The messenger's own, by its own secret, are no better.
+	secret := []byte("0123456789abcdef0123456789abcdef")
+	mine := jwt.MapClaims{"sub": "u2", "name": "Bob", "aud": audience, "exp": later()}
+	for name, change := range map[string]func(jwt.MapClaims){
+		"expired":                func(c jwt.MapClaims) { c["exp"] = time.Now().Add(-2 * leeway).Unix() },
+		"without an end":         func(c jwt.MapClaims) { delete(c, "exp") },
+		"not yet":                func(c jwt.MapClaims) { c["nbf"] = later() },
+		"made in the future":     func(c jwt.MapClaims) { c["iat"] = later() },
+		"for another audience":   func(c jwt.MapClaims) { c["aud"] = "im" },
+		"without an audience":    func(c jwt.MapClaims) { delete(c, "aud") },
+		"without a subject":      func(c jwt.MapClaims) { delete(c, "sub") },
+		"a subject of no string": func(c jwt.MapClaims) { c["sub"] = 7 },
+	} {
+		c := maps.Clone(mine)
+		change(c)
+		if u, err := a.ByToken(t.Context(), signed(t, jwt.SigningMethodHS256, secret, c, "")); err == nil {
+			t.Errorf("own, %s: it is taken, for %+v", name, u)
+		}
+	}
+	if u, err := a.ByToken(t.Context(), signed(t, jwt.SigningMethodHS512, secret, mine, "")); err == nil {
+		t.Errorf("own, of another method: it is taken, for %+v", u)
 	}
 	u, err := a.ByToken(t.Context(), signed(t, jwt.SigningMethodRS256, key, with("name", "<b>"+strings.Repeat("x", 500)), ""))
 	if err != nil || len([]rune(u.Name)) > 40 {
@@ -421,5 +467,37 @@ func TestOtherSitesPages(t *testing.T) {
 	}
 	if w := do("GET", "/auth/ways", "", "Cookie", value, "Sec-Fetch-Site", "cross-site"); strings.Contains(w.Body.String(), `"me"`) {
 		t.Errorf("another site's page is told %s", w.Body)
+	}
+}
+
+// Nobody passes for another by characters that look the same: they are the same person, or no name.
+func TestNamesThatLookLikeOthers(t *testing.T) {
+	for name, want := range map[string]string{
+		"Jose\u0301": "José", // a letter and an accent
+		"Ａｎｎ":        "Ann",
+		"𝓐𝓷𝓷":        "Ann",
+		"Anna Ö":     "Anna Ö",
+		"Кирилл B":   "Кирилл B",
+		"Аnn":        "", // the first letter is Cyrillic
+		"Bοb":        "", // the second is Greek
+		"раypal":     "",
+	} {
+		if got, err := shown(name); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q is shown as %q, %v", name, got, err)
+		}
+	}
+	a, entered := newAccounts(nil, nil)
+	for _, name := range []string{"José", "JOSÉ", "Jose\u0301", "  josé "} {
+		r := httptest.NewRequest("POST", "http://im.example/auth/name", strings.NewReader(`{"name":"`+name+`"}`))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		if a.Handler().ServeHTTP(w, r); w.Code != http.StatusOK {
+			t.Errorf("%q is answered %d", name, w.Code)
+		}
+	}
+	for _, u := range *entered {
+		if u.ID != "josé" {
+			t.Errorf("%q is another person than josé", u.ID)
+		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
@@ -22,7 +23,6 @@ import (
 
 	"github.com/lonng/nano/examples/im/protocol"
 	"github.com/lonng/nano/examples/im/store"
-	"github.com/lonng/nano/examples/rules"
 )
 
 // methods are the signatures that an operator's token may have: none with a shared secret, and none
@@ -88,14 +88,14 @@ func (o *Operator) User(ctx context.Context, token string) (u store.User, expire
 
 // userOf makes a user of what a token says.
 func userOf(id string, names ...string) (store.User, error) {
-	if id == "" || len(id) > protocol.MaxID || !utf8.ValidString(id) || id[0] == protocol.OperatorID[0] {
-		return store.User{}, fmt.Errorf("accounts: the subject must have 1 to %d bytes, and not begin with @", protocol.MaxID)
+	if id == "" || len(id) > protocol.MaxID || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) || id[0] == protocol.OperatorID[0] {
+		return store.User{}, fmt.Errorf("accounts: the subject must have 1 to %d bytes without control characters, and not begin with @", protocol.MaxID)
 	}
 	for _, name := range append(names, id) {
 		if runes := []rune(name); len(runes) > protocol.MaxName {
 			name = string(runes[:protocol.MaxName])
 		}
-		if name, err := rules.Name("the name", name, protocol.MaxName); err == nil {
+		if name, err := shown(name); err == nil {
 			return store.User{ID: id, Name: name}, nil
 		}
 	}

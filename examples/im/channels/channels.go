@@ -12,13 +12,13 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/examples/im/protocol"
 	"github.com/lonng/nano/examples/im/store"
+	"github.com/lonng/nano/examples/rules"
 )
 
 // GlobalID is the channel that everybody is in.
@@ -44,7 +44,7 @@ type registry struct {
 	store store.Store
 	emit  func(*protocol.Event)
 
-	logged atomic.Int64 // when a failure was logged last
+	failures rules.Seldom // that are logged
 
 	mu    sync.Mutex
 	owned map[string]*channel
@@ -267,6 +267,8 @@ func (s *registry) outward(err error) error {
 		return errNotFound
 	case errors.Is(err, store.ErrNotOwner):
 		return nano.Errorf(component.CodeUnavailable, "the channel has just moved; try again")
+	case errors.Is(err, store.ErrText):
+		return nano.Errorf(component.CodeInvalid, "the request holds characters that are none")
 	case errors.Is(err, store.ErrBusy):
 		return nano.Errorf(component.CodeExhausted, "too much is being written; try again")
 	default:
@@ -276,7 +278,7 @@ func (s *registry) outward(err error) error {
 
 // hidden hides what is no business of clients, and logs it, once a second.
 func (s *registry) hidden(err error) error {
-	if now, last := time.Now().UnixNano(), s.logged.Load(); now-last > int64(time.Second) && s.logged.CompareAndSwap(last, now) {
+	if s.failures.Now() {
 		slog.Warn("requests failed", "err", err) // the database is away, or the disk is full: all fail then
 	}
 	return nano.Errorf(component.CodeUnavailable, "the messenger cannot do that right now; try again")

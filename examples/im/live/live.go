@@ -50,6 +50,7 @@ type Rooms struct {
 
 	stop, ended chan struct{}
 	once        sync.Once
+	failures    rules.Seldom // that are logged
 
 	mu    sync.Mutex
 	rooms map[string]*room
@@ -209,6 +210,14 @@ var (
 	errAway   = nano.Errorf(component.CodeUnavailable, "live rooms do not work right now; try again")
 )
 
+// away logs why a room could not be read, once a second, and returns what clients are told.
+func (r *Rooms) away(err error) error {
+	if r.failures.Now() {
+		slog.Warn("live rooms not read", "err", err)
+	}
+	return errAway
+}
+
 // with runs f with a room, under the lock. A room that is not here yet is looked up.
 func (r *Rooms) with(ctx context.Context, id string, f func(*room)) error {
 	r.mu.Lock()
@@ -220,8 +229,7 @@ func (r *Rooms) with(ctx context.Context, id string, f func(*room)) error {
 		case errors.Is(err, store.ErrNotFound), err == nil && c.Kind != store.Live:
 			return errNoRoom
 		case err != nil:
-			slog.Warn("live room not read", "err", err)
-			return errAway
+			return r.away(err)
 		}
 		r.mu.Lock()
 		rm = r.roomLocked(id)
@@ -304,8 +312,7 @@ const maxListed = 200
 func (r *Rooms) List(ctx context.Context, _ *protocol.RoomsRequest) (*protocol.LiveRooms, error) {
 	list, err := r.store.Channels(ctx, store.Live, "", maxListed)
 	if err != nil {
-		slog.Warn("live rooms not read", "err", err)
-		return nil, errAway
+		return nil, r.away(err)
 	}
 	reply := &protocol.LiveRooms{Rooms: []protocol.LiveRoom{}}
 	r.mu.Lock()

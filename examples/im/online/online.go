@@ -5,6 +5,7 @@ package online
 
 import (
 	"hash/fnv"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -86,7 +87,9 @@ func (r *Registry) setLocked(gate, id, name, platform string, here bool) (change
 	p.places = slices.Delete(p.places, i, i+1)
 	r.sumLocked(gate, id, platform, -1)
 	if !p.on(platform) {
-		r.counts[platform]--
+		if r.counts[platform]--; r.counts[platform] == 0 {
+			delete(r.counts, platform) // clients choose the names
+		}
 	}
 	if len(p.places) == 0 {
 		delete(r.people, id)
@@ -254,13 +257,7 @@ func (r *Registry) Platforms(id string) []string {
 func (r *Registry) Count() (users int, byPlatform map[string]int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	byPlatform = make(map[string]int)
-	for platform, n := range r.counts {
-		if n > 0 {
-			byPlatform[platform] = n
-		}
-	}
-	return len(r.people), byPlatform
+	return len(r.people), maps.Clone(r.counts)
 }
 
 // List returns up to limit people who are connected on one of the platforms (without platforms, on

@@ -232,17 +232,18 @@ function notice(data) {
 }
 
 client.onPush("onNotice", notice);
-client.onPush("im.kept", ({ id }) => taken([id]));
+client.onPush("im.kept", ({ id }) => taken([id]).catch(() => {})); // it comes again with the next start
 
-function taken(ids) {
-  request("im.taken", { ids }).catch(() => {}); // it comes again with the next start
-}
+const taken = (ids) => request("im.taken", { ids });
 
 async function inbox() {
   try {
-    const { pushes } = await request("im.inbox", {});
-    for (const { route, data } of pushes) if (route === "onNotice") notice(data);
-    if (pushes.length > 0) taken(pushes.map((p) => p.id));
+    for (let more = true; more; ) {
+      const reply = await request("im.inbox", {});
+      for (const { route, data } of reply.pushes) if (route === "onNotice") notice(data);
+      if (reply.pushes.length > 0) await taken(reply.pushes.map((p) => p.id));
+      more = Boolean(reply.more);
+    }
   } catch {
     // the next start asks again
   }

@@ -76,10 +76,12 @@ function draw() {
   if (document.activeElement !== $("rename-title")) $("rename-title").value = c.title;
   $("leave").hidden = c.kind !== "group";
   $("members-title").textContent = c.kind === "global" ? "People" : "Members";
-  sync($("members"), people, (p) => p.id, drawMember);
+  const twins = Map.groupBy(people, (p) => p.name.toLowerCase());
+  sync($("members"), people, (p) => p.id, (item, p) => drawMember(item, p, twins.get(p.name.toLowerCase()).length > 1));
 }
 
-function drawMember(item, p) {
+// drawMember shows a member; one of two of the same name with the id.
+function drawMember(item, p, twin) {
   if (!item.firstElementChild) {
     item.append(el("span", { class: "face" }, avatar(p.name)), el("span", { class: "title" }), el("span", { class: "hint" }),
       iconButton("more", `Actions for ${p.name}`, { "aria-haspopup": "menu" }));
@@ -88,7 +90,7 @@ function drawMember(item, p) {
   const here = state.online.has(p.id);
   face.classList.toggle("online", here);
   title.textContent = p.id === state.me.id ? `${p.name} (you)` : p.name;
-  hint.textContent = [p.role === "member" || !p.role ? "" : p.role, here ? "online" : ""].filter(Boolean).join(" · ");
+  hint.textContent = [twin ? p.id : "", p.role === "member" || !p.role ? "" : p.role, here ? "online" : ""].filter(Boolean).join(" · ");
   const list = actions(p);
   more.hidden = list.length === 0;
   more.onclick = () => menu(more, list);

@@ -96,11 +96,21 @@ function go(what, n = 0) {
   route();
 }
 
+// decoded is a part of the address; what is none is nothing.
+function decoded(part = "") {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return "";
+  }
+}
+
 function route() {
   if (!restored) return;
-  const [, where, id, n] = location.hash.split("/");
-  const c = where === "c" ? state.channels.get(decodeURIComponent(id ?? "")) : null;
-  if (where === "live" && id) return showLive(decodeURIComponent(id));
+  const [, where, part, n] = location.hash.split("/");
+  const id = decoded(part);
+  const c = where === "c" ? state.channels.get(id) : null;
+  if (where === "live" && id) return showLive(id);
   if (c) return showChannel(c, Number(n) || 0);
   if (!narrow.matches) {
     const first = inOrder().find((x) => x.role !== "invited") ?? inOrder()[0];
@@ -159,10 +169,11 @@ globalThis.addEventListener("popstate", route);
 narrow.addEventListener("change", () => location.hash || route());
 for (const button of document.querySelectorAll("[data-back]")) {
   button.onclick = () => {
+    const left = state.active?.id ?? state.room?.id ?? "";
     history.pushState(null, "", location.pathname);
     if (narrow.matches) showNothing();
     else route();
-    document.querySelector(".channel")?.focus();
+    (document.querySelector(`[data-key="${CSS.escape(left)}"] > .channel`) ?? document.querySelector(".channel"))?.focus();
   };
 }
 

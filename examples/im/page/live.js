@@ -3,7 +3,7 @@
 // Both the picture and the list beside it hold so much and no more, however loud the room is.
 import { $, explain, plural, tone } from "./dom.js";
 import { request, tell } from "./connection.js";
-import { events, state } from "./store.js";
+import { events, freshId, state } from "./store.js";
 import { toast } from "./ui.js";
 import { el } from "./words.js";
 
@@ -152,7 +152,7 @@ $("live-form").onsubmit = async (event) => {
   const mine = room;
   $("live-text").value = "";
   try {
-    const bullet = await request("live.say", { channel: mine.id, cid: crypto.randomUUID(), text });
+    const bullet = await request("live.say", { channel: mine.id, cid: freshId(), text });
     if (room === mine) show(bullet);
   } catch (err) {
     if (room === mine && $("live-text").value === "") $("live-text").value = text;

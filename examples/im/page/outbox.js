@@ -3,7 +3,7 @@
 // Each message has an id of its own, by which the server knows one that comes again.
 import { arrive, request } from "./connection.js";
 import { upload } from "./pictures.js";
-import { events, kept, state } from "./store.js";
+import { events, freshId, kept, state } from "./store.js";
 
 const PAUSE = 1500; // ms before another attempt
 
@@ -13,7 +13,7 @@ const flushing = new Set();
 
 // send puts a message into the outbox. prepared is a picture from pictures.js.
 export function send(c, { text, reply, mentions, prepared }) {
-  c.pending.push({ cid: crypto.randomUUID(), text, reply, mentions, prepared, picture: null, state: "waiting", at: Date.now() });
+  c.pending.push({ cid: freshId(), text, reply, mentions, prepared, picture: null, state: "waiting", at: Date.now() });
   changed(c);
   flush(c);
 }

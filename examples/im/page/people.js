@@ -92,6 +92,7 @@ function draw() {
     if (item.firstElementChild) return;
     item.append(el("button", { type: "button", class: "chip", onclick: () => toggle(p) }, avatar(p.name), el("span", { class: "hidden" }, "Remove "), p.name, icon("cross")));
   });
+  const twins = Map.groupBy(found, (p) => p.name.toLowerCase());
   sync($("persons"), found, (p) => p.id, (item, p) => {
     let button = item.firstElementChild;
     if (!button) {
@@ -99,7 +100,8 @@ function draw() {
       item.append(button);
     }
     button.onclick = () => toggle(p);
-    button.children[2].textContent = state.online.has(p.id) ? "online" : "";
+    // Who is called as another one is told apart by the id.
+    button.children[2].textContent = [twins.get(p.name.toLowerCase()).length > 1 ? p.id : "", state.online.has(p.id) ? "online" : ""].filter(Boolean).join(" · ");
     button.setAttribute("aria-pressed", String(chosen.has(p.id)));
   });
   $("persons-empty").hidden = found.length > 0;

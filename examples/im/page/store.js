@@ -44,6 +44,9 @@ export const nameOf = (id) => state.names.get(id) ?? id;
 // titleOf is how a channel is called here: a private one as the other person.
 export const titleOf = (c) => c.title || c.with?.name || (c.with && nameOf(c.with.id)) || "No title";
 
+// freshId makes an id. crypto.randomUUID is not there on a phone that reaches this machine by http.
+export const freshId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+
 // kept is what this browser keeps for the page. Storage may be forbidden; then nothing is kept.
 export const kept = {
   get(key) {

@@ -58,6 +58,7 @@ type Handler struct {
 	store    Store
 	newID    func() string
 	decoding chan struct{}
+	failures rules.Seldom // that are logged
 
 	mu    sync.Mutex
 	users map[string]*rules.Bucket // by user id
@@ -78,7 +79,7 @@ func (h *Handler) Register(mux *http.ServeMux) {
 func (h *Handler) upload(w http.ResponseWriter, r *http.Request) {
 	u, err := h.accounts.ByRequest(r)
 	if err != nil {
-		unknown(w, err)
+		h.unknown(w, err)
 		return
 	}
 	if !h.may(u.ID) {
@@ -100,7 +101,7 @@ func (h *Handler) upload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := h.store.Put(r.Context(), u, r.URL.Query().Get("channel"), p, data, thumb); err != nil {
-		failed(w, err)
+		h.failed(w, err)
 		return
 	}
 	accounts.Answer(w, p)
@@ -121,14 +122,23 @@ func (h *Handler) may(user string) bool {
 	return b.Take(time.Now(), uploadBurst, uploadEvery)
 }
 
-// look decodes a picture, describes it, and makes its small version.
-func (h *Handler) look(ctx context.Context, data []byte) (store.Picture, []byte, error) {
+// look decodes a picture, describes it, and makes its small version. A picture at which a decoder
+// panics is none.
+func (h *Handler) look(ctx context.Context, data []byte) (p store.Picture, thumb []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("pictures: the decoder panics: %v", r)
+		}
+	}()
 	about, format, err := image.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
 		return store.Picture{}, nil, err
 	}
 	if types[format] == "" || about.Width <= 0 || about.Height <= 0 || about.Width > maxPixels/about.Height {
 		return store.Picture{}, nil, errors.New("pictures: too large, or of another format")
+	}
+	if err := costs(format, data, about); err != nil {
+		return store.Picture{}, nil, err
 	}
 	select {
 	case h.decoding <- struct{}{}:
@@ -140,7 +150,7 @@ func (h *Handler) look(ctx context.Context, data []byte) (store.Picture, []byte,
 	if err != nil {
 		return store.Picture{}, nil, err
 	}
-	thumb, err := small(full)
+	thumb, err = small(full)
 	return store.Picture{ID: h.newID(), Type: types[format], Width: about.Width, Height: about.Height, Size: len(data)}, thumb, err
 }
 
@@ -163,12 +173,12 @@ func small(full image.Image) ([]byte, error) {
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, thumb bool) {
 	u, err := h.accounts.ByRequest(r)
 	if err != nil {
-		unknown(w, err)
+		h.unknown(w, err)
 		return
 	}
 	p, data, err := h.store.Get(r.Context(), u, r.PathValue("id"), thumb)
 	if err != nil {
-		failed(w, err)
+		h.failed(w, err)
 		return
 	}
 	kind := p.Type
@@ -187,20 +197,22 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, thumb bool) {
 }
 
 // unknown answers somebody who is not signed in, or of whom that is not known right now.
-func unknown(w http.ResponseWriter, err error) {
+func (h *Handler) unknown(w http.ResponseWriter, err error) {
 	if errors.Is(err, accounts.ErrSignedOut) {
 		accounts.Fail(w, http.StatusUnauthorized, "unauthenticated", "sign in first")
 		return
 	}
-	failed(w, err)
+	h.failed(w, err)
 }
 
 // failed answers with what went wrong, and does not tell what is there from what is not.
-func failed(w http.ResponseWriter, err error) {
+func (h *Handler) failed(w http.ResponseWriter, err error) {
 	if errors.Is(err, store.ErrNotFound) {
 		accounts.Fail(w, http.StatusNotFound, "not_found", "there is no such thing here, or it is not yours to see")
 		return
 	}
-	slog.Warn("picture failed", "err", err)
+	if h.failures.Now() {
+		slog.Warn("picture failed", "err", err)
+	}
 	accounts.Fail(w, http.StatusServiceUnavailable, "unavailable", "pictures do not work right now; try again")
 }

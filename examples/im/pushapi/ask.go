@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
+	"unicode"
 
 	"github.com/lonng/nano/examples/im/gate"
 	"github.com/lonng/nano/examples/im/online"
@@ -32,6 +34,9 @@ func number(r *http.Request, name string, otherwise, least, most int64) (int64, 
 	return n, nil
 }
 
+// errPlatform is the error for a platform that nobody can be on.
+var errPlatform = invalid("a platform is a lower-case word of at most 16 letters, digits and hyphens")
+
 // online lists who is connected.
 func (s *Server) online(r *http.Request) (any, error) {
 	limit, err := number(r, "limit", defaultPage, 0, maxPage)
@@ -43,7 +48,7 @@ func (s *Server) online(r *http.Request) (any, error) {
 	platforms := r.URL.Query()["platform"]
 	if len(platforms) > 0 {
 		if slices.ContainsFunc(platforms, func(p string) bool { return !gate.Platform(p) }) {
-			return nil, invalid("a platform is a lower-case word of at most 16 letters")
+			return nil, errPlatform
 		}
 		reply.Count = s.conf.Online.CountOn(platforms)
 	}
@@ -89,6 +94,9 @@ func (s *Server) kick(r *http.Request) (any, error) {
 	if req.Reason == "" || len(req.Reason) > 200 {
 		return nil, invalid("reason has 1 to 200 bytes")
 	}
+	if slices.ContainsFunc(req.Platforms, func(p string) bool { return !gate.Platform(p) }) {
+		return nil, errPlatform
+	}
 	user := r.PathValue("id")
 	kicked := 0
 	for _, p := range s.conf.Online.Platforms(user) {
@@ -114,15 +122,24 @@ func (s *Server) makeChannel(r *http.Request) (any, error) {
 	if err := decode(r, &req, false); err != nil {
 		return nil, err
 	}
-	if len(req.ID) > 64 {
-		return nil, invalid("id has more than 64 bytes")
+	if len(req.ID) > 64 || strings.ContainsFunc(req.ID, func(r rune) bool { return r == '/' || unicode.IsSpace(r) || unicode.IsControl(r) }) {
+		return nil, invalid("id has at most 64 bytes, and no blanks, slashes or control characters")
 	}
 	if req.ID == "" && (req.Kind == store.Group || req.Kind == store.Live) {
 		req.ID = req.Kind[:1] + newID(r.Context())[1:]
 	}
+	if req.Owner != "" {
+		if err := req.Owner.check(); err != nil {
+			return nil, err
+		}
+	}
+	members, err := ids(req.Members)
+	if err != nil {
+		return nil, err
+	}
 	var reply protocol.OperatorChannel
-	err := s.conf.Backend.Call(r.Context(), req.ID, "make",
-		&protocol.MakeRequest{ID: req.ID, Kind: req.Kind, Title: req.Title, Owner: string(req.Owner), Members: ids(req.Members)}, &reply)
+	err = s.conf.Backend.Call(r.Context(), req.ID, "make",
+		&protocol.MakeRequest{ID: req.ID, Kind: req.Kind, Title: req.Title, Owner: string(req.Owner), Members: members}, &reply)
 	return created{&reply}, err
 }
 
@@ -137,6 +154,9 @@ func (s *Server) listChannels(r *http.Request) (any, error) {
 	req, err := list(r)
 	if err != nil {
 		return nil, err
+	}
+	if !slices.Contains([]string{"", store.Global, store.Group, store.Private, store.Live}, req.Kind) {
+		return nil, invalid("kind must be global, group, private or live")
 	}
 	var reply protocol.ChannelsReply
 	err = s.conf.Backend.Call(r.Context(), "", "channels", req, &reply)
@@ -176,7 +196,11 @@ func (s *Server) admit(r *http.Request) (any, error) {
 	if len(req.Users) == 0 || len(req.Users) > maxPage {
 		return nil, invalid("users has 1 to " + strconv.Itoa(maxPage) + " ids")
 	}
-	return s.change(r, "admit", &protocol.AdmitRequest{Users: ids(req.Users), Role: req.Role})
+	users, err := ids(req.Users)
+	if err != nil {
+		return nil, err
+	}
+	return s.change(r, "admit", &protocol.AdmitRequest{Users: users, Role: req.Role})
 }
 
 func (s *Server) expel(r *http.Request) (any, error) {
@@ -224,9 +248,18 @@ func (s *Server) post(r *http.Request) (any, error) {
 	if req.CID == "" {
 		req.CID = newID(r.Context())
 	}
+	if req.From != "" {
+		if err := req.From.check(); err != nil {
+			return nil, err
+		}
+	}
+	mentions, err := ids(req.Mentions)
+	if err != nil {
+		return nil, err
+	}
 	var reply store.Message
-	err := s.conf.Backend.Call(r.Context(), r.PathValue("id"), "post",
-		&protocol.PostRequest{Channel: r.PathValue("id"), CID: req.CID, Text: req.Text, From: string(req.From), Reply: req.Reply, Mentions: ids(req.Mentions)}, &reply)
+	err = s.conf.Backend.Call(r.Context(), r.PathValue("id"), "post",
+		&protocol.PostRequest{Channel: r.PathValue("id"), CID: req.CID, Text: req.Text, From: string(req.From), Reply: req.Reply, Mentions: mentions}, &reply)
 	return created{&reply}, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/lonng/nano/examples/im/gate"
@@ -37,6 +38,14 @@ func (u *userID) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// check says what is wrong with an id.
+func (u userID) check() error {
+	if u == "" || len(u) > protocol.MaxID || strings.ContainsFunc(string(u), unicode.IsControl) {
+		return invalid(fmt.Sprintf("a user's id has 1 to %d bytes, and no control characters", protocol.MaxID))
+	}
+	return nil
+}
+
 // audience says to whom a push goes.
 type audience struct {
 	Users     []userID `json:"users"`
@@ -45,11 +54,29 @@ type audience struct {
 	Platforms []string `json:"platforms"`
 }
 
+// UnmarshalJSON reads an audience. One that names platforms, and has no word of users or channels,
+// means all who are there.
+func (a *audience) UnmarshalJSON(b []byte) error {
+	type plain audience
+	names, err := strict(b, (*plain)(a))
+	if len(names) == 1 && len(a.Platforms) > 0 {
+		a.All = true
+	}
+	return err
+}
+
 // text is a push that is a message of channels.
 type text struct {
 	Text     string   `json:"text"`
 	From     userID   `json:"from"`
 	Mentions []userID `json:"mentions"`
+}
+
+// UnmarshalJSON reads a message.
+func (t *text) UnmarshalJSON(b []byte) error {
+	type plain text
+	_, err := strict(b, (*plain)(t))
+	return err
 }
 
 // pushRequest is the body of POST /api/v1/push.
@@ -108,13 +135,15 @@ func (s *Server) push(r *http.Request) (any, error) {
 		if len(here) > 0 {
 			s.conf.Emit(&protocol.Event{Users: here, Platforms: platforms, Route: req.Route, Data: req.Data, Kept: kept})
 		}
+	}
+	if kept != "" {
+		reply.Kept = max(0, reply.Kept-reply.Reached)
+	}
+	if !everybody {
 		for _, channel := range live {
 			reply.Reached += s.conf.Viewers(channel)
 			s.conf.Emit(&protocol.Event{Channel: channel, Platforms: platforms, Route: req.Route, Data: req.Data})
 		}
-	}
-	if kept != "" {
-		reply.Kept = max(0, reply.Kept-reply.Reached)
 	}
 	return reply, nil
 }
@@ -164,6 +193,8 @@ func (p *pushRequest) checkMessage() error {
 		return invalid("message goes without route, data and keep: a message is kept in its channel")
 	case len(p.To.Channels) == 0 || len(p.To.Users) > 0 || p.To.All || len(p.To.Platforms) > 0:
 		return invalid("message goes to channels, and to nobody else")
+	case p.Message.From != "":
+		return p.Message.From.check()
 	}
 	return nil
 }
@@ -177,7 +208,7 @@ func (p *pushRequest) keepTime() (time.Duration, error) {
 	if days, ok := strings.CutSuffix(p.Keep, "d"); ok {
 		var n int
 		n, err = strconv.Atoi(days)
-		d = time.Duration(min(n, 1000)) * 24 * time.Hour
+		d = time.Duration(min(max(n, 0), 1000)) * 24 * time.Hour
 	}
 	if err != nil || d <= 0 || d > maxKeep {
 		return 0, invalid(`keep must be a time such as "90m", "24h" or "7d", and at most 366 days`)
@@ -200,13 +231,13 @@ func (a *audience) check() error {
 		return invalid("to has more than 20 platforms")
 	}
 	for _, u := range a.Users {
-		if u == "" || len(u) > protocol.MaxID {
-			return invalid(fmt.Sprintf("a user's id has 1 to %d bytes", protocol.MaxID))
+		if err := u.check(); err != nil {
+			return err
 		}
 	}
 	for _, p := range a.Platforms {
 		if !gate.Platform(p) {
-			return invalid("a platform is a lower-case word of at most 16 letters")
+			return errPlatform
 		}
 	}
 	return nil
@@ -233,7 +264,7 @@ func (s *Server) resolve(ctx context.Context, a *audience) (users []string, ever
 			return nil, false, nil, err
 		}
 		if of.Everybody {
-			return nil, true, nil, nil
+			return nil, true, of.Live, nil
 		}
 		for _, u := range of.Users {
 			add(u)
@@ -268,12 +299,19 @@ func (s *Server) reachedOfAll(platforms []string) int {
 // pushMessage posts a message in channels.
 func (s *Server) pushMessage(ctx context.Context, req *pushRequest, id string) (any, error) {
 	reply := &PushReply{ID: id}
-	users, everybody, _, err := s.resolve(ctx, req.To)
+	users, everybody, live, err := s.resolve(ctx, req.To)
+	if err != nil {
+		return nil, err
+	}
+	if len(live) > 0 { // before it stands in the other channels
+		return nil, invalid("channel " + live[0] + " is a live room, which keeps no messages: push with a route")
+	}
+	mentions, err := ids(req.Message.Mentions)
 	if err != nil {
 		return nil, err
 	}
 	for i, channel := range req.To.Channels {
-		post := &protocol.PostRequest{Channel: channel, Text: req.Message.Text, From: string(req.Message.From), CID: fmt.Sprintf("%s-%d", id, i), Mentions: ids(req.Message.Mentions)}
+		post := &protocol.PostRequest{Channel: channel, Text: req.Message.Text, From: string(req.Message.From), CID: fmt.Sprintf("%s-%d", id, i), Mentions: mentions}
 		if err := s.conf.Backend.Call(ctx, channel, "post", post, &store.Message{}); err != nil {
 			return nil, err
 		}
@@ -292,10 +330,14 @@ func (s *Server) pushMessage(ctx context.Context, req *pushRequest, id string) (
 	return reply, nil
 }
 
-func ids(users []userID) []string {
+// ids returns the ids of users, or what is wrong with one of them.
+func ids(users []userID) ([]string, error) {
 	list := make([]string, len(users))
 	for i, u := range users {
+		if err := u.check(); err != nil {
+			return nil, err
+		}
 		list[i] = string(u)
 	}
-	return list
+	return list, nil
 }

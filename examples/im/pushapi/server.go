@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"mime"
@@ -19,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/component"
@@ -288,8 +290,8 @@ func (s *Server) once(w http.ResponseWriter, r *http.Request, system string, h h
 		answer(w, v, err)
 		return
 	}
-	if len(name) > maxKeyID {
-		answer(w, nil, invalid("the Idempotency-Key has more than 128 bytes"))
+	if len(name) > maxKeyID || !utf8.ValidString(name) {
+		answer(w, nil, invalid("the Idempotency-Key has more than 128 bytes, or is not UTF-8"))
 		return
 	}
 	sum := sha256.Sum256(append([]byte(r.Method+" "+r.URL.Path+"\n"), body...))
@@ -363,13 +365,45 @@ func decode(r *http.Request, v any, optional bool) error {
 			return &fault{http.StatusUnsupportedMediaType, component.CodeInvalid, "the body must be application/json"}
 		}
 	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
+	if _, err := strict(body, v); err != nil {
 		return invalid("the body is no JSON of this request: " + strings.TrimPrefix(err.Error(), "json: "))
 	}
-	if d.More() {
-		return invalid("there is something behind the JSON of the body")
-	}
 	return nil
+}
+
+// strict reads a JSON object into v, and returns the names of its fields. A field that there is not
+// in v is an error, as one is that is there twice: which of the two was meant?
+func strict(b []byte, v any) (map[string]bool, error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // the decoder returns it as it is
+		return nil, errors.New("there is something behind it")
+	}
+	names := make(map[string]bool)
+	d = json.NewDecoder(bytes.NewReader(b))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, errors.New("it is no object")
+	}
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		name, _ := t.(string)
+		switch {
+		case name != strings.ToLower(name): // to the decoder it is the same
+			return nil, fmt.Errorf("unknown field %q", name)
+		case names[name]:
+			return nil, fmt.Errorf("field %q is there twice", name)
+		}
+		names[name] = true
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
 }

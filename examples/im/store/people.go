@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/lonng/nano/examples/rules"
 )
@@ -70,9 +71,12 @@ func collectUsers(users *[]User) func(*sql.Rows) error {
 // FindUsers returns users whose names begin with the text.
 func (d *people) FindUsers(ctx context.Context, text string, limit int) ([]User, error) {
 	from := rules.Fold(text)
+	query := "SELECT id, name FROM users WHERE folded >= ? AND folded < ? ORDER BY folded, id LIMIT ?"
+	if d.isPostgres { // whose databases order words as a language does
+		query = strings.ReplaceAll(query, "folded", `folded COLLATE "C"`)
+	}
 	var users []User
-	err := each(ctx, d.reader(), collectUsers(&users),
-		"SELECT id, name FROM users WHERE folded >= ? AND folded < ? ORDER BY folded, id LIMIT ?", from, from+"\U0010ffff", limit)
+	err := each(ctx, d.reader(), collectUsers(&users), query, from, from+"\U0010ffff", limit)
 	return users, failed("find users", err)
 }
 

@@ -72,8 +72,11 @@ func codeOf(err error) string {
 	return ""
 }
 
-// uniqueViolation is the SQLSTATE of a row that is there already.
-const uniqueViolation = "23505"
+// SQLSTATEs of a row that is there already, and of a text that is not UTF-8 or holds U+0000.
+const (
+	uniqueViolation = "23505"
+	wrongText       = "22021"
+)
 
 // writeTimeout bounds a batch: a database that hangs fails it, and clients send again.
 const writeTimeout = 10 * time.Second

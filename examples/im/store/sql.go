@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 )
 
 // queries is what runs statements: a pool, a connection, a transaction.
@@ -138,6 +139,9 @@ func failed(what string, err error) error {
 	if err == nil {
 		return nil
 	}
+	if codeOf(err) == wrongText {
+		err = fmt.Errorf("%w: %w", ErrText, err)
+	}
 	return fmt.Errorf("store: %s: %w", what, err)
 }
 
@@ -159,11 +163,25 @@ func (d *base) key(ctx context.Context, q queries, id string) (int64, error) {
 // Waiting returns how many changes wait to be committed.
 func (d *base) Waiting() int { return d.writer.waiting() }
 
-// Change queues a change.
+// Change queues a change. Others are written with it, so what cannot be stored is refused before.
 func (d *base) Change(c *Change) {
-	if err := d.writer.put(job{change: c}); err != nil {
+	err := c.Message.storable()
+	if err == nil {
+		err = d.writer.put(job{change: c})
+	}
+	if err != nil {
 		c.Done(Message{}, false, err)
 	}
+}
+
+// storable returns an error for texts that a database cannot hold.
+func (m *Message) storable() error {
+	for _, text := range []string{m.Channel, m.From, m.Name, m.CID, m.Text} {
+		if !utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0 {
+			return failed("write a message", ErrText)
+		}
+	}
+	return nil
 }
 
 // Ping reports whether the database answers.

@@ -24,6 +24,7 @@ var (
 	ErrNotOwner = errors.New("store: the channel has another owner")
 	ErrBusy     = errors.New("store: too much waits to be written")
 	ErrClosed   = errors.New("store: closed")
+	ErrText     = errors.New("store: a text holds what cannot be stored") // not UTF-8, or U+0000
 )
 
 // Kinds of channels.

@@ -673,6 +673,39 @@ func TestAFailureConcernsNobodyElse(t *testing.T) {
 	})
 }
 
+// A text that no database can hold fails alone, whoever else writes at that moment, and finds
+// nothing.
+func TestATextThatCannotBeStored(t *testing.T) {
+	on(t, func(t *testing.T, open source) {
+		s := open(t)
+		e := group(t, s, "a", "ann", "eve")
+		var all sync.WaitGroup
+		for i := range 50 {
+			all.Go(func() {
+				_, _, err := change(s, store.Post, e, store.Message{Channel: "a", From: "ann", CID: fmt.Sprint(i), Text: "x"})
+				must2(0, err)
+			})
+			all.Go(func() {
+				if _, _, err := change(s, store.Post, e, store.Message{Channel: "a", From: "eve", CID: fmt.Sprint(i, "\x00"), Text: "x"}); !errors.Is(err, store.ErrText) {
+					t.Errorf("an id with U+0000: %v", err)
+				}
+			})
+		}
+		all.Wait()
+		for _, text := range []string{"a\x00", "a\xff"} {
+			for what, err := range map[string]error{
+				"channel": errOf(s.Channel(t.Context(), text)), "seat": errOf(s.Access(t.Context(), "ann", text)), "history": errOf(s.History(t.Context(), text, 0, false, 9)),
+				"members": errOf(s.Members(t.Context(), text, "", 9)), "epoch": errOf(s.Epoch(t.Context(), text)), "claim": errOf2(s.Claim(t.Context(), text)),
+				"rows of a picture": errOf(s.PictureData(t.Context(), text, false)),
+			} {
+				if !errors.Is(err, store.ErrText) && !errors.Is(err, store.ErrNotFound) {
+					t.Errorf("%s %q: %v", what, text, err)
+				}
+			}
+		}
+	})
+}
+
 // What one has written oneself, and what is deleted, is not unread: on no platform.
 func TestOnesOwnIsNotUnread(t *testing.T) {
 	on(t, func(t *testing.T, open source) {

@@ -126,7 +126,8 @@ export function sync(list, values, keyOf, draw) {
     return item;
   });
   if (items.length === list.children.length && items.every((item, i) => list.children[i] === item)) return;
-  for (const item of [...list.children]) if (!items.includes(item)) item.remove();
+  const stays = new Set(items);
+  for (const item of [...list.children]) if (!stays.has(item)) item.remove();
   items.forEach((item, i) => {
     if (list.children[i] !== item) list.insertBefore(item, list.children[i] ?? null);
   });
