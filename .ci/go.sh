@@ -14,7 +14,7 @@ if ! have "${cc%% *}" && ! install gcc libc6-dev; then
     skipped "the race detector in $module: it needs a C compiler, and \`$cc\` is not here (the tests run without it)"
 fi
 [ -z "$race" ] || export CGO_ENABLED=1
-if [ "$module" = ./examples ] && ! have nginx; then
+if [ "$module" = ./examples/cluster ] && ! have nginx; then
     skipped "examples/cluster behind nginx: it is not here (Debian: apt-get install nginx libnginx-mod-stream)"
 fi
 if [ "$module" = ./examples/im ]; then

@@ -12,6 +12,10 @@
 // what is in the struct before is the default. The file is YAML or JSON, and --config or
 // GAME_CONFIG names it.
 //
+// A variable that is empty counts as one that is not set, since files of deployments often pass
+// variables on whether they are set or not. An empty value in the file or of a flag is no number, no
+// time and neither true nor false: it is a mistake. It is a text, or a list without entries.
+//
 // A [Secret] is never printed. It can be in a file of its own: --token-file and GAME_TOKEN_FILE for
 // the setting token.
 package config
@@ -23,6 +27,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -58,7 +63,8 @@ type Checker interface {
 // Parse fills the struct that dst points to. Its fields have the tag koanf, the setting's name, and
 // usage, a text for the help; fields of embedded structs count as the struct's own, and other
 // structs group their settings. Fields are strings, [Secret], numbers, bools, times (time.Duration)
-// and lists of strings, which are separated by commas in the environment and on the command line.
+// and lists of strings or secrets, which are separated by commas in the environment and on the
+// command line, where the flag of a list may also be given several times.
 //
 // The error joins everything that is wrong: names in the file that mean nothing, values that do not
 // fit, and what Check says, if dst is a [Checker]. Variables of the environment that mean nothing
@@ -126,12 +132,12 @@ func (p *parser) file(path string) error {
 func (p *parser) environment() (found []value, wrong error) {
 	for _, s := range p.settings {
 		name := p.variable(s.name)
-		text, ok := p.from.Lookup(name)
-		if ok {
+		text, _ := p.from.Lookup(name)
+		if text != "" {
 			found = append(found, value{s.name, text, name})
 		}
-		if path, is := p.from.Lookup(name + "_FILE"); is && s.secret() {
-			if ok {
+		if path, _ := p.from.Lookup(name + "_FILE"); path != "" && s.secret() {
+			if text != "" {
 				wrong = errors.Join(wrong, fmt.Errorf("config: %s and %s_FILE are both set", name, name))
 				continue
 			}
@@ -157,6 +163,10 @@ func (p *parser) flags() (found []value, path string, wrong error) {
 	for _, s := range p.settings {
 		name := flagOf(s.name)
 		set.Var(&flagValue{s.isBool(), func(text string) error {
+			if i := slices.IndexFunc(found, func(v value) bool { return v.name == s.name }); i >= 0 && s.isList() {
+				found[i].text += "," + text
+				return nil
+			}
 			found = append(found, value{s.name, text, "--" + name})
 			return nil
 		}}, name, "")
@@ -199,7 +209,11 @@ func readSecret(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("config: read a secret: %w", err)
 	}
-	return strings.TrimRight(string(b), "\r\n"), nil
+	text := strings.TrimRight(string(b), "\r\n")
+	if text == "" {
+		return "", fmt.Errorf("config: read a secret: %s is empty", path)
+	}
+	return text, nil
 }
 
 // load takes the settings of a source. wrong is passed on.
@@ -235,9 +249,11 @@ func (p *parser) decode(dst any) error {
 // set writes a value into the field. A file may have a number where the other sources have a text:
 // it means the same there, so that 5 is no time (5 what?), and 1.5 no whole number.
 func (s setting) set(given any) error {
-	_, isText := given.(string)
+	text, isText := given.(string)
 	switch {
-	case isText || s.field.Type() == listType:
+	case isText && text == "" && s.field.Kind() != reflect.String && !s.isList():
+		return errors.New("it is empty")
+	case isText || s.isList():
 	case s.field.Kind() == reflect.String:
 		return errors.New("YAML takes it for a number or the like, and may have changed it")
 	default:

@@ -20,9 +20,10 @@ import (
 // game is a program's settings.
 type game struct {
 	Node
-	Rooms int     `koanf:"rooms" usage:"how many rooms there are"`
-	Speed float64 `koanf:"speed" usage:"of the game"`
-	Debug bool    `koanf:"debug" usage:"say more"`
+	Rooms int      `koanf:"rooms" usage:"how many rooms there are"`
+	Speed float64  `koanf:"speed" usage:"of the game"`
+	Debug bool     `koanf:"debug" usage:"say more"`
+	Keys  []Secret `koanf:"keys" usage:"of those who may ask"`
 }
 
 // parse parses the settings of a program called game.
@@ -92,6 +93,16 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	if strings.Contains(all.String(), token) {
 		t.Errorf("the secret was printed:\n%s", all.String())
 	}
+	g, r, err = parse(t, "", map[string]string{"GAME_KEYS": "one key, another key"})
+	if err != nil || len(g.Keys) != 2 || string(g.Keys[1]) != "another key" {
+		t.Errorf("a list of secrets: %d, %v", len(g.Keys), err)
+	}
+	if text := fmt.Sprintf("%+v %v %q", g, r.LogValue(), r.Lines()); strings.Contains(text, "one key") || !strings.Contains(text, hidden) {
+		t.Errorf("a secret of a list was printed: %s", text)
+	}
+	if r.From("keys") != "GAME_KEYS" || r.From("rooms") != "" {
+		t.Errorf("the keys are from %q, the rooms from %q", r.From("keys"), r.From("rooms"))
+	}
 	_, _, err = parse(t, "token: [a secret of 22 letters, another]", nil)
 	if err == nil || strings.Contains(err.Error(), token) {
 		t.Errorf("a secret that is a list: %v", err)
@@ -153,6 +164,54 @@ func TestNumbersInAFile(t *testing.T) {
 	}
 	if err != nil && strings.Contains(err.Error(), "123456") {
 		t.Errorf("the error tells the secret: %v", err)
+	}
+}
+
+// What is empty is not 0: in the environment it counts as not set, elsewhere it is a mistake.
+func TestEmptyValues(t *testing.T) {
+	env := map[string]string{
+		"GAME_CONFIG": "", "GAME_ROOMS": "", "GAME_SPEED": "", "GAME_DEBUG": "", "GAME_HEARTBEAT": "", "GAME_NAME": "", "GAME_TOKEN": "", "GAME_TOKEN_FILE": "",
+		"GAME_ETCD_PREFIX": "", "GAME_CLIENTS_PROXIES": "",
+	}
+	g, r, err := parse(t, "", env)
+	if want := (game{Node: Defaults(), Rooms: 10}); err != nil || fmt.Sprintf("%+v", *g) != fmt.Sprintf("%+v", want) {
+		t.Errorf("empty variables: %+v, %v", *g, err)
+	}
+	if lines := strings.Join(r.Lines(), "\n"); strings.Contains(lines, "GAME_") {
+		t.Errorf("the report names variables that are not set:\n%s", lines)
+	}
+	empty := write(t, "\n")
+	for what, parsed := range map[string]func() error{
+		"flags": func() error {
+			_, _, err := parse(t, "", nil, "--rooms=", "--speed", "", "--debug=", "--heartbeat", "", "--token-file", empty)
+			return err
+		},
+		"the file": func() error {
+			_, _, err := parse(t, "rooms: ''\nspeed: \"\"\ndebug: ''\nheartbeat: ''\n", map[string]string{"GAME_TOKEN_FILE": empty})
+			return err
+		},
+	} {
+		err := parsed()
+		for _, want := range []string{"rooms (", "speed (", "debug (", "heartbeat (", empty + " is empty"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: the error lacks %s:\n%v", what, want, err)
+			}
+		}
+	}
+	g, _, err = parse(t, "name: n\nclients: {proxies: [a]}\n", nil, "--name", "", "--clients-proxies=")
+	if err != nil || g.Name != "" || len(g.Clients.Proxies) != 0 {
+		t.Errorf("a text and a list may be empty: %+v, %v", *g, err)
+	}
+}
+
+// A list may be one flag, or several.
+func TestRepeatedFlags(t *testing.T) {
+	g, r, err := parse(t, "clients: {proxies: [a]}", nil, "--clients-proxies", "b,c", "--rooms", "1", "--clients-proxies", "d", "--rooms", "2")
+	if err != nil || strings.Join(g.Clients.Proxies, " ") != "b c d" || g.Rooms != 2 {
+		t.Errorf("%q, %d: %v", g.Clients.Proxies, g.Rooms, err)
+	}
+	if lines := strings.Join(r.Lines(), "\n"); !strings.Contains(lines, `"b,c,d"  (--clients-proxies)`) {
+		t.Errorf("the report:\n%s", lines)
 	}
 }
 

@@ -42,18 +42,21 @@ var (
 	secretType   = reflect.TypeFor[Secret]()
 	durationType = reflect.TypeFor[time.Duration]()
 	listType     = reflect.TypeFor[[]string]()
+	secretsType  = reflect.TypeFor[[]Secret]()
 )
 
-func (s setting) secret() bool { return s.field.Type() == secretType }
+func (s setting) secret() bool { return s.field.Type() == secretType || s.field.Type() == secretsType }
 
 func (s setting) isBool() bool { return s.field.Kind() == reflect.Bool }
+
+func (s setting) isList() bool { return s.field.Kind() == reflect.Slice }
 
 // kind says what values the setting takes.
 func (s setting) kind() string {
 	switch t := s.field.Type(); {
 	case t == durationType:
 		return "a time such as 1m30s"
-	case t == listType:
+	case s.isList():
 		return "a list of texts"
 	case s.isBool():
 		return "true or false"
@@ -67,10 +70,17 @@ func (s setting) kind() string {
 
 // text is the value as it is printed.
 func (s setting) text() string {
-	if s.field.Type() == listType {
-		return strings.Join(s.field.Interface().([]string), ",")
+	switch v := s.field.Interface().(type) {
+	case []string:
+		return strings.Join(v, ",")
+	case []Secret:
+		if len(v) == 0 {
+			return ""
+		}
+		return hidden
+	default:
+		return fmt.Sprint(v)
 	}
-	return fmt.Sprint(s.field.Interface())
 }
 
 // settingsOf returns the fields of the struct that dst points to.
@@ -108,7 +118,7 @@ func usable(t reflect.Type) bool {
 		reflect.Int64, reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return true
 	}
-	return t == listType
+	return t == listType || t == secretsType
 }
 
 // Report says what the settings are and where each comes from, without secrets.
@@ -116,6 +126,10 @@ type Report struct {
 	settings []setting
 	origin   map[string]string
 }
+
+// From returns where a setting comes from: the path of the file, or the name of the variable or of
+// the flag; "" if it has its default.
+func (r *Report) From(name string) string { return r.origin[name] }
 
 // Lines returns a line for each setting: its name, its value, and where that comes from.
 func (r *Report) Lines() []string {

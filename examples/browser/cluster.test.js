@@ -275,6 +275,29 @@ describe("cluster", { timeout: 600_000 }, () => {
     });
   }
 
+  test("the backend is told to end while one writes: the room moves with its people, and nobody notices", async () => {
+    const notices = [await ada.notices(), await ben.notices()];
+    const old = await ada.on("backend");
+    const other = old === "backend 1" ? "backend 2" : "backend 1";
+    const back = demo.end(old, "SIGTERM");
+    const said = [];
+    for (let i = 1; i <= 3 || ((await ada.on("backend")) !== other && i < 40); i++) {
+      said.push(`line ${i} while the room moves`);
+      await ben.say(said.at(-1));
+      await ada.hears(said.at(-1));
+      await ben.page.waitForTimeout(450); // who writes faster is held back
+    }
+    for (const person of [ada, ben]) {
+      await person.seesOn("backend", other);
+      await person.seesEvent(`#garden is on ${other} now`);
+      assert.deepEqual(await person.page.locator("[role=log] .bubble", { hasText: "while the room moves" }).allTextContents(), said);
+    }
+    await ada.seesWith("Ben");
+    await ben.seesWith("Ada");
+    await back;
+    assert.deepEqual([await ada.notices(), await ben.notices()], notices, "nobody has come or gone");
+  });
+
   for (const [how, signal] of [["stops", "SIGTERM"], ["crashes", "SIGKILL"]]) {
     test(`the gate ${how}: the page says so, and comes back`, async () => {
       const back = demo.end("gate 1", signal);

@@ -8,7 +8,7 @@ import axe from "axe-core";
 import { Person, Proxy, build, desktop, launch, phone, start } from "./lib.js";
 
 const token = "only for this test, not for you";
-process.env.NANO_CONSOLE_TOKEN = token; // of all nodes that are started here
+process.env.NANO_CONSOLE_TOKEN = process.env.CLUSTER_CONSOLE_TOKEN = token; // of all nodes that are started here
 
 const views = ["Cluster", "Sessions", "Groups", "Routes", "Schedulers", "Log"];
 

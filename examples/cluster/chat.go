@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/lonng/nano"
@@ -19,6 +18,7 @@ const (
 	pushPeople  = "chat.people"  // People
 	pushRecent  = "chat.recent"  // Recent: what was said elsewhere, when it comes after its people
 	pushMoved   = "chat.moved"   // Empty: the room is on another backend now; enter and join again
+	pushHere    = "chat.here"    // JoinReply: the room has come to this backend, and the client with it
 )
 
 // JoinRequest asks for a place in a room.
@@ -52,7 +52,7 @@ type People struct {
 
 // Message is what was said in a room.
 type Message struct {
-	N    int64  `json:"n"`  // counts from 1 in each room
+	N    int64  `json:"n"`  // grows in each room; two said while the room moves may have the same
 	At   int64  `json:"at"` // milliseconds since 1970
 	From string `json:"from"`
 	Gate string `json:"gate"`
@@ -88,38 +88,54 @@ type Claim struct {
 	Room, Addr string
 }
 
-// Keepsake is what was said in a room, for the backend that has it next.
+// same tells whether two messages are one: sent again by its sender, or told by two backends.
+func (m *Message) same(o *Message) bool {
+	if m.From != o.From || m.Ref != o.Ref {
+		return false
+	}
+	return m.Ref != "" || m.At == o.At && m.Text == o.Text
+}
+
+// Keepsake is what a backend has of a room, for the one that has it next.
 type Keepsake struct {
+	From   string // the address of the backend
 	Room   string
 	Recent []Message
+	Seats  []Seat // whose sessions come to the next backend by themselves
+}
+
+// Seat is somebody's place in a room.
+type Seat struct {
+	Session int64 // its id is the same on all nodes
+	Person  Person
+	Came    int64 // nanoseconds since 1970
 }
 
 // Rooms is the backend's component. All of it runs on the node's scheduler, so nothing here has a
 // lock.
 //
 // A room is on one backend: the gates see to that, as they choose by the room's name. When a
-// backend comes or goes, some rooms belong elsewhere. The next who enters such a room opens it
-// there; the new owner claims the room, the old one hands over what was said and sends its people
-// after it.
+// backend comes or dies, some rooms belong elsewhere. The next who enters such a room opens it
+// there; the new owner claims the room, the old one, if it lives, hands over what was said and
+// sends its people after it. A backend that is drained does not wait for that: see move.
 type Rooms struct {
 	component.Base
 
 	name, addr string
-	all        func(route string, v any)       // calls a handler on all backends, this one too
-	one        func(addr, route string, v any) // calls a handler on one backend
-	push       func(func())                    // runs something on the scheduler
+	all        func(route string, v any)           // calls a handler on all backends, this one too
+	one        func(addr, route string, v any)     // calls a handler on one backend
+	run        func(context.Context, func()) error // runs something on the scheduler, and waits for it
 
-	rooms   map[string]*room // by folded name
-	kept    map[string][]Message
-	ending  bool
-	deserts chan struct{} // closed when ending and nobody is left
-	empty   atomic.Bool   // deserts is closed
+	rooms  map[string]*room           // by folded name
+	kept   map[string]*room           // the same of rooms that are not open here: what other backends said of them
+	unseen map[int64]*session.Session // opened here by a gate; nobody has said yet where they belong
+	ending bool
 }
 
 func newRooms(name, addr string) *Rooms {
 	return &Rooms{
 		name: name, addr: addr,
-		rooms: make(map[string]*room), kept: make(map[string][]Message), deserts: make(chan struct{}),
+		rooms: make(map[string]*room), kept: make(map[string]*room), unseen: make(map[int64]*session.Session),
 	}
 }
 
@@ -137,6 +153,7 @@ func (c *Rooms) Join(_ context.Context, s *session.Session, req *JoinRequest) (*
 	if c.ending {
 		return nil, nano.Errorf(component.CodeUnavailable, "%s is shutting down; try again", c.name)
 	}
+	delete(c.unseen, s.ID())
 	r := c.rooms[rules.Fold(title)]
 	if p := personOf(s); p == nil || p.room != r || p.Name != name {
 		c.leave(s)
@@ -148,16 +165,24 @@ func (c *Rooms) Join(_ context.Context, s *session.Session, req *JoinRequest) (*
 		if err := r.join(s, name); err != nil {
 			return nil, err
 		}
+		if other, _ := c.expected(s.ID()); other != nil {
+			other.miss(s.ID())
+		}
 	}
+	return c.reply(r, s), nil
+}
+
+// reply tells a client about the room that it is in.
+func (c *Rooms) reply(r *room, s *session.Session) *JoinReply {
 	return &JoinReply{
 		Backend: c.name, Addr: c.addr, You: s.RemoteAddr().String(),
 		Room: r.title, People: r.people(), Recent: slices.Clone(r.recent),
-	}, nil
+	}
 }
 
 // Say sends a message to the room.
 func (c *Rooms) Say(_ context.Context, s *session.Session, req *SayRequest) (*SayReply, error) {
-	p, err := seated(s)
+	p, err := c.seated(s)
 	if err != nil {
 		return nil, err
 	}
@@ -171,13 +196,17 @@ func (c *Rooms) Say(_ context.Context, s *session.Session, req *SayRequest) (*Sa
 	if !p.may.Take(time.Now(), talkBurst, talkEvery) {
 		return nil, nano.Errorf(component.CodeExhausted, "you are writing faster than people can read; wait a moment")
 	}
-	return &SayReply{N: p.room.say(p, text, req.Ref)}, nil
+	m := p.room.say(p, text, req.Ref)
+	if c.ending { // the room is open elsewhere by now, or will be
+		c.all("chat.keep", &Keepsake{From: c.addr, Room: p.room.title, Recent: []Message{m}})
+	}
+	return &SayReply{N: m.N}, nil
 }
 
 // Ping tells the client which backend it is on. A page asks now and then, to see when that has
 // died.
 func (c *Rooms) Ping(_ context.Context, s *session.Session, _ *Empty) (*Where, error) {
-	p, err := seated(s)
+	p, err := c.seated(s)
 	if err != nil {
 		return nil, err
 	}
@@ -194,67 +223,124 @@ func (c *Rooms) Leave(_ context.Context, s *session.Session, _ *Empty) (*Empty, 
 // changed their mind about it, because a backend has come or gone: it belongs to the other one now.
 func (c *Rooms) claim(_ context.Context, _ *session.Session, claim *Claim) error {
 	r := c.rooms[rules.Fold(claim.Room)]
-	if r == nil || claim.Addr == c.addr {
+	if r == nil || claim.Addr == c.addr || c.ending { // who ends has told everybody of its rooms already
 		return nil
 	}
-	c.one(claim.Addr, "chat.keep", &Keepsake{Room: r.title, Recent: r.recent})
+	c.one(claim.Addr, "chat.keep", &Keepsake{From: c.addr, Room: r.title, Recent: r.recent})
 	c.closeRoom(r)
 	return nil
 }
 
-// keep takes over what was said in a room that is here now, or will be.
+// keep takes over what another backend has of a room, which is here now, or will be.
 func (c *Rooms) keep(_ context.Context, _ *session.Session, k *Keepsake) error {
-	if r := c.rooms[rules.Fold(k.Room)]; r != nil {
-		r.remember(k.Recent)
-		r.tell(pushRecent, Recent{r.recent})
-	} else if len(c.kept) < maxRooms {
-		c.kept[rules.Fold(k.Room)] = k.Recent
+	if k.From == c.addr {
+		return nil
+	}
+	key := rules.Fold(k.Room)
+	r := cmp.Or(c.rooms[key], c.kept[key])
+	if r == nil {
+		if len(c.kept) >= maxRooms {
+			return nil
+		}
+		r = newRoom(k.Room)
+		c.kept[key] = r
+	}
+	r.remember(k.Recent)
+	r.expect(k.Seats, time.Now())
+	r.tell(pushRecent, Recent{r.recent})
+	for _, seat := range k.Seats {
+		if s := c.unseen[seat.Session]; s != nil && c.bring(s) {
+			delete(c.unseen, seat.Session)
+		}
 	}
 	return nil
 }
 
-// partingTime is how long a backend that ends waits for its people to be somewhere else.
-const partingTime = 3 * time.Second
-
-// BeforeShutdown moves all rooms to other backends. It runs beside the scheduler, while messages
-// are still served, so what it does with the rooms it does there.
-func (c *Rooms) BeforeShutdown() {
-	c.push(func() {
+// move is called when this backend is drained: it tells the others of its rooms and of who is in
+// them. Then all sessions choose among these others (see App.Rebind), by their rooms, so that a
+// room's people meet again. They notice nothing but the name of their backend.
+func (c *Rooms) move(ctx context.Context) error {
+	return c.run(ctx, func() {
 		c.ending = true
 		for _, r := range c.rooms {
-			c.all("chat.keep", &Keepsake{Room: r.title, Recent: r.recent})
-			r.moved()
+			c.all("chat.keep", &Keepsake{From: c.addr, Room: r.title, Recent: r.recent, Seats: r.list()})
 		}
-		c.deserted()
 	})
-	select {
-	case <-c.deserts:
-	case <-time.After(partingTime):
+}
+
+// arrive runs when a gate has opened a session here.
+func (c *Rooms) arrive(s *session.Session) {
+	if !c.bring(s) { // it is about to join, or a keepsake is slower than its session
+		c.unseen[s.ID()] = s
 	}
 }
 
-// deserted ends the wait of BeforeShutdown when nobody is left.
-func (c *Rooms) deserted() {
-	for _, r := range c.rooms {
-		if len(r.seats) > 0 {
-			return
+// bring gives a session its place in the room with which it comes along, and reports whether there
+// is one. One that was known here before is not opened again: its first message brings it.
+func (c *Rooms) bring(s *session.Session) bool {
+	r, seat := c.expected(s.ID())
+	if r == nil {
+		return false
+	}
+	if c.rooms[rules.Fold(r.title)] == nil {
+		if _, err := c.open(r.title); err != nil {
+			return false // it is given up after a while
 		}
 	}
-	if c.ending && c.empty.CompareAndSwap(false, true) {
-		close(c.deserts)
+	if r.seat(s, seat.Person, seat.Came) == nil {
+		_ = s.Push(pushHere, c.reply(r, s)) // who has closed meanwhile needs none
 	}
+	return true
+}
+
+// expected returns the room with which a session comes here, and its seat. The room is nil if there
+// is none.
+func (c *Rooms) expected(id int64) (*room, Seat) {
+	for _, rooms := range []map[string]*room{c.rooms, c.kept} {
+		for _, r := range rooms {
+			if e, ok := r.coming[id]; ok {
+				return r, e.Seat
+			}
+		}
+	}
+	return nil, Seat{}
+}
+
+// forget gives up those who should have come and have not: they have closed, say.
+func (c *Rooms) forget(now time.Time) {
+	for _, rooms := range []map[string]*room{c.rooms, c.kept} {
+		for _, r := range rooms {
+			r.forget(now)
+		}
+	}
+}
+
+// seated returns who calls, and refuses who is in no room.
+func (c *Rooms) seated(s *session.Session) (*person, error) {
+	if personOf(s) == nil {
+		c.bring(s)
+	}
+	if p := personOf(s); p != nil {
+		return p, nil
+	}
+	return nil, nano.Errorf(component.CodeNotFound, "you are in no room here: join one")
 }
 
 // gone clears up after a client whose gate says that it has closed, or whose gate has died.
-func (c *Rooms) gone(s *session.Session) { c.leave(s) }
+func (c *Rooms) gone(s *session.Session) {
+	delete(c.unseen, s.ID())
+	if r, _ := c.expected(s.ID()); r != nil {
+		r.miss(s.ID())
+	}
+	c.leave(s)
+}
 
 func (c *Rooms) leave(s *session.Session) {
 	p := personOf(s)
 	if p == nil {
 		return
 	}
-	p.room.leave(s, p)
-	c.deserted()
+	p.room.leave(s, p, c.ending)
 }
 
 // open makes a room, and says so to all backends.
@@ -262,10 +348,13 @@ func (c *Rooms) open(title string) (*room, error) {
 	if len(c.rooms) >= maxRooms && !c.dropOne() {
 		return nil, nano.Errorf(component.CodeExhausted, "there are %d rooms here, which is the limit", maxRooms)
 	}
-	r := newRoom(title)
-	r.remember(c.kept[rules.Fold(title)])
-	delete(c.kept, rules.Fold(title))
-	c.rooms[rules.Fold(title)] = r
+	key := rules.Fold(title)
+	r := c.kept[key]
+	if r == nil {
+		r = newRoom(title)
+	}
+	delete(c.kept, key)
+	c.rooms[key] = r
 	c.all("chat.claim", &Claim{Room: title, Addr: c.addr})
 	return r, nil
 }
@@ -273,7 +362,7 @@ func (c *Rooms) open(title string) (*room, error) {
 // dropOne forgets a room that nobody is in.
 func (c *Rooms) dropOne() bool {
 	for key, r := range c.rooms {
-		if len(r.seats) == 0 {
+		if len(r.seats)+len(r.coming) == 0 {
 			delete(c.rooms, key)
 			return true
 		}
@@ -286,12 +375,14 @@ func (c *Rooms) closeRoom(r *room) {
 	r.moved()
 	r.clear()
 	delete(c.rooms, rules.Fold(r.title))
-	c.deserted()
 }
 
 // sizes returns how many are in each room that somebody is in, the fullest first, and how many are
 // in all.
 func (c *Rooms) sizes() (list []Sized, users int) {
+	if c.ending { // they are elsewhere
+		return nil, 0
+	}
 	for _, r := range c.rooms {
 		if n := len(r.seats); n > 0 {
 			list = append(list, Sized{r.title, n})

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/lonng/nano/contrib/config"
 )
 
 // child is a node of the demo: a process of its own, which is started again when it ends.
@@ -34,6 +37,7 @@ type state struct {
 // demo is a cluster on this machine.
 type demo struct {
 	program string
+	env     []string
 	restart time.Duration // 0: what has ended stays so
 
 	mu  sync.Mutex
@@ -43,30 +47,72 @@ type demo struct {
 // readyWithin is how long a node may take to start.
 const readyWithin = 15 * time.Second
 
+// demoSettings are what can be set for all nodes at once.
+type demoSettings struct {
+	Restart      time.Duration `koanf:"restart" usage:"after which a node that has ended is started again; 0: never"`
+	Heartbeat    time.Duration `koanf:"heartbeat" usage:"of all nodes"`
+	Token        config.Secret `koanf:"token" usage:"secret that all nodes share; empty: one is made"`
+	ConsoleToken config.Secret `koanf:"console-token" usage:"secret of 16 bytes or more of the gates' consoles at /console/; empty: there is none"`
+	Etcd         config.Etcd   `koanf:"etcd"`
+}
+
+// startDemo runs a demo with the settings of a command line.
+func startDemo(ctx context.Context, args []string) error {
+	s := &demoSettings{Restart: 10 * time.Second, Heartbeat: time.Second, Etcd: config.Defaults().Etcd}
+	s.Etcd.TTL = 3 * time.Second
+	if _, err := config.Parse(s, config.Source{Name: "cluster", Args: args}); err != nil {
+		return err
+	}
+	if s.Token == "" {
+		s.Token = config.Secret(rand.Text())
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return runDemo(ctx, os.Stdout, self, s)
+}
+
+// environment is that of the nodes: the demo's own, with its settings in the place of what was set
+// for it. Secrets are there, because everybody on a machine sees the flags of its processes.
+func (s *demoSettings) environment() []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CLUSTER_") })
+	e := s.Etcd
+	return append(env,
+		"CLUSTER_HEARTBEAT="+s.Heartbeat.String(), "CLUSTER_TOKEN="+string(s.Token), "CLUSTER_CONSOLE_TOKEN="+string(s.ConsoleToken),
+		"CLUSTER_ETCD_ENDPOINTS="+strings.Join(e.Endpoints, ","), "CLUSTER_ETCD_PREFIX="+e.Prefix, "CLUSTER_ETCD_TTL="+e.TTL.String(),
+		"CLUSTER_ETCD_USERNAME="+e.Username, "CLUSTER_ETCD_PASSWORD="+string(e.Password),
+		"CLUSTER_ETCD_TLS_CERT="+e.TLS.Cert, "CLUSTER_ETCD_TLS_KEY="+e.TLS.Key, "CLUSTER_ETCD_TLS_CA="+e.TLS.CA)
+}
+
 // runDemo starts a master, two gates and two backends, and starts again what ends, until it is told
 // to stop. The nodes are processes, so that they can be killed: that is what there is to see.
-func runDemo(ctx context.Context, out io.Writer, program string, heartbeat, restart time.Duration) error {
+func runDemo(ctx context.Context, out io.Writer, program string, s *demoSettings) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	d := &demo{program: program, restart: restart, out: out}
+	d := &demo{program: program, env: s.environment(), restart: s.Restart, out: out}
 
 	ports := portChooser{}
 	address := func(like int) string { return fmt.Sprintf("127.0.0.1:%d", ports.free(like)) }
 	master := address(3300)
 	var children []*child
 	add := func(role, name, addr string, more ...string) *child {
-		args := append([]string{role, "--name", name, "--listen", addr, "--heartbeat", heartbeat.String(), "--quiet", "--with-parent"}, more...)
+		args := append([]string{role, "--name", name, "--address", addr, "--log", "warn", "--with-parent"}, more...)
 		c := &child{name: name, addr: addr, args: args}
 		children = append(children, c)
 		return c
 	}
 	add("master", "master", master)
+	var join []string
+	if len(s.Etcd.Endpoints) == 0 {
+		join = []string{"--master", master}
+	}
 	for i := range 2 {
-		add("chat", fmt.Sprint("backend ", i+1), address(3310+i), "--master", master)
+		add("chat", fmt.Sprint("backend ", i+1), address(3310+i), join...)
 	}
 	for i := range 2 {
 		page := address(3330 + i)
-		add("gate", fmt.Sprint("gate ", i+1), address(3320+i), "--master", master, "--gate-address", page).page = "http://" + page
+		add("gate", fmt.Sprint("gate ", i+1), address(3320+i), append(join, "--clients-websocket", page)...).page = "http://" + page
 	}
 
 	// The end comes in the reverse order: first those who take clients, and the master last.
@@ -100,8 +146,8 @@ func runDemo(ctx context.Context, out io.Writer, program string, heartbeat, rest
 		"  kill -9 PID      a crash\n" +
 		"  kill -STOP PID   a hang, until kill -CONT PID\n" +
 		"  kill PID         an orderly end\n\n")
-	if restart > 0 {
-		d.say("What ends is started again after %v. Ctrl-C ends all of it.\n\n", restart)
+	if s.Restart > 0 {
+		d.say("What ends is started again after %v. Ctrl-C ends all of it.\n\n", s.Restart)
 	}
 	<-ctx.Done()
 	return nil
@@ -176,6 +222,7 @@ func how(err error) string {
 // writes is shown with its name. It ends when its input is closed.
 func (d *demo) start(c *child, ready chan<- state) (io.Closer, <-chan state, error) {
 	cmd := exec.Command(d.program, c.args...) //nolint:gosec,noctx // the program is this one, and it ends when its input does
+	cmd.Env = d.env
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, nil, err

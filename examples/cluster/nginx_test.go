@@ -52,8 +52,8 @@ func TestBehindNginx(t *testing.T) {
 	web, tcp := freePort(t), freePort(t)
 	ports := []string{"listen 8080;", "listen " + web + ";", "listen 8081;", "listen " + tcp + ";"}
 	for i := range 2 {
-		g := w.gate(fmt.Sprint("gate ", i+1), "--trusted-proxy", "127.0.0.1", "--proxy-protocol")
-		pages := g.args[6]
+		g := w.gate(fmt.Sprint("gate ", i+1), "--clients-proxies", "127.0.0.1", "--clients-proxy-headers")
+		pages := g.args[4]
 		ports = append(ports, fmt.Sprint("127.0.0.1:333", i), pages, fmt.Sprint("127.0.0.1:334", i), g.tcp)
 		w.gates = append(w.gates, w.start(g))
 	}

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/contrib/etcd/etcdtest"
 	"github.com/lonng/nano/internal/nanotest"
 )
 
@@ -40,6 +41,9 @@ var built = sync.OnceValues(func() (string, error) {
 	return program, err
 })
 
+// ranEtcd says that a test has run etcd.
+var ranEtcd bool
+
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if testing.Short() {
@@ -47,6 +51,9 @@ func TestMain(m *testing.M) {
 	}
 	if program, err := built(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(program))
+	}
+	if ranEtcd {
+		etcdtest.Clean()
 	}
 	os.Exit(code)
 }
@@ -88,21 +95,26 @@ type process struct {
 // world is a cluster of processes.
 type world struct {
 	t      *testing.T
+	list   []string // the flags that say who keeps the list
 	master *process
 	chats  []*process
 	gates  []*process
 }
 
-// newWorld starts a master and that many backends and gates.
-func newWorld(t *testing.T, chats, gates int) *world {
+// newWorld starts a master and that many backends and gates. The master keeps the list, unless other
+// flags say who does.
+func newWorld(t *testing.T, chats, gates int, list ...string) *world {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts processes, and waits for heartbeats")
 	}
 	t.Parallel()
-	w := &world{t: t}
+	w := &world{t: t, list: list}
 	addr := freePort(t)
-	w.master = w.start(&process{name: "master", addr: addr, args: []string{"master", "--listen", addr}})
+	w.master = w.start(&process{name: "master", addr: addr, args: append([]string{"master", "--address", addr}, list...)})
+	if list == nil {
+		w.list = []string{"--master", addr}
+	}
 	for i := range chats {
 		w.chats = append(w.chats, w.start(w.chat(fmt.Sprint("backend ", i+1))))
 	}
@@ -117,13 +129,13 @@ func newWorld(t *testing.T, chats, gates int) *world {
 
 func (w *world) chat(name string) *process {
 	addr := freePort(w.t)
-	return &process{name: name, addr: addr, args: []string{"chat", "--listen", addr, "--master", w.master.addr}}
+	return &process{name: name, addr: addr, args: append([]string{"chat", "--address", addr}, w.list...)}
 }
 
 func (w *world) gate(name string, more ...string) *process {
 	addr, tcp := freePort(w.t), freePort(w.t)
-	args := []string{"gate", "--listen", addr, "--master", w.master.addr, "--gate-address", freePort(w.t), "--tcp-address", tcp}
-	return &process{name: name, addr: addr, tcp: tcp, args: append(args, more...)}
+	args := []string{"gate", "--address", addr, "--clients-websocket", freePort(w.t), "--clients-tcp", tcp}
+	return &process{name: name, addr: addr, tcp: tcp, args: slices.Concat(args, w.list, more)}
 }
 
 // start starts a node, and waits until it serves.
@@ -160,6 +172,7 @@ func (w *world) launch(p *process) <-chan struct{} {
 	}
 	args := append(slices.Clone(p.args), "--name", p.name, "--heartbeat", beat.String(), "--with-parent")
 	p.cmd = exec.Command(program, args...)
+	p.cmd.Env = append(os.Environ(), "CLUSTER_TOKEN=a token of the tests")
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		w.t.Fatal(err)
@@ -295,7 +308,9 @@ type client struct {
 	waiting map[uint64]chan *codec.Message
 	next    uint64
 	left    map[string]int // how often somebody was said to have left
+	joined  []string
 	heard   []string
+	here    []JoinReply // of rooms that have moved with their people
 	moved   atomic.Bool
 	kick    chan string // the reason, when it was kicked
 	gone    chan struct{}
@@ -381,9 +396,21 @@ func (c *client) read() {
 			c.moved.Store(true)
 		case m.Route == pushPeople:
 			var p People
-			if json.Unmarshal(m.Data, &p) == nil && p.Left != "" {
+			if json.Unmarshal(m.Data, &p) == nil {
 				c.mu.Lock()
-				c.left[p.Left]++
+				if p.Left != "" {
+					c.left[p.Left]++
+				}
+				if p.Joined != "" {
+					c.joined = append(c.joined, p.Joined)
+				}
+				c.mu.Unlock()
+			}
+		case m.Route == pushHere:
+			var reply JoinReply
+			if json.Unmarshal(m.Data, &reply) == nil {
+				c.mu.Lock()
+				c.here = append(c.here, reply)
 				c.mu.Unlock()
 			}
 		case m.Route == pushMessage:

@@ -28,8 +28,19 @@ type room struct {
 	title  string
 	group  *nano.Group // its members may be behind any gate: each gate gets one frame of a broadcast
 	seats  map[*session.Session]*person
+	coming map[int64]expected // who comes along with the room, by session
 	recent []Message
 	last   int64
+}
+
+// comesWithin is how long a room waits for those who come along with it.
+const comesWithin = 10 * time.Second
+
+// expected is somebody who comes along, and until when that is expected.
+type expected struct {
+	Seat
+
+	until time.Time
 }
 
 // person is a client in a room.
@@ -41,7 +52,10 @@ type person struct {
 }
 
 func newRoom(title string) *room {
-	return &room{title: title, group: nano.NewGroup(title), seats: make(map[*session.Session]*person), recent: []Message{}}
+	return &room{
+		title: title, group: nano.NewGroup(title), recent: []Message{},
+		seats: make(map[*session.Session]*person), coming: make(map[int64]expected),
+	}
 }
 
 func personOf(s *session.Session) *person {
@@ -49,48 +63,91 @@ func personOf(s *session.Session) *person {
 	return p
 }
 
-// seated returns who calls, and refuses who is in no room.
-func seated(s *session.Session) (*person, error) {
-	if p := personOf(s); p != nil {
-		return p, nil
-	}
-	return nil, nano.Errorf(component.CodeNotFound, "you are in no room here: join one")
+// join gives a place to somebody who wants one.
+func (r *room) join(s *session.Session, name string) error {
+	return r.seat(s, Person{Name: name, Gate: s.String("gate")}, time.Now().UnixNano())
 }
 
-func (r *room) join(s *session.Session, name string) error {
-	if len(r.seats) >= maxPeople {
+// seat gives somebody a place. Who comes along with the room has not joined it, and neither has the
+// same person by another way: the end of the old one may be on its way here.
+func (r *room) seat(s *session.Session, who Person, came int64) error {
+	joined := who.Name
+	if r.holds(who.Name) {
+		joined = ""
+	}
+	delete(r.coming, s.ID())
+	if len(r.seats)+len(r.coming) >= maxPeople {
 		return nano.Errorf(component.CodeExhausted, "#%s is full", r.title)
 	}
-	joined := name
-	if r.holds(name) {
-		joined = "" // the same person by another way; the old one's end may be on its way here
-	}
-	p := &person{Person: Person{Name: name, Gate: s.String("gate")}, room: r, came: time.Now().UnixNano()}
+	p := &person{Person: who, room: r, came: came}
 	s.Set("person", p)
 	r.seats[s] = p
 	r.tell(pushPeople, People{People: r.people(), Joined: joined}) // who joins is told by the answer
 	if err := r.group.Add(s); err != nil {
-		r.leave(s, p)
+		r.leave(s, p, false)
 		return err
 	}
 	return nil
 }
 
-func (r *room) leave(s *session.Session, p *person) {
+// leave takes somebody's place. Of a room that has moved, nobody is told.
+func (r *room) leave(s *session.Session, p *person, moved bool) {
 	s.Remove("person")
 	delete(r.seats, s)
 	_ = r.group.Leave(s) // a session that has closed has left already
-	left := p.Name
-	if r.holds(p.Name) {
+	if !moved {
+		r.tellLeft(p.Name)
+	}
+}
+
+// expect notes who comes along with the room.
+func (r *room) expect(seats []Seat, now time.Time) {
+	if len(seats) == 0 {
+		return
+	}
+	for _, seat := range seats {
+		r.coming[seat.Session] = expected{seat, now.Add(comesWithin)}
+	}
+	for s := range r.seats { // who has been faster
+		delete(r.coming, s.ID())
+	}
+	r.tell(pushPeople, People{People: r.people()})
+}
+
+// miss gives up somebody who should have come along.
+func (r *room) miss(id int64) {
+	name := r.coming[id].Person.Name
+	delete(r.coming, id)
+	r.tellLeft(name)
+}
+
+// forget gives up those who should have come by now.
+func (r *room) forget(now time.Time) {
+	for id, e := range r.coming {
+		if now.After(e.until) {
+			r.miss(id)
+		}
+	}
+}
+
+// tellLeft tells that somebody has left, unless the same person is here by another way.
+func (r *room) tellLeft(name string) {
+	left := name
+	if r.holds(name) {
 		left = ""
 	}
 	r.tell(pushPeople, People{People: r.people(), Left: left})
 }
 
-// holds tells whether somebody of that name has a seat.
+// holds tells whether somebody of that name is here, or comes along.
 func (r *room) holds(name string) bool {
 	for _, p := range r.seats {
 		if rules.Fold(p.Name) == rules.Fold(name) {
+			return true
+		}
+	}
+	for _, e := range r.coming {
+		if rules.Fold(e.Person.Name) == rules.Fold(name) {
 			return true
 		}
 	}
@@ -100,35 +157,30 @@ func (r *room) holds(name string) bool {
 // say adds a message and sends it to everybody in the room. One that its sender has sent before, by
 // its mark, is not said again. A backend that had it and is gone cannot tell: the page looks at the
 // mark, too.
-func (r *room) say(p *person, text, ref string) int64 {
+func (r *room) say(p *person, text, ref string) Message {
 	for _, said := range r.recent {
 		if ref != "" && said.Ref == ref && said.From == p.Name {
-			return said.N
+			return said
 		}
 	}
 	r.last++
 	m := Message{N: r.last, At: time.Now().UnixMilli(), From: p.Name, Gate: p.Gate, Text: text, Ref: ref}
 	r.recent = append(r.recent[max(0, len(r.recent)-maxRecent+1):], m)
 	r.tell(pushMessage, m)
-	return m.N
+	return m
 }
 
-// remember puts what was said elsewhere before what was said here. What was sent again here is said
-// there already.
-func (r *room) remember(before []Message) {
-	if len(before) == 0 {
-		return
-	}
-	r.recent = slices.DeleteFunc(r.recent, func(m Message) bool {
-		return m.Ref != "" && slices.ContainsFunc(before, func(b Message) bool { return b.Ref == m.Ref && b.From == m.From })
+// remember adds what was said elsewhere. What was sent again here is said there already.
+func (r *room) remember(there []Message) {
+	here := slices.DeleteFunc(r.recent, func(m Message) bool {
+		return slices.ContainsFunc(there, func(t Message) bool { return t.same(&m) })
 	})
-	offset := before[len(before)-1].N
-	for i := range r.recent {
-		r.recent[i].N += offset
-	}
-	r.last += offset
-	all := append(slices.Clone(before), r.recent...)
+	all := append(slices.Clone(there), here...)
+	slices.SortStableFunc(all, func(a, b Message) int { return cmp.Compare(a.At, b.At) })
 	r.recent = all[max(0, len(all)-maxRecent):]
+	for _, m := range there {
+		r.last = max(r.last, m.N)
+	}
 }
 
 // moved has the people of the room enter it again, where it is then.
@@ -146,16 +198,25 @@ func (r *room) clear() {
 // leaves.
 func (r *room) tell(route string, v any) { _ = r.group.Broadcast(route, v) }
 
-// people returns who is here, in the order of their coming.
+// people returns who is here, or comes along, in the order of their coming.
 func (r *room) people() []Person {
-	all := make([]*person, 0, len(r.seats))
-	for _, p := range r.seats {
-		all = append(all, p)
+	seats := r.list()
+	for _, e := range r.coming {
+		seats = append(seats, e.Seat)
 	}
-	slices.SortFunc(all, func(a, b *person) int { return cmp.Compare(a.came, b.came) })
-	list := make([]Person, len(all))
-	for i, p := range all {
-		list[i] = p.Person
+	slices.SortFunc(seats, func(a, b Seat) int { return cmp.Compare(a.Came, b.Came) })
+	list := make([]Person, len(seats))
+	for i, seat := range seats {
+		list[i] = seat.Person
 	}
 	return list
+}
+
+// list returns the seats of those who are here, in no order.
+func (r *room) list() []Seat {
+	all := make([]Seat, 0, len(r.seats)+len(r.coming))
+	for s, p := range r.seats {
+		all = append(all, Seat{Session: s.ID(), Person: p.Person, Came: p.came})
+	}
+	return all
 }

@@ -3,9 +3,17 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/mock"
+	"github.com/lonng/nano/session"
 )
 
 // A client that names one room to the gate and another to the backend must not open the second room
@@ -60,4 +68,161 @@ func TestARoomIsOpenedOnItsBackendOnly(t *testing.T) {
 	if ada.moved.Load() {
 		t.Error("Ada was told that the room has moved")
 	}
+}
+
+// A backend that is drained hands its rooms over with the people in them: no request fails, nobody
+// is said to have come or gone, and nothing that was said is missing.
+func TestADrainedBackendMovesItsRoomsWithTheirPeople(t *testing.T) {
+	w := newWorld(t, 2, 2)
+	quiet, err := dial(w.gates[0].tcp, t) // who says nothing hears of it all the same
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(quiet.close)
+	quiet.name, quiet.room = "quiet", "room"
+	if err := quiet.join(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	speaker, err := dial(w.gates[1].tcp, t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(speaker.close)
+	speaker.name, speaker.room = "speaker", "room"
+	if err := speaker.join(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	l := w.load(clients, w.gates, "room")
+	var said []string
+	say := func() {
+		said = append(said, fmt.Sprint("line ", len(said)+1))
+		ref := fmt.Sprint("ref ", len(said))
+		for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) { // held back, or told to join again
+			err := speaker.call("chat.say", SayRequest{Text: said[len(said)-1], Ref: ref}, &SayReply{}, 5*time.Second)
+			if err == nil {
+				return
+			}
+			var e *callError
+			if errors.As(err, &e) && e.Code == component.CodeNotFound {
+				err = speaker.join(5 * time.Second)
+			}
+			if time.Since(begin) > 10*time.Second {
+				t.Fatalf("%s was not said: %v", said[len(said)-1], err)
+			}
+		}
+	}
+	until(t, 10*time.Second, "not everybody was said to have joined", func() bool {
+		quiet.mu.Lock()
+		defer quiet.mu.Unlock()
+		return len(quiet.joined) == clients+1
+	})
+	say()
+	began := l.mark()
+	old := slices.IndexFunc(w.chats, func(p *process) bool { return p.addr == quiet.backend })
+	w.signal(w.chats[old], syscall.SIGTERM)
+	for moved := false; !moved && time.Since(began) < 20*time.Second; {
+		say()
+		quiet.mu.Lock()
+		moved = len(quiet.here) > 0
+		quiet.mu.Unlock()
+	}
+	select {
+	case err := <-w.chats[old].ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the backend does not end")
+	}
+	say()
+	l.report(t, "drain of a backend", began)
+	wantNoFailure(t, l)
+
+	until(t, 10*time.Second, "the last message was not heard", func() bool {
+		quiet.mu.Lock()
+		defer quiet.mu.Unlock()
+		return slices.Contains(quiet.heard, said[len(said)-1])
+	})
+
+	quiet.mu.Lock()
+	defer quiet.mu.Unlock()
+	if len(quiet.here) != 1 {
+		t.Fatalf("who says nothing heard of the room's move %d times", len(quiet.here))
+	}
+	if here := quiet.here[0]; here.Addr == quiet.backend || len(here.People) != clients+2 {
+		t.Errorf("the room has moved to %s with %v", here.Addr, here.People)
+	}
+	if len(quiet.joined) != clients+1 || len(quiet.left) > 0 {
+		t.Errorf("it was said that %v joined and %v left", quiet.joined, quiet.left)
+	}
+	var heard []string // once each, as a page shows it
+	for _, m := range quiet.here[0].Recent {
+		quiet.heard = append(quiet.heard, m.Text)
+	}
+	for _, text := range quiet.heard {
+		if !slices.Contains(heard, text) {
+			heard = append(heard, text)
+		}
+	}
+	slices.SortFunc(heard, func(a, b string) int { return slices.Index(said, a) - slices.Index(said, b) })
+	if !slices.Equal(heard, said) {
+		t.Errorf("heard %q, want %q", heard, said)
+	}
+}
+
+// A session may be opened at the room's next backend before that has heard of the room, and who
+// comes along may have closed on the way.
+func TestSeatsOfARoomThatMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newRooms("backend 2", "b:2")
+		claims := 0
+		c.all = func(string, any) { claims++ }
+		ada, ben := mock.NewNetworkEntity(), mock.NewNetworkEntity()
+		first, late := session.New(ada), session.New(ben)
+		kept := &Keepsake{From: "b:1", Room: "Garden", Recent: []Message{{N: 7, At: 1, From: "Ada", Text: "hello"}}, Seats: []Seat{
+			{first.ID(), Person{"Ada", "gate 1"}, 1}, {late.ID(), Person{"Ben", "gate 2"}, 2}, {-1, Person{"Cleo", "gate 2"}, 3},
+		}}
+		names := func(s *session.Session) (names []string) {
+			for _, p := range personOf(s).room.people() {
+				names = append(names, p.Name)
+			}
+			return names
+		}
+		here := func(e *mock.NetworkEntity) (n int) {
+			for _, p := range e.Pushes() {
+				if p.Route == pushHere {
+					n++
+				}
+			}
+			return n
+		}
+		c.arrive(first)
+		if _, err := c.Ping(t.Context(), first, &Empty{}); err == nil || claims > 0 {
+			t.Errorf("before anything is known of the room: %v", err)
+		}
+		if err := c.keep(t.Context(), nil, kept); err != nil {
+			t.Fatal(err)
+		}
+		if here(ada) != 1 || claims != 1 || !slices.Equal(names(first), []string{"Ada", "Ben", "Cleo"}) {
+			t.Fatalf("Ada was told %d times, with %v; %d claims", here(ada), names(first), claims)
+		}
+		c.arrive(late)
+		if here(ben) != 1 || claims != 1 || !slices.Equal(names(late), []string{"Ada", "Ben", "Cleo"}) {
+			t.Errorf("Ben was told %d times, with %v; %d claims", here(ben), names(late), claims)
+		}
+		for _, more := range [][]Message{{{N: 8, At: 2, From: "Ben", Text: "on the way"}}, {{N: 8, At: 2, From: "Ben", Text: "on the way"}}} {
+			if err := c.keep(t.Context(), nil, &Keepsake{From: "b:1", Room: "garden", Recent: more}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if recent := personOf(late).room.recent; len(recent) != 2 || recent[1].Text != "on the way" {
+			t.Errorf("what was said: %v", recent)
+		}
+		time.Sleep(comesWithin + time.Second)
+		c.forget(time.Now())
+		pushes := ada.Pushes()
+		if last, ok := pushes[len(pushes)-1].Value.(People); !ok || last.Left != "Cleo" || len(last.People) != 2 {
+			t.Errorf("of who has not come: %v", pushes[len(pushes)-1])
+		}
+	})
 }

@@ -73,6 +73,7 @@ type Tally struct {
 
 	announce func(Overview) // tells all gates
 	nodes    map[string]*counted
+	members  []string // as last seen
 	changed  bool
 	told     time.Time
 }
@@ -111,6 +112,16 @@ func (t *Tally) count(r *Report, now time.Time) {
 
 func same(a, b *Report) bool {
 	return a.Users == b.Users && a.Name == b.Name && a.Page == b.Page && a.PID == b.PID && slices.Equal(a.Rooms, b.Rooms) && slices.Equal(a.Sees, b.Sees)
+}
+
+// see takes the list of the other nodes. Where etcd keeps it, nobody else tells who has left.
+func (t *Tally) see(members []string) {
+	for _, addr := range t.members {
+		if !slices.Contains(members, addr) {
+			t.left(addr)
+		}
+	}
+	t.members = members
 }
 
 // left is told by the member list that a node is gone.

@@ -70,6 +70,29 @@ func TestANodeThatWasStartedAgainIsNews(t *testing.T) {
 	}
 }
 
+// Where etcd keeps the list, nobody tells the master who has left: it sees that itself.
+func TestWhoIsNotInTheListHasLeft(t *testing.T) {
+	tally := newTally()
+	tally.announce = func(Overview) {}
+	names := func() (names []string) {
+		for _, n := range tally.overview(time.Now()).Nodes {
+			names = append(names, n.Addr)
+		}
+		return names
+	}
+	tally.count(&Report{Addr: "a"}, time.Now()) // it is faster than the list
+	tally.see(nil)
+	tally.count(&Report{Addr: "b"}, time.Now())
+	tally.see([]string{"a", "b"})
+	if got := names(); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("counted: %v", got)
+	}
+	tally.see([]string{"b"})
+	if got := names(); !slices.Equal(got, []string{"b"}) {
+		t.Errorf("counted when a has left: %v", got)
+	}
+}
+
 // A page that got no answer sends its message again. The others must not read it twice, whichever
 // backend has the room by then.
 func TestAMessageThatWasSentAgainIsSaidOnce(t *testing.T) {
@@ -84,7 +107,7 @@ func TestAMessageThatWasSentAgainIsSaidOnce(t *testing.T) {
 	first := here.say(ada, "hello", "x1")
 	here.say(ben, "hello", "x1") // a mark is its sender's
 	if again := here.say(ada, "hello", "x1"); again != first {
-		t.Errorf("said again as number %d, was %d", again, first)
+		t.Errorf("said again as %v, was %v", again, first)
 	}
 	here.say(ada, "hello", "x2") // the same words, meant twice
 	here.say(ada, "no mark", "")

@@ -46,10 +46,7 @@ async function attempt() {
       const reply = await client.request("chat.join", { room, name }, { timeout: 2500 });
       if (room !== me.room) continue; // meanwhile one wants to be elsewhere
       if (changing) continue; // the answer may be older than what was told: ask again
-      if (map.backend && map.backend !== reply.backend) map.note(`#${reply.room} is on ${reply.backend} now`, "good");
-      map.at("backend", reply.backend, reply.addr);
-      inside = true;
-      show(reply);
+      arrived(reply);
       say("");
     } catch (err) {
       if (!(err instanceof NanoError)) throw err;
@@ -63,6 +60,14 @@ async function attempt() {
     }
   }
   flush();
+}
+
+// arrived is called with the room as the backend tells it to who comes.
+function arrived(reply) {
+  if (map.backend && map.backend !== reply.backend) map.note(`#${reply.room} is on ${reply.backend} now`, "good");
+  map.at("backend", reply.backend, reply.addr);
+  inside = true;
+  show(reply);
 }
 
 // lost is called when the backend has not answered as it should.
@@ -159,6 +164,9 @@ client.onPush("chat.moved", () => {
   map.note("the room moves to another backend", "bad");
   inside = false;
   settle();
+});
+client.onPush("chat.here", (reply) => { // the room has moved, and one's place in it
+  if (inside && reply.room.toLowerCase() === me.room.toLowerCase()) arrived(reply);
 });
 client.onPush("chat.people", ({ people: list }) => {
   if (!settled) {
