@@ -29,9 +29,10 @@ type App struct {
 	scheduler *scheduler.Scheduler
 	lifetime  *session.Lifetimes
 
-	moved    atomic.Bool // the Move of the drain was called
-	quitOnce sync.Once
-	quitting chan struct{}
+	moved      atomic.Bool // the Move of the drain was called
+	drainBegun atomic.Bool // an operator has begun a drain, which goes on
+	quitOnce   sync.Once
+	quitting   chan struct{}
 }
 
 // New returns an application. It opens nothing and starts nothing before Run or Start, which also
@@ -109,7 +110,9 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	var first signalled
 	if errors.As(context.Cause(ctx), &first) && slices.Contains(a.drain.Signals, first.Signal) {
-		a.drainUntil(given, second)
+		if err := a.drainUntil(given, a.drain.Timeout, second); err != nil {
+			a.log().Warn("drain ended with sessions left: they are kicked", "err", err)
+		}
 	}
 	end, cancel := context.WithTimeout(context.Background(), a.node.EndTimeout())
 	defer cancel()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 )
 
 // Drain has the clients of this node leave it, so that Shutdown costs nobody anything: call it, and
@@ -86,10 +87,10 @@ func (a answers) rebind(r rebinding) (any, error) {
 	return nil, nil
 }
 
-// drainUntil drains the node for as long as WithDrain says, until Quit is called, until a second
-// signal arrives, or until the context of Run ends.
-func (a *App) drainUntil(run context.Context, second <-chan struct{}) {
-	ctx, cancel := context.WithTimeout(run, a.drain.Timeout)
+// drainUntil drains the node for as long as within, until Quit or Shutdown is called, until second
+// is closed, or until ctx ends.
+func (a *App) drainUntil(ctx context.Context, within time.Duration, second <-chan struct{}) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	go func() {
 		select {
@@ -99,7 +100,5 @@ func (a *App) drainUntil(run context.Context, second <-chan struct{}) {
 		}
 		cancel()
 	}()
-	if err := a.Drain(ctx); err != nil {
-		a.log().Warn("drain ended with sessions left: they are kicked", "err", err)
-	}
+	return a.Drain(ctx)
 }

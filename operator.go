@@ -10,6 +10,7 @@ import (
 
 	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/internal/fault"
 )
 
 // Operator tells and does, for one node of the cluster, what the people who run it need: a console
@@ -40,25 +41,37 @@ const (
 	askNode     = "node"
 	askStack    = "stack"
 	askDrain    = "drain"
+	askDescribe = "describe"
+	askEncode   = "encode"
+	askDecode   = "decode"
 )
 
 // ask asks the node, and unmarshals its answer into reply, unless that is nil.
 func (o *Operator) ask(ctx context.Context, what string, req, reply any) error {
 	data, err := json.Marshal(req)
 	if err != nil {
-		return fmt.Errorf("nano: ask for %s: %w", what, err)
+		return coded(fmt.Errorf("nano: ask for %s: %w", what, err))
 	}
 	answer, err := o.app.node.Inspector().Ask(ctx, o.node, what, data)
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return component.Errorf(component.CodeDeadline, "%w", err)
-	case err != nil || reply == nil:
-		return err
+	if err != nil || reply == nil {
+		return coded(err)
 	}
 	if err := json.Unmarshal(answer, reply); err != nil {
-		return fmt.Errorf("nano: node %s has answered %s with something else: %w", o.node, what, err)
+		return coded(fmt.Errorf("nano: node %s has answered %s with something else: %w", o.node, what, err))
 	}
 	return nil
+}
+
+// coded makes an *Error of err, with the code of an error of the framework, else with "internal":
+// whoever asks runs the nodes, and may read the text.
+func coded(err error) error {
+	if e := (*Error)(nil); err == nil || errors.As(err, &e) {
+		return err
+	}
+	if code, _, ok := fault.Of(err); ok {
+		return component.Errorf(code, "%w", err)
+	}
+	return component.Errorf(component.CodeInternal, "%w", err)
 }
 
 // answers are what this node tells and does when a node, this one or another, asks.
@@ -86,6 +99,12 @@ func (a answers) answer(ctx context.Context, what string, data []byte) ([]byte, 
 			}
 			return stack, nil
 		})
+	case askDescribe:
+		return answerTo(data, func(any) (any, error) { return a.app.Describe() })
+	case askEncode:
+		return answerTo(data, a.encode)
+	case askDecode:
+		return answerTo(data, a.decode)
 	case askDrain:
 		return answerTo(data, func(within time.Duration) (any, error) {
 			a.beginDrain(within)
@@ -103,7 +122,7 @@ func answerTo[Req any](data []byte, fn func(Req) (any, error)) ([]byte, error) {
 	}
 	answer, err := fn(req)
 	if err != nil {
-		return nil, err
+		return nil, coded(err)
 	}
 	b, err := json.Marshal(answer)
 	if err != nil {

@@ -52,7 +52,8 @@ func (o *Operator) Stack(ctx context.Context, scheduler string) (stack string, e
 }
 
 // Drain begins to drain the node, as App.Drain does, and does not wait for it. The drain ends when
-// no client is left there, or after within: 0 means what WithDrain says. Nothing takes it back.
+// no client is left there, or after within: 0 means what WithDrain says. Nothing takes it back. A
+// call while an earlier one goes on changes nothing; one after that has clients asked again.
 func (o *Operator) Drain(ctx context.Context, within time.Duration) error {
 	return o.ask(ctx, askDrain, within, nil)
 }
@@ -78,16 +79,18 @@ func (a answers) state() *NodeState {
 	return s
 }
 
-// beginDrain drains this node in the background.
+// beginDrain drains this node in the background, unless a drain that an operator has begun goes on.
 func (a answers) beginDrain(within time.Duration) {
+	if a.app.drainBegun.Swap(true) {
+		return
+	}
 	if within <= 0 {
 		within = a.app.drain.Timeout
 	}
 	a.app.log().Info("drain begun by an operator", "within", within)
-	go func() { // ends with the drain, or with the node, whose clients are gone then
-		ctx, cancel := context.WithTimeout(context.Background(), within)
-		defer cancel()
-		if err := a.app.Drain(ctx); err != nil {
+	go func() { // ends with the drain, or with the application
+		defer a.app.drainBegun.Store(false)
+		if err := a.app.drainUntil(context.Background(), within, nil); err != nil {
 			a.app.log().Warn("drain ended with sessions left", "err", err)
 		}
 	}()

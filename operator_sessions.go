@@ -138,7 +138,12 @@ func (a answers) describeSession(ref sessionRef) (any, error) {
 // map, or what a pointer points to, belongs to the application's goroutines.
 func plain(v any) any {
 	switch v := v.(type) {
-	case nil, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, time.Time:
+	case nil, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64:
+		return v
+	case time.Time:
+		if _, err := v.MarshalText(); err != nil { // of a year or a zone that RFC 3339 does not have
+			return short(v.String())
+		}
 		return v
 	case float32, float64: // JSON has no infinity
 		return fmt.Sprint(v)

@@ -97,11 +97,15 @@ func (k *keptLines) keep(rec slog.Record, text string) {
 	if len(text) > maxLogLine {
 		text = strings.ToValidUTF8(text[:maxLogLine], "") + "…"
 	}
+	at := rec.Time
+	if _, err := at.MarshalText(); err != nil { // a record of the application's own making, of the year 10000
+		at = time.Time{}
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.n++
 	k.bytes += len(text)
-	k.lines = append(k.lines, LogLine{N: k.n, Time: rec.Time, Level: rec.Level.String(), Text: strings.Clone(text)})
+	k.lines = append(k.lines, LogLine{N: k.n, Time: at, Level: rec.Level.String(), Text: strings.Clone(text)})
 	drop := max(0, len(k.lines)-k.most)
 	for i := range k.lines {
 		if i >= drop && k.bytes <= maxLogBytes {

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -88,5 +89,17 @@ func TestLogRingTakesValuesThatLog(t *testing.T) {
 	}
 	if lines := ring.Lines(0); len(lines) == 0 || lines[len(lines)-1].Text != "line v=found" {
 		t.Errorf("the ring has %v", lines)
+	}
+}
+
+// One record with a time that JSON does not have would keep all lines of the node from its consoles.
+func TestLogRingTakesEachTime(t *testing.T) {
+	ring := cluster.NewLogRing(slog.DiscardHandler, 0)
+	rec := slog.NewRecord(time.Date(12345, 1, 1, 0, 0, 0, 0, time.UTC), slog.LevelInfo, "line", 0)
+	if err := ring.Handle(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := json.Marshal(ring.Lines(0)); err != nil || !strings.Contains(string(b), `"line"`) {
+		t.Errorf("the lines are %s, %v", b, err)
 	}
 }

@@ -64,8 +64,11 @@ func failWith(w http.ResponseWriter, err error) {
 	code, status := component.CodeInternal, http.StatusInternalServerError
 	text := err.Error()
 	var e *nano.Error
-	if errors.As(err, &e) {
+	switch {
+	case errors.As(err, &e):
 		code, text = e.Code, e.Message
+	case errors.Is(err, nano.ErrOffline): // of a user's kick or push
+		code = component.CodeNotFound
 	}
 	switch code {
 	case component.CodeNotFound:
@@ -312,9 +315,13 @@ type change struct {
 	Payload string `json:"payload"`
 	Base64  string `json:"base64"`
 	Seconds int    `json:"seconds"`
+	Push    bool   `json:"push"` // it is of a push, not of an answer
 }
 
-const maxBody = 1 << 20
+const (
+	maxBody  = 1 << 20
+	maxDrain = 7 * 24 * 60 * 60 // seconds
+)
 
 // take reads what a POST asks for, or answers it.
 func take(w http.ResponseWriter, r *http.Request) (ch change, ok bool) {
@@ -387,6 +394,10 @@ func (a *api) drain(w http.ResponseWriter, r *http.Request) {
 	}
 	if ch.Node == "" {
 		invalid(w, "a drain needs the node's address")
+		return
+	}
+	if ch.Seconds < 0 || ch.Seconds > maxDrain {
+		invalid(w, "seconds is a number from 0 to "+strconv.Itoa(maxDrain))
 		return
 	}
 	done(w, a.app.Operator(ch.Node).Drain(r.Context(), time.Duration(ch.Seconds)*time.Second))

@@ -61,8 +61,16 @@ func TestScriptsReadWhatThePageShows(t *testing.T) {
 	}
 	for path, body := range map[string]string{
 		"/api/kick": `{"id":"x"}`, "/api/push": `{"id":7}`, "/api/drain": `{}`, "/api/close": `{"unknown":1}`, "/api/push?": `{"id":7,"route":"x","base64":"?"}`,
+		"/api/drain?": `{"node":"x","seconds":-1}`, "/api/drain?x": `{"node":"x","seconds":9223372037}`,
 	} {
 		if resp := call(c, "POST", path, body, bearer...); resp.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s %s: %d %s", path, body, resp.StatusCode, text(t, resp))
+		}
+	}
+	for path, body := range map[string]string{
+		"/api/kick": `{"uid":7}`, "/api/kick?": `{"id":7}`, "/api/push": `{"uid":7,"route":"x"}`, "/api/close": `{"id":7}`, "/api/drain": `{"node":"10.0.0.1:1"}`,
+	} {
+		if resp := call(c, "POST", path, body, bearer...); resp.StatusCode != http.StatusNotFound {
 			t.Errorf("%s %s: %d %s", path, body, resp.StatusCode, text(t, resp))
 		}
 	}

@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -39,6 +40,7 @@ func newOperated(t *testing.T, f *apptest.Cluster) *operated {
 		"Back.Join": func(_ context.Context, s *session.Session, data []byte) error {
 			s.Set("score", 17)
 			s.Set("cards", map[string]int{"ace": 1})
+			s.Set("until", time.Date(12345, 1, 2, 0, 0, 0, 0, time.UTC)) // JSON has no such year
 			return errors.Join(o.room.Add(s), s.Response(data))
 		},
 	})))
@@ -85,7 +87,7 @@ func TestAnyNodeFindsASession(t *testing.T) {
 			}
 			info, err = from.Operator("back:1").Session(t.Context(), "gate:1", o.id)
 			if err != nil || info.Gate != "gate:1" || info.UID != 42 || !slices.Equal(info.Groups, []string{"garden"}) ||
-				info.Values["score"] != 17.0 || info.Values["cards"] != "(map[string]int)" {
+				info.Values["score"] != 17.0 || info.Values["cards"] != "(map[string]int)" || info.Values["until"] != "12345-01-02 00:00:00 +0000 UTC" {
 				t.Errorf("the backend tells %s %+v, %v", from.Addr, info, err)
 			}
 		}
@@ -105,6 +107,11 @@ func TestAnyNodeActsOnASession(t *testing.T) {
 		}
 		if err := at.Push(t.Context(), o.id, "", nil); codeOf(err) != component.CodeInvalid {
 			t.Errorf("a push without a route: %v", err)
+		}
+		for _, from := range []*nano.Operator{at, o.gate.Operator("")} { // over the link, and at home
+			if err := from.Push(t.Context(), o.id, strings.Repeat("x", 300), nil); codeOf(err) != component.CodeInvalid {
+				t.Errorf("a push to a route that is too long: %v", err)
+			}
 		}
 		if err := at.Kick(t.Context(), o.id, "not here"); err != nil {
 			t.Fatal(err)
@@ -231,6 +238,34 @@ func TestAnyNodeTellsOfTheOthers(t *testing.T) {
 		synctest.Wait()
 		if state, err := at.Node(t.Context()); err != nil || !state.Draining {
 			t.Errorf("the node does not drain: %+v, %v", state, err)
+		}
+	})
+}
+
+// Somebody presses the button again, because nothing seems to happen: one drain goes on, not three.
+// Once it has ended, the button works again.
+func TestDrainIsBegunOnce(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		o := newOperated(t, f)
+		at := o.back.Operator("gate:1")
+		draining := func() int {
+			synctest.Wait()
+			stacks := make([]byte, 4<<20)
+			return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "nano.answers.beginDrain.func")
+		}
+		for range 2 {
+			for range 3 {
+				if err := at.Drain(t.Context(), 200*time.Millisecond); err != nil {
+					t.Fatal(err)
+				}
+				if n := draining(); n != 1 {
+					t.Errorf("%d goroutines wait for the end of the drain", n)
+				}
+			}
+			time.Sleep(300 * time.Millisecond) // the client stays
+			if n := draining(); n != 0 {
+				t.Errorf("%d goroutines wait for the end of a drain that is over", n)
+			}
 		}
 	})
 }
