@@ -40,6 +40,7 @@ type game struct {
 	news     chan struct{} // holds a word when spans have ended or a line was logged
 	gate     *nano.App
 	sampler  trace.Sampler // of the gate
+	hang     chan struct{} // until it is closed, the bank does not say whether it gives loans
 }
 
 // exporter keeps spans, and says that there are new ones.
@@ -87,6 +88,7 @@ func newGame(t *testing.T, gate trace.Sampler, opts ...otelnano.Option) *game {
 	news := make(chan struct{}, 1)
 	g := &game{
 		exporter: exporter{tracetest.NewInMemoryExporter(), news}, log: &lines{news: news}, news: news, sampler: gate, opts: opts,
+		hang: make(chan struct{}),
 	}
 
 	var a, b component.Components
@@ -97,6 +99,11 @@ func newGame(t *testing.T, gate trace.Sampler, opts ...otelnano.Option) *game {
 		}
 		if err := s.Push("bought", req); err != nil {
 			return nil, err
+		}
+		if req.Text == "loan" {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, 200*time.Millisecond)
+			defer cancel()
 		}
 		return nano.Call[text](ctx, "Bank.Pay", req)
 	})
@@ -112,6 +119,8 @@ func newGame(t *testing.T, gate trace.Sampler, opts ...otelnano.Option) *game {
 			return nil, nano.Errorf("poor", "the moon costs more")
 		case "bug":
 			return nil, fmt.Errorf("no such account")
+		case "loan":
+			<-g.hang
 		}
 		return &text{"paid " + req.Text}, nil
 	})
@@ -311,6 +320,39 @@ func TestErrorsAreTheStatus(t *testing.T) {
 					return strings.Contains(line, "message failed") && strings.Contains(line, "no such account") && strings.Contains(line, id)
 				})
 			})
+		}
+	}
+}
+
+// A backend hangs, and its own span does not end. The spans of those who wait for it end when the
+// call's deadline has passed, and say so: whoever looks at the trace sees who did not answer.
+func TestBackendThatHangs(t *testing.T) {
+	g := newGame(t, trace.AlwaysSample())
+	t.Cleanup(func() { close(g.hang) })
+	c := g.dial(t)
+	var reply text
+	if err := c.Request(t.Context(), "Shop.Buy", text{"loan"}, &reply); client.CodeOf(err) != component.CodeDeadline {
+		t.Errorf("the client is told %v", err)
+	}
+	for _, name := range []string{"client Bank.Pay", "server Shop.Buy"} {
+		var span tracetest.SpanStub
+		g.until(t, "the span "+name, func() bool {
+			all := g.exporter.GetSpans()
+			i := slices.IndexFunc(all, func(s tracetest.SpanStub) bool {
+				return s.Resource.Attributes()[0].Value.AsString() == "shop" && fmt.Sprintf("%v %s", s.SpanKind, s.Name) == name
+			})
+			if i >= 0 {
+				span = all[i]
+			}
+			return i >= 0
+		})
+		if span.Status.Code != codes.Error || attr(span, "error.type") != component.CodeDeadline {
+			t.Errorf("the span %s has the status %v and the attributes %v", name, span.Status, span.Attributes)
+		}
+	}
+	for _, s := range g.exporter.GetSpans() {
+		if s.Resource.Attributes()[0].Value.AsString() == "bank" && s.Name == "Bank.Pay" {
+			t.Errorf("the span of the handler that hangs has ended: %v", s.Status)
 		}
 	}
 }
