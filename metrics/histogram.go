@@ -47,8 +47,9 @@ func Bucket(d time.Duration) (i int, ok bool) {
 	if int64(d) <= bounds[0] {
 		return 0, false
 	}
-	at := int(starts[bits.Len64(uint64(d))])
-	for at < len(bounds)-1 && int64(d) > bounds[at] {
+	octave := bits.Len64(uint64(d)) - 1
+	at := int(starts[octave*parts+int(uint64(d)>>uint(octave-partBits)&(parts-1))])
+	if at < len(bounds)-1 && int64(d) > bounds[at] {
 		at++
 	}
 	return FirstBucket - 1 + at, true
@@ -62,15 +63,23 @@ var bounds = func() (all [LastBucket - FirstBucket + 2]int64) {
 	return all
 }()
 
-// starts are, for the length of a duration in bits, the first place in bounds where it can be.
-var starts = func() (all [65]uint8) {
-	for n := 1; n < len(all); n++ {
-		shortest := uint64(1) << (n - 1)
-		i := 0
-		for i < len(bounds)-1 && shortest > uint64(bounds[i]) {
-			i++
+// The durations whose numbers have the same length in bits, and the same partBits behind the first
+// of them, are a part. Parts are narrower than buckets, so that each has one bound within it at most.
+const (
+	partBits = 3
+	parts    = 1 << partBits
+)
+
+// starts are, for each part, the first place in bounds where its durations can be. Those that are
+// shorter than the first bound are not looked up.
+var starts = func() (all [64 * parts]uint8) {
+	for i := partBits * parts; i < 63*parts; i++ {
+		shortest := uint64(parts+i%parts) << (i/parts - partBits)
+		at := 0
+		for at < len(bounds)-1 && shortest > uint64(bounds[at]) {
+			at++
 		}
-		all[n] = uint8(i)
+		all[i] = uint8(at)
 	}
 	return all
 }()

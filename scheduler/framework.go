@@ -58,6 +58,13 @@ type Sized interface {
 	Size() int
 }
 
+// Stamped is a [Job] that knows when it came, by [Clock]. Where the first of some jobs does, the
+// scheduler does not read the clock for them.
+type Stamped interface {
+	// Came returns when the job came.
+	Came() time.Duration
+}
+
 // Submit queues jobs in order, all of them or none, under one lock. While the queue is at its
 // limit, Submit waits for room. It returns [ErrStopped] when stop is closed first, and
 // [ErrClosed] when the scheduler is closed. A nil stop waits for room only. Submit copies the
@@ -91,7 +98,7 @@ func (s *Scheduler) SubmitTo(l *Lane, jobs []Job, stop func() <-chan struct{}) (
 		return len(jobs), nil
 	}
 	l.use(s)
-	came := s.stamp()
+	came := s.stampOf(jobs)
 	s.mu.Lock()
 	for {
 		if s.life > lifeRunning {
@@ -126,7 +133,7 @@ func (s *Scheduler) SubmitTo(l *Lane, jobs []Job, stop func() <-chan struct{}) (
 		case <-quit:
 			return n, ErrStopped
 		}
-		came = s.stamp()
+		came = s.stampOf(jobs[n:]) // the others may be gone
 		s.mu.Lock()
 	}
 }
@@ -134,7 +141,7 @@ func (s *Scheduler) SubmitTo(l *Lane, jobs []Job, stop func() <-chan struct{}) (
 // PostTo queues each job in the lane of the same index; a nil lane is for a job without one. It
 // takes all or none, and never waits. See [Scheduler.Post].
 func (s *Scheduler) PostTo(lanes []*Lane, jobs []Job) error {
-	came := s.stamp()
+	came := s.stampOf(jobs)
 	s.mu.Lock()
 	if s.life > lifeRunning {
 		s.dropped += uint64(len(jobs))

@@ -44,7 +44,7 @@ func (s *Scheduler) submit(jobs []Job, stop <-chan struct{}, limit int) error {
 	if len(jobs) == 0 {
 		return nil
 	}
-	came := s.stamp()
+	came := s.stampOf(jobs)
 	s.mu.Lock()
 	for len(s.queue) >= limit && s.life <= lifeRunning {
 		if s.room == nil {
@@ -57,7 +57,7 @@ func (s *Scheduler) submit(jobs []Job, stop <-chan struct{}, limit int) error {
 		case <-stop:
 			return ErrStopped
 		}
-		came = s.stamp()
+		came = s.stampOf(jobs)
 		s.mu.Lock()
 	}
 	if s.life > lifeRunning {
@@ -83,6 +83,17 @@ func (s *Scheduler) submit(jobs []Job, stop <-chan struct{}, limit int) error {
 func (s *Scheduler) stamp() time.Duration {
 	if s.pending.Load() {
 		return 0
+	}
+	return now()
+}
+
+// stampOf is stamp for jobs that may know when they came.
+func (s *Scheduler) stampOf(jobs []Job) time.Duration {
+	if s.pending.Load() || len(jobs) == 0 {
+		return 0
+	}
+	if j, ok := jobs[0].(Stamped); ok {
+		return j.Came()
 	}
 	return now()
 }

@@ -51,6 +51,9 @@ func (c *call) Name() string {
 // payload.
 func (c *call) Size() int { return c.size }
 
+// Came returns when the call was given to its scheduler.
+func (c *call) Came() time.Duration { return c.came }
+
 // Run calls the handler and answers. A scheduler runs it.
 func (c *call) Run() {
 	defer c.end()
