@@ -102,9 +102,14 @@ func (a answers) answer(ctx context.Context, what string, data []byte) ([]byte, 
 	case askDescribe:
 		return answerTo(data, func(any) (any, error) { return a.app.Describe() })
 	case askEncode:
-		return answerTo(data, a.encode)
+		return answerTo(data, func(p payloadOf) (any, error) { return a.app.node.Inspector().EncodeRequest(p.Route, p.Data) })
 	case askDecode:
-		return answerTo(data, a.decode)
+		return answerTo(data, func(p payloadOf) (any, error) {
+			if p.Push {
+				return a.app.node.Inspector().DecodePush(p.Route, p.Data)
+			}
+			return a.app.node.Inspector().DecodeAnswer(p.Route, p.Data)
+		})
 	case askDrain:
 		return answerTo(data, func(within time.Duration) (any, error) {
 			a.beginDrain(within)

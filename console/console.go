@@ -92,6 +92,8 @@ func (c *Console) endpoints(a *api) []endpoint {
 		{"POST /api/close", a.close},
 		{"POST /api/push", a.push},
 		{"POST /api/drain", a.drain},
+		{"POST /api/encode", a.encode},
+		{"POST /api/decode", a.decode},
 		{"GET /", c.page},
 	}
 }

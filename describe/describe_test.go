@@ -98,6 +98,20 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// A gate has no services, and its serializer is whatever it was made with.
+func TestMergeWithNodesThatServeNothing(t *testing.T) {
+	gate, back := read(t, `{"format":1,"serializer":"protobuf","services":[],"elsewhere":["Hall","Room"]}`), read(t, node("Room", "Join", "name"))
+	for _, all := range [][]*describe.Description{{gate, back}, {back, gate}, {gate, back, gate}} {
+		d, err := describe.Merge(all...)
+		if err != nil || d.Serializer != describe.JSON || len(d.Services) != 1 || len(d.Elsewhere) != 1 || d.Elsewhere[0] != "Hall" {
+			t.Errorf("got %+v, %v", d, err)
+		}
+	}
+	if d, err := describe.Merge(gate); err != nil || d.Serializer != describe.Protobuf {
+		t.Errorf("a gate alone: %+v, %v", d, err)
+	}
+}
+
 func TestMergeOfWhatDoesNotFit(t *testing.T) {
 	one := read(t, node("Room", "Join", "name"))
 	protobuf, newer := read(t, node("Hall", "Look", "name")), read(t, node("Hall", "Look", "name"))

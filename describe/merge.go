@@ -14,13 +14,14 @@ const toDef = "#/$defs/"
 // Merge joins the descriptions of several nodes to one of the cluster. A service that several nodes
 // run is there once, with the routes and pushes of all. Types of one name that differ get numbers.
 // Merge fails if nodes have different serializers, or different payloads for one route or push. The
+// serializer of a node without services, such as a gate, says nothing of what others take. The
 // arguments stay as they are.
 func Merge(all ...*Description) (*Description, error) {
 	m := merger{
 		out:      &Description{Draft: Draft, Format: Format, Services: []Service{}, Defs: map[string]*Schema{}},
 		closures: make(map[string]string),
 	}
-	out := m.out
+	out, served := m.out, false
 	for i, d := range all {
 		d, err := clone(d)
 		if err != nil {
@@ -29,11 +30,12 @@ func Merge(all ...*Description) (*Description, error) {
 		switch {
 		case d.Format != Format:
 			return nil, fmt.Errorf("describe: merge: the format is %d, and this program reads %d", d.Format, Format)
-		case i == 0:
+		case i == 0, !served && len(d.Services) > 0:
 			out.Serializer = d.Serializer
-		case d.Serializer != out.Serializer:
+		case len(d.Services) > 0 && d.Serializer != out.Serializer:
 			return nil, fmt.Errorf("describe: merge: one node has the serializer %q, another %q", out.Serializer, d.Serializer)
 		}
+		served = served || len(d.Services) > 0
 		m.addDefs(d)
 		for _, s := range d.Services {
 			if err := m.addService(s); err != nil {

@@ -1,13 +1,13 @@
-// The playground: a client of the node's own, which calls its routes. The form is made of what the
-// node says of them (api/describe); the connection is the package nano-websocket-client, from
-// clients/js.
-import { get } from "./api.js";
+// The playground: a client of the node's own, which calls the routes of the cluster. The form is made
+// of what the nodes say of them (api/describe); the connection is the package nano-websocket-client,
+// from clients/js. Payloads that are no JSON are made and read by the node that has the route.
+import { get, post } from "./api.js";
 import { el, text, toast } from "./dom.js";
 import { asJSON, newForm } from "./form.js";
+import { base64, fromBase64, shown } from "./payload.js";
 import { Connection, bytes } from "./vendor/nano/nano-websocket-client.js";
 
 const KEPT = 200; // entries of what has happened
-const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 export const playground = {
   id: "playground",
@@ -23,9 +23,12 @@ export const playground = {
 class Playground {
   #client;
   #routes = [];
-  #pushes = [];
+  #pushes = new Map(); // from their routes to the nodes that push
   #defs = {};
+  #at = {}; // from services to nodes
   #serializer = "json";
+  #reading = 0; // payloads that a node reads now
+  #told = Promise.resolve(); // the last entry of what has happened is there
   #form;
   #heard = new Set(); // routes whose pushes are shown
 
@@ -36,6 +39,7 @@ class Playground {
   #route = input({ placeholder: "Room.Join" });
   #names = el("datalist", { id: "play-routes" });
   #about = el("p", { class: "quiet" });
+  #missing = el("p", { class: "quiet", hidden: true });
   #fields = el("div", { class: "fields" });
   #raw = el("textarea", { rows: 6, spellcheck: false, autocomplete: "off", "aria-label": "Payload as JSON", value: "{}" });
   #asJSON = el("input", { type: "checkbox", class: "check" });
@@ -53,7 +57,7 @@ class Playground {
       this.#toggle();
     });
     const call = el("form", { class: "play-card fields" },
-      labeled("Route", this.#route), this.#names, this.#about,
+      labeled("Route", this.#route), this.#names, this.#about, this.#missing,
       el("label", { class: "checked" }, this.#asJSON, "Write JSON"),
       this.#fields, this.#raw,
       el("div", { class: "buttons" }, this.#request, this.#notify));
@@ -80,17 +84,20 @@ class Playground {
 
   async #describe() {
     try {
-      const { serializer, services, elsewhere = [], $defs = {} } = await get("describe");
+      const { serializer, services, elsewhere = [], $defs = {}, at, errors = {} } = await get("describe");
       this.#serializer = serializer;
       this.#defs = $defs;
+      this.#at = at;
       this.#routes = services.flatMap(({ routes }) => routes).filter(({ nodesOnly }) => !nodesOnly);
-      this.#pushes = services.flatMap(({ pushes = [] }) => pushes.map(({ route }) => route));
+      for (const { name, pushes = [] } of services) for (const { route } of pushes) this.#pushes.set(route, at[name]);
       this.#names.replaceChildren(...this.#routes.map(({ route }) => el("option", { value: route })));
-      for (const route of this.#pushes) this.#hear(route);
+      for (const route of this.#pushes.keys()) this.#hear(route);
       if (!this.#route.value && this.#routes.length) this.#route.value = this.#routes[0].route;
       this.#choose();
-      if (serializer !== "json") text(this.#about, `This node's payloads are ${serializer}, which this page cannot write: it sends the text as it stands.`);
-      else if (!this.#routes.length) text(this.#about, `This node has no routes of its own${elsewhere.length ? `; others run ${elsewhere.join(", ")}` : ""}. Write a route and JSON.`);
+      const missing = Object.entries(errors).map(([node, why]) => `${node} says nothing of its routes: ${why}.`);
+      if (elsewhere.length) missing.push(`Nothing is known of the routes of ${elsewhere.join(", ")}.`);
+      text(this.#missing, missing.join(" "));
+      this.#missing.hidden = !missing.length;
     } catch (err) {
       toast(err.message, true);
     }
@@ -103,14 +110,13 @@ class Playground {
   // choose makes the form of the route.
   #choose() {
     const chosen = this.#chosen;
-    const known = chosen && this.#serializer === "json" && chosen.request.schema;
-    this.#form = known ? newForm(chosen.request.schema, this.#defs) : undefined;
+    const known = chosen?.request.schema;
+    this.#form = known ? newForm(known, this.#defs) : undefined;
     this.#fields.replaceChildren(...(this.#form ? [this.#form.root] : []));
     this.#asJSON.disabled = !this.#form;
-    if (this.#serializer === "json") {
-      const forms = { request: "It answers requests.", notify: "It answers nothing: notify it.", unknown: "The node does not say whether it answers." };
-      text(this.#about, chosen ? (chosen.request.raw ? "It takes bytes: the text goes as it stands. " : "") + forms[chosen.form] : "The node does not say what it takes.");
-    }
+    const forms = { request: "It answers requests.", notify: "It answers nothing: notify it.", unknown: "The node does not say whether it answers." };
+    const asItStands = this.#serializer === "json" ? "" : " The text goes as it stands.";
+    text(this.#about, chosen ? (chosen.request.raw ? "It takes bytes: the text goes as it stands. " : "") + forms[chosen.form] : `No node says what it takes.${asItStands}`);
     this.#request.hidden = chosen?.form === "notify";
     this.#notify.hidden = chosen?.form === "request";
     this.#switch();
@@ -132,7 +138,35 @@ class Playground {
 
   #payload() {
     if (this.#form && !this.#asJSON.checked) return this.#form.json();
-    return this.#serializer === "json" && !this.#chosen?.request.raw ? asJSON(this.#raw.value || "{}") : this.#raw.value;
+    const chosen = this.#chosen;
+    const isJSON = chosen ? !chosen.request.raw : this.#serializer === "json";
+    return isJSON ? asJSON(this.#raw.value || "{}") : this.#raw.value;
+  }
+
+  // encode makes a payload of what #payload has returned.
+  async #encode(route, payload) {
+    const chosen = this.#chosen;
+    if (this.#serializer === "json" || !chosen || chosen.request.raw) return new TextEncoder().encode(payload);
+    return fromBase64((await post("encode", { node: this.#nodeOf(route), route, payload })).base64);
+  }
+
+  // read makes a text of an answer, or of a push. Of a flood of them, some stay bytes.
+  async #read(route, data, push, known) {
+    if (this.#serializer === "json" || !known || this.#reading >= 16) return shown(data);
+    this.#reading++;
+    try {
+      const node = push ? this.#pushes.get(route) : this.#nodeOf(route);
+      const { payload } = await post("decode", { node, route, push, base64: base64(data) });
+      return shown(new TextEncoder().encode(payload)); // JSON in lines
+    } catch (err) {
+      return `${shown(data)}\n(${err.message})`;
+    } finally {
+      this.#reading--;
+    }
+  }
+
+  #nodeOf(route) {
+    return this.#at[route.slice(0, route.lastIndexOf("."))];
   }
 
   #toggle() {
@@ -162,7 +196,7 @@ class Playground {
   #hear(route, tell = false) {
     if (this.#heard.has(route)) return;
     this.#heard.add(route);
-    this.#client?.onPush(route, (data) => this.#note("push", route, shown(data)));
+    this.#client?.onPush(route, (data) => this.#note("push", route, this.#read(route, data, true, this.#pushes.has(route))));
     if (tell) this.#note("note", `Pushes of ${route} are shown from now on`, "");
   }
 
@@ -176,23 +210,32 @@ class Playground {
     } catch (err) {
       return toast(err.message, true);
     }
-    const data = new TextEncoder().encode(payload);
-    const began = performance.now();
+    const known = this.#chosen?.response?.schema;
+    let began;
     try {
+      const data = await this.#encode(route, payload);
+      began = performance.now();
       if (kind === "notify") {
         this.#client.notify(route, data);
-        return this.#note("note", `${route} notified`, shown(data));
+        return this.#note("note", `${route} notified`, payload);
       }
       const reply = await this.#client.request(route, data);
-      this.#note("answer", `${route} answered after ${took(began)}`, shown(reply), payload);
+      this.#note("answer", `${route} answered after ${took(began)}`, this.#read(route, reply, false, known), payload);
     } catch (err) {
+      if (began === undefined) return toast(err.message, true); // there is no such payload
       this.#note("error", `${route} failed after ${took(began)}`, `${err.code}: ${err.message}`, payload);
     }
   }
 
-  // note adds what has happened, the newest first.
+  // note adds what has happened, the newest first. What is read for it later keeps its place.
   #note(kind, title, what, sent) {
-    const parts = [el("p", { class: "what" }, el("b", {}, title), el("time", { class: "quiet" }, new Date().toLocaleTimeString()))];
+    const at = new Date();
+    const add = async () => this.#add(kind, title, at, await what, sent);
+    this.#told = this.#told.then(add, add);
+  }
+
+  #add(kind, title, at, what, sent) {
+    const parts = [el("p", { class: "what" }, el("b", {}, title), el("time", { class: "quiet" }, at.toLocaleTimeString()))];
     if (sent !== undefined) parts.push(el("p", { class: "quiet" }, `sent ${sent}`));
     if (what) parts.push(el("pre", { tabIndex: 0, role: "region", "aria-label": title }, what));
     const entry = el("li", { "data-kind": kind }, ...parts);
@@ -207,22 +250,6 @@ class Playground {
 }
 
 const took = (began) => `${(performance.now() - began).toFixed(1)} ms`;
-
-// shown is a payload for people: JSON in lines, other text as it is, else bytes.
-function shown(data) {
-  let said;
-  try {
-    said = utf8.decode(data);
-  } catch {
-    return Array.from(data.subarray(0, 512), (b) => b.toString(16).padStart(2, "0")).join(" ");
-  }
-  try {
-    const value = JSON.parse(said);
-    return /\d{16}/.test(said) ? said : JSON.stringify(value, null, 2); // long numbers keep their digits
-  } catch {
-    return said;
-  }
-}
 
 function input(props) {
   return el("input", { autocomplete: "off", spellcheck: false, autocapitalize: "off", ...props });

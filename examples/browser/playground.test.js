@@ -122,3 +122,45 @@ describe("playground", { timeout: 600_000 }, () => {
     });
   }
 });
+
+// A gate has no routes of its own, and the page knows no protobuf: the backend says what it takes,
+// and makes and reads its payloads.
+describe("playground of a cluster", { timeout: 600_000 }, () => {
+  let built, server, browser;
+
+  before(async () => {
+    built = await build("browser/play");
+    server = await start(built.program, ["-cluster"], /open (http\S+)/);
+    browser = await launch();
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+    await built?.remove();
+  });
+
+  test("a protobuf message by its form, at a backend", async () => {
+    const dev = await Developer.signIn(browser, server.match[1], phone);
+    await dev.button("Connect").click();
+    await dev.page.getByText("Connected", { exact: true }).waitFor();
+    await dev.field(/^kind/).selectOption("TYPE_INT32");
+    await dev.field(/^number/).fill("2147483648");
+    await dev.button("Request").click();
+    await dev.page.locator(".field-error", { hasText: "at most 2147483647" }).waitFor();
+    await dev.field(/^number/).fill("7");
+    await dev.field(/^name/).fill("id");
+    await dev.field(/^packed/).selectOption("true");
+    await dev.button("Request").click();
+    const answer = JSON.parse(await dev.happened("answer", "types.keep answered after"));
+    assert.deepEqual({ kind: answer.kind, number: answer.number, name: answer.name, packed: answer.packed }, { kind: "TYPE_INT32", number: 7, name: "id", packed: true });
+    assert.deepEqual(JSON.parse(await dev.happened("push", "types.kept")), answer);
+    await dev.look("protobuf");
+
+    // What no message can be made of is said by the node, and is not sent.
+    await dev.page.getByLabel("Write JSON").check();
+    await dev.page.getByLabel("Payload as JSON").fill('{"no such field": 1}');
+    await dev.button("Request").click();
+    await dev.page.locator("#toast", { hasText: "no such field" }).waitFor();
+    assert.deepEqual(dev.complaints.filter((text) => !text.includes("400")), [], "the browser complains");
+  });
+});
