@@ -23,8 +23,8 @@ func (s *Scheduler) Await(wait func()) {
 		s.log.Error("scheduler: Await was called without a function", "scheduler", s.Stats().Name)
 		return
 	}
-	if a := s.yield(); a != nil {
-		s.offTurn(a, wait)
+	if a := s.loop.yield(); a != nil {
+		s.loop.offTurn(a, wait)
 	} else {
 		wait()
 	}
@@ -32,14 +32,13 @@ func (s *Scheduler) Await(wait func()) {
 
 // HasTurn reports whether its caller is what the scheduler runs now, so that [Scheduler.Await]
 // would let others run.
-func (s *Scheduler) HasTurn() bool { return goroutineID() == s.loopID.Load() }
+func (s *Scheduler) HasTurn() bool { return s.loop.hasTurn() }
 
 // awaiter is a call that gave up its turn. It is also the job that gives the turn back: the
-// loop that runs this job ends at once, and the goroutine of the call, whose stack still has the
-// loop that called it, is the loop from there on. All state of a loop is in the Scheduler, so
-// any of them can go on.
+// goroutine that runs this job ends at once, and the goroutine of the call, whose stack still has
+// the loop that called it, is the loop from there on.
 type awaiter struct {
-	s         *Scheduler
+	loop      *loop
 	name      string
 	goroutine uint64
 	lane      *Lane         // of the job; nil: of none
@@ -47,43 +46,46 @@ type awaiter struct {
 	turn      chan struct{} // has room for the one send
 }
 
-// Run makes the loop that calls it return, up to pass. It pretends that a timer is due, which
+// Run makes the goroutine that calls it return, up to pass. It pretends that a timer is due, which
 // the loop checks before each job anyway: so jobs that do not await pay nothing for those that
 // do.
 func (a *awaiter) Run() {
-	a.s.heir = a
-	a.s.due.Store(true)
+	a.loop.heir = a
+	a.loop.due.Store(true)
 }
 
 func (a *awaiter) Name() string { return a.name }
 
-// yield gives the turn of the calling goroutine to a new loop. It returns nil,
+// yield gives the turn of the calling goroutine to a new one. It returns nil,
 // and does nothing, if there is none to give up.
-func (s *Scheduler) yield() *awaiter {
+func (l *loop) yield() *awaiter {
 	id := goroutineID()
-	if id != s.loopID.Load() {
+	if id != l.id.Load() {
 		return nil
 	}
-	p, index := unmark(s.state.Load())
+	p, index := unmark(l.state.Load())
 	// A job that is being asked for its name is not running yet.
-	if p != phaseJob && p != phaseTimer || s.named != s.pos {
+	if p != phaseJob && p != phaseTimer || l.named != l.pos {
 		return nil
 	}
-	a := &awaiter{s: s, goroutine: id, timer: p == phaseTimer, turn: make(chan struct{}, 1)}
-	s.mu.Lock()
-	a.name = s.callLocked(p, index)
-	s.awaiting++
-	a.lane = s.awaitLocked(a.timer)
+	a := &awaiter{loop: l, goroutine: id, timer: p == phaseTimer, turn: make(chan struct{}, 1)}
 	if !a.timer {
-		s.executed-- // the resumed call is what will count
+		a.lane = l.lane()
 	}
-	s.mark(phaseAwait, s.pos)
-	s.mu.Unlock()
+	l.s.mu.Lock()
+	a.name = l.callLocked(p, index)
+	l.awaiting++
+	l.s.backlog.await(a.lane)
+	if !a.timer {
+		l.executed-- // the resumed call is what will count
+	}
+	l.mark(phaseAwait, l.pos)
+	l.s.mu.Unlock()
 	if a.timer {
-		s.due.Store(true) // there may be more of them to fire
+		l.due.Store(true) // there may be more of them to fire
 	}
-	s.leaveTurn()
-	go s.loop()
+	l.leaveTurn()
+	go l.run()
 	return a
 }
 
@@ -91,40 +93,37 @@ func (s *Scheduler) yield() *awaiter {
 // has offTurn on its stack, see stack.
 //
 //go:noinline
-func (s *Scheduler) offTurn(a *awaiter, wait func()) {
-	defer s.regain(a) // also if wait panics or ends the goroutine
+func (l *loop) offTurn(a *awaiter, wait func()) {
+	defer l.regain(a) // also if wait panics or ends the goroutine
 	wait()
 }
 
 // regain queues for the turn, also while the scheduler is closing, and takes it.
-func (s *Scheduler) regain(a *awaiter) {
-	came := s.stamp()
-	s.mu.Lock()
-	s.awaiting--
-	if len(s.queue) == 0 {
-		s.firstLocked(came)
-	}
-	s.queue = append(s.queue, a)
-	s.unlockAndWake()
+func (l *loop) regain(a *awaiter) {
+	came := l.s.backlog.stamp()
+	l.s.mu.Lock()
+	l.awaiting--
+	l.s.backlog.add(came, a)
+	l.s.unlockAndWake()
 
 	<-a.turn
-	s.takeTurn(a.goroutine)
-	s.readFor = 0 // time has gone by
-	s.mu.Lock()
-	s.resumeLocked(a.lane)
-	s.resumed, s.resumedAt = a.lane, s.pos
+	l.takeTurn(a.goroutine)
+	l.readFor = 0 // time has gone by
+	l.s.mu.Lock()
+	l.s.backlog.resume(a.lane)
+	l.resumed, l.resumedAt = a.lane, l.pos
 	if a.timer {
-		s.executed--
-		s.mark(phaseTimer, s.pos)
+		l.executed--
+		l.mark(phaseTimer, l.pos)
 	}
-	s.mu.Unlock()
+	l.s.mu.Unlock()
 }
 
-// pass hands the turn to the call that is to be resumed. The caller was the loop
-// and must touch nothing of it any more.
-func (s *Scheduler) pass() {
-	a := s.heir
-	s.heir = nil
-	s.leaveTurn()
+// pass hands the turn to the call that is to be resumed. The caller had it
+// and must touch nothing of the loop any more.
+func (l *loop) pass() {
+	a := l.heir
+	l.heir = nil
+	l.leaveTurn()
 	a.turn <- struct{}{}
 }

@@ -227,7 +227,7 @@ func TestAwaitAndPanic(t *testing.T) {
 	exitAfter := func(s *Scheduler) { s.Await(answer(time.Second)); runtime.Goexit() }
 	caught := func(s *Scheduler) {
 		defer func() {
-			if recover() != "boom" || s.Stats().Running == "" || goroutineID() != s.loopID.Load() {
+			if recover() != "boom" || s.Stats().Running == "" || goroutineID() != s.loop.id.Load() {
 				panic("the caller of Await did not get the panic with the turn")
 			}
 		}()

@@ -136,7 +136,7 @@ func BenchmarkTimerFire(b *testing.B) {
 		at := now()
 		t := s.timers.heap[0]
 		t.deadline = at
-		s.fire(s.timers.nextDue(at))
+		s.loop.fire(s.timers.nextDue(at))
 	}
 }
 

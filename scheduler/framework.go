@@ -21,9 +21,9 @@ type ContextKey struct{}
 // another struct. All else is done by methods of [Scheduler]. A lane in which nothing waits holds
 // nothing but itself.
 type Lane struct {
-	home   *Scheduler // finds the lane's queue without looking it up; constant
+	home   *backlog // finds the lane's queue without looking it up; constant
 	latest atomic.Pointer[Scheduler]
-	queue  *laneQueue // at home; home.mu guards it. nil: nothing waits
+	queue  *laneQueue // at home, guarded as home is; nil: nothing waits
 
 	waiting int32 // see NewLane; constant
 	ended   atomic.Bool
@@ -44,11 +44,18 @@ func (s *Scheduler) InitLane(l *Lane, waiting int) {
 	if waiting <= 0 {
 		waiting = math.MaxInt32
 	}
-	l.home, l.waiting = s, int32(min(waiting, math.MaxInt32))
+	l.home, l.waiting = &s.backlog, int32(min(waiting, math.MaxInt32))
 }
 
 // Latest returns the scheduler that was given jobs of the lane last; nil if none was.
 func (l *Lane) Latest() *Scheduler { return l.latest.Load() }
+
+// use notes that s is given jobs.
+func (l *Lane) use(s *Scheduler) {
+	if l.latest.Load() != s {
+		l.latest.Store(s)
+	}
+}
 
 // Sized is a [Job] that holds memory until it has run: a message. A lane in which 1 MiB of such
 // jobs waits takes no more from [Scheduler.SubmitTo], and neither does any lane in which a job
@@ -81,6 +88,37 @@ func (s *Scheduler) Submit(jobs []Job, stop <-chan struct{}) error {
 // called from anywhere.
 func (s *Scheduler) Post(jobs []Job) error { return s.submit(jobs, nil, math.MaxInt) }
 
+func (s *Scheduler) submit(jobs []Job, stop <-chan struct{}, limit int) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	came := s.backlog.stampOf(jobs)
+	s.mu.Lock()
+	for s.backlog.full(limit) && s.life <= lifeRunning {
+		room := s.backlog.roomToCome()
+		s.mu.Unlock()
+		select {
+		case <-room:
+		case <-stop:
+			return ErrStopped
+		}
+		came = s.backlog.stampOf(jobs)
+		s.mu.Lock()
+	}
+	if s.life > lifeRunning {
+		s.dropped += uint64(len(jobs))
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	if limit == math.MaxInt {
+		s.backlog.add(came, jobs...)
+	} else {
+		s.backlog.push(came, jobs...)
+	}
+	s.unlockAndWake()
+	return nil
+}
+
 // SubmitTo queues jobs in a lane, in order, and returns how many it took. While the lane is full
 // it waits for room. It returns [ErrStopped] when stop is closed first or the lane has ended (see
 // [Scheduler.EndLane]), and [ErrClosed] when the scheduler is closed. SubmitTo calls stop only if
@@ -98,7 +136,7 @@ func (s *Scheduler) SubmitTo(l *Lane, jobs []Job, stop func() <-chan struct{}) (
 		return len(jobs), nil
 	}
 	l.use(s)
-	came := s.stampOf(jobs)
+	came := s.backlog.stampOf(jobs)
 	s.mu.Lock()
 	for {
 		if s.life > lifeRunning {
@@ -110,19 +148,16 @@ func (s *Scheduler) SubmitTo(l *Lane, jobs []Job, stop func() <-chan struct{}) (
 			s.mu.Unlock()
 			return n, ErrStopped
 		}
-		q := s.laneLocked(l)
-		if some := s.roomLocked(q, jobs[n:]); some > 0 {
-			s.appendLocked(q, came, jobs[n:n+some]...)
+		q := s.backlog.queueOf(l)
+		if some := s.backlog.roomIn(q, jobs[n:]); some > 0 {
+			s.backlog.addTo(q, came, jobs[n:n+some]...)
 			n += some
 		}
 		if n == len(jobs) {
 			s.unlockAndWake()
 			return n, nil
 		}
-		if q.room == nil {
-			q.room = make(chan struct{})
-		}
-		room := q.room
+		room := q.roomToCome()
 		s.unlockAndWake()
 		var quit <-chan struct{}
 		if stop != nil {
@@ -133,7 +168,7 @@ func (s *Scheduler) SubmitTo(l *Lane, jobs []Job, stop func() <-chan struct{}) (
 		case <-quit:
 			return n, ErrStopped
 		}
-		came = s.stampOf(jobs[n:]) // the others may be gone
+		came = s.backlog.stampOf(jobs[n:]) // the others may be gone
 		s.mu.Lock()
 	}
 }
@@ -141,7 +176,7 @@ func (s *Scheduler) SubmitTo(l *Lane, jobs []Job, stop func() <-chan struct{}) (
 // PostTo queues each job in the lane of the same index; a nil lane is for a job without one. It
 // takes all or none, and never waits. See [Scheduler.Post].
 func (s *Scheduler) PostTo(lanes []*Lane, jobs []Job) error {
-	came := s.stampOf(jobs)
+	came := s.backlog.stampOf(jobs)
 	s.mu.Lock()
 	if s.life > lifeRunning {
 		s.dropped += uint64(len(jobs))
@@ -151,13 +186,10 @@ func (s *Scheduler) PostTo(lanes []*Lane, jobs []Job) error {
 	for i, j := range jobs {
 		if l := lanes[i]; l != nil {
 			l.use(s)
-			s.appendLocked(s.laneLocked(l), came, j)
-			continue
+			s.backlog.addTo(s.backlog.queueOf(l), came, j)
+		} else {
+			s.backlog.add(came, j)
 		}
-		if len(s.queue) == 0 {
-			s.firstLocked(came)
-		}
-		s.queue = append(s.queue, j)
 	}
 	s.unlockAndWake()
 	return nil
@@ -167,23 +199,39 @@ func (s *Scheduler) PostTo(lanes []*Lane, jobs []Job) error {
 // it [Scheduler.PushTask].
 func (s *Scheduler) PushTaskTo(l *Lane, t Task) { s.pushTo(l, t, false) }
 
+// EndLane queues the last task of a lane, after which the lane takes no jobs. What waits before
+// the task runs even if as many calls of the lane are in Await as may be.
+func (s *Scheduler) EndLane(l *Lane, t Task) { s.pushTo(l, t, true) }
+
+func (s *Scheduler) pushTo(l *Lane, t Task, last bool) {
+	if l == nil || t == nil {
+		s.PushTask(t)
+		return
+	}
+	came := s.backlog.stamp()
+	s.mu.Lock()
+	if s.life > lifeRunning {
+		s.dropped++
+		s.mu.Unlock()
+		return
+	}
+	q := s.backlog.queueOf(l)
+	s.backlog.addTo(q, came, taskJob(t))
+	if last {
+		s.backlog.end(q)
+	}
+	s.unlockAndWake()
+}
+
 // Clock returns the time since the program began, by the monotonic clock.
 func Clock() time.Duration { return now() }
 
 // JobBegan returns when the job began that runs now, by [Clock]. A job calls it first of all. It
 // does not read the clock where the job before has called JobEnded.
-func (s *Scheduler) JobBegan() time.Duration {
-	if s.readFor != s.pos {
-		s.readAt, s.readFor = now(), s.pos
-	}
-	return s.readAt
-}
+func (s *Scheduler) JobBegan() time.Duration { return s.loop.jobBegan() }
 
 // JobEnded returns the time, by [Clock]. A job calls it last of all, with the turn.
-func (s *Scheduler) JobEnded() time.Duration {
-	s.readAt, s.readFor = now(), s.pos+1
-	return s.readAt
-}
+func (s *Scheduler) JobEnded() time.Duration { return s.loop.jobEnded() }
 
 // Spread returns a number by which what counts for all schedulers can be kept in several places, so
 // that schedulers on different processors seldom write to the same.
@@ -199,15 +247,11 @@ func (s *Scheduler) Closed() bool {
 // Stack returns where the call is that runs now, as a profile of goroutines shows it; empty if none
 // runs. It costs a profile of all goroutines: some milliseconds with many of them.
 func (s *Scheduler) Stack() string {
-	if p, _ := unmark(s.state.Load()); p == phaseIdle {
+	if p, _ := unmark(s.loop.state.Load()); p == phaseIdle {
 		return ""
 	}
-	return s.stack()
+	return s.loop.stack()
 }
-
-// EndLane queues the last task of a lane, after which the lane takes no jobs. What waits before
-// the task runs even if as many calls of the lane are in Await as may be.
-func (s *Scheduler) EndLane(l *Lane, t Task) { s.pushTo(l, t, true) }
 
 // WithStall sets a function that the scheduler calls while one batch has been running for longer
 // than d, and again every d while it goes on. After a second without a stall, the next one is

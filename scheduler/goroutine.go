@@ -15,26 +15,26 @@ const (
 	labelID   = "nano_scheduler_id"
 )
 
-func (s *Scheduler) id() string { return fmt.Sprintf("%p", s) }
+func (l *loop) label() string { return fmt.Sprintf("%p", l.s) }
 
-func (s *Scheduler) labelled() context.Context {
-	return pprof.WithLabels(context.Background(), pprof.Labels(labelName, s.cfg.name, labelID, s.id()))
+func (l *loop) labelled() context.Context {
+	return pprof.WithLabels(context.Background(), pprof.Labels(labelName, l.s.cfg.name, labelID, l.label()))
 }
 
 // stack returns where the loop is, for reports. It asks for a profile, which the runtime takes
 // without stopping the program for its length, and finds the loop by its label. Goroutines that
-// handlers started have the label too, but do not come from loop; calls in Await do, but are in
+// handlers started have the label too, but do not come from run; calls in Await do, but are in
 // offTurn.
-func (s *Scheduler) stack() string {
+func (l *loop) stack() string {
 	var b strings.Builder
 	if err := pprof.Lookup("goroutine").WriteTo(&b, 1); err != nil {
 		return ""
 	}
-	label := fmt.Sprintf("%q:%q", labelID, s.id())
+	label := fmt.Sprintf("%q:%q", labelID, l.label())
 	for record := range strings.SplitSeq(b.String(), "\n\n") {
 		if strings.Contains(record, label) &&
-			strings.Contains(record, "scheduler.(*Scheduler).loop+") &&
-			!strings.Contains(record, "scheduler.(*Scheduler).offTurn+") {
+			strings.Contains(record, "scheduler.(*loop).run+") &&
+			!strings.Contains(record, "scheduler.(*loop).offTurn+") {
 			return record
 		}
 	}
@@ -54,14 +54,17 @@ func Current() *Scheduler {
 	return at
 }
 
-// takeTurn notes that goroutine id is the loop from now on.
-func (s *Scheduler) takeTurn(id uint64) {
-	turns.Store(id, s)
-	s.loopID.Store(id)
+// takeTurn notes that goroutine id has the turn from now on.
+func (l *loop) takeTurn(id uint64) {
+	turns.Store(id, l.s)
+	l.id.Store(id)
 }
 
-// leaveTurn is called by the loop that is none any more.
-func (s *Scheduler) leaveTurn() { turns.Delete(s.loopID.Swap(0)) }
+// leaveTurn is called by the goroutine that has the turn, and has it no more.
+func (l *loop) leaveTurn() { turns.Delete(l.id.Swap(0)) }
+
+// hasTurn reports whether the calling goroutine has the turn.
+func (l *loop) hasTurn() bool { return goroutineID() == l.id.Load() }
 
 // goroutineID returns the number of the calling goroutine. It takes a microsecond. It proves that
 // a caller has the turn that it wants to give away: a context says which scheduler runs its

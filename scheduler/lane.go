@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"math"
-	"slices"
 	"time"
 )
 
@@ -18,13 +17,6 @@ const (
 	// spareQueues is how many queues of lanes are kept for others.
 	spareQueues = 1024
 )
-
-// use notes that s is given jobs.
-func (l *Lane) use(s *Scheduler) {
-	if l.latest.Load() != s {
-		l.latest.Store(s)
-	}
-}
 
 // laneQueue is what a scheduler has of a lane: jobs that wait, and how many of its
 // calls are in Await. It is there only while there is one or the other, and in a
@@ -45,6 +37,14 @@ type laneQueue struct {
 }
 
 func (q *laneQueue) len() int { return len(q.jobs) - q.first }
+
+// roomToCome returns what is closed when there is room again.
+func (q *laneQueue) roomToCome() <-chan struct{} {
+	if q.room == nil {
+		q.room = make(chan struct{})
+	}
+	return q.room
+}
 
 // laneList is a list of queues.
 type laneList struct{ head, tail *laneQueue }
@@ -74,8 +74,7 @@ func (q *laneQueue) unlist() {
 	q.list, q.prev, q.next = nil, nil, nil
 }
 
-// lanes are the queues of a scheduler's lanes. Scheduler.mu guards them, but for
-// runs, which the loop reads without it.
+// lanes are the queues of a backlog's lanes.
 type lanes struct {
 	ready   laneList      // what the next batches take from, in this order
 	full    laneList      // have as many calls in Await as they may
@@ -90,7 +89,6 @@ type lanes struct {
 
 	guests map[*Lane]*laneQueue // of lanes whose home is another scheduler
 	spare  []*laneQueue
-	runs   []laneRun // the lanes of the batch's jobs
 }
 
 // laneTask is a job without a lane that runs after the jobs which waited in lanes
@@ -106,88 +104,65 @@ type laneRun struct {
 	lane *Lane
 }
 
-func (s *Scheduler) pushTo(l *Lane, t Task, last bool) {
-	if l == nil || t == nil {
-		s.PushTask(t)
-		return
-	}
-	came := s.stamp()
-	s.mu.Lock()
-	if s.life > lifeRunning {
-		s.dropped++
-		s.mu.Unlock()
-		return
-	}
-	q := s.laneLocked(l)
-	s.appendLocked(q, came, taskJob(t))
-	if last {
-		l.ended.Store(true)
-		if q.list == &s.lanes.full {
-			s.readyLocked(q)
-		}
-	}
-	s.unlockAndWake()
-}
-
-// laneLocked returns the queue of a lane, made if there is none.
-func (s *Scheduler) laneLocked(l *Lane) *laneQueue {
+// queueOf returns the queue of a lane, made if there is none.
+func (b *backlog) queueOf(l *Lane) *laneQueue {
 	var q *laneQueue
-	if l.home == s {
+	if l.home == b {
 		q = l.queue
 	} else {
-		q = s.lanes.guests[l]
+		q = b.lanes.guests[l]
 	}
 	if q != nil {
 		return q
 	}
-	if n := len(s.lanes.spare); n > 0 {
-		q = s.lanes.spare[n-1]
-		s.lanes.spare = s.lanes.spare[:n-1]
+	if n := len(b.lanes.spare); n > 0 {
+		q = b.lanes.spare[n-1]
+		b.lanes.spare = b.lanes.spare[:n-1]
 	} else {
 		q = new(laneQueue)
 	}
 	q.lane = l
-	if l.home == s {
+	if l.home == b {
 		l.queue = q
 		return q
 	}
-	if s.lanes.guests == nil {
-		s.lanes.guests = make(map[*Lane]*laneQueue)
+	if b.lanes.guests == nil {
+		b.lanes.guests = make(map[*Lane]*laneQueue)
 	}
-	s.lanes.guests[l] = q
+	b.lanes.guests[l] = q
 	return q
 }
 
-// freeLocked takes a queue back that holds nothing.
-func (s *Scheduler) freeLocked(q *laneQueue) {
-	if q.lane.home == s {
+// free takes a queue back that holds nothing.
+func (b *backlog) free(q *laneQueue) {
+	if q.lane.home == b {
 		q.lane.queue = nil
 	} else {
-		delete(s.lanes.guests, q.lane)
+		delete(b.lanes.guests, q.lane)
 	}
 	jobs, stamps := q.jobs[:0], q.stamps[:0]
 	if cap(jobs) > laneLimit {
 		jobs, stamps = nil, nil
 	}
 	*q = laneQueue{jobs: jobs, stamps: stamps}
-	if len(s.lanes.spare) < spareQueues {
-		s.lanes.spare = append(s.lanes.spare, q)
+	if len(b.lanes.spare) < spareQueues {
+		b.lanes.spare = append(b.lanes.spare, q)
 	}
 }
 
-// roomLocked is how many of the jobs a queue takes now. Where the scheduler has as
+// roomIn is how many of the jobs a queue takes now. Where the scheduler has as
 // many as it may, one in which nothing waits takes a few: those of others do not
 // keep a source out. A job may be larger than all bounds.
-func (s *Scheduler) roomLocked(q *laneQueue, jobs []Job) int {
+func (b *backlog) roomIn(q *laneQueue, jobs []Job) int {
 	n := q.len()
-	room := min(laneLimit, s.cfg.limit) - n
-	if s.lanes.jobs+len(s.queue) >= s.cfg.limit {
+	room := min(laneLimit, b.limit) - n
+	if b.lanes.jobs+len(b.queue) >= b.limit {
 		if room = 0; n == 0 {
-			room = min(16, s.cfg.limit)
+			room = min(16, b.limit)
 		}
 	}
 	room = min(room, len(jobs))
-	left := min(laneBytes-q.bytes, allBytes-s.lanes.bytes)
+	left := min(laneBytes-q.bytes, allBytes-b.lanes.bytes)
 	for i := range room {
 		if left -= sizeOf(jobs[i]); left < 0 && n+i > 0 {
 			return i
@@ -211,151 +186,147 @@ func sizesOf(jobs []Job) (bytes int) {
 	return bytes
 }
 
-func (s *Scheduler) appendLocked(q *laneQueue, came time.Duration, jobs ...Job) {
+// end notes that a lane takes no more jobs: its calls in Await hold back none that waits.
+func (b *backlog) end(q *laneQueue) {
+	q.lane.ended.Store(true)
+	if q.list == &b.lanes.full {
+		b.makeReady(q)
+	}
+}
+
+// addTo queues jobs of a lane.
+func (b *backlog) addTo(q *laneQueue, came time.Duration, jobs ...Job) {
 	if came == 0 { // others wait already: the clock was not read
-		came = max(time.Duration(s.started.Load()), s.oldestLocked())
+		came = max(b.taken, b.since())
 	}
 	if q.len() == 0 {
 		q.came = came
 	}
 	q.last = came
 	q.jobs = append(q.jobs, jobs...)
-	s.lanes.clock++
+	b.lanes.clock++
 	for range jobs {
-		q.stamps = append(q.stamps, s.lanes.clock)
+		q.stamps = append(q.stamps, b.lanes.clock)
 	}
-	s.lanes.jobs += len(jobs)
+	b.lanes.jobs += len(jobs)
 	bytes := sizesOf(jobs)
 	q.bytes += bytes
-	s.lanes.bytes += bytes
+	b.lanes.bytes += bytes
 	if q.list == nil {
-		s.readyLocked(q)
+		b.makeReady(q)
 	}
 }
 
-// oldestLocked is when the first of what waits came; the past, if nothing does.
-func (s *Scheduler) oldestLocked() time.Duration {
-	oldest := time.Duration(math.MaxInt64)
-	if len(s.queue) > 0 {
-		oldest = s.oldest
-	}
-	if s.lanes.count > 0 {
-		oldest = min(oldest, s.lanes.oldest)
-	}
-	if oldest == math.MaxInt64 {
-		return math.MinInt64
-	}
-	return oldest
-}
-
-// readyLocked has the next batches take from a queue.
-func (s *Scheduler) readyLocked(q *laneQueue) {
+// makeReady has the next batches take from a queue.
+func (b *backlog) makeReady(q *laneQueue) {
 	if q.list != nil {
 		q.unlist()
 	}
-	if s.lanes.count == 0 {
-		s.lanes.oldest = q.came
-		s.pending.Store(true)
+	if b.lanes.count == 0 {
+		b.lanes.oldest = q.came
+		b.pending.Store(true)
 	}
-	s.lanes.oldest = min(s.lanes.oldest, q.came)
-	s.lanes.ready.push(q)
-	s.lanes.count++
+	b.lanes.oldest = min(b.lanes.oldest, q.came)
+	b.lanes.ready.push(q)
+	b.lanes.count++
 }
 
-// gatherLocked adds to the next batch what the lanes may give to it, by turns, and
-// returns when the first of it came.
-func (s *Scheduler) gatherLocked(oldest time.Duration) time.Duration {
-	clear(s.lanes.runs)
-	s.lanes.runs = s.lanes.runs[:0]
-	for room := s.cfg.awaits - s.lanes.waiting; room > 0 && s.lanes.held.head != nil; room-- {
-		s.readyLocked(s.lanes.held.head)
+// gather adds to the queue what the lanes may give to the next batch, by turns, and returns the
+// lanes of the queue's jobs, added to runs. oldest is when the first of the queue came.
+func (b *backlog) gather(runs []laneRun) (_ []laneRun, oldest time.Duration) {
+	oldest = math.MaxInt64
+	if len(b.queue) > 0 {
+		oldest = b.oldest
 	}
-	n := s.lanes.count
+	for room := b.awaits - b.lanes.waiting; room > 0 && b.lanes.held.head != nil; room-- {
+		b.makeReady(b.lanes.held.head)
+	}
+	n := b.lanes.count
 	if n == 0 {
-		return oldest
+		return runs, oldest
 	}
-	s.lanes.runs = append(s.lanes.runs, laneRun{end: len(s.queue)})
+	runs = append(runs, laneRun{end: len(b.queue)})
 	turn, taken, earliest := max(1, batchLimit/n), 0, uint64(math.MaxUint64)
 	for range n {
-		q := s.lanes.ready.head
+		q := b.lanes.ready.head
 		q.unlist()
-		s.lanes.count--
-		some := s.allowedLocked(q, turn, taken)
+		b.lanes.count--
+		some := b.allowed(q, turn, taken)
 		switch {
 		case some > 0:
 			taken += some
 			oldest = min(oldest, q.came)
-			s.takeLocked(q, some)
+			runs = append(runs, laneRun{end: len(b.queue) + some, lane: q.lane})
+			b.takeFrom(q, some)
 		case q.waiting >= int(q.lane.waiting) && !q.lane.ended.Load():
-			s.lanes.full.push(q)
+			b.lanes.full.push(q)
 			continue
-		case s.lanes.waiting >= s.cfg.awaits:
-			s.lanes.held.push(q)
+		case b.lanes.waiting >= b.awaits:
+			b.lanes.held.push(q)
 			continue
 		}
 		if q.len() > 0 {
-			s.readyLocked(q)
+			b.makeReady(q)
 			earliest = min(earliest, q.stamps[q.first])
 		}
 	}
-	s.letTasksLocked(earliest)
-	return oldest
+	b.letTasks(earliest)
+	return runs, oldest
 }
 
-// behindLocked queues jobs without a lane behind all that waits in lanes, but for
+// addBehind queues jobs without a lane behind all that waits in lanes, but for
 // lanes that are held back: what those wait for may be among these jobs.
-func (s *Scheduler) behindLocked(jobs ...Job) {
+func (b *backlog) addBehind(jobs ...Job) {
 	for _, j := range jobs {
-		s.lanes.tasks = append(s.lanes.tasks, laneTask{j, s.lanes.clock})
+		b.lanes.tasks = append(b.lanes.tasks, laneTask{j, b.lanes.clock})
 	}
 }
 
-// letTasksLocked adds to the next batch the tasks that came before all jobs which
+// letTasks adds to the next batch the tasks that came before all jobs which
 // still wait in lanes: earliest is the stamp of the first of those.
-func (s *Scheduler) letTasksLocked(earliest uint64) {
+func (b *backlog) letTasks(earliest uint64) {
 	n := 0
-	for ; n < len(s.lanes.tasks) && s.lanes.tasks[n].after < earliest; n++ {
-		s.queue = append(s.queue, s.lanes.tasks[n].job)
+	for ; n < len(b.lanes.tasks) && b.lanes.tasks[n].after < earliest; n++ {
+		b.queue = append(b.queue, b.lanes.tasks[n].job)
 	}
 	if n > 0 {
-		left := copy(s.lanes.tasks, s.lanes.tasks[n:])
-		clear(s.lanes.tasks[left:])
-		s.lanes.tasks = s.lanes.tasks[:left]
+		left := copy(b.lanes.tasks, b.lanes.tasks[n:])
+		clear(b.lanes.tasks[left:])
+		b.lanes.tasks = b.lanes.tasks[:left]
 	}
-	if len(s.lanes.tasks) == 0 && cap(s.lanes.tasks) > keep {
-		s.lanes.tasks = nil
+	if len(b.lanes.tasks) == 0 && cap(b.lanes.tasks) > keep {
+		b.lanes.tasks = nil
 	}
 }
 
-// allowedLocked is how many of the queue's jobs may go into a batch that has taken
+// allowed is how many of the queue's jobs may go into a batch that has taken
 // jobs of lanes already: if all of them came to wait, there would still be no more
 // than may wait. But whoever has none that waits may have one.
-func (s *Scheduler) allowedLocked(q *laneQueue, turn, taken int) int {
+func (b *backlog) allowed(q *laneQueue, turn, taken int) int {
 	n := min(turn, q.len())
-	if s.life == lifeClosing {
+	if b.ending {
 		return n
 	}
 	if !q.lane.ended.Load() {
 		n = min(n, int(q.lane.waiting)-q.waiting)
 	}
-	room := max(0, s.cfg.awaits-s.lanes.waiting-taken)
+	room := max(0, b.awaits-b.lanes.waiting-taken)
 	if room == 0 && q.waiting == 0 {
 		room = 1
 	}
 	return min(n, room)
 }
 
-// takeLocked moves n jobs of a queue into the next batch.
-func (s *Scheduler) takeLocked(q *laneQueue, n int) {
+// takeFrom moves n jobs of a lane to the queue.
+func (b *backlog) takeFrom(q *laneQueue, n int) {
 	some := q.jobs[q.first : q.first+n]
-	s.queue = append(s.queue, some...)
+	b.queue = append(b.queue, some...)
 	bytes := sizesOf(some)
 	clear(some)
 	q.first += n
 	q.bytes -= bytes
-	s.lanes.jobs -= n
-	s.lanes.bytes -= bytes
-	s.lanes.runs = append(s.lanes.runs, laneRun{end: len(s.queue), lane: q.lane})
+	b.lanes.jobs -= n
+	b.lanes.bytes -= bytes
 	if q.room != nil && q.len() <= laneLimit/2 {
 		close(q.room)
 		q.room = nil
@@ -370,60 +341,44 @@ func (s *Scheduler) takeLocked(q *laneQueue, n int) {
 			q.jobs, q.stamps, q.first = q.jobs[:left], q.stamps[:left], 0
 		}
 	case q.waiting == 0:
-		s.freeLocked(q)
+		b.free(q)
 	default:
 		q.jobs, q.stamps, q.first = q.jobs[:0], q.stamps[:0], 0
 	}
 }
 
-// awaitLocked notes that the call which runs is in Await, and returns its lane.
-func (s *Scheduler) awaitLocked(timer bool) *Lane {
-	s.lanes.waiting++
-	l := s.laneOfCallLocked()
-	if timer || l == nil {
-		return nil
-	}
-	s.laneLocked(l).waiting++
-	return l
-}
-
-// laneOfCallLocked returns the lane of the job that runs.
-func (s *Scheduler) laneOfCallLocked() *Lane {
-	if s.resumedAt == s.pos {
-		return s.resumed
-	}
-	runs := s.lanes.runs
-	i, _ := slices.BinarySearchFunc(runs, s.pos, func(r laneRun, pos int) int { return r.end - pos })
-	if i == len(runs) {
-		return nil
-	}
-	return runs[i].lane
-}
-
-// resumeLocked notes that a call of the lane has its turn again. Lanes that were
-// held back for it go on with the next batch.
-func (s *Scheduler) resumeLocked(l *Lane) {
-	s.lanes.waiting--
+// await notes that a call of the lane is in Await; nil: one without a lane.
+func (b *backlog) await(l *Lane) {
+	b.lanes.waiting++
 	if l != nil {
-		q := s.laneLocked(l)
+		b.queueOf(l).waiting++
+	}
+}
+
+// resume notes that a call of the lane has its turn again. Lanes that were
+// held back for it go on with the next batch.
+func (b *backlog) resume(l *Lane) {
+	b.lanes.waiting--
+	if l != nil {
+		q := b.queueOf(l)
 		q.waiting--
 		switch {
-		case q.list == &s.lanes.full, q.list == &s.lanes.held && q.waiting == 0:
-			s.readyLocked(q)
+		case q.list == &b.lanes.full, q.list == &b.lanes.held && q.waiting == 0:
+			b.makeReady(q)
 		case q.waiting == 0 && q.len() == 0:
-			s.freeLocked(q)
+			b.free(q)
 		}
 	}
 }
 
-// closeLanesLocked lets all go on who wait for a lane, at the end of the scheduler.
-func (s *Scheduler) closeLanesLocked() {
-	for _, l := range []*laneList{&s.lanes.full, &s.lanes.held} {
+// releaseLanes lets all go on who wait for a lane, at the end of the scheduler.
+func (b *backlog) releaseLanes() {
+	for _, l := range []*laneList{&b.lanes.full, &b.lanes.held} {
 		for l.head != nil {
-			s.readyLocked(l.head)
+			b.makeReady(l.head)
 		}
 	}
-	for q := s.lanes.ready.head; q != nil; q = q.next {
+	for q := b.lanes.ready.head; q != nil; q = q.next {
 		if q.room != nil {
 			close(q.room)
 			q.room = nil
@@ -431,14 +386,13 @@ func (s *Scheduler) closeLanesLocked() {
 	}
 }
 
-// dropLanesLocked forgets what the lanes hold.
-func (s *Scheduler) dropLanesLocked() {
-	s.closeLanesLocked()
-	s.dropped += uint64(s.lanes.jobs + len(s.lanes.tasks))
-	s.lanes.jobs, s.lanes.bytes, s.lanes.tasks = 0, 0, nil
-	for q := s.lanes.ready.head; q != nil; q = s.lanes.ready.head {
+// dropLanes forgets what the lanes hold.
+func (b *backlog) dropLanes() {
+	b.releaseLanes()
+	b.lanes.jobs, b.lanes.bytes, b.lanes.tasks = 0, 0, nil
+	for q := b.lanes.ready.head; q != nil; q = b.lanes.ready.head {
 		q.unlist()
-		s.lanes.count--
-		s.freeLocked(q)
+		b.lanes.count--
+		b.free(q)
 	}
 }

@@ -68,7 +68,7 @@ func TestOrderInALane(t *testing.T) {
 	end(s)
 	for i := range got {
 		wantInts(t, got[i], 5000)
-		if i%2 == 1 && len(s.lanes.guests) != 0 {
+		if i%2 == 1 && len(s.backlog.lanes.guests) != 0 {
 			t.Error("a lane of another scheduler is kept after its jobs")
 		}
 	}
@@ -393,7 +393,7 @@ func TestLanesHoldSoManyBytes(t *testing.T) {
 			}
 			all += took
 		}
-		bytes := s.lanes.bytes
+		bytes := s.backlog.lanes.bytes
 		for bytes < allBytes {
 			took := fill(s.NewLane(0), 100, 1<<18)
 			all, bytes = all+took, bytes+took<<18
@@ -417,8 +417,8 @@ func TestLanesHoldSoManyBytes(t *testing.T) {
 			t.Errorf("%d of 200 were taken once the scheduler runs", n)
 		}
 		synctest.Wait()
-		if ran != all+1+200 || s.lanes.bytes != 0 {
-			t.Errorf("%d of %d jobs ran, and %d bytes are still counted", ran, all+201, s.lanes.bytes)
+		if ran != all+1+200 || s.backlog.lanes.bytes != 0 {
+			t.Errorf("%d of %d jobs ran, and %d bytes are still counted", ran, all+201, s.backlog.lanes.bytes)
 		}
 		end(s)
 	})

@@ -2,94 +2,41 @@ package scheduler
 
 import (
 	"math"
-	"math/bits"
+	"sync/atomic"
 	"time"
 )
 
 // keep is the capacity, in jobs, below which a buffer is never given back.
 const keep = 1024
 
-// PushTask queues a task. It never waits, so a task may push any number of tasks. The tasks of
-// one goroutine run in the order in which it pushed them, and after all that was queued before
-// them, in lanes too. Only a lane that may have no more calls in [Scheduler.Await] does not keep
-// the task waiting: those calls may wait for it. After Close the task is dropped and counted.
-func (s *Scheduler) PushTask(t Task) {
-	if t == nil {
-		s.log.Error("scheduler: PushTask was called without a task", "scheduler", s.Stats().Name)
-		return
-	}
-	came := s.stamp()
-	s.mu.Lock()
-	if s.life > lifeRunning {
-		s.dropped++
-		s.mu.Unlock()
-		return
-	}
-	if s.lanes.count > 0 {
-		s.behindLocked(taskJob(t))
-		s.unlockAndWake()
-		return
-	}
-	if len(s.queue) == 0 {
-		s.firstLocked(came)
-	}
-	s.queue = append(s.queue, taskJob(t))
-	s.unlockAndWake()
+// backlog is what waits for a scheduler: a queue, and the lanes, which take turns to add to it
+// (see lane.go). Scheduler.mu guards all of it but pending, so that most of its methods are called
+// under that lock.
+type backlog struct {
+	pending atomic.Bool   // something waits that may run: for those without the lock
+	ending  bool          // the scheduler ends: lanes are held back no more
+	queue   []Job         // what waits, but for lanes
+	oldest  time.Duration // when the first of queue came
+	taken   time.Duration // when the last batch was taken
+	room    chan struct{} // closed when the queue was taken; nil: nobody waits
+	lanes   lanes
+
+	limit  int // see WithLimit; changes only when the loop does not run
+	awaits int // see WithAwaiting; changes as limit does
 }
 
-// Schedule is [Scheduler.PushTask]. It makes a Scheduler a [LocalScheduler].
-func (s *Scheduler) Schedule(t Task) { s.PushTask(t) }
-
-func (s *Scheduler) submit(jobs []Job, stop <-chan struct{}, limit int) error {
-	if len(jobs) == 0 {
-		return nil
-	}
-	came := s.stampOf(jobs)
-	s.mu.Lock()
-	for len(s.queue) >= limit && s.life <= lifeRunning {
-		if s.room == nil {
-			s.room = make(chan struct{})
-		}
-		room := s.room
-		s.mu.Unlock()
-		select {
-		case <-room:
-		case <-stop:
-			return ErrStopped
-		}
-		came = s.stampOf(jobs)
-		s.mu.Lock()
-	}
-	if s.life > lifeRunning {
-		s.dropped += uint64(len(jobs))
-		s.mu.Unlock()
-		return ErrClosed
-	}
-	if s.lanes.count > 0 && limit != math.MaxInt {
-		s.behindLocked(jobs...)
-		s.unlockAndWake()
-		return nil
-	}
-	if len(s.queue) == 0 {
-		s.firstLocked(came)
-	}
-	s.queue = append(s.queue, jobs...)
-	s.unlockAndWake()
-	return nil
-}
-
-// stamp reads the clock for the one who will find the queue empty, before the
-// lock is taken; all others need no time.
-func (s *Scheduler) stamp() time.Duration {
-	if s.pending.Load() {
+// stamp reads the clock for the one who will find that nothing waits, before the lock is taken;
+// all others need no time.
+func (b *backlog) stamp() time.Duration {
+	if b.pending.Load() {
 		return 0
 	}
 	return now()
 }
 
 // stampOf is stamp for jobs that may know when they came.
-func (s *Scheduler) stampOf(jobs []Job) time.Duration {
-	if s.pending.Load() || len(jobs) == 0 {
+func (b *backlog) stampOf(jobs []Job) time.Duration {
+	if b.pending.Load() || len(jobs) == 0 {
 		return 0
 	}
 	if j, ok := jobs[0].(Stamped); ok {
@@ -98,96 +45,103 @@ func (s *Scheduler) stampOf(jobs []Job) time.Duration {
 	return now()
 }
 
-// firstLocked notes that the queue is no longer empty.
-func (s *Scheduler) firstLocked(came time.Duration) {
+// push queues jobs that have no lane behind all that waits, in lanes too. came is what stamp
+// returned.
+func (b *backlog) push(came time.Duration, jobs ...Job) {
+	if b.lanes.count > 0 {
+		b.addBehind(jobs...)
+	} else {
+		b.add(came, jobs...)
+	}
+}
+
+// add queues jobs that have no lane before what waits in lanes.
+func (b *backlog) add(came time.Duration, jobs ...Job) {
+	if len(b.queue) == 0 {
+		b.first(came)
+	}
+	b.queue = append(b.queue, jobs...)
+}
+
+// first notes that the queue is no longer empty.
+func (b *backlog) first(came time.Duration) {
 	if came == 0 {
 		came = now()
 	}
-	s.oldest = came
-	s.pending.Store(true)
+	b.oldest = came
+	b.pending.Store(true)
 }
 
-// unlockAndWake gives up mu and wakes the loop if it is parked. At most one
-// caller finds it parked, so the send has its place in the channel.
-func (s *Scheduler) unlockAndWake() {
-	if !s.parked {
-		s.mu.Unlock()
-		return
-	}
-	s.parked = false
-	wake := s.wake
-	s.mu.Unlock()
-	wake <- struct{}{}
-}
+// full reports whether Submit has to wait for room.
+func (b *backlog) full(limit int) bool { return len(b.queue) >= limit }
 
-// letInLocked lets those go on who wait in Submit.
-func (s *Scheduler) letInLocked() {
-	if s.room != nil {
-		close(s.room)
-		s.room = nil
-	}
-}
+// len is how many jobs wait.
+func (b *backlog) len() int { return len(b.queue) + b.lanes.jobs + len(b.lanes.tasks) }
 
-// take gives the loop its next batch: all that is queued, and what lanes give by
-// turns; it is empty if only timers are due. It parks while there is nothing, and returns false at
-// the end of the run, which comes after that of the last call in Await.
-func (s *Scheduler) take() bool {
-	s.mu.Lock()
+// since is when the first of what waits came; the past, if nothing does.
+func (b *backlog) since() time.Duration {
 	oldest := time.Duration(math.MaxInt64)
-	for {
-		if len(s.queue) > 0 {
-			oldest = s.oldest
-		}
-		if oldest = s.gatherLocked(oldest); len(s.queue) > 0 {
-			break
-		}
-		if s.life == lifeClosing && s.awaiting == 0 {
-			s.restLocked(now())
-			s.mu.Unlock()
-			return false
-		}
-		if s.due.Load() {
-			break
-		}
-		s.restLocked(now())
-		s.parked = true
-		s.pending.Store(false) // what lanes hold back does not count
-		s.mu.Unlock()
-		<-s.wake
-		s.mu.Lock()
+	if len(b.queue) > 0 {
+		oldest = b.oldest
 	}
+	if b.lanes.count > 0 {
+		oldest = min(oldest, b.lanes.oldest)
+	}
+	if oldest == math.MaxInt64 {
+		return math.MinInt64
+	}
+	return oldest
+}
 
-	last, next := s.batch, s.queue
-	s.executed += uint64(len(last))
+// take returns the queue, as gather has left it, as the batch that runs from now on. last is the
+// batch before: its memory is for what comes next.
+func (b *backlog) take(last []Job, at time.Duration) (next []Job) {
+	next = b.queue
 	if cap(last) > keep && len(next) <= cap(last)/4 {
 		last = nil
 	}
-	s.batch, s.queue = next, last[:0]
-	s.pending.Store(s.lanes.count > 0)
-	s.size, s.pos, s.named = len(next), 0, 0
-	s.resumed, s.resumedAt = nil, 0
-	if n := len(s.names); n < len(next) || n > keep && len(next) <= n/4 {
-		s.names = make([]string, max(64, 1<<bits.Len(uint(len(next)))))
-	}
-	s.mark(phaseIdle, 0)
-	t := now()
-	s.started.Store(int64(t))
-	s.readAt, s.readFor = t, 1
-	s.restLocked(t)
-	s.began, s.working = t, true
-	if len(next) > 0 {
-		s.wait = t - oldest
-	}
-	s.letInLocked()
-	s.mu.Unlock()
-	s.stage = stageBegin
-	return true
+	b.queue = last[:0]
+	b.taken = at
+	b.pending.Store(b.lanes.count > 0)
+	b.letIn()
+	return next
 }
 
-// restLocked counts the time since the loop began to work, until t.
-func (s *Scheduler) restLocked(t time.Duration) {
-	if s.working {
-		s.busy += t - s.began
-		s.working = false
+// roomToCome returns what is closed when the queue was taken.
+func (b *backlog) roomToCome() <-chan struct{} {
+	if b.room == nil {
+		b.room = make(chan struct{})
 	}
+	return b.room
+}
+
+// letIn lets those go on who wait in Submit.
+func (b *backlog) letIn() {
+	if b.room != nil {
+		close(b.room)
+		b.room = nil
+	}
+}
+
+// close lets all go on who wait for room, and holds no lane back any more.
+func (b *backlog) close() {
+	b.ending = true
+	b.letIn()
+	b.releaseLanes()
+}
+
+// drop forgets all that waits, and returns how much that was.
+func (b *backlog) drop() int {
+	n := b.len()
+	b.queue = nil
+	b.dropLanes()
+	b.pending.Store(false)
+	b.letIn()
+	return n
+}
+
+// reset gives the memory back at the end of a run, when nothing waits.
+func (b *backlog) reset() {
+	b.ending = false
+	b.queue, b.lanes.spare, b.lanes.tasks = nil, nil, nil
 }

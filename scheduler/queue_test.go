@@ -292,7 +292,7 @@ func TestBuffersShrinkAfterBurst(t *testing.T) {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if n := cap(s.queue) + cap(s.batch) + cap(s.names); n > 3*keep {
+		if n := cap(s.backlog.queue) + cap(s.loop.batch) + cap(s.loop.names); n > 3*keep {
 			t.Errorf("room for %d entries is kept", n)
 		}
 	})

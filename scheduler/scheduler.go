@@ -75,75 +75,36 @@ const (
 // calls Await. All methods may be called from any goroutine, and by what it runs, but for Submit,
 // SubmitTo and Wait. A Scheduler must not be copied; make one with [New].
 type Scheduler struct {
-	// mu guards what stands here. It may be held when timers.mu is taken,
-	// never the other way round. No foreign code is called under either.
-	// What each push writes stands first, and a cache line away from what the
-	// loop uses for each job, from names on.
-	mu       sync.Mutex
-	log      *slog.Logger // limited: what is called may fail each time
-	cfg      config       // changes only when the loop does not run, which reads it without mu
-	life     life
-	queue    []Job           // what waits for the loop, but for lanes
-	oldest   time.Duration   // when the first of queue came
-	pending  atomic.Bool     // something waits in queue or a lane, for those without mu
-	parked   bool            // the loop waits on wake; who clears this sends on it
-	room     chan struct{}   // closed when the queue was taken; nil: nobody waits
-	wake     chan struct{}   // one a run
-	done     chan struct{}   // closed when the run is over; one a run
-	watch    *watch          // one a run
-	profile  context.Context // the loop's profiler labels; one a run, read without mu as cfg is
-	awaiting int             // calls in Await whose wait has not ended
-	executed uint64          // jobs of the batches before this one
-	dropped  uint64
-	wait     time.Duration // how long the first of the last batch had waited
-	busy     time.Duration // time in batches, without the one since began
-	began    time.Duration // when the loop began to work without a pause
-	working  bool          // it does
-	size     int           // len(batch), for Stats
-	lanes    lanes
-	// names are those of the batch's jobs. The slice changes under mu; names[i] is written before
-	// state tells of i, and read under mu after it.
-	names []string
+	// mu guards its life, what waits and the loop's figures. It may be held when timers.mu is
+	// taken, never the other way round. No foreign code is called under either.
+	// What each push writes stands first, and a cache line away from what the loop uses for each
+	// job.
+	mu      sync.Mutex
+	life    life
+	parked  bool // the loop waits on wake; who clears this sends on it
+	backlog backlog
+	dropped uint64
+	wake    chan struct{} // one a run
+	done    chan struct{} // closed when the run is over; one a run
 
-	due     atomic.Bool   // a timer is due
-	closing atomic.Bool   // life == lifeClosing
-	panics  atomic.Uint64 // calls that panicked
-	state   atomic.Uint64 // what the loop is doing, see mark
-	started atomic.Int64  // now() when the batch began
-	loopID  atomic.Uint64 // the loop's goroutine: the one that has the turn
+	log     *slog.Logger // limited: what is called may fail each time
+	cfg     config       // changes only when the loop does not run, which reads it without mu
+	spread  uint32       // see Spread; constant
+	ids     atomic.Int64
+	closing atomic.Bool // life == lifeClosing
 
-	// What stands here belongs to the loop, that is, to the goroutine that has the turn.
-	batch []Job
-	pos   int    // next of batch to run
-	named int    // how many of batch have given their name
-	stage stage  // how far the batch is
-	lost  bool   // a timer is ending the goroutine, and has been reported
-	seq   uint32 // counts calls, so that two in a row differ
-	// readAt is the last reading of the clock, and the moment at which job readFor of the batch
-	// begins; see JobBegan.
-	readAt  time.Duration
-	readFor int
-	// resumed is the lane of the call that has come back from Await and runs as job resumedAt of
-	// the batch.
-	resumed   *Lane
-	resumedAt int
-	// heir is the call that is to be resumed: this goroutine returns up to loop, which hands over
-	// the turn.
-	heir *awaiter
-
+	loop   loop
 	timers timers
-
-	more   func() bool // given to the idle hook
-	ids    atomic.Int64
-	spread uint32 // see Spread; constant
 }
 
 // New makes a scheduler. It takes tasks and timers at once, and runs them from [Scheduler.Start]
 // or [Scheduler.Run] on.
 func New(opts ...Option) *Scheduler {
 	logger := log.Default()
-	s := &Scheduler{cfg: makeConfig(opts, logger), log: logger, spread: rand.Uint32()}
-	s.more = func() bool { return s.pending.Load() || s.due.Load() || s.closing.Load() }
+	s := &Scheduler{log: logger, spread: rand.Uint32()}
+	s.configure(makeConfig(opts, logger))
+	s.loop.s = s
+	s.loop.more = func() bool { return s.backlog.pending.Load() || s.loop.due.Load() || s.closing.Load() }
 	return s
 }
 
@@ -157,9 +118,14 @@ func (s *Scheduler) Configure(opts ...Option) error {
 	if s.life == lifeRunning || s.life == lifeClosing {
 		return ErrRunning
 	}
-	s.cfg = cfg
+	s.configure(cfg)
 	s.openLocked()
 	return nil
+}
+
+func (s *Scheduler) configure(cfg config) {
+	s.cfg = cfg
+	s.backlog.limit, s.backlog.awaits = cfg.limit, cfg.awaits
 }
 
 // Run runs the loop on the calling goroutine until [Scheduler.Close]. If the loop is running
@@ -169,7 +135,7 @@ func (s *Scheduler) Configure(opts ...Option) error {
 // its own, call [Scheduler.Start] instead of "go Run": a Close right after Start ends the loop.
 func (s *Scheduler) Run() {
 	if done := s.enter(); done != nil {
-		s.loop()
+		s.loop.run()
 		<-done
 	}
 }
@@ -178,7 +144,7 @@ func (s *Scheduler) Run() {
 // running already, Start does nothing.
 func (s *Scheduler) Start() {
 	if s.enter() != nil {
-		go s.loop()
+		go s.loop.run()
 	}
 }
 
@@ -194,18 +160,13 @@ func (s *Scheduler) Close() {
 	switch s.life {
 	case lifeOpen:
 		s.life = lifeClosed
-		s.dropped += uint64(len(s.queue))
-		s.queue = nil
-		s.dropLanesLocked()
-		s.pending.Store(false)
+		s.dropped += uint64(s.backlog.drop())
 		s.timers.close()
-		s.letInLocked()
 	case lifeRunning:
 		s.life = lifeClosing
 		s.closing.Store(true)
 		s.timers.close()
-		s.letInLocked()
-		s.closeLanesLocked()
+		s.backlog.close()
 	}
 }
 
@@ -231,6 +192,42 @@ func (s *Scheduler) Wait(ctx context.Context) error {
 	}
 }
 
+// PushTask queues a task. It never waits, so a task may push any number of tasks. The tasks of
+// one goroutine run in the order in which it pushed them, and after all that was queued before
+// them, in lanes too. Only a lane that may have no more calls in [Scheduler.Await] does not keep
+// the task waiting: those calls may wait for it. After Close the task is dropped and counted.
+func (s *Scheduler) PushTask(t Task) {
+	if t == nil {
+		s.log.Error("scheduler: PushTask was called without a task", "scheduler", s.Stats().Name)
+		return
+	}
+	came := s.backlog.stamp()
+	s.mu.Lock()
+	if s.life > lifeRunning {
+		s.dropped++
+		s.mu.Unlock()
+		return
+	}
+	s.backlog.push(came, taskJob(t))
+	s.unlockAndWake()
+}
+
+// Schedule is [Scheduler.PushTask]. It makes a Scheduler a [LocalScheduler].
+func (s *Scheduler) Schedule(t Task) { s.PushTask(t) }
+
+// unlockAndWake gives up mu and wakes the loop if it is parked. At most one
+// caller finds it parked, so the send has its place in the channel.
+func (s *Scheduler) unlockAndWake() {
+	if !s.parked {
+		s.mu.Unlock()
+		return
+	}
+	s.parked = false
+	wake := s.wake
+	s.mu.Unlock()
+	wake <- struct{}{}
+}
+
 // openLocked makes a closed scheduler take tasks and timers again.
 func (s *Scheduler) openLocked() {
 	if s.life == lifeClosed {
@@ -251,26 +248,22 @@ func (s *Scheduler) enter() (done <-chan struct{}) {
 	s.life = lifeRunning
 	s.wake = make(chan struct{}, 1)
 	s.done = make(chan struct{})
-	s.profile = s.labelled()
-	s.watch = newWatch(s)
-	if s.timers.run(s.ring) {
-		s.due.Store(true)
+	s.loop.profile = s.loop.labelled()
+	s.loop.watch = newWatch(s)
+	if s.timers.run(s.loop.ring) {
+		s.loop.due.Store(true)
 	}
 	return s.done
 }
 
 // leave is the end of a run, called on the loop.
 func (s *Scheduler) leave() {
-	s.watch.stop()
+	s.loop.watch.stop()
 	s.mu.Lock()
 	s.life = lifeClosed
 	s.closing.Store(false)
-	s.due.Store(false)
-	s.executed += uint64(len(s.batch))
-	s.batch, s.queue, s.names, s.size, s.pos, s.readFor = nil, nil, nil, 0, 0, 0
-	s.lanes.runs, s.lanes.spare, s.lanes.tasks, s.resumed, s.resumedAt = nil, nil, nil, nil, 0
-	s.mark(phaseIdle, 0)
-	s.leaveTurn()
+	s.backlog.reset()
+	s.loop.endLocked()
 	done := s.done
 	s.mu.Unlock()
 	close(done)
@@ -295,34 +288,14 @@ type Stats struct {
 
 // Stats returns the present figures. It waits for no call, and works for a loop that hangs.
 func (s *Scheduler) Stats() Stats {
-	n := s.timers.len()
+	timers := s.timers.len()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	phase, index := unmark(s.state.Load())
-	st := Stats{
-		Name:     s.cfg.name,
-		Queued:   len(s.queue) + s.lanes.jobs + len(s.lanes.tasks) + s.size - index,
-		Wait:     s.wait,
-		Busy:     s.busy,
-		Executed: s.executed + uint64(index),
-		Dropped:  s.dropped,
-		Panics:   s.panics.Load(),
-		Running:  s.callLocked(phase, index),
-		Timers:   n,
-		Awaiting: s.awaiting,
-	}
-	if phase == phaseJob {
-		st.Queued--
-	}
+	st := Stats{Name: s.cfg.name, Queued: s.backlog.len(), Dropped: s.dropped, Timers: timers}
 	t := now()
-	if oldest := s.oldestLocked(); oldest != math.MinInt64 {
-		st.Wait = max(st.Wait, t-oldest)
+	if oldest := s.backlog.since(); oldest != math.MinInt64 {
+		st.Wait = t - oldest
 	}
-	if s.working {
-		st.Busy += t - s.began
-	}
-	if phase != phaseIdle {
-		st.Since = time.Now().Add(time.Duration(s.started.Load()) - t)
-	}
+	s.loop.statsLocked(&st, t)
 	return st
 }

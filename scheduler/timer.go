@@ -196,6 +196,13 @@ func (ts *timers) armLocked() {
 	}
 }
 
+// sweep begins a sweep: the clock is armed when nextDue finds no more.
+func (ts *timers) sweep() {
+	ts.mu.Lock()
+	ts.armed, ts.sweeping = 0, true
+	ts.mu.Unlock()
+}
+
 // nextDue takes the earliest timer that is due at the given time and puts it
 // back for its next turn, or returns nil when none is left.
 func (ts *timers) nextDue(at time.Duration) *Timer {
@@ -225,46 +232,4 @@ func later(at, d time.Duration) time.Duration {
 		return math.MaxInt64
 	}
 	return at + d
-}
-
-// ring is called by the runtime when the earliest timer is due.
-func (s *Scheduler) ring() {
-	s.due.Store(true)
-	s.mu.Lock()
-	s.unlockAndWake()
-}
-
-// sweep fires each timer that is due, once. Timers which come due meanwhile are
-// for the next sweep, so that jobs get their turn.
-func (s *Scheduler) sweep() {
-	s.due.Store(false)
-	ts := &s.timers
-	ts.mu.Lock()
-	ts.armed, ts.sweeping = 0, true
-	ts.mu.Unlock()
-	at := now()
-	for t := ts.nextDue(at); t != nil; t = ts.nextDue(at) {
-		s.fire(t)
-		s.readFor = 0 // time has gone by
-	}
-}
-
-func (s *Scheduler) fire(t *Timer) {
-	ok := false
-	defer func() {
-		if !ok {
-			v := recover()
-			s.failed("timer", v)
-			if v == nil { // the goroutine is lost (runtime.Goexit); another one sweeps on
-				s.lost = true
-				s.due.Store(true)
-			}
-		}
-	}()
-	s.mark(phaseTimer, s.pos)
-	s.watch.rouse()
-	if t.cond == nil || t.cond.Check(time.Now()) {
-		t.fn()
-	}
-	ok = true
 }

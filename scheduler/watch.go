@@ -99,8 +99,8 @@ func (w *watch) tick() {
 		return
 	}
 	s := w.s
-	state := s.state.Load()
-	started := time.Duration(s.started.Load()) // of this batch or a later one
+	state := s.loop.state.Load()
+	started := time.Duration(s.loop.started.Load()) // of this batch or a later one
 	at := now()
 	p, _ := unmark(state)
 	changed := state != w.state
@@ -140,21 +140,21 @@ func (w *watch) tick() {
 // sleep ends the ticks until the loop works again; see rouse.
 func (w *watch) sleep(state uint64) {
 	w.awake.Store(false)
-	if w.s.state.Load() != state {
+	if w.s.loop.state.Load() != state {
 		w.begin()
 	}
 }
 
 func (w *watch) report(state uint64, age time.Duration) {
 	s := w.s
-	stack := s.stack()
+	stack := s.loop.stack()
 	s.mu.Lock()
-	if s.state.Load() != state {
+	if s.loop.state.Load() != state {
 		s.mu.Unlock()
 		return // it has just ended; what is on the stack is another call
 	}
 	p, index := unmark(state)
-	r := Slow{Scheduler: s.cfg.name, Name: s.callLocked(p, index), For: age, Stack: stack}
+	r := Slow{Scheduler: s.cfg.name, Name: s.loop.callLocked(p, index), For: age, Stack: stack}
 	s.mu.Unlock()
 	w.call(func() { s.cfg.onSlow(r) })
 }
@@ -164,7 +164,7 @@ func (w *watch) call(fn func()) {
 	ok := false
 	defer func() {
 		if !ok {
-			w.s.failed("watch", recover())
+			w.s.loop.failed("watch", recover())
 		}
 	}()
 	fn()

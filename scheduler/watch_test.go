@@ -150,7 +150,7 @@ func TestFirstStall(t *testing.T) {
 func TestWatchSleepsWhenIdle(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := started(t, WithStall(2*time.Millisecond, func() {}))
-		awake := func() bool { return s.watch.awake.Load() }
+		awake := func() bool { return s.loop.watch.awake.Load() }
 		synctest.Wait()
 		if awake() {
 			t.Error("awake before any work")

@@ -19,9 +19,7 @@ const (
 
 // bigOwners are the types that may be larger, each with the reason.
 var bigOwners = map[string]string{
-	"..App":               "the front door: a thin method for each thing that an application can ask",
-	"session.Session":     "v0.5's accessors, one per type of value",
-	"scheduler.Scheduler": "v0.5's functions as methods; its queue, lanes and timers are not apart yet",
+	"session.Session": "v0.5's accessors, one per type of value",
 }
 
 // A type is an owner. One whose methods are spread over many files is several things, and whoever
