@@ -423,7 +423,7 @@ func (p *parted) push(route string, v any) error {
 	var errs []error
 	for _, s := range p.lone {
 		if err := s.Push(route, v); err != nil && !errors.Is(err, cluster.ErrBrokenPipe) {
-			errs = append(errs, fmt.Errorf("session %d: %w", s.ID(), err))
+			errs = append(errs, fmt.Errorf("nano: session %d: %w", s.ID(), err))
 		}
 	}
 	for _, part := range p.parts {

@@ -419,6 +419,9 @@ func (n *Node) Stop(ctx context.Context) error {
 	n.stopErr = errors.Join(n.stopErr, n.gate.Shutdown(ctx))
 	n.stopErr = errors.Join(n.stopErr, n.mesh.Stop(ctx))
 	n.stopErr = errors.Join(n.stopErr, mesh.Within(ctx, "run what is queued on the scheduler", n.endScheduler))
+	if n.stopErr != nil {
+		n.stopErr = fmt.Errorf("cluster: node %s: stop: %w", n.ServiceAddr, n.stopErr)
+	}
 	n.closeLogs()
 	n.log.Info("node stopped", "name", n.ServiceAddr, "err", n.stopErr)
 	return n.stopErr

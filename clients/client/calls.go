@@ -191,7 +191,7 @@ func (s *calls) result(k *call, reply any) error {
 		return err
 	}
 	if err := s.cfg.decode(data, reply); err != nil {
-		return fmt.Errorf("decode the answer into %T: %w", reply, err)
+		return fmt.Errorf("client: decode the answer into %T: %w", reply, err)
 	}
 	return nil
 }

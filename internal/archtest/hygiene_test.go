@@ -2,7 +2,6 @@ package archtest
 
 import (
 	"bytes"
-	"go/ast"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -77,44 +76,4 @@ func local(line []byte) string {
 		return ""
 	}
 	return string(localPattern.Find(line))
-}
-
-// errorNames are the packages whose errors bear another's name: that of the public package which
-// has them.
-var errorNames = map[string]string{"internal/gate": "cluster", "internal/mesh": "cluster", "cluster/keeper": "cluster/keeper"}
-
-// An error of the framework's own says which package it comes from, so that a line of a log leads
-// to the page that explains it. Clients see the text without that.
-func TestErrorsNameTheirPackage(t *testing.T) {
-	checked := 0
-	for folder, p := range load(t) {
-		name, ok := errorNames[folder]
-		if !ok {
-			name = p.name
-		}
-		for _, f := range p.files {
-			ast.Inspect(f, func(n ast.Node) bool {
-				call, ok := n.(*ast.CallExpr)
-				if !ok || len(call.Args) != 2 {
-					return true
-				}
-				fn, ok := call.Fun.(*ast.SelectorExpr)
-				if !ok || fn.Sel.Name != "New" {
-					return true
-				}
-				if of, ok := fn.X.(*ast.Ident); !ok || of.Name != "fault" {
-					return true
-				}
-				text, ok := call.Args[1].(*ast.BasicLit)
-				checked++
-				if !ok || !strings.HasPrefix(text.Value, `"`+name+": ") {
-					t.Errorf("%s: the error's text does not begin with %q", p.fset.Position(call.Pos()), name+": ")
-				}
-				return true
-			})
-		}
-	}
-	if checked < 20 {
-		t.Errorf("only %d errors were found", checked)
-	}
 }

@@ -104,7 +104,7 @@ func (c *call) Run() {
 			reply = reflect.Zero(h.Reply).Interface()
 		}
 		if err := c.peer.ResponseMid(c.mid, reply); err != nil {
-			c.fail(ctx, fmt.Errorf("answer with %T: %w", reply, err))
+			c.fail(ctx, fmt.Errorf("dispatch: answer with %T: %w", reply, err))
 		}
 	case c.mid != 0:
 		c.table.unanswered.watch(c.peer, c.mid, c.route)

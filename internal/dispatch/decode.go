@@ -99,7 +99,7 @@ func (t *Table) unmarshal(r *route, data []byte) (arg any, err error) {
 
 // unreadable returns the error of a payload that does not parse. Types are for the log only.
 func unreadable(r *route, err error) error {
-	why := fmt.Errorf("payload is not a %v: %w", r.handler.Type, err)
+	why := fmt.Errorf("dispatch: payload is not a %v: %w", r.handler.Type, err)
 	return &refused{why, &component.Error{Code: component.CodeInvalid, Message: "the payload does not parse" + detail(err)}}
 }
 

@@ -118,7 +118,7 @@ func New(cfg Config) (*Table, error) {
 		}
 		if r.byName != "" {
 			if svc.Scheduler != nil {
-				errs = append(errs, fmt.Errorf("component %s: WithScheduler and WithSchedulerName(%q) contradict each other", svc.Name, r.byName))
+				errs = append(errs, fmt.Errorf("dispatch: component %s: WithScheduler and WithSchedulerName(%q) contradict each other", svc.Name, r.byName))
 			}
 			r.sched = nil
 		}
@@ -127,7 +127,7 @@ func New(cfg Config) (*Table, error) {
 			rt := r
 			rt.name, rt.handler, rt.silent, rt.figures = svc.Name+"."+name, h, new(atomic.Bool), new(figures)
 			if len(rt.name) > 255 {
-				errs = append(errs, fmt.Errorf("route %.40s... has %d bytes: a route is at most 255 bytes long", rt.name, len(rt.name)))
+				errs = append(errs, fmt.Errorf("dispatch: route %.40s... has %d bytes: a route is at most 255 bytes long", rt.name, len(rt.name)))
 			}
 			t.routes[rt.name] = &rt
 		}

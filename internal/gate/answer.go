@@ -95,7 +95,7 @@ func (a *answer) packet(h *session.Handshake, said greeting) ([]byte, error) {
 	}
 	b, err := json.Marshal(all)
 	if err != nil {
-		return nil, fmt.Errorf("encode the handshake's answer: %w", err)
+		return nil, fmt.Errorf("cluster: encode the handshake's answer: %w", err)
 	}
 	return codec.AppendPacket(nil, codec.Handshake, b), nil
 }

@@ -29,7 +29,7 @@ func (e *encoder) push(route string, v any, m manner) (*frame, error) {
 	defer scratch.Put(buf)
 	b, err := codec.AppendData((*buf)[:0], codec.Push, 0, route, payload, 0, e.cfg.Dictionary, maxOut)
 	if err != nil {
-		return nil, fmt.Errorf("push %q: %w", route, err)
+		return nil, fmt.Errorf("cluster: push %q: %w", route, err)
 	}
 	f := newFrame(b, m)
 	f.zip = e.zip

@@ -47,7 +47,7 @@ type ending struct {
 }
 
 // errMoved is the error of output for a session that is at another gate by now.
-var errMoved = errors.New("the session is at another gate")
+var errMoved = errors.New("cluster: the session is at another gate")
 
 // Identify says what the gate is called in the tokens of its clients. It comes before any of them.
 func (g *Gate) Identify(at resume.Place) { g.resumer.place = at }
@@ -224,7 +224,7 @@ func (g *Gate) Adopt(h Handed, from net.Addr, lane *scheduler.Lane, sessionOf fu
 	return nil
 }
 
-var errNoRoom = errors.New("gate: no session is taken any more")
+var errNoRoom = errors.New("cluster: no session is taken any more")
 
 // nowhere is the socket of a connection that never had one.
 type nowhere struct {

@@ -43,7 +43,7 @@ func (g *Gate) multicast(route string, v any, m manner, to []*session.Session) e
 			err = s.Push(route, v)
 		}
 		if err != nil && !ended(err) {
-			errs = append(errs, fmt.Errorf("session %d: %w", s.ID(), err))
+			errs = append(errs, fmt.Errorf("cluster: session %d: %w", s.ID(), err))
 		}
 		switch list {
 		case never:
@@ -79,7 +79,7 @@ func (g *Gate) multicastFiltered(route string, v any, m manner, to []*session.Se
 			err = s.Push(route, payload)
 		}
 		if err != nil && !ended(err) {
-			errs = append(errs, fmt.Errorf("session %d: %w", s.ID(), err))
+			errs = append(errs, fmt.Errorf("cluster: session %d: %w", s.ID(), err))
 		}
 	}
 	return errors.Join(errs...)

@@ -91,7 +91,7 @@ func (c *Conn) send(t codec.Type, mid uint64, route string, v any, m manner) err
 	if out := c.gate.outbound; !pipeline.Empty(out) {
 		msg := &codec.Message{Type: t, ID: mid, Route: route, Data: payload}
 		if err := dispatch.Filter(out, c.sess, msg); err != nil {
-			return fmt.Errorf("outbound filter: %w", err)
+			return fmt.Errorf("cluster: outbound filter: %w", err)
 		}
 		route, payload = msg.Route, msg.Data
 	}

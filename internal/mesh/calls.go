@@ -74,7 +74,7 @@ func (c *calls) call(ctx context.Context, route string, v, reply any, trace []by
 		case <-ctx.Done():
 		}
 	})
-	late := call.end(nil, fmt.Errorf("call %s: %w", route, context.Cause(ctx)))
+	late := call.end(nil, fmt.Errorf("cluster: call %s: %w", route, context.Cause(ctx)))
 	giveUp(late && errors.Is(ctx.Err(), context.Canceled)) // who was called knows the deadline, but not this
 	if call.err != nil {
 		return call.err
@@ -87,7 +87,7 @@ func (c *calls) call(ctx context.Context, route string, v, reply any, trace []by
 		return nil
 	}
 	if err := c.cfg.Serializer.Unmarshal(call.data, reply); err != nil {
-		return fmt.Errorf("call %s: the reply is not a %T: %w", route, reply, err)
+		return fmt.Errorf("cluster: call %s: the reply is not a %T: %w", route, reply, err)
 	}
 	return nil
 }

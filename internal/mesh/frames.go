@@ -63,7 +63,7 @@ func (n *node) pushFrame(kind link.Kind, route string, v any, data []byte) (*lin
 		return nil, err
 	}
 	if len(key) > maxKey {
-		return nil, fmt.Errorf("push %q: the key %.40q... of its delivery has %d bytes, more than %d", route, key, len(key), maxKey)
+		return nil, fmt.Errorf("cluster: push %q: the key %.40q... of its delivery has %d bytes, more than %d", route, key, len(key), maxKey)
 	}
 	return f, nil
 }
@@ -96,10 +96,10 @@ const (
 // checkPush tells whether a gate will be able to send this: the error belongs to who pushes.
 func checkPush(route string, data []byte) error {
 	if len(route) > codec.MaxRoute {
-		return fmt.Errorf("push %.40q...: %w", route, codec.ErrRouteTooLong)
+		return fmt.Errorf("cluster: push %.40q...: %w", route, codec.ErrRouteTooLong)
 	}
 	if len(data) > maxBody-maxHead-len(route) {
-		return fmt.Errorf("a payload of %d bytes: %w", len(data), codec.ErrPacketTooLarge)
+		return fmt.Errorf("cluster: push %q: a payload of %d bytes: %w", route, len(data), codec.ErrPacketTooLarge)
 	}
 	return nil
 }
@@ -112,4 +112,4 @@ func (a nodeAddr) String() string { return string(a) }
 
 // unavailable is the error for who asked a node that is gone. The log has the address, and clients
 // do not see it.
-func unavailable(addr string) error { return fmt.Errorf("node %s: %w", addr, errPeerGone) }
+func unavailable(addr string) error { return fmt.Errorf("cluster: node %s: %w", addr, errPeerGone) }

@@ -266,7 +266,7 @@ func (gs *gateSessions) handleResponse(c *gate.Conn, s *session.Session, f *link
 	}
 	err := c.ResponseMid(f.ID, data)
 	if err != nil && !errors.Is(err, gate.ErrBrokenPipe) { // what the request waits for does not come
-		gs.table.Refuse(c, f.ID, "", fmt.Errorf("answer of another node: %w", err))
+		gs.table.Refuse(c, f.ID, "", fmt.Errorf("cluster: answer of another node: %w", err))
 		return nil
 	}
 	return err

@@ -96,7 +96,7 @@ func (c limitedCodec) Unmarshal(data mem.BufferSlice, v any) error {
 		limit = maxUnary
 	}
 	if size := data.Len(); size > limit {
-		return fmt.Errorf("nano: the message has %d bytes, and may have %d", size, limit)
+		return fmt.Errorf("cluster: the message has %d bytes, and may have %d", size, limit)
 	}
 	return c.CodecV2.Unmarshal(data, v)
 }

@@ -52,7 +52,7 @@ func (in *inbound) handleBatch(from *sender, frames *link.Reader) error {
 	in.gate.Help(func() bool { rounds++; return rounds > helpRounds }) // others flush too: the next batch is not kept waiting
 	calls.Submit()
 	if err != nil {
-		return fmt.Errorf("frames of node %s: %w", from.addr, err)
+		return fmt.Errorf("cluster: frames of node %s: %w", from.addr, err)
 	}
 	return nil
 }

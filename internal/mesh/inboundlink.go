@@ -87,7 +87,7 @@ func (ls *inboundLinks) pairLocked(key process, p *peer, from *sender, cancel co
 	if was == nil || was.number != from.number || was.way != p || was.dead.Load() {
 		r, err := link.NewReceiver(link.ReceiverConfig{Epoch: ls.epoch, AckDelay: min(250*time.Millisecond, ls.silence()/8)})
 		if err != nil {
-			return nil, nil, fmt.Errorf("take the link of %s: %w", from.addr, err)
+			return nil, nil, fmt.Errorf("cluster: take the link of %s: %w", from.addr, err)
 		}
 		in = &inboundLink{receiver: r, number: from.number, way: p, over: make(chan struct{}), streams: make(map[*sender]context.CancelCauseFunc)}
 		ls.all[key] = in

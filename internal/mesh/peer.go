@@ -118,7 +118,7 @@ func (p *peer) sent(f *link.Frame, err error) error {
 	if errors.Is(err, link.ErrFull) && !f.Kind.Bulk() {
 		p.startAnew()
 	}
-	return fmt.Errorf("send to node %s: %w", p.addr, err)
+	return fmt.Errorf("cluster: send to node %s: %w", p.addr, err)
 }
 
 // sendNow queues a frame and sends it without waiting for more.
@@ -150,7 +150,7 @@ func (p *peer) Multicast(route string, v any, to []*session.Session) error {
 	}
 	for _, s := range elsewhere {
 		if e := s.Push(route, v); e != nil && !errors.Is(e, gate.ErrBrokenPipe) {
-			err = errors.Join(err, fmt.Errorf("session %d: %w", s.ID(), e))
+			err = errors.Join(err, fmt.Errorf("cluster: session %d: %w", s.ID(), e))
 		}
 	}
 	return err
@@ -253,7 +253,7 @@ func (p *peer) post(f *link.Frame, send func(*link.Frame) error) error {
 	}
 	cost := costOf(f)
 	if !p.window.enter(cost) {
-		return fmt.Errorf("send to node %s: %w: it does not keep up with the calls of this node", p.addr, link.ErrFull)
+		return fmt.Errorf("cluster: send to node %s: %w: it does not keep up with the calls of this node", p.addr, link.ErrFull)
 	}
 	err := send(f)
 	if err != nil {

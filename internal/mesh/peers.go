@@ -97,7 +97,7 @@ func (ps *peers) connect(m member.Member, pairedWith uint64) (*peer, error) {
 	p.link, err = link.NewSender(cfg)
 	if err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("link to node %s: %w", m.Addr, err)
+		return nil, fmt.Errorf("cluster: link to node %s: %w", m.Addr, err)
 	}
 	return p, nil
 }
@@ -131,7 +131,7 @@ func (ps *peers) dial(addr string, pings bool) (*grpc.ClientConn, error) {
 	}
 	c, err := grpc.NewClient("passthrough:///"+addr, append(opts, ps.cfg.GrpcOptions...)...)
 	if err != nil {
-		return nil, fmt.Errorf("connect to node %s: %w", addr, err)
+		return nil, fmt.Errorf("cluster: connect to node %s: %w", addr, err)
 	}
 	return c, nil
 }

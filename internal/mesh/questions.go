@@ -59,7 +59,7 @@ func (q *questions) Ask(ctx context.Context, addr, what string, data []byte) ([]
 		case <-ctx.Done():
 		}
 	})
-	call.end(nil, fmt.Errorf("node %s has not answered %q: %w", addr, what, context.Cause(ctx)))
+	call.end(nil, fmt.Errorf("cluster: node %s has not answered %q: %w", addr, what, context.Cause(ctx)))
 	p.calls.remove(call.id)
 	return call.data, call.err
 }

@@ -75,7 +75,7 @@ func (q *questions) AskAll(ctx context.Context, what string, data []byte) error 
 				err = nil
 			}
 			if err != nil {
-				err = fmt.Errorf("node %s: %w", p.addr, err)
+				err = fmt.Errorf("cluster: node %s: %w", p.addr, err)
 			}
 			errs <- err
 		}()

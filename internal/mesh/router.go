@@ -110,7 +110,7 @@ func (rt *router) chooseAnew(service string, s *session.Session) (*peer, error) 
 func (rt *router) ask(service string, s *session.Session, open []member.Peer) (addr string, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("the route function panicked: %v", v)
+			err = fmt.Errorf("cluster: the route function panicked: %v", v)
 		}
 	}()
 	if rt.cfg.Choose == nil {

@@ -98,7 +98,7 @@ func decodeValue(b []byte) (any, error) {
 		return nil, err
 	}
 	if len(one) != 1 {
-		return nil, fmt.Errorf("%d values in the place of one", len(one))
+		return nil, fmt.Errorf("cluster: decode a value: there are %d in the place of one", len(one))
 	}
 	return one[0], nil
 }
@@ -107,7 +107,7 @@ func decodeValue(b []byte) (any, error) {
 func encodeGob(v any) (b []byte, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			b, err = nil, fmt.Errorf("encoding panicked: %v", v)
+			b, err = nil, fmt.Errorf("cluster: encode a value: it panicked: %v", v)
 		}
 	}()
 	var buf bytes.Buffer
@@ -120,7 +120,7 @@ func encodeGob(v any) (b []byte, err error) {
 func decodeGob(b []byte, into any) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("decoding panicked: %v", v)
+			err = fmt.Errorf("cluster: decode a value: it panicked: %v", v)
 		}
 	}()
 	return gob.NewDecoder(bytes.NewReader(b)).Decode(into)

@@ -88,7 +88,7 @@ type worker struct{ serves *Socket }
 func newPoller() (*poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("make an epoll descriptor: %w", err)
+		return nil, fmt.Errorf("transport: make an epoll descriptor: %w", err)
 	}
 	if err := unix.SetNonblock(fd, true); err != nil { // says to os.NewFile that Go's poller can wait for it
 		_ = unix.Close(fd)
@@ -258,7 +258,7 @@ func (p *poller) add(s *Socket) error {
 	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: s.fd}
 	if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, int(s.fd), &ev); err != nil {
 		p.sockets.clear(int(s.fd), s)
-		return fmt.Errorf("have epoll wait for a socket: %w", err)
+		return fmt.Errorf("transport: have epoll wait for a socket: %w", err)
 	}
 	return nil
 }

@@ -118,14 +118,14 @@ func (t *table) tryJoin(ctx context.Context, k keeper.Keeper, self keeper.Member
 	p := &process{t: t, k: k, self: self, views: views, die: die}
 	t.Cleanup(p.end)
 	if !p.next(0) {
-		return nil, errors.New("the first view was not there when Join returned")
+		return nil, errors.New("keepertest: the first view was not there when Join returned")
 	}
 	m, ok := p.newest.Member(self.Addr)
 	if !ok || m.Epoch != self.Epoch {
-		return nil, fmt.Errorf("the first view does not hold the process: %+v", p.newest)
+		return nil, fmt.Errorf("keepertest: the first view does not hold the process: %+v", p.newest)
 	}
 	if m.NodeID == 0 || m.NodeID > service.MaxNodeID {
-		return nil, fmt.Errorf("the node id is %d", m.NodeID)
+		return nil, fmt.Errorf("keepertest: the node id is %d", m.NodeID)
 	}
 	p.self.NodeID = m.NodeID
 	return p, nil
