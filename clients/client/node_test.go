@@ -79,6 +79,7 @@ func dial(t testing.TB, url string, opts ...client.Option) *client.Client {
 	return c
 }
 
+// What a client does, it does against a node, on every kind of connection.
 func TestAgainstANode(t *testing.T) {
 	nanotest.Leaks(t)
 	certs := nanotest.NewTLS(t)
@@ -101,7 +102,6 @@ func TestAgainstANode(t *testing.T) {
 			if strings.HasPrefix(scheme, "ws") && !slices.Equal(ann.Info().Accepted, []string{"error", "gzip", "batch"}) {
 				t.Errorf("accepted are %q", ann.Info().Accepted)
 			}
-
 			long := strings.Repeat("long ", 2000)
 			for _, c := range []*client.Client{ann, ben} {
 				for _, want := range []string{"hello", long} {
@@ -111,52 +111,8 @@ func TestAgainstANode(t *testing.T) {
 					}
 				}
 			}
-
-			pushes, _ := client.Channel[text](ann, "onSay", 300, client.Wait)
-			handled := make(chan string, 300)
-			client.On(ben, "onSay", func(m *text) { handled <- m.Text })
-			for _, c := range []*client.Client{ann, ben} {
-				if _, err := client.Call[text](ctx, c, "Room.Join", &text{}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			const n = 200
-			for i := range n {
-				what := string(rune('a' + i%26))
-				if i%50 == 0 {
-					what = long
-				}
-				if err := ann.Notify(ctx, "Room.Say", &text{what}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			for i := range n {
-				want := string(rune('a' + i%26))
-				if i%50 == 0 {
-					want = long
-				}
-				if got := eventually(t, pushes, "a push in the channel"); got.Text != want {
-					t.Fatalf("push %d is %.20s", i, got.Text)
-				}
-				if got := eventually(t, handled, "a push in the handler"); got != want {
-					t.Fatalf("push %d is %.20s", i, got)
-				}
-			}
-
-			if got := client.CodeOf(ann.Request(ctx, "Room.Fail", &text{"ann"}, nil)); got != client.CodeRefused {
-				t.Errorf("code %q", got)
-			}
-			if got := client.CodeOf(ann.Request(ctx, "Room.Nothing", nil, nil)); got != client.CodeNotFound {
-				t.Errorf("code %q", got)
-			}
-			if got := client.CodeOf(ann.Request(ctx, "Room.Echo", []byte("no JSON"), nil)); got != client.CodeInvalid {
-				t.Errorf("code %q", got)
-			}
-			hasty, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
-			defer cancel()
-			if err := ann.Request(hasty, "Room.Never", &text{}, nil); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("a request without an answer ends with %v", err)
-			}
+			hear(t, ann, ben, long)
+			fail(t, ann)
 
 			if err := ben.Notify(ctx, "Room.Leave", &text{"as you wish"}); err != nil {
 				t.Fatal(err)
@@ -169,6 +125,62 @@ func TestAgainstANode(t *testing.T) {
 			_ = ann.Close()
 			eventually(t, closedOf(app, 2), "the node sees both connections closed")
 		})
+	}
+}
+
+// hear has ann say things, some of them long, which she hears in a channel and ben in a handler.
+func hear(t *testing.T, ann, ben *client.Client, long string) {
+	t.Helper()
+	pushes, _ := client.Channel[text](ann, "onSay", 300, client.Wait)
+	handled := make(chan string, 300)
+	client.On(ben, "onSay", func(m *text) { handled <- m.Text })
+	for _, c := range []*client.Client{ann, ben} {
+		if _, err := client.Call[text](ctx, c, "Room.Join", &text{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const n = 200
+	what := func(i int) string {
+		if i%50 == 0 {
+			return long
+		}
+		return string(rune('a' + i%26))
+	}
+	for i := range n {
+		if err := ann.Notify(ctx, "Room.Say", &text{what(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range n {
+		if got := eventually(t, pushes, "a push in the channel"); got.Text != what(i) {
+			t.Fatalf("push %d is %.20s", i, got.Text)
+		}
+		if got := eventually(t, handled, "a push in the handler"); got != what(i) {
+			t.Fatalf("push %d is %.20s", i, got)
+		}
+	}
+}
+
+// fail has a client ask for what fails, in each way that there is.
+func fail(t *testing.T, c *client.Client) {
+	t.Helper()
+	for _, r := range []struct {
+		route string
+		v     any
+		code  string
+	}{
+		{"Room.Fail", &text{"ann"}, client.CodeRefused},
+		{"Room.Nothing", nil, client.CodeNotFound},
+		{"Room.Echo", []byte("no JSON"), client.CodeInvalid},
+	} {
+		if got := client.CodeOf(c.Request(ctx, r.route, r.v, nil)); got != r.code {
+			t.Errorf("%s: code %q, want %q", r.route, got, r.code)
+		}
+	}
+	hasty, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	if err := c.Request(hasty, "Room.Never", &text{}, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a request without an answer ends with %v", err)
 	}
 }
 

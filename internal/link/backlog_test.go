@@ -27,108 +27,156 @@ func reliable(t *testing.T, frames []byte) (kept []byte, asked int) {
 	}
 }
 
+// backlogModel is a backlog with a peer, as simple as they can be.
+type backlogModel struct {
+	t    *testing.T
+	seed uint64
+	rnd  *rand.Rand
+	l    *backlog
+
+	queued    []byte // all that was
+	got       []byte // what the peer has handled
+	last      uint64 // the seq of that
+	withdrawn int
+}
+
+func (m *backlogModel) fatalf(format string, a ...any) {
+	m.t.Helper()
+	m.t.Fatalf("seed %d: "+format, append([]any{m.seed}, a...)...)
+}
+
+func (m *backlogModel) put(f *Frame) {
+	m.queued = AppendFrame(m.queued, f)
+	m.l.put(f, bodySize(f), FrameSize(f))
+}
+
+func (m *backlogModel) putAny() {
+	f := &Frame{Kind: []Kind{Push, Push, Request, Call}[m.rnd.IntN(4)], ID: m.rnd.Uint64(), Data: bytes.Repeat([]byte{byte(m.rnd.Uint32())}, m.rnd.IntN(40))}
+	if m.rnd.IntN(30) == 0 {
+		f.Data = bytes.Repeat([]byte{byte(m.rnd.Uint32())}, 300)
+	}
+	m.put(f)
+}
+
+func (m *backlogModel) ack() {
+	m.t.Helper()
+	if m.last >= m.l.first && !m.l.ack(m.last) {
+		m.fatalf("acknowledgement of %d refused", m.last)
+	}
+}
+
+func (m *backlogModel) resume() {
+	m.t.Helper()
+	if !m.l.resume(m.last) {
+		m.fatalf("resuming after %d refused", m.last)
+	}
+}
+
+// send sends a batch, if there is one, while other things happen. It arrives, or it does not.
+func (m *backlogModel) send() (some bool) {
+	m.t.Helper()
+	b, seq, _, some := m.l.take()
+	if !some {
+		return false
+	}
+	arrives := m.rnd.IntN(4) > 0
+	if arrives && seq == m.last+1 {
+		m.got, m.last = append(m.got, b.bytes...), seq
+	}
+	if m.rnd.IntN(2) == 0 { // even before Send has returned
+		m.ack()
+	}
+	before := bytes.Clone(b.bytes)
+	m.put(&Frame{Kind: Kick, Data: make([]byte, 20)})
+	if m.rnd.IntN(10) == 0 {
+		m.withdrawn += m.l.withdraw()
+	}
+	if !bytes.Equal(before, b.bytes) {
+		m.fatalf("written over while it was being sent")
+	}
+	m.l.release(b.chunk)
+	if !arrives {
+		m.resume()
+	}
+	return true
+}
+
+func (m *backlogModel) step() {
+	m.t.Helper()
+	switch m.rnd.IntN(10) {
+	case 0, 1, 2, 3:
+		m.putAny()
+	case 4, 5, 6:
+		if !m.send() {
+			return
+		}
+	case 7:
+		if m.rnd.IntN(5) == 0 {
+			m.resume()
+		}
+	case 8:
+		m.ack()
+	case 9:
+		if m.l.ack(m.l.first + uint64(m.l.next)) {
+			m.fatalf("acknowledgement of what was not sent")
+		}
+	}
+	if m.rnd.IntN(200) == 0 { // another run of the peer
+		m.l.restart(0, false)
+		m.last, m.got = 0, bytes.Clone(m.queued)
+	}
+	kept := m.l.frames
+	for _, b := range m.l.kept() {
+		kept += b.frames
+	}
+	if kept == 0 && !m.l.empty() || m.l.empty() && kept != 0 || m.l.unsent > m.l.bytes || m.l.unsent < 0 {
+		m.fatalf("%d frames, %d bytes, %d unsent", kept, m.l.bytes, m.l.unsent)
+	}
+}
+
+// end sends what is left, and compares.
+func (m *backlogModel) end() {
+	m.t.Helper()
+	m.resume()
+	for {
+		b, _, _, ok := m.l.take()
+		if !ok {
+			break
+		}
+		m.got = append(m.got, b.bytes...)
+		m.l.release(b.chunk)
+	}
+	want, asked := reliable(m.t, m.queued)
+	kept, served := reliable(m.t, m.got)
+	if !bytes.Equal(want, kept) {
+		m.fatalf("the peer got something else than was queued")
+	}
+	if m.withdrawn == 0 || served+m.withdrawn < asked || served > asked { // one that the peer had may be withdrawn, too
+		m.fatalf("of %d requests %d were served and %d withdrawn", asked, served, m.withdrawn)
+	}
+	if m.l.unsent != 0 || !m.l.ack(m.l.first+uint64(m.l.next)-1) || !m.l.empty() {
+		m.fatalf("%d bytes left, %d unsent", m.l.bytes, m.l.unsent)
+	}
+	for _, c := range m.l.free {
+		if c.refs != 0 {
+			m.fatalf("a chunk to be used again has %d references", c.refs)
+		}
+	}
+	if len(m.l.free) > 0 {
+		m.fatalf("%d chunks kept by a quiet link", len(m.l.free))
+	}
+}
+
 // Whatever the order of sends, acknowledgements and reconnects: what the peer gets is what was
 // queued, once and in order, and memory that is still needed is not written again. Requests that
 // are withdrawn change nothing of the rest.
 func TestBacklogAgainstModel(t *testing.T) {
 	for seed := range uint64(300) {
-		rnd := rand.New(rand.NewPCG(seed, 1))
-		l := newBacklog(200)
-		var queued, got []byte // got: what the peer has handled
-		var last uint64        // and the seq of that
-		resent, withdrawn := 0, 0
+		m := &backlogModel{t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), l: newBacklog(200)}
 		for range 500 {
-			switch rnd.IntN(10) {
-			case 0, 1, 2, 3:
-				f := &Frame{Kind: []Kind{Push, Push, Request, Call}[rnd.IntN(4)], ID: rnd.Uint64(), Data: bytes.Repeat([]byte{byte(rnd.Uint32())}, rnd.IntN(40))}
-				if rnd.IntN(30) == 0 {
-					f.Data = bytes.Repeat([]byte{byte(rnd.Uint32())}, 300)
-				}
-				queued = AppendFrame(queued, f)
-				l.put(f, bodySize(f), FrameSize(f))
-			case 4, 5, 6:
-				b, seq, again, ok := l.take()
-				if !ok {
-					continue
-				}
-				arrives := rnd.IntN(4) > 0
-				if arrives && seq == last+1 {
-					got, last = append(got, b.bytes...), seq
-				} else if again && seq <= last {
-					resent++
-				}
-				if rnd.IntN(2) == 0 && last >= l.first && !l.ack(last) { // even before Send has returned
-					t.Fatalf("seed %d: acknowledgement of %d refused", seed, last)
-				}
-				before := bytes.Clone(b.bytes)
-				f := &Frame{Kind: Kick, Data: make([]byte, 20)}
-				queued = AppendFrame(queued, f)
-				l.put(f, bodySize(f), FrameSize(f))
-				if rnd.IntN(10) == 0 {
-					withdrawn += l.withdraw()
-				}
-				if !bytes.Equal(before, b.bytes) {
-					t.Fatalf("seed %d: written over while it was being sent", seed)
-				}
-				l.release(b.chunk)
-				if !arrives && !l.resume(last) {
-					t.Fatalf("seed %d: resuming after %d refused", seed, last)
-				}
-			case 7:
-				if rnd.IntN(5) == 0 && !l.resume(last) {
-					t.Fatalf("seed %d: resuming after %d refused", seed, last)
-				}
-			case 8:
-				if last >= l.first && !l.ack(last) {
-					t.Fatalf("seed %d: acknowledgement of %d refused", seed, last)
-				}
-			case 9:
-				if l.ack(l.first + uint64(l.next)) {
-					t.Fatalf("seed %d: acknowledgement of what was not sent", seed)
-				}
-			}
-			if rnd.IntN(200) == 0 { // another run of the peer
-				l.restart(0, false)
-				last, got = 0, bytes.Clone(queued)
-			}
-			kept := l.frames
-			for _, b := range l.kept() {
-				kept += b.frames
-			}
-			if kept == 0 && !l.empty() || l.empty() && kept != 0 || l.unsent > l.bytes || l.unsent < 0 {
-				t.Fatalf("seed %d: %d frames, %d bytes, %d unsent", seed, kept, l.bytes, l.unsent)
-			}
+			m.step()
 		}
-		if !l.resume(last) {
-			t.Fatalf("seed %d: resuming after %d refused", seed, last)
-		}
-		for {
-			b, _, _, ok := l.take()
-			if !ok {
-				break
-			}
-			got = append(got, b.bytes...)
-			l.release(b.chunk)
-		}
-		want, asked := reliable(t, queued)
-		kept, served := reliable(t, got)
-		if !bytes.Equal(want, kept) {
-			t.Fatalf("seed %d: the peer got something else than was queued", seed)
-		}
-		if withdrawn == 0 || served+withdrawn < asked || served > asked { // one that the peer had may be withdrawn, too
-			t.Fatalf("seed %d: of %d requests %d were served and %d withdrawn", seed, asked, served, withdrawn)
-		}
-		if l.unsent != 0 || !l.ack(l.first+uint64(l.next)-1) || !l.empty() {
-			t.Fatalf("seed %d: %d bytes left, %d unsent", seed, l.bytes, l.unsent)
-		}
-		for _, c := range l.free {
-			if c.refs != 0 {
-				t.Fatalf("seed %d: a chunk to be used again has %d references", seed, c.refs)
-			}
-		}
-		if len(l.free) > 0 {
-			t.Fatalf("seed %d: %d chunks kept by a quiet link", seed, len(l.free))
-		}
+		m.end()
 	}
 }
 

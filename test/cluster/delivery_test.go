@@ -19,58 +19,65 @@ type position struct {
 	At  int
 }
 
+// startMovers starts a backend that sends positions in each way there is, floods, and effects.
+func startMovers(t *testing.T, f *apptest.Cluster) (b *apptest.Node) {
+	t.Helper()
+	room := nano.NewGroup("room")
+	move := func(s *session.Session, i int) error {
+		p := &position{"abc"[i%3 : i%3+1], i}
+		switch i % 4 {
+		case 0:
+			return s.Push("pos", p)
+		case 1:
+			return room.Broadcast("pos", p)
+		case 2:
+			return b.PushTo(7, "pos", p)
+		default:
+			return s.Push("gates", p)
+		}
+	}
+	b = f.Start(t, "back:1", apptest.Handlers(apptest.Funcs{
+		"Back.Move": func(_ context.Context, s *session.Session, _ []byte) error {
+			if err := room.Add(s); err != nil {
+				return err
+			}
+			for i := range 30 {
+				if err := move(s, i); err != nil {
+					return err
+				}
+				if i == 27 {
+					if err := room.Broadcast("all", []byte(`"x"`)); err != nil {
+						return err
+					}
+				}
+			}
+			return s.Response([]byte(`"done"`))
+		},
+		"Back.Flood": func(_ context.Context, s *session.Session, _ []byte) error {
+			for range 200 {
+				if err := s.Push("all", make([]byte, 1000)); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"Back.Effect": func(_ context.Context, s *session.Session, _ []byte) error {
+			return s.Push("effect", []byte(`"boom"`))
+		},
+	}), nano.WithDelivery(nano.LatestBy(func(p *position) string { return p.Who }), "pos"),
+		nano.WithDelivery(nano.DropWhenBusy(), "effect"))
+	return b
+}
+
 // The classes of delivery that a backend has set hold at the gate, where the messages wait: for a
 // push, a broadcast and a push to a user. A gate needs no option for it. Of nodes that send no
 // class, the gate's own options hold.
 func TestDeliveryClassesHoldAtTheGate(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
-		room := nano.NewGroup("room")
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
 		g := f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn()), nano.WithWriteDelay(time.Second),
 			nano.WithDelivery(nano.Latest(), "gates"))
-		var b *apptest.Node
-		b = f.Start(t, "back:1", apptest.Handlers(apptest.Funcs{
-			"Back.Move": func(_ context.Context, s *session.Session, _ []byte) error {
-				if err := room.Add(s); err != nil {
-					return err
-				}
-				for i := range 30 {
-					p := &position{"abc"[i%3 : i%3+1], i}
-					var err error
-					switch i % 4 {
-					case 0:
-						err = s.Push("pos", p)
-					case 1:
-						err = room.Broadcast("pos", p)
-					case 2:
-						err = b.PushTo(7, "pos", p)
-					default:
-						err = s.Push("gates", p)
-					}
-					if err != nil {
-						return err
-					}
-					if i == 27 {
-						if err := room.Broadcast("all", []byte(`"x"`)); err != nil {
-							return err
-						}
-					}
-				}
-				return s.Response([]byte(`"done"`))
-			},
-			"Back.Flood": func(_ context.Context, s *session.Session, _ []byte) error {
-				for range 200 {
-					if err := s.Push("all", make([]byte, 1000)); err != nil {
-						return err
-					}
-				}
-				return nil
-			},
-			"Back.Effect": func(_ context.Context, s *session.Session, _ []byte) error {
-				return s.Push("effect", []byte(`"boom"`))
-			},
-		}), nano.WithDelivery(nano.LatestBy(func(p *position) string { return p.Who }), "pos"),
-			nano.WithDelivery(nano.DropWhenBusy(), "effect"))
+		b := startMovers(t, f)
 		apptest.Meet(t, m, g, b)
 
 		c := g.TCP.Client(t)

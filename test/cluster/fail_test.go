@@ -25,8 +25,18 @@ func TestLateErrorIsAnswered(t *testing.T) {
 	}
 }
 
-func failsLater(t *testing.T, f *apptest.Cluster, gated bool) {
-	full := nano.Errorf("full", "room 3 is full")
+var errFull = nano.Errorf("full", "room 3 is full")
+
+// lateNode is a backend whose handlers fail later.
+type lateNode struct {
+	*apptest.Node
+	notify error            // what FailMID said to a notify
+	kept   *session.Session // that asked for Later
+}
+
+func startLate(t *testing.T, f *apptest.Cluster) *lateNode {
+	t.Helper()
+	b := new(lateNode)
 	shape := nano.WithErrorShape(func(s *session.Session, _ string, err error) any {
 		var e *nano.Error
 		if !errors.As(err, &e) {
@@ -34,7 +44,6 @@ func failsLater(t *testing.T, f *apptest.Cluster, gated bool) {
 		}
 		return map[string]any{"code": e.Code, "uid": s.UID()}
 	})
-	var b *apptest.Node
 	later := func(s *session.Session, mid uint64, err error) {
 		b.Scheduler().PushTask(func() {
 			if err := s.FailMID(mid, err); err != nil {
@@ -42,14 +51,10 @@ func failsLater(t *testing.T, f *apptest.Cluster, gated bool) {
 			}
 		})
 	}
-	var notify error
-	var kept *session.Session
-	m := f.Start(t, apptest.Master, apptest.Handlers(nil))
-	g := f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn()))
-	b = f.Start(t, "back:1", apptest.Handlers(apptest.Funcs{
+	b.Node = f.Start(t, "back:1", apptest.Handlers(apptest.Funcs{
 		"Back.Later": func(ctx context.Context, s *session.Session, _ []byte) error {
-			kept = s
-			later(s, nano.MessageID(ctx), full)
+			b.kept = s
+			later(s, nano.MessageID(ctx), errFull)
 			return nil
 		},
 		"Back.Plain": func(ctx context.Context, s *session.Session, _ []byte) error {
@@ -61,18 +66,25 @@ func failsLater(t *testing.T, f *apptest.Cluster, gated bool) {
 			return nil
 		},
 		"Back.Both": func(_ context.Context, s *session.Session, _ []byte) error {
-			return errors.Join(s.FailMID(s.LastMid(), full), s.FailMID(s.LastMid(), errors.New("again")), errors.New("and an error"))
+			return errors.Join(s.FailMID(s.LastMid(), errFull), s.FailMID(s.LastMid(), errors.New("again")), errors.New("and an error"))
 		},
 		"Back.Answered": func(_ context.Context, s *session.Session, _ []byte) error {
-			return errors.Join(s.Response([]byte("done")), s.FailMID(s.LastMid(), full))
+			return errors.Join(s.Response([]byte("done")), s.FailMID(s.LastMid(), errFull))
 		},
 		"Back.Notify": func(_ context.Context, s *session.Session, _ []byte) error {
-			notify = s.FailMID(s.LastMid(), full)
+			b.notify = s.FailMID(s.LastMid(), errFull)
 			return nil
 		},
 	}), shape)
-	apptest.Meet(t, m, g, b)
-	n := b
+	return b
+}
+
+func failsLater(t *testing.T, f *apptest.Cluster, gated bool) {
+	m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+	g := f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn()))
+	b := startLate(t, f)
+	apptest.Meet(t, m, g, b.Node)
+	n := b.Node
 	if gated {
 		n = g
 	}
@@ -106,15 +118,15 @@ func failsLater(t *testing.T, f *apptest.Cluster, gated bool) {
 	old.Request("Back.Later", nil)
 	synctest.Wait()
 	apptest.Pong(t, old)
-	notify = nil
+	b.notify = nil
 	c.Notify("Back.Notify", nil)
 	synctest.Wait()
-	if !errors.Is(notify, cluster.ErrSessionOnNotify) {
-		t.Errorf("a notify: %v", notify)
+	if !errors.Is(b.notify, cluster.ErrSessionOnNotify) {
+		t.Errorf("a notify: %v", b.notify)
 	}
 	old.Close()
 	synctest.Wait()
-	if err := kept.FailMID(1, full); !errors.Is(err, cluster.ErrBrokenPipe) {
+	if err := b.kept.FailMID(1, errFull); !errors.Is(err, cluster.ErrBrokenPipe) {
 		t.Errorf("after the end: %v", err)
 	}
 	if got := b.Log.Lines("ERROR", "message failed", "room 3"); len(got) != 0 {

@@ -221,6 +221,43 @@ func (o *old) Heartbeat(_ context.Context, r *clusterpb.HeartbeatRequest) (*clus
 	return &clusterpb.HeartbeatResponse{}, nil
 }
 
+// play has two players of the old gate do all that there is, on the backends 1 and 2.
+func (o *old) play(t *testing.T) {
+	t.Helper()
+	back := o.member("back:1")
+	request := func(id int64, mid uint64, route, data string) {
+		t.Helper()
+		if _, err := back.HandleRequest(t.Context(), &clusterpb.RequestMessage{GateAddr: "old:1", SessionId: id, Id: mid, Route: route, Data: []byte(data)}); err != nil {
+			t.Errorf("request %s: %v", route, err)
+		}
+	}
+	notify := func(id int64, route, data string) {
+		t.Helper()
+		if _, err := back.HandleNotify(t.Context(), &clusterpb.NotifyMessage{GateAddr: "old:1", SessionId: id, Route: route, Data: []byte(data)}); err != nil {
+			t.Errorf("notify %s: %v", route, err)
+		}
+	}
+	request(5, 1, "Back.Echo", "hello")
+	o.expect("response 5 1 hello")
+	request(5, 2, "Back.Fail", "") // has no answer, as in 0.5
+	o.expect()
+	notify(5, "Back.Say", "words")
+	o.expect("push 5 said words by 5")
+	notify(5, "Back.Chain", "words")
+	o.expect("push 5 far words")
+	request(6, 1, "Back.Bind", "77")
+	o.expect("response 6 1 <nil>")
+	request(6, 2, "Back.Who", "")
+	o.expect("response 6 2 77 <nil> <nil> old:1")
+	notify(6, "Back.Kick", "enough")
+	o.expect("push 6 last words", "close 6")
+	for _, n := range []clusterpb.MemberClient{back, o.member("back:2")} { // 0.5 tells all
+		if _, err := n.SessionClosed(t.Context(), &clusterpb.SessionClosedRequest{SessionId: 6}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A gate of the 0.5 series in our cluster: its players play on our backends.
 func TestOldGateServesItsPlayers(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
@@ -243,39 +280,7 @@ func TestOldGateServesItsPlayers(t *testing.T) {
 		if got, want := o.register(), []string{"back:1[Back Ping]", "back:2[Far Ping]", "master:1[Ping]"}; !slices.Equal(got, want) {
 			t.Errorf("the master told %q, want %q", got, want)
 		}
-		back := o.member("back:1")
-		ctx := t.Context()
-		request := func(id int64, mid uint64, route, data string) {
-			t.Helper()
-			if _, err := back.HandleRequest(ctx, &clusterpb.RequestMessage{GateAddr: "old:1", SessionId: id, Id: mid, Route: route, Data: []byte(data)}); err != nil {
-				t.Errorf("request %s: %v", route, err)
-			}
-		}
-		notify := func(id int64, route, data string) {
-			t.Helper()
-			if _, err := back.HandleNotify(ctx, &clusterpb.NotifyMessage{GateAddr: "old:1", SessionId: id, Route: route, Data: []byte(data)}); err != nil {
-				t.Errorf("notify %s: %v", route, err)
-			}
-		}
-		request(5, 1, "Back.Echo", "hello")
-		o.expect("response 5 1 hello")
-		request(5, 2, "Back.Fail", "") // has no answer, as in 0.5
-		o.expect()
-		notify(5, "Back.Say", "words")
-		o.expect("push 5 said words by 5")
-		notify(5, "Back.Chain", "words")
-		o.expect("push 5 far words")
-		request(6, 1, "Back.Bind", "77")
-		o.expect("response 6 1 <nil>")
-		request(6, 2, "Back.Who", "")
-		o.expect("response 6 2 77 <nil> <nil> old:1")
-		notify(6, "Back.Kick", "enough")
-		o.expect("push 6 last words", "close 6")
-		for _, n := range []clusterpb.MemberClient{back, o.member("back:2")} { // 0.5 tells all
-			if _, err := n.SessionClosed(ctx, &clusterpb.SessionClosedRequest{SessionId: 6}); err != nil {
-				t.Error(err)
-			}
-		}
+		o.play(t)
 		synctest.Wait()
 		if got := closed.list(); !slices.Equal(got, []string{"uid 77 name <nil>"}) {
 			t.Errorf("OnClosed: %q", got)
@@ -295,7 +300,7 @@ func TestOldGateServesItsPlayers(t *testing.T) {
 		o.calls = nil
 		o.mu.Unlock()
 		// It leaves, and takes its sessions with it.
-		if _, err := clusterpb.NewMasterClient(o.to(apptest.Master)).Unregister(ctx, &clusterpb.UnregisterRequest{ServiceAddr: "old:1"}); err != nil {
+		if _, err := clusterpb.NewMasterClient(o.to(apptest.Master)).Unregister(t.Context(), &clusterpb.UnregisterRequest{ServiceAddr: "old:1"}); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(5 * time.Second)

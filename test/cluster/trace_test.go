@@ -89,38 +89,45 @@ func (tr *trace) want(t *testing.T, want ...string) {
 	tr.lines, tr.begun = nil, make(map[string]bool)
 }
 
+// shop starts a gate and two backends whose handlers call and notify each other.
+func (tr *trace) shop(t *testing.T, f *apptest.Cluster) (gate *apptest.Node) {
+	t.Helper()
+	m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+	gate = f.Start(t, "gate:1", apptest.Handlers(apptest.Funcs{
+		"Here.Fail": func(context.Context, *session.Session, []byte) error { return nano.Errorf("full", "no room") },
+		"Here.Die":  func(context.Context, *session.Session, []byte) error { panic("dead") },
+	}), tr.on("gate"))
+	a := f.Start(t, "back:1", apptest.Handlers(apptest.Funcs{
+		"A.Buy": func(ctx context.Context, s *session.Session, data []byte) error {
+			if err := nano.Notify(ctx, "B.Note", data); err != nil {
+				return err
+			}
+			reply, err := nano.Call[string](ctx, string(data), nil)
+			if err != nil {
+				return err
+			}
+			if err := s.Push("bought", *reply); err != nil {
+				return err
+			}
+			return s.Response(*reply)
+		},
+		"A.Here": func(_ context.Context, s *session.Session, _ []byte) error { return s.Response("here") },
+	}), tr.on("a"))
+	b := f.Start(t, "back:2", apptest.Handlers(apptest.Funcs{
+		"B.Pay":  func(_ context.Context, s *session.Session, _ []byte) error { return s.Response("paid") },
+		"B.Note": func(context.Context, *session.Session, []byte) error { return nil },
+		"B.Poor": func(context.Context, *session.Session, []byte) error { return nano.Errorf("poor", "no coins") },
+	}), tr.on("b"))
+	apptest.Meet(t, m, gate, a, b)
+	return gate
+}
+
 // A player's request can be followed through the cluster: each span is below the one that has
 // caused it, whichever node that is on, and says how it has ended.
 func TestTraceGoesAlong(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		tr := newTrace()
-		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
-		g := f.Start(t, "gate:1", apptest.Handlers(apptest.Funcs{
-			"Here.Fail": func(context.Context, *session.Session, []byte) error { return nano.Errorf("full", "no room") },
-			"Here.Die":  func(context.Context, *session.Session, []byte) error { panic("dead") },
-		}), tr.on("gate"))
-		a := f.Start(t, "back:1", apptest.Handlers(apptest.Funcs{
-			"A.Buy": func(ctx context.Context, s *session.Session, data []byte) error {
-				if err := nano.Notify(ctx, "B.Note", data); err != nil {
-					return err
-				}
-				reply, err := nano.Call[string](ctx, string(data), nil)
-				if err != nil {
-					return err
-				}
-				if err := s.Push("bought", *reply); err != nil {
-					return err
-				}
-				return s.Response(*reply)
-			},
-			"A.Here": func(_ context.Context, s *session.Session, _ []byte) error { return s.Response("here") },
-		}), tr.on("a"))
-		b := f.Start(t, "back:2", apptest.Handlers(apptest.Funcs{
-			"B.Pay":  func(_ context.Context, s *session.Session, _ []byte) error { return s.Response("paid") },
-			"B.Note": func(context.Context, *session.Session, []byte) error { return nil },
-			"B.Poor": func(context.Context, *session.Session, []byte) error { return nano.Errorf("poor", "no coins") },
-		}), tr.on("b"))
-		apptest.Meet(t, m, g, a, b)
+		g := tr.shop(t, f)
 		c := g.TCP.Client(t)
 		c.Ready(apptest.AcceptErrors)
 		bought := func(from, want string) {

@@ -320,8 +320,9 @@ func TestResumeOnABadNetwork(t *testing.T) {
 	}
 }
 
-func testBadNetwork(t *testing.T, kind string) {
-	c := new(crowd)
+// serve starts a node for the crowd, and a bad network before it.
+func (c *crowd) serve(t *testing.T, kind string) *badNetwork {
+	t.Helper()
 	n := apptest.New(c.handlers(), apptest.Quiet(), nano.WithResume(nano.Resume{Window: time.Minute, Buffer: 1 << 20}),
 		nano.WithEndpoint(nano.Endpoint{Addr: "127.0.0.1:0", WebSocket: kind == "ws"}))
 	n.Lifetime().OnClosed(func(s *session.Session) {
@@ -339,7 +340,6 @@ func testBadNetwork(t *testing.T, kind string) {
 	if err := n.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	defer n.Stop(t)
 	var addr string
 	for _, a := range n.Addrs() {
 		if strings.HasPrefix(a.String(), "127.") {
@@ -347,10 +347,11 @@ func testBadNetwork(t *testing.T, kind string) {
 		}
 	}
 	bad := newBadNetwork(t, addr)
+	t.Cleanup(func() { n.Stop(t) }) // before the network, which waits for its connections
 	if *resumeCuts > 0 {
 		bad.budget = make(chan struct{}, 1)
 		tick := time.NewTicker(time.Second / time.Duration(*resumeCuts))
-		defer tick.Stop()
+		t.Cleanup(tick.Stop)
 		go func() {
 			for range tick.C {
 				select {
@@ -360,7 +361,35 @@ func testBadNetwork(t *testing.T, kind string) {
 			}
 		}()
 	}
+	return bad
+}
 
+// compare waits until everything that was sent is there, and tells what is wrong with it.
+func (c *crowd) compare(t *testing.T, visitors []*visitor, sent []uint64) (total uint64, resumed int64) {
+	t.Helper()
+	for i, v := range visitors {
+		b := c.book(uint64(i))
+		nanotest.Until(t, "everything is there", func() bool {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.received == sent[i] && v.received.Load() == b.sent || len(b.wrong) > 0
+		})
+		b.mu.Lock()
+		v.mu.Lock()
+		if len(b.wrong)+len(v.wrong) > 0 {
+			t.Errorf("client %d: at the server %q, at the client %q", i, b.wrong, v.wrong)
+		}
+		total += b.received + b.sent
+		v.mu.Unlock()
+		b.mu.Unlock()
+		resumed += v.resumed.Load()
+	}
+	return total, resumed
+}
+
+func testBadNetwork(t *testing.T, kind string) {
+	c := new(crowd)
+	bad := c.serve(t, kind)
 	stop := make(chan struct{})
 	var running sync.WaitGroup
 	visitors := make([]*visitor, *resumeClients)
@@ -392,24 +421,7 @@ func testBadNetwork(t *testing.T, kind string) {
 	bad.bad.Store(false)
 	close(stop)
 	running.Wait()
-	total, resumed := uint64(0), int64(0)
-	for i, v := range visitors {
-		b := c.book(uint64(i))
-		nanotest.Until(t, "everything is there", func() bool {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			return b.received == sent[i] && v.received.Load() == b.sent || len(b.wrong) > 0
-		})
-		b.mu.Lock()
-		v.mu.Lock()
-		if len(b.wrong)+len(v.wrong) > 0 {
-			t.Errorf("client %d: at the server %q, at the client %q", i, b.wrong, v.wrong)
-		}
-		total += b.received + b.sent
-		v.mu.Unlock()
-		b.mu.Unlock()
-		resumed += v.resumed.Load()
-	}
+	total, resumed := c.compare(t, visitors, sent)
 	c.ended.Store(true)
 	if resumed == 0 || bad.cuts.Load() == 0 || bad.stalls.Load() == 0 || bad.halves.Load() == 0 {
 		t.Errorf("the network was too good: %d resumed", resumed)

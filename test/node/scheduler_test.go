@@ -53,108 +53,126 @@ func TestHandlerPushesManyTasks(t *testing.T) {
 	})
 }
 
+// busyNode is a node one of whose handlers can hold the scheduler for 5 seconds.
+type busyNode struct {
+	*apptest.Node
+	t        *testing.T
+	busy     chan struct{} // closed when it does
+	closed   chan int64
+	sessions map[string]*session.Session // by name, see connect
+}
+
+// startBusy starts one with its own scheduler, or with the application's.
+func startBusy(t *testing.T, own bool) *busyNode {
+	t.Helper()
+	n := &busyNode{t: t, busy: make(chan struct{}), closed: make(chan int64, 10), sessions: map[string]*session.Session{}}
+	cs := apptest.Handlers(apptest.Funcs{
+		"A.Busy": func(_ context.Context, s *session.Session, _ []byte) error {
+			close(n.busy)
+			time.Sleep(5 * time.Second)
+			return s.Response([]byte("done"))
+		},
+		"A.Name": func(_ context.Context, s *session.Session, name []byte) error {
+			n.sessions[string(name)] = s
+			return s.Response(name)
+		},
+	})
+	var opts []nano.Option
+	if !own {
+		sched := scheduler.New(scheduler.WithSlow(0, nil))
+		t.Cleanup(sched.Close)
+		opts = append(opts, nano.WithScheduler(sched))
+	}
+	n.Node = apptest.New(cs, opts...)
+	n.Lifetime().OnClosed(func(s *session.Session) { n.closed <- s.ID() })
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Stop(t) })
+	return n
+}
+
+// connect connects a client, and has the node remember its session if it has a name.
+func (n *busyNode) connect(ws bool, name string) *nanotest.Client {
+	n.t.Helper()
+	var c *nanotest.Client
+	if ws {
+		c = n.WS.WebSocket(n.t)
+	} else {
+		c = n.TCP.Client(n.t)
+	}
+	c.Beats = true
+	c.Ready()
+	if name != "" {
+		if m := c.Call("A.Name", []byte(name)); string(m.Data) != name {
+			n.t.Fatalf("got %v %q", m, m.Data)
+		}
+	}
+	return c
+}
+
 // While one handler holds the scheduler for 5 seconds (a heartbeat is 1), clients
 // are kept alive, others come and go, and what is pushed from elsewhere arrives.
 func TestBusySchedulerKeepsClientsAlive(t *testing.T) {
 	for _, own := range []bool{true, false} {
 		t.Run(fmt.Sprintf("the node's own scheduler: %v", own), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				closed := make(chan int64, 10)
-				busy := make(chan struct{})
-				sessions := map[string]*session.Session{}
-				cs := apptest.Handlers(apptest.Funcs{
-					"A.Busy": func(_ context.Context, s *session.Session, _ []byte) error {
-						close(busy)
-						time.Sleep(5 * time.Second)
-						return s.Response([]byte("done"))
-					},
-					"A.Name": func(_ context.Context, s *session.Session, name []byte) error {
-						sessions[string(name)] = s
-						return s.Response(name)
-					},
-				})
-				var opts []nano.Option
-				if !own {
-					sched := scheduler.New(scheduler.WithSlow(0, nil))
-					defer sched.Close()
-					opts = append(opts, nano.WithScheduler(sched))
-				}
-				n := apptest.New(cs, opts...)
-				n.Lifetime().OnClosed(func(s *session.Session) { closed <- s.ID() })
-				if err := n.Start(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				defer n.Stop(t)
-				connect := func(ws bool, name string) *nanotest.Client {
-					var c *nanotest.Client
-					if ws {
-						c = n.WS.WebSocket(t)
-					} else {
-						c = n.TCP.Client(t)
-					}
-					c.Beats = true
-					c.Ready()
-					if name != "" {
-						if m := c.Call("A.Name", []byte(name)); string(m.Data) != name {
-							t.Fatalf("got %v %q", m, m.Data)
-						}
-					}
-					return c
-				}
-				asker, bystander, leaver := connect(false, "asker"), connect(true, "bystander"), connect(false, "leaver")
-				synctest.Wait()
-				began := time.Now()
-				id := asker.Request("A.Busy", nil)
-				<-busy
-
-				// Pushes from outside of the scheduler arrive at once.
-				if err := sessions["bystander"].Push("onIt", []byte("x")); err != nil {
-					t.Error(err)
-				}
-				if got := bystander.Push("onIt"); string(got) != "x" || time.Since(began) > 100*time.Millisecond {
-					t.Errorf("a push came after %v: %q", time.Since(began), got)
-				}
-				// New connections get their handshakes.
-				late := connect(false, "")
-				connect(true, "").Close()
-				if took := time.Since(began); took > 200*time.Millisecond {
-					t.Errorf("handshakes took %v", took)
-				}
-				// Who leaves is gone; who is closed is told.
-				leaver.Close()
-				sessions["bystander"].Close()
-				bystander.Ended()
-				if took := time.Since(began); took > 2*time.Second {
-					t.Errorf("a close took %v", took)
-				}
-				synctest.Wait()
-				if n.Session(sessions["leaver"].ID()) != nil || n.Session(sessions["bystander"].ID()) != nil || n.Stats().Sessions != 2 {
-					t.Errorf("%d sessions live, want 2", n.Stats().Sessions)
-				}
-				// Heartbeats go on for those who stay.
-				for range 3 {
-					if p := late.Packet(); p.Type != codec.Heartbeat {
-						t.Fatalf("got %v", p)
-					}
-					if p := asker.Packet(); p.Type != codec.Heartbeat {
-						t.Fatalf("got %v", p)
-					}
-				}
-				if took := time.Since(began); took > 4*time.Second {
-					t.Errorf("three heartbeats took %v", took)
-				}
-				if len(closed) != 0 {
-					t.Error("OnClosed ran beside a handler")
-				}
-				if m := asker.Response(id); string(m.Data) != "done" || time.Since(began) < 5*time.Second {
-					t.Errorf("the answer after %v: %q", time.Since(began), m.Data)
-				}
-				synctest.Wait()
-				if len(closed) != 3 {
-					t.Errorf("OnClosed ran for %d of 3", len(closed))
-				}
-			})
+			synctest.Test(t, func(t *testing.T) { testBusyScheduler(t, startBusy(t, own)) })
 		})
+	}
+}
+
+func testBusyScheduler(t *testing.T, n *busyNode) {
+	asker, bystander, leaver := n.connect(false, "asker"), n.connect(true, "bystander"), n.connect(false, "leaver")
+	synctest.Wait()
+	began := time.Now()
+	id := asker.Request("A.Busy", nil)
+	<-n.busy
+	within := func(d time.Duration, what string) {
+		t.Helper()
+		if took := time.Since(began); took > d {
+			t.Errorf("%s took %v", what, took)
+		}
+	}
+
+	// Pushes from outside of the scheduler arrive at once.
+	if err := n.sessions["bystander"].Push("onIt", []byte("x")); err != nil {
+		t.Error(err)
+	}
+	if got := bystander.Push("onIt"); string(got) != "x" {
+		t.Errorf("the push is %q", got)
+	}
+	within(100*time.Millisecond, "a push")
+	// New connections get their handshakes.
+	late := n.connect(false, "")
+	n.connect(true, "").Close()
+	within(200*time.Millisecond, "handshakes")
+	// Who leaves is gone; who is closed is told.
+	leaver.Close()
+	n.sessions["bystander"].Close()
+	bystander.Ended()
+	within(2*time.Second, "a close")
+	synctest.Wait()
+	if n.Session(n.sessions["leaver"].ID()) != nil || n.Session(n.sessions["bystander"].ID()) != nil || n.Stats().Sessions != 2 {
+		t.Errorf("%d sessions live, want 2", n.Stats().Sessions)
+	}
+	// Heartbeats go on for those who stay.
+	for range 3 {
+		for _, c := range []*nanotest.Client{late, asker} {
+			if p := c.Packet(); p.Type != codec.Heartbeat {
+				t.Fatalf("got %v", p)
+			}
+		}
+	}
+	within(4*time.Second, "three heartbeats")
+	if len(n.closed) != 0 {
+		t.Error("OnClosed ran beside a handler")
+	}
+	if m := asker.Response(id); string(m.Data) != "done" || time.Since(began) < 5*time.Second {
+		t.Errorf("the answer after %v: %q", time.Since(began), m.Data)
+	}
+	synctest.Wait()
+	if len(n.closed) != 3 {
+		t.Errorf("OnClosed ran for %d of 3", len(n.closed))
 	}
 }
 

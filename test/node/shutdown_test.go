@@ -94,6 +94,49 @@ func inOrder(t *testing.T, got []string) {
 	}
 }
 
+// talkative returns components that say something to all in g when they are asked to, and when n
+// ends.
+func talkative(t *testing.T, n **apptest.Node, g *nano.Group, order *nanotest.Record) *component.Components {
+	say := func(route, name string) {
+		if err := g.Broadcast(route, []byte(name)); err != nil {
+			t.Error(err)
+		}
+	}
+	comps := apptest.Handlers(apptest.Funcs{
+		"A.Join": func(_ context.Context, s *session.Session, _ []byte) error {
+			if err := g.Add(s); err != nil {
+				return err
+			}
+			return s.Response([]byte("in"))
+		},
+		"A.Push": func(_ context.Context, _ *session.Session, _ []byte) error {
+			for i := range 100 {
+				if err := g.Broadcast("onQueued", apptest.Number(i)); err != nil {
+					return err
+				}
+			}
+			order.Add("pushed")
+			return nil
+		},
+	})
+	for _, name := range []string{"one", "two"} {
+		comps.Register(&apptest.Life{
+			OnBeforeShutdown: func() {
+				order.Add("BeforeShutdown " + name)
+				if _, err := (*n).TCP.Dial(); err == nil {
+					t.Error("a new client is taken while the hooks run")
+				}
+				say("onBye", name)
+			},
+			OnShutdown: func() {
+				order.Add("Shutdown " + name)
+				say("onEnd", name)
+			},
+		}, component.WithName(name))
+	}
+	return comps
+}
+
 // Queued pushes and what the hooks broadcast arrive, then the kick, then the
 // end; OnClosed once each and after the hooks; no new clients from the first moment.
 func TestShutdownDeliversTheLastWords(t *testing.T) {
@@ -101,43 +144,7 @@ func TestShutdownDeliversTheLastWords(t *testing.T) {
 		var order nanotest.Record
 		g := nano.NewGroup("all")
 		var n *apptest.Node
-		comps := apptest.Handlers(apptest.Funcs{
-			"A.Join": func(_ context.Context, s *session.Session, _ []byte) error {
-				if err := g.Add(s); err != nil {
-					return err
-				}
-				return s.Response([]byte("in"))
-			},
-			"A.Push": func(_ context.Context, _ *session.Session, _ []byte) error {
-				for i := range 100 {
-					if err := g.Broadcast("onQueued", apptest.Number(i)); err != nil {
-						return err
-					}
-				}
-				order.Add("pushed")
-				return nil
-			},
-		})
-		for _, name := range []string{"one", "two"} {
-			comps.Register(&apptest.Life{
-				OnBeforeShutdown: func() {
-					order.Add("BeforeShutdown " + name)
-					if _, err := n.TCP.Dial(); err == nil {
-						t.Error("a new client is taken while the hooks run")
-					}
-					if err := g.Broadcast("onBye", []byte(name)); err != nil {
-						t.Error(err)
-					}
-				},
-				OnShutdown: func() {
-					order.Add("Shutdown " + name)
-					if err := g.Broadcast("onEnd", []byte(name)); err != nil {
-						t.Error(err)
-					}
-				},
-			}, component.WithName(name))
-		}
-		n = apptest.New(comps)
+		n = apptest.New(talkative(t, &n, g, &order))
 		n.Lifetime().OnClosed(func(s *session.Session) {
 			order.Add(fmt.Sprint("closed ", s.ID()))
 			if s.ID() != 4 && !g.ContainsSession(s) {

@@ -177,6 +177,128 @@ func lobbyMain(addr string, ws bool, lobby *Lobby, stats *lobbyStats, logger *pr
 	)
 }
 
+// lobbyRun is one run of the program.
+type lobbyRun struct {
+	t      *testing.T
+	ws     bool
+	addr   net.Addr
+	hooks  *nanotest.Record
+	logger *printed
+	stats  *lobbyStats
+	ended  chan struct{}
+}
+
+// startLobby starts the program, and returns when it listens.
+func startLobby(t *testing.T, ws bool) *lobbyRun {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &lobbyRun{t, ws, free.Addr(), new(nanotest.Record), new(printed), new(lobbyStats), make(chan struct{})}
+	_ = free.Close()
+	lobby := NewLobby(r.hooks)
+	go func() {
+		defer close(r.ended)
+		lobbyMain(r.addr.String(), ws, lobby, r.stats, r.logger)
+	}()
+	nanotest.Until(t, "it listens", func() bool { return slices.Contains(r.hooks.List(), "AfterInit") })
+	return r
+}
+
+func (r *lobbyRun) connect() *nanotest.Client {
+	r.t.Helper()
+	if !r.ws {
+		return nanotest.Dial(r.t, r.addr)
+	}
+	nc, err := net.Dial("tcp", r.addr.String())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	c, err := nanotest.Upgrade(r.t, nc, "/nano", nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return c
+}
+
+func (r *lobbyRun) want(what string, got []byte, want string) {
+	r.t.Helper()
+	if string(got) != want {
+		r.t.Errorf("%s: %s, want %s", what, got, want)
+	}
+}
+
+// talk has two clients join, and say what the others hear.
+func (r *lobbyRun) talk(anna, bert *nanotest.Client) {
+	r.t.Helper()
+	a := anna.Ready(`{"sys":{"type":"js-websocket","version":"0.0.1"},"user":{}}`)
+	if a.Sys.Heartbeat != "60" || a.Sys.Dict["lobby.say"] != 1 || a.Sys.Dict["onMessage"] != 2 || strings.Contains(string(a.Body), "accepted") {
+		r.t.Errorf("the handshake's answer: %s", a.Body)
+	}
+	bert.Ready()
+	r.want("join", anna.Call("lobby.join", []byte(`{"uid":7,"name":"anna"}`)).Data, `{"members":1}`)
+	r.want("join", bert.Call("lobby.join", []byte(`{"uid":8,"name":"bert"}`)).Data, `{"members":2}`)
+	r.want("onJoin", anna.Push("onJoin"), `{"uid":8,"name":"bert"}`)
+
+	bert.Notify("lobby.say", []byte("damn, hello"))
+	for _, c := range []*nanotest.Client{anna, bert} {
+		r.want("onMessage", c.Push("onMessage"), `{"name":"bert","content":"****, hello"}`)
+	}
+	bert.Notify("lobby.whisper", []byte(`{"name":"anna","content":"psst"}`))
+	r.want("onWhisper", anna.Push("onWhisper"), `{"name":"anna","content":"psst"}`)
+	r.want("an answer that comes later", bert.Call("lobby.later", nil).Data, `{"members":2}`)
+}
+
+// fail has one client do what fails: that has no answer, as ever, and costs nothing else.
+func (r *lobbyRun) fail(bert *nanotest.Client) {
+	r.t.Helper()
+	bert.Notify("lobby.say", []byte("forbidden word"))
+	bert.Request("lobby.fail", nil)
+	bert.Request("lobby.nobody", nil)
+	bert.Request("lobby.join", []byte("no JSON"))
+	bert.Notify("lobby.tick", nil)
+	for i := 1; i <= 3; i++ {
+		r.want("onTick", bert.Push("onTick"), fmt.Sprintf(`{"members":%d}`, i))
+	}
+	r.want("onCondition", bert.Push("onCondition"), `{"members":4}`)
+
+	outdated := r.connect()
+	if a := outdated.Handshake(`{"user":"outdated"}`); a.Code != 500 {
+		r.t.Errorf("an outdated client was answered %s", a.Body)
+	}
+	outdated.Ended()
+	outdated.Close()
+}
+
+// end ends the program, and looks at what it has told its hooks, its filters and its logger.
+func (r *lobbyRun) end(anna, bert *nanotest.Client) {
+	r.t.Helper()
+	anna.Close()
+	nanotest.Until(r.t, "OnClosed has run", func() bool { return slices.Contains(r.hooks.List(), "closed 7 anna") })
+	nano.Shutdown()
+	if reason := bert.Kicked(); reason == "" {
+		r.t.Error("kicked without a reason")
+	}
+	bert.Ended()
+	bert.Close()
+	<-r.ended
+	wantHooks := []string{"Init", "AfterInit", "closed 7 anna", "BeforeShutdown", "Shutdown"}
+	if got := r.hooks.List(); !slices.Equal(got, wantHooks) {
+		r.t.Errorf("hooks %q, want %q", got, wantHooks)
+	}
+	// What came in, the unknown route too; 3 answers and 8 pushes.
+	if in, out := r.stats.in.Load(), r.stats.out.Load(); in != 10 || out != 11 {
+		r.t.Errorf("%d messages passed the inbound filter and %d the outbound one", in, out)
+	}
+	log := strings.Join(r.logger.List(), "\n")
+	for _, want := range []string{"route=lobby.say", "it is forbidden", "nobody hears of this", "the client is outdated", "node stopped"} {
+		if !strings.Contains(log, want) {
+			r.t.Errorf("the logger was not told %q: %s", want, log)
+		}
+	}
+}
+
 // A program that was written for v0.5 does what it did, all of it together, for clients that speak
 // as v0.5's do.
 func TestProgramOfV05(t *testing.T) {
@@ -184,106 +306,16 @@ func TestProgramOfV05(t *testing.T) {
 	for _, ws := range []bool{false, true} {
 		t.Run(map[bool]string{false: "tcp", true: "websocket"}[ws], func(t *testing.T) {
 			nanotest.Leaks(t)
-			free, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			addr := free.Addr()
-			_ = free.Close()
-
-			hooks, logger, stats := new(nanotest.Record), new(printed), new(lobbyStats)
-			lobby := NewLobby(hooks)
-			ended := make(chan struct{})
-			go func() {
-				defer close(ended)
-				lobbyMain(addr.String(), ws, lobby, stats, logger)
-			}()
-			nanotest.Until(t, "it listens", func() bool { return slices.Contains(hooks.List(), "AfterInit") })
-			connect := func() *nanotest.Client {
-				if !ws {
-					return nanotest.Dial(t, addr)
-				}
-				nc, err := net.Dial("tcp", addr.String())
-				if err != nil {
-					t.Fatal(err)
-				}
-				c, err := nanotest.Upgrade(t, nc, "/nano", nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return c
-			}
-			want := func(what string, got []byte, want string) {
-				t.Helper()
-				if string(got) != want {
-					t.Errorf("%s: %s, want %s", what, got, want)
-				}
-			}
-
-			anna, bert := connect(), connect()
-			a := anna.Ready(`{"sys":{"type":"js-websocket","version":"0.0.1"},"user":{}}`)
-			if a.Sys.Heartbeat != "60" || a.Sys.Dict["lobby.say"] != 1 || a.Sys.Dict["onMessage"] != 2 || strings.Contains(string(a.Body), "accepted") {
-				t.Errorf("the handshake's answer: %s", a.Body)
-			}
-			bert.Ready()
-			want("join", anna.Call("lobby.join", []byte(`{"uid":7,"name":"anna"}`)).Data, `{"members":1}`)
-			want("join", bert.Call("lobby.join", []byte(`{"uid":8,"name":"bert"}`)).Data, `{"members":2}`)
-			want("onJoin", anna.Push("onJoin"), `{"uid":8,"name":"bert"}`)
-
-			bert.Notify("lobby.say", []byte("damn, hello"))
-			for _, c := range []*nanotest.Client{anna, bert} {
-				want("onMessage", c.Push("onMessage"), `{"name":"bert","content":"****, hello"}`)
-			}
-			bert.Notify("lobby.whisper", []byte(`{"name":"anna","content":"psst"}`))
-			want("onWhisper", anna.Push("onWhisper"), `{"name":"anna","content":"psst"}`)
-			want("an answer that comes later", bert.Call("lobby.later", nil).Data, `{"members":2}`)
-
-			// What fails has no answer, as ever, and costs nothing else.
-			bert.Notify("lobby.say", []byte("forbidden word"))
-			bert.Request("lobby.fail", nil)
-			bert.Request("lobby.nobody", nil)
-			bert.Request("lobby.join", []byte("no JSON"))
-			bert.Notify("lobby.tick", nil)
-			for i := 1; i <= 3; i++ {
-				want("onTick", bert.Push("onTick"), fmt.Sprintf(`{"members":%d}`, i))
-			}
-			want("onCondition", bert.Push("onCondition"), `{"members":4}`)
-
-			outdated := connect()
-			if a := outdated.Handshake(`{"user":"outdated"}`); a.Code != 500 {
-				t.Errorf("an outdated client was answered %s", a.Body)
-			}
-			outdated.Ended()
-			outdated.Close()
+			r := startLobby(t, ws)
+			anna, bert := r.connect(), r.connect()
+			r.talk(anna, bert)
+			r.fail(bert)
 			if ws {
-				if status, body := get(t, nil, addr, "/nano-test-lobby"); status != http.StatusOK || body != "the lobby's page" {
+				if status, body := get(t, nil, r.addr, "/nano-test-lobby"); status != http.StatusOK || body != "the lobby's page" {
 					t.Errorf("the page: %d %q", status, body)
 				}
 			}
-
-			anna.Close()
-			nanotest.Until(t, "OnClosed has run", func() bool { return slices.Contains(hooks.List(), "closed 7 anna") })
-			nano.Shutdown()
-			if reason := bert.Kicked(); reason == "" {
-				t.Error("kicked without a reason")
-			}
-			bert.Ended()
-			bert.Close()
-			<-ended
-			wantHooks := []string{"Init", "AfterInit", "closed 7 anna", "BeforeShutdown", "Shutdown"}
-			if got := hooks.List(); !slices.Equal(got, wantHooks) {
-				t.Errorf("hooks %q, want %q", got, wantHooks)
-			}
-			// What came in, the unknown route too; 3 answers and 8 pushes.
-			if in, out := stats.in.Load(), stats.out.Load(); in != 10 || out != 11 {
-				t.Errorf("%d messages passed the inbound filter and %d the outbound one", in, out)
-			}
-			log := strings.Join(logger.List(), "\n")
-			for _, want := range []string{"route=lobby.say", "it is forbidden", "nobody hears of this", "the client is outdated", "node stopped"} {
-				if !strings.Contains(log, want) {
-					t.Errorf("the logger was not told %q: %s", want, log)
-				}
-			}
+			r.end(anna, bert)
 		})
 	}
 }
