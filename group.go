@@ -350,10 +350,10 @@ func (c *Group) Multicast(route string, v any, filter SessionFilter) error {
 
 // parted is sessions by the outlets that they had. It does not change.
 type parted struct {
-	of    []*session.Session // all of them
-	at    uint64             // session.OutletChanges before
-	parts []part
-	lone  []*session.Session // have no outlet: mocks, and those whose gate is gone
+	of     []*session.Session // all of them
+	at     uint64             // session.OutletChanges before
+	parts  []part
+	single []*session.Session // have no outlet: mocks, and those whose gate is gone
 }
 
 // part is the sessions of one outlet.
@@ -404,7 +404,7 @@ func partBy(to []*session.Session) *parted {
 	for _, s := range to {
 		o := outletOf(s)
 		if o == nil {
-			p.lone = append(p.lone, s)
+			p.single = append(p.single, s)
 			continue
 		}
 		i, known := places[o]
@@ -421,7 +421,7 @@ func partBy(to []*session.Session) *parted {
 // push hands each outlet all of its sessions at once.
 func (p *parted) push(route string, v any) error {
 	var errs []error
-	for _, s := range p.lone {
+	for _, s := range p.single {
 		if err := s.Push(route, v); err != nil && !errors.Is(err, cluster.ErrBrokenPipe) {
 			errs = append(errs, fmt.Errorf("nano: session %d: %w", s.ID(), err))
 		}

@@ -246,12 +246,12 @@ func (b *backlog) gather(runs []laneRun) (_ []laneRun, oldest time.Duration) {
 		return runs, oldest
 	}
 	runs = append(runs, laneRun{end: len(b.queue)})
-	turn, taken, earliest := max(1, batchLimit/n), 0, uint64(math.MaxUint64)
+	share, taken, earliest := max(1, batchLimit/n), 0, uint64(math.MaxUint64)
 	for range n {
 		q := b.lanes.ready.head
 		q.unlist()
 		b.lanes.count--
-		some := b.allowed(q, turn, taken)
+		some := b.allowed(q, share, taken)
 		switch {
 		case some > 0:
 			taken += some
@@ -302,8 +302,8 @@ func (b *backlog) letTasks(earliest uint64) {
 // allowed is how many of the queue's jobs may go into a batch that has taken
 // jobs of lanes already: if all of them came to wait, there would still be no more
 // than may wait. But whoever has none that waits may have one.
-func (b *backlog) allowed(q *laneQueue, turn, taken int) int {
-	n := min(turn, q.len())
+func (b *backlog) allowed(q *laneQueue, share, taken int) int {
+	n := min(share, q.len())
 	if b.ending {
 		return n
 	}

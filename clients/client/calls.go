@@ -16,7 +16,7 @@ type call struct {
 	done    chan struct{} // one send for each request
 	data    []byte
 	failed  bool // data is an error
-	packed  bool // data is gzip
+	gzip    bool // data is
 	err     error
 	expires time.Time // zero: its context bounds it
 	next    *call     // of those that are free
@@ -88,7 +88,7 @@ func (s *calls) recycle(k *call) {
 	if cap(k.data) > readBuffer {
 		k.data = nil
 	}
-	k.err, k.failed, k.packed, k.expires, k.fn = nil, false, false, time.Time{}, nil
+	k.err, k.failed, k.gzip, k.expires, k.fn = nil, false, false, time.Time{}, nil
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.frees < maxFree {
@@ -139,7 +139,7 @@ func (s *calls) fail(all []*call, err error) {
 
 // answer gives a response to the request that was taken for it.
 func (s *calls) answer(k *call, v codec.View) {
-	k.failed, k.packed = v.Err, v.Gzip
+	k.failed, k.gzip = v.Err, v.Gzip
 	if k.fn != nil {
 		s.tell(k, v.Data, nil)
 		return
@@ -169,9 +169,9 @@ func (s *calls) tell(k *call, data []byte, err error) {
 
 // outcome reads the payload of an answer.
 func (s *calls) outcome(k *call, data []byte) ([]byte, error) {
-	if k.packed {
+	if k.gzip {
 		var err error
-		if data, err = unpack(data, s.cfg.maxReceived); err != nil {
+		if data, err = gunzip(data, s.cfg.maxReceived); err != nil {
 			return nil, err
 		}
 	}
@@ -246,12 +246,12 @@ func (s *calls) sweep() {
 	}
 }
 
-var unpackers sync.Pool // of *gzip.Reader
+var gunzips sync.Pool // of *gzip.Reader
 
-// unpack returns what packed unpacks to, at most limit bytes.
-func unpack(packed []byte, limit int) ([]byte, error) {
-	src := bytes.NewReader(packed)
-	z, _ := unpackers.Get().(*gzip.Reader)
+// gunzip decompresses, to at most limit bytes.
+func gunzip(data []byte, limit int) ([]byte, error) {
+	src := bytes.NewReader(data)
+	z, _ := gunzips.Get().(*gzip.Reader)
 	var err error
 	if z == nil {
 		z, err = gzip.NewReader(src)
@@ -261,8 +261,8 @@ func unpack(packed []byte, limit int) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: gzip payload: %w", ErrProtocol, err)
 	}
-	defer unpackers.Put(z)
-	data, err := io.ReadAll(io.LimitReader(z, int64(limit)+1))
+	defer gunzips.Put(z)
+	data, err = io.ReadAll(io.LimitReader(z, int64(limit)+1))
 	if err == nil && len(data) > limit {
 		err = codec.ErrPacketTooLarge
 	}

@@ -375,7 +375,7 @@ func TestTraceAndStats(t *testing.T) {
 func FuzzServer(f *testing.F) {
 	f.Add([]byte(hello), []byte{})
 	f.Add([]byte(`{"code":200,"sys":{"heartbeat":1e300,"dict":{"a":1}}}`), encode(f, &codec.Message{Type: codec.Push, Route: "p", Data: []byte("{}")}, nil))
-	f.Add([]byte(`{"code":200}`), encode(f, &codec.Message{Type: codec.Response, ID: 1, Data: pack("x"), Gzip: true, Err: true}, nil))
+	f.Add([]byte(`{"code":200}`), encode(f, &codec.Message{Type: codec.Response, ID: 1, Data: zip("x"), Gzip: true, Err: true}, nil))
 	f.Add([]byte(`{"code":200}`), encode(f, &codec.Message{Type: codec.Push, Route: "p", Data: []byte("no gzip"), Gzip: true}, nil))
 	f.Add([]byte(`{"code":200}`), codec.AppendPacket(nil, codec.Kick, []byte("?")))
 	f.Fuzz(func(t *testing.T, answer, then []byte) {

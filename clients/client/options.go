@@ -149,7 +149,7 @@ func WithName(name, version string) Option {
 	return func(c *config) { c.name, c.version = name, version }
 }
 
-// WithGzip accepts payloads packed with gzip, if the server makes them. Default: it accepts none.
+// WithGzip accepts payloads compressed with gzip, if the server makes them. Default: it accepts none.
 func WithGzip() Option { return accepts("gzip") }
 
 // WithBatch accepts several packets in one WebSocket message, if the server makes them. Default: it
@@ -204,8 +204,8 @@ func WithMaxPacket(bytes int) Option {
 // only if it has changed. Default: none.
 func WithDictionary(d Dictionary) Option { return func(c *config) { c.dictionary = d } }
 
-// WithMaxReceived sets how many bytes the body of a packet from the server may have, and to how
-// many bytes a packed payload may unpack. The client allocates memory as bytes arrive. Default:
+// WithMaxReceived sets how many bytes the body of a packet from the server may have, and a gzip
+// payload when it is decompressed. The client allocates memory as bytes arrive. Default:
 // 16,777,215, the most that a packet can have.
 func WithMaxReceived(bytes int) Option {
 	return func(c *config) {

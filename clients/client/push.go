@@ -30,7 +30,7 @@ type item struct {
 	topic    *topic // nil: nobody has asked for the route
 	route    string // if topic is nil
 	off, len int    // of the payload, in the batch
-	packed   bool
+	gzip     bool
 	change   *Change
 }
 
@@ -124,7 +124,7 @@ func (h *handler) finish() {
 func (q *pushes) push(l *link, v codec.View) error {
 	q.stats.pushes.Add(1)
 	q.mu.Lock()
-	it := item{packed: v.Gzip}
+	it := item{gzip: v.Gzip}
 	if v.Compressed {
 		route, err := v.RouteString(l.dict)
 		if err != nil {
@@ -252,9 +252,9 @@ func (q *pushes) end(topics map[string]*topic) {
 
 // deliver gives a push to its handlers.
 func (q *pushes) deliver(it *item, data []byte, others func(string, []byte)) {
-	if it.packed {
+	if it.gzip {
 		var err error
-		if data, err = unpack(data, q.cfg.maxReceived); err != nil {
+		if data, err = gunzip(data, q.cfg.maxReceived); err != nil {
 			q.cfg.log.Error("push dropped", "route", it.name(), "err", err)
 			return
 		}

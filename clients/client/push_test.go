@@ -31,7 +31,7 @@ func TestHandlersRunInOrder(t *testing.T) {
 		p.push("b", `{"Text":"2"}`)
 		p.push("panics", "")
 		p.push("b", "does not decode")
-		p.send(&codec.Message{Type: codec.Push, Route: "b", Data: pack(`{"Text":"3"}`), Gzip: true})
+		p.send(&codec.Message{Type: codec.Push, Route: "b", Data: zip(`{"Text":"3"}`), Gzip: true})
 		p.send(&codec.Message{Type: codec.Push, Route: "b", Data: []byte("no gzip"), Gzip: true})
 		p.push("other", "4")
 		p.push("unknown", "5")

@@ -48,7 +48,7 @@ func TestRequests(t *testing.T) {
 			t.Errorf("two: %+v %v", r.reply, r.err)
 		}
 
-		// An answer that does not decode, one nobody waits for, a raw one, a packed one.
+		// An answer that does not decode, one nobody waits for, a raw one, a compressed one.
 		bad := call("a.bad")
 		p.respond(p.request("a.bad").ID, "not JSON")
 		if r := <-bad; r.err == nil || !strings.Contains(r.err.Error(), "a.bad") {
@@ -61,8 +61,8 @@ func TestRequests(t *testing.T) {
 		if string(m.Data) != "as it is" {
 			t.Errorf("payload %s", m.Data)
 		}
-		p.send(&codec.Message{Type: codec.Response, ID: m.ID, Data: pack("packed"), Gzip: true})
-		if err := <-done; err != nil || string(raw) != "packed" {
+		p.send(&codec.Message{Type: codec.Response, ID: m.ID, Data: zip("small"), Gzip: true})
+		if err := <-done; err != nil || string(raw) != "small" {
 			t.Errorf("raw: %q %v", raw, err)
 		}
 
@@ -85,7 +85,7 @@ func TestRequests(t *testing.T) {
 	})
 }
 
-func pack(s string) []byte {
+func zip(s string) []byte {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	_, _ = z.Write([]byte(s))

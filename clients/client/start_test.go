@@ -35,7 +35,7 @@ func TestStart(t *testing.T) {
 			t.Errorf("before Connect: %v", err)
 		}
 		p := s.join(c, silent)
-		for _, r := range []string{"a.one", "a.packed", "a.refused", "a.panic", "a.slow"} {
+		for _, r := range []string{"a.one", "a.gzip", "a.refused", "a.panic", "a.slow"} {
 			fail := r == "a.panic"
 			if err := c.Start(r, nil, func(data []byte, err error) {
 				add(r, data, err)
@@ -52,7 +52,7 @@ func TestStart(t *testing.T) {
 			ids[m.Route] = m.ID
 		}
 		p.respond(ids["a.one"], "1")
-		p.send(&codec.Message{Type: codec.Response, ID: ids["a.packed"], Data: pack("2"), Gzip: true})
+		p.send(&codec.Message{Type: codec.Response, ID: ids["a.gzip"], Data: zip("2"), Gzip: true})
 		p.send(&codec.Message{Type: codec.Response, ID: ids["a.refused"], Data: []byte(`{"code":"full","error":"no"}`), Err: true})
 		p.respond(ids["a.panic"], "3")
 		time.Sleep(4 * time.Second)
@@ -82,7 +82,7 @@ func TestStart(t *testing.T) {
 			t.Errorf("closed: %v", err)
 		}
 		want := []string{
-			"a.one 1 <nil>", "a.packed 2 <nil>", "a.refused  client: request a.refused: full: no", "a.panic 3 <nil>",
+			"a.one 1 <nil>", "a.gzip 2 <nil>", "a.refused  client: request a.refused: full: no", "a.panic 3 <nil>",
 			"a.slow  client: request a.slow: client: no answer in time: context deadline exceeded",
 			"a.lost  client: request a.lost: client: connection lost:", "a.last  client: request a.last: client: closed",
 		}

@@ -43,7 +43,7 @@ func dialFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "`NAME:VALUE` of the WebSocket's request; can be repeated"},
 		&cli.BoolFlag{Name: "insecure", Usage: "take any certificate"},
-		&cli.BoolFlag{Name: "gzip", Usage: "accept packed payloads"},
+		&cli.BoolFlag{Name: "gzip", Usage: "accept payloads compressed with gzip"},
 	}
 }
 

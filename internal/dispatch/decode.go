@@ -45,39 +45,39 @@ func (t *Table) find(v codec.View) (*route, string) {
 	return nil, string(v.Route)
 }
 
-// payload returns the message's data, unpacked if it is gzip. The result may alias what was read.
+// payload returns the message's data, decompressed if it is gzip. The result may alias what was read.
 func (t *Table) payload(v codec.View) ([]byte, error) {
 	if !v.Gzip {
 		return v.Data, nil
 	}
-	u := unpackers.Get().(*unpacker)
-	defer unpackers.Put(u)
-	u.packed.Reset(v.Data)
-	defer u.packed.Reset(nil) // a pool keeps nothing of what was read
-	if err := u.gzip.Reset(&u.packed); err != nil {
+	u := gunzips.Get().(*gunzip)
+	defer gunzips.Put(u)
+	u.src.Reset(v.Data)
+	defer u.src.Reset(nil) // a pool keeps nothing of what was read
+	if err := u.gzip.Reset(&u.src); err != nil {
 		return nil, component.Errorf(component.CodeInvalid, "payload is marked as gzip and is not: %w", err)
 	}
 	data, err := io.ReadAll(io.LimitReader(&u.gzip, int64(t.cfg.MaxPayload)+1))
 	if err != nil {
-		return nil, component.Errorf(component.CodeInvalid, "payload does not unpack: %w", err)
+		return nil, component.Errorf(component.CodeInvalid, "the gzip payload is broken: %w", err)
 	}
 	if len(data) > t.cfg.MaxPayload {
-		public := component.Errorf(component.CodeInvalid, "payload unpacks to more than %d bytes", t.cfg.MaxPayload)
+		public := component.Errorf(component.CodeInvalid, "the decompressed payload has more than %d bytes", t.cfg.MaxPayload)
 		return nil, fmt.Errorf("%w: %w", errBomb, public)
 	}
 	return data, nil
 }
 
-// errBomb is the error of a payload that unpacks to more than it may.
+// errBomb is the error of a payload that has more bytes than it may when it is decompressed.
 var errBomb = errors.New("dispatch: gzip bomb")
 
-// unpacker is a gzip reader, which is worth keeping: its tables are 40 KiB.
-type unpacker struct {
-	packed bytes.Reader
-	gzip   gzip.Reader
+// gunzip is a gzip reader, which is worth keeping: its tables are 40 KiB.
+type gunzip struct {
+	src  bytes.Reader
+	gzip gzip.Reader
 }
 
-var unpackers = sync.Pool{New: func() any { return new(unpacker) }}
+var gunzips = sync.Pool{New: func() any { return new(gunzip) }}
 
 // unmarshal makes the handler's argument. A panic of the application's serializer costs this
 // message only.

@@ -240,7 +240,7 @@ func TestRefusalStops(t *testing.T) {
 	}
 }
 
-func pack(t *testing.T, data []byte) []byte {
+func zip(t *testing.T, data []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -253,7 +253,7 @@ func pack(t *testing.T, data []byte) []byte {
 	return b.Bytes()
 }
 
-// A few packed bytes must not be able to fill the memory.
+// A few compressed bytes must not be able to fill the memory.
 func TestGzipInboundLimit(t *testing.T) {
 	const limit = 1000
 	for _, c := range []struct {
@@ -261,13 +261,13 @@ func TestGzipInboundLimit(t *testing.T) {
 		data []byte
 		code string
 	}{
-		{"nothing", pack(t, nil), ""},
-		{"at the limit", pack(t, make([]byte, limit)), ""},
-		{"one more", pack(t, make([]byte, limit+1)), component.CodeInvalid},
-		{"a bomb", pack(t, make([]byte, 8<<20)), component.CodeInvalid},
-		{"many streams", bytes.Repeat(pack(t, make([]byte, 100)), 11), component.CodeInvalid},
-		{"cut off", pack(t, []byte("hello"))[:15], component.CodeInvalid},
-		{"a wrong sum", append(pack(t, []byte("hello"))[:20], make([]byte, 8)...), component.CodeInvalid},
+		{"nothing", zip(t, nil), ""},
+		{"at the limit", zip(t, make([]byte, limit)), ""},
+		{"one more", zip(t, make([]byte, limit+1)), component.CodeInvalid},
+		{"a bomb", zip(t, make([]byte, 8<<20)), component.CodeInvalid},
+		{"many streams", bytes.Repeat(zip(t, make([]byte, 100)), 11), component.CodeInvalid},
+		{"cut off", zip(t, []byte("hello"))[:15], component.CodeInvalid},
+		{"a wrong sum", append(zip(t, []byte("hello"))[:20], make([]byte, 8)...), component.CodeInvalid},
 		{"empty", nil, component.CodeInvalid},
 	} {
 		t.Run(c.name, func(t *testing.T) {

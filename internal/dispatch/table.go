@@ -32,7 +32,7 @@ type Config struct {
 	Serializer serialize.Serializer
 	Pipeline   pipeline.Pipeline // may be nil
 	Dictionary *codec.Dictionary
-	MaxPayload int                                                   // bytes a gzip payload may unpack to
+	MaxPayload int                                                   // bytes that a gzip payload may have when it is decompressed
 	Shape      func(s *session.Session, route string, err error) any // nil: Failure
 	// AliasesInput says that Serializer may keep parts of its input, so that each payload is
 	// copied.

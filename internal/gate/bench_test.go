@@ -43,7 +43,7 @@ func BenchmarkMulticast(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				defer g.hub.stop()
+				defer g.flushes.stop()
 				var ids int64
 				to := make([]*session.Session, members)
 				all := make([]*Conn, members)
@@ -78,10 +78,10 @@ func BenchmarkMulticast(b *testing.B) {
 							}
 						}
 					}
-					g.hub.mu.Lock()
-					g.hub.later = emptied(g.hub.later)
-					g.hub.mu.Unlock()
-					g.hub.round.Add(1)
+					g.flushes.mu.Lock()
+					g.flushes.later = emptied(g.flushes.later)
+					g.flushes.mu.Unlock()
+					g.flushes.round.Add(1)
 					deliveries += together * members
 				}
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(deliveries), "ns/delivery")

@@ -77,7 +77,7 @@ func hold(w *world, websocket, merges bool) (*Conn, *session.Session) {
 func TestMembersShareWhatIsMerged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(c *Config) { c.WriteDelay = time.Hour })
-		defer w.hub.due()
+		defer w.flushes.due()
 		for _, kind := range []struct {
 			name              string
 			websocket, merges bool
@@ -106,7 +106,7 @@ func TestMembersShareWhatIsMerged(t *testing.T) {
 			var shared []byte
 			for i, c := range cs {
 				c.mu.Lock()
-				if c.round != w.hub.round.Load() || c.listed || c.first {
+				if c.round != w.flushes.round.Load() || c.listed || c.first {
 					t.Errorf("%s: member %d does not wait for the delay", kind.name, i)
 				}
 				o := c.takeLocked()

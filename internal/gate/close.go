@@ -128,7 +128,7 @@ func (c *Conn) depart(of *Conn) {
 		list, c.first = atFirst, true
 	}
 	c.mu.Unlock()
-	c.gate.hub.add(list, c)
+	c.gate.flushes.add(list, c)
 	c.gate.remove(c)
 }
 

@@ -105,7 +105,7 @@ func (h *handshake) comeBack() (resume.Reason, error) {
 		before.cut()
 	}
 	c.gate.counters.Resumed.Add(1)
-	c.gate.hub.add(atFirst, c)
+	c.gate.flushes.add(atFirst, c)
 	return "", err
 }
 

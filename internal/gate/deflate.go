@@ -82,13 +82,13 @@ func (z *compressor) gzip(payload []byte) []byte {
 // deflate compresses the messages that are about to be written, except those that are compressed
 // already and control frames.
 func (z *compressor) deflate(o *outbuf) {
-	if o.packed {
+	if o.deflated {
 		return
 	}
 	size := 0
 	for i, seg := range o.segs {
-		if packed, ok := z.segment(seg); ok {
-			o.segs[i] = packed
+		if deflated, ok := z.segment(seg); ok {
+			o.segs[i] = deflated
 		}
 		size += len(o.segs[i])
 	}
@@ -97,23 +97,23 @@ func (z *compressor) deflate(o *outbuf) {
 
 // segment compresses the messages of a segment, which holds whole frames; false: there are none to
 // compress.
-func (z *compressor) segment(seg []byte) (packed []byte, ok bool) {
+func (z *compressor) segment(seg []byte) (deflated []byte, ok bool) {
 	for at := 0; at < len(seg); {
 		head, n := serverFrame(seg[at:])
 		if n > len(seg)-at-head { // not of ours: it goes as it is
 			return nil, false
 		}
 		if seg[at] == wsframe.Final|wsframe.OpBinary && n >= z.atLeast {
-			if packed == nil {
-				packed = append(make([]byte, 0, len(seg)), seg[:at]...)
+			if deflated == nil {
+				deflated = append(make([]byte, 0, len(seg)), seg[:at]...)
 			}
-			packed = z.appendMessage(packed, seg[at+head:at+head+n])
-		} else if packed != nil {
-			packed = append(packed, seg[at:at+head+n]...)
+			deflated = z.appendMessage(deflated, seg[at+head:at+head+n])
+		} else if deflated != nil {
+			deflated = append(deflated, seg[at:at+head+n]...)
 		}
 		at += head + n
 	}
-	return packed, packed != nil
+	return deflated, deflated != nil
 }
 
 // serverFrame returns the length of the header of a frame of ours, and of its payload. Of a header
@@ -158,22 +158,22 @@ var (
 )
 
 // inflated gathers a piece of a compressed message, and serves its packets when it is whole.
-// Neither what came nor what it unpacks to may be longer than one packet.
+// Neither what came nor what it is when decompressed may be longer than one packet.
 func (in *input) inflated(piece []byte, final bool) error {
 	limit := codec.HeadLength + maxOut
 	if n := in.conn.gate.cfg.MaxPacket; n > 0 {
 		limit = codec.HeadLength + n
 	}
-	if len(in.packed)+len(piece) > limit+packedSlack {
+	if len(in.gathered)+len(piece) > limit+deflateSlack {
 		return errInflated
 	}
-	if in.packed = append(in.packed, piece...); !final {
+	if in.gathered = append(in.gathered, piece...); !final {
 		return nil
 	}
-	in.packed = append(in.packed, messageEnd...)
+	in.gathered = append(in.gathered, messageEnd...)
 	f := inflaters.Get().(*inflater)
 	defer inflaters.Put(f)
-	f.src.Reset(in.packed)
+	f.src.Reset(in.gathered)
 	defer f.src.Reset(nil)
 	if err := f.flate.(flate.Resetter).Reset(&f.src, nil); err != nil {
 		return errDeflate
@@ -190,8 +190,8 @@ func (in *input) inflated(piece []byte, final bool) error {
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			if in.packed = in.packed[:0]; cap(in.packed) > keepPacked {
-				in.packed = nil
+			if in.gathered = in.gathered[:0]; cap(in.gathered) > keepGathered {
+				in.gathered = nil
 			}
 			return nil
 		case err != nil:
@@ -201,8 +201,8 @@ func (in *input) inflated(piece []byte, final bool) error {
 }
 
 const (
-	packedSlack = 64      // by how much a message that does not get smaller may grow
-	keepPacked  = 4 << 10 // how much memory of gathered messages is used again
+	deflateSlack = 64      // by how much a message that does not get smaller may grow
+	keepGathered = 4 << 10 // how much memory of gathered messages is used again
 )
 
 // offersDeflate tells whether an upgrade request offers permessage-deflate in a way that the gate

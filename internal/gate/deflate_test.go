@@ -24,8 +24,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// packed is data as permessage-deflate sends it.
-func packed(t testing.TB, data []byte) []byte {
+// deflated is data as permessage-deflate sends it.
+func deflated(t testing.TB, data []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w, err := flate.NewWriter(&b, flate.BestCompression)
@@ -41,8 +41,8 @@ func packed(t testing.TB, data []byte) []byte {
 	return bytes.TrimSuffix(b.Bytes(), syncTail)
 }
 
-// unpacked is the reverse.
-func unpacked(t testing.TB, data []byte) []byte {
+// inflated is the reverse.
+func inflated(t testing.TB, data []byte) []byte {
 	t.Helper()
 	b, err := io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(data), bytes.NewReader(messageEnd))))
 	if err != nil {
@@ -209,7 +209,7 @@ func TestDeflateConformance(t *testing.T) {
 		}
 		return b
 	}
-	long := packed(t, request(2000))
+	long := deflated(t, request(2000))
 	for _, row := range []struct {
 		name   string
 		plain  bool // compression is not agreed
@@ -234,7 +234,7 @@ func TestDeflateConformance(t *testing.T) {
 			sendFrame(c, wsframe.OpContinuation, true, nil)
 		}, answer: 2000},
 		{name: "an empty message before", frames: func(c *nanotest.Client) {
-			sendFrame(c, rsv1|wsframe.OpBinary, true, packed(t, nil))
+			sendFrame(c, rsv1|wsframe.OpBinary, true, deflated(t, nil))
 			sendFrame(c, rsv1|wsframe.OpBinary, true, long)
 		}, answer: 2000},
 		{name: "a block that says it is the last", frames: func(c *nanotest.Client) {
@@ -244,13 +244,13 @@ func TestDeflateConformance(t *testing.T) {
 			_ = z.Close()
 			sendFrame(c, rsv1|wsframe.OpBinary, true, append(b.Bytes(), 0))
 		}, answer: 30},
-		{name: "one plain, one packed, one packet over both", frames: func(c *nanotest.Client) {
+		{name: "one plain, one compressed, one packet over both", frames: func(c *nanotest.Client) {
 			b := request(500)
 			sendFrame(c, wsframe.OpBinary, true, b[:200])
-			sendFrame(c, rsv1|wsframe.OpBinary, true, packed(t, b[200:]))
+			sendFrame(c, rsv1|wsframe.OpBinary, true, deflated(t, b[200:]))
 		}, answer: 500},
 		{name: "a packet of the largest size", frames: func(c *nanotest.Client) {
-			sendFrame(c, rsv1|wsframe.OpBinary, true, packed(t, request(60_000)))
+			sendFrame(c, rsv1|wsframe.OpBinary, true, deflated(t, request(60_000)))
 		}, answer: 60_000},
 		{name: "not agreed", plain: true, frames: func(c *nanotest.Client) { sendFrame(c, rsv1|wsframe.OpBinary, true, long) }, code: wsframe.CloseProtocolError},
 		{name: "the bit on a continuation", frames: func(c *nanotest.Client) {
@@ -262,7 +262,7 @@ func TestDeflateConformance(t *testing.T) {
 		{name: "not even an empty block", frames: func(c *nanotest.Client) { sendFrame(c, rsv1|wsframe.OpBinary, true, nil) }, code: wsframe.CloseInvalidData},
 		{name: "noise", frames: func(c *nanotest.Client) { sendFrame(c, rsv1|wsframe.OpBinary, true, []byte{7, 7, 7, 7, 7}) }, code: wsframe.CloseInvalidData},
 		{name: "a bomb", frames: func(c *nanotest.Client) {
-			sendFrame(c, rsv1|wsframe.OpBinary, true, packed(t, bytes.Repeat(codec.AppendPacket(nil, codec.Heartbeat, nil), 1<<18)))
+			sendFrame(c, rsv1|wsframe.OpBinary, true, deflated(t, bytes.Repeat(codec.AppendPacket(nil, codec.Heartbeat, nil), 1<<18)))
 		}, code: wsframe.CloseTooBig},
 		{name: "a message that never ends", frames: func(c *nanotest.Client) {
 			op := rsv1 | wsframe.OpBinary
@@ -381,7 +381,7 @@ func payloadsOf(t *testing.T, b []byte) (all []string) {
 		}
 		message = append(message, ev.Payload...)
 		if ev.Compressed {
-			message = unpacked(t, message)
+			message = inflated(t, message)
 		}
 		d.Feed(message)
 		message = nil
@@ -421,7 +421,7 @@ func TestCompressionMemoryIsBounded(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			most = max(most, len(z.slots))
-			if got := unpacked(t, b[2:]); b[0]&rsv1 == 0 || !bytes.Equal(got, data) {
+			if got := inflated(t, b[2:]); b[0]&rsv1 == 0 || !bytes.Equal(got, data) {
 				t.Errorf("%d bytes came out", len(got))
 			}
 		})

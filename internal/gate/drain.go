@@ -138,5 +138,5 @@ func (r *drainRound) sendAway(c *Conn) {
 	if err != nil {
 		return // the session ends
 	}
-	c.gate.hub.add(list, f)
+	c.gate.flushes.add(list, f)
 }

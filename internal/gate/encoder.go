@@ -34,8 +34,8 @@ func (e *encoder) push(route string, v any, m manner) (*frame, error) {
 	f := newFrame(b, m)
 	f.zip = e.zip
 	f.keep(e.cfg)
-	if packed, ok := e.pack(payload); ok {
-		if b, err = codec.AppendData(b[:0], codec.Push, 0, route, packed, codec.FlagGzip, e.cfg.Dictionary, maxOut); err == nil {
+	if small, ok := e.compress(payload); ok {
+		if b, err = codec.AppendData(b[:0], codec.Push, 0, route, small, codec.FlagGzip, e.cfg.Dictionary, maxOut); err == nil {
 			f.gz = newFrame(b, m)
 			f.gz.keep(e.cfg)
 		}
@@ -46,8 +46,8 @@ func (e *encoder) push(route string, v any, m manner) (*frame, error) {
 	return f, nil
 }
 
-// pack compresses a payload if the node was told to and it pays.
-func (e *encoder) pack(payload []byte) ([]byte, bool) {
+// compress compresses a payload if the node was told to and it pays.
+func (e *encoder) compress(payload []byte) ([]byte, bool) {
 	if e.cfg.GzipMin <= 0 || len(payload) < e.cfg.GzipMin {
 		return nil, false
 	}

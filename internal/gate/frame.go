@@ -13,14 +13,14 @@ import (
 type frame struct {
 	wire []byte // WebSocket header and packet
 	head int    // length of the header
-	gz   *frame // the same with its payload packed, for clients that accept it; nil if there is none
+	gz   *frame // the same with a compressed payload, for clients that accept it; nil if there is none
 	manner
 	only chain // the frame alone
 
 	kept *resume.Packet // what sessions that can be resumed keep of it; nil: the packet alone
 
-	zip    *compressor // nil: the frame is not compressed
-	packed struct {
+	zip      *compressor // nil: the frame is not compressed
+	deflated struct {
 		once sync.Once
 		wire []byte // the frame as a compressed message, if it is smaller
 	}
@@ -65,6 +65,6 @@ func (f *frame) deflated() []byte {
 	if f.zip == nil || len(f.packet()) < f.zip.atLeast {
 		return f.wire
 	}
-	f.packed.once.Do(func() { f.packed.wire = f.zip.appendMessage(nil, f.packet()) })
-	return f.packed.wire
+	f.deflated.once.Do(func() { f.deflated.wire = f.zip.appendMessage(nil, f.packet()) })
+	return f.deflated.wire
 }

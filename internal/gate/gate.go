@@ -5,7 +5,7 @@
 // A Gate owns its connections. A goroutine of the event loop reads a connection (Conn) while there
 // is something to read; without the loop, each connection has a goroutine of its own for that. Only
 // while its client does not keep up, a connection has one that writes it. Else the scheduler or a
-// worker writes what is queued: see hub.
+// worker writes what is queued: see flushQueue.
 package gate
 
 import (
@@ -60,7 +60,7 @@ type Config struct {
 	DropSlow         bool                        // what overflows the queue is dropped; else the session is kicked
 	ErrorsToAll      bool                        // error responses also to clients that did not ask for them
 	CompressMin      int                         // WebSocket messages of so many bytes are compressed for clients that accept it; 0 never
-	GzipMin          int                         // payloads of so many bytes are packed for clients that accept it; 0 never
+	GzipMin          int                         // payloads of so many bytes are compressed for clients that accept it; 0 never
 	Debug            bool
 	Portable         bool // a goroutine per connection everywhere, no event loop
 	Limits           Limits
@@ -130,7 +130,7 @@ type Counters struct {
 type Gate struct {
 	cfg      Config
 	outbound pipeline.Channel
-	hub      *hub
+	flushes  *flushQueue
 	wheel    *wheel
 	shake    answer
 	encoder  encoder
@@ -156,7 +156,7 @@ func New(cfg Config) (*Gate, error) {
 	if cfg.Pipeline != nil {
 		g.outbound = cfg.Pipeline.Outbound()
 	}
-	g.hub = newHub(cfg.WriteDelay)
+	g.flushes = newFlushQueue(cfg.WriteDelay)
 	g.wheel = newWheel(cfg.Heartbeat, cfg.MissedBeats)
 	g.encoder = encoder{cfg: &g.cfg, zip: newCompressor(cfg.CompressMin)}
 	g.admission.cfg, g.admission.counters = &g.cfg, &g.counters
@@ -179,22 +179,22 @@ func (g *Gate) Len() int {
 }
 
 // BatchBegin is called when a scheduler begins a batch: what its handlers queue waits for BatchEnd.
-// BatchBegin, BatchEnd, Help and Stalled are the hooks of a scheduler: see hub.
-func (g *Gate) BatchBegin() { g.hub.begin() }
+// BatchBegin, BatchEnd, Help and Stalled are the hooks of a scheduler: see flushQueue.
+func (g *Gate) BatchBegin() { g.flushes.begin() }
 
 // BatchEnd flushes what a batch of handlers has queued, or wakes workers that do.
-func (g *Gate) BatchEnd() { g.hub.end() }
+func (g *Gate) BatchEnd() { g.flushes.end() }
 
 // Help flushes connections until more reports that handlers wait.
-func (g *Gate) Help(more func() bool) { g.hub.help(more) }
+func (g *Gate) Help(more func() bool) { g.flushes.help(more) }
 
 // Dirty flushes f as connections are flushed: at the end of the running batch of handlers, or now
 // if none runs. Do not pass f again before its Flush is called. The write delay is for clients, and
 // does not hold f up.
-func (g *Gate) Dirty(f Flusher) { g.hub.add(atFirst, f) }
+func (g *Gate) Dirty(f Flusher) { g.flushes.add(atFirst, f) }
 
 // Stalled flushes while a batch is still running.
-func (g *Gate) Stalled() { g.hub.hurry() }
+func (g *Gate) Stalled() { g.flushes.hurry() }
 
 // add registers a connection, unless the gate is closing.
 func (g *Gate) add(c *Conn, p *place) error {
@@ -355,7 +355,7 @@ func (g *Gate) Shutdown(ctx context.Context) error {
 		}
 	}
 	g.wheel.stop()
-	g.hub.stop()
+	g.flushes.stop()
 	g.endpoints.closeLoop()
 	return err
 }

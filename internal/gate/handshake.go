@@ -211,7 +211,7 @@ func (h *handshake) release(f *frame) {
 	}
 	c.releaseLocked(f)
 	c.mu.Unlock()
-	c.gate.hub.add(atFirst, c)
+	c.gate.flushes.add(atFirst, c)
 }
 
 // request returns the upgrade request; nil for a client on plain TCP, and when the handshake is

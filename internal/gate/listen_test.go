@@ -421,15 +421,15 @@ func TestForeignProtocolsAreNamed(t *testing.T) {
 }
 
 // A client that never asked for gzip may use the bit for anything, as with v0.5; one that did and sends a bomb is gone.
-func TestGzipIsUnpackedOnlyWhereItWasAgreed(t *testing.T) {
-	pack := func(n int) []byte {
+func TestGzipIsReadOnlyWhereItWasAgreed(t *testing.T) {
+	zip := func(n int) []byte {
 		var b bytes.Buffer
 		z := gzip.NewWriter(&b)
 		_, _ = z.Write(make([]byte, n))
 		_ = z.Close()
 		return b.Bytes()
 	}
-	small, bomb := pack(100), pack(10<<20)
+	small, bomb := zip(100), zip(10<<20)
 	for _, row := range []struct {
 		name    string
 		min     int

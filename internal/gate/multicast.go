@@ -49,15 +49,15 @@ func (g *Gate) multicast(route string, v any, m manner, to []*session.Session) e
 		case never:
 		case f.when:
 			if batch[n], n = c, n+1; n == len(batch) {
-				g.hub.add(f.when, batch[:]...)
+				g.flushes.add(f.when, batch[:]...)
 				n = 0
 			}
 		default: // its queue has become long
-			g.hub.add(list, c)
+			g.flushes.add(list, c)
 		}
 	}
 	if n > 0 {
-		g.hub.add(f.when, batch[:n]...)
+		g.flushes.add(f.when, batch[:n]...)
 	}
 	return errors.Join(errs...)
 }

@@ -71,12 +71,12 @@ func TestOutbufMerges(t *testing.T) {
 	}
 	o.release()
 
-	lone := bytes.Repeat([]byte("x"), 100)
+	single := bytes.Repeat([]byte("x"), 100)
 	o = getOutbuf(false)
-	o.addShared(lone)
+	o.addShared(single)
 	o.finish()
-	if len(o.segs) != 1 || &o.segs[0][0] != &lone[0] {
-		t.Error("a lone shared frame was copied")
+	if len(o.segs) != 1 || &o.segs[0][0] != &single[0] {
+		t.Error("a single shared frame was copied")
 	}
 	o.release()
 }

@@ -27,9 +27,9 @@ type output struct {
 	chain     *chain  // shared frames that are all there is; out is nil then
 	out       *outbuf // what is queued; nil when nothing is, and when chain is not
 	inFlight  int     // bytes that a writer has taken and not written yet
-	round     uint32  // the delay of the hub in whose list it is, or was
-	listed    bool    // in the hub's list
-	first     bool    // in the hub's list of those that are flushed first
+	round     uint32  // the delay of the flush queue in whose list it is, or was
+	listed    bool    // in the flush queue's list
+	first     bool    // in the flush queue's list of those that are flushed first
 	writing   bool    // somebody writes
 	stuck     bool    // and the kernel took no more
 	held      bool    // before the handshake's answer: queue, do not write
@@ -284,8 +284,8 @@ func (q *output) queueCountedLocked(f *frame, made *extensions) (list urgency, h
 }
 
 // listLocked notes that there is output, where there were before bytes of it. The caller gives the
-// connection to the hub with the urgency list. hurry says that the queue has become long: then it
-// does not wait, and the hub must hurry.
+// connection to the flush queue with the urgency list. hurry says that the queue has become long:
+// then it does not wait, and the flush queue must hurry.
 func (q *output) listLocked(when urgency, before int) (list urgency, hurry bool) {
 	if q.writing || q.held && q.aheadLocked() == nil {
 		return never, false
@@ -297,8 +297,8 @@ func (q *output) listLocked(when urgency, before int) (list urgency, hurry bool)
 			q.first, list = true, atFirst
 		}
 	case q.first || q.listed:
-	case when == delayed && q.gate.hub.delay > 0 && !hurry:
-		if now := q.gate.hub.round.Load(); q.round != now {
+	case when == delayed && q.gate.flushes.delay > 0 && !hurry:
+		if now := q.gate.flushes.round.Load(); q.round != now {
 			q.round, list = now, delayed
 		}
 	default:
@@ -323,7 +323,7 @@ func (q *output) answerLocked(f *frame) *outbuf {
 }
 
 // releaseLocked puts the handshake's answer before everything that was queued meanwhile, and lets
-// the queue go. The caller gives the connection to the hub, to be flushed first.
+// the queue go. The caller gives the connection to the flush queue, to be flushed first.
 func (q *output) releaseLocked(answer *frame) {
 	var early *outbuf
 	if q.queuedLocked() {
@@ -351,7 +351,7 @@ func (q *output) takeLocked() *outbuf {
 	case q.chain != nil && q.chain.shared.Load() && q.chain.sizes.in(as) <= chainMax:
 		o = getOutbuf(false) // the bytes are a whole message where the client takes one
 		o.addFrame(q.chain.bytes(as))
-		o.count, o.packed = q.chain.count, true
+		o.count, o.deflated = q.chain.count, true
 		q.chain = nil
 	default:
 		o = q.outLocked()

@@ -20,12 +20,12 @@ var errClosed = errors.New("closed by the client")
 // input is what the reader of a connection has while it serves what came; between two reads only if
 // the first ended within a packet or a WebSocket message.
 type input struct {
-	conn    *Conn
-	packets codec.Decoder
-	frames  wsframe.Parser
-	taken   int             // packets of the bytes that are served
-	packed  []byte          // of a compressed message that has not come whole
-	batch   *dispatch.Batch // of the read that is being worked on
+	conn     *Conn
+	packets  codec.Decoder
+	frames   wsframe.Parser
+	taken    int             // packets of the bytes that are served
+	gathered []byte          // of a compressed message that has not come whole
+	batch    *dispatch.Batch // of the read that is being worked on
 }
 
 var inputs = sync.Pool{New: func() any { return new(input) }}
@@ -47,7 +47,7 @@ func inputOf(c *Conn) *input {
 
 // release gives the input back: all of what came is served.
 func (in *input) release() {
-	in.conn, in.packed = nil, nil
+	in.conn, in.gathered = nil, nil
 	inputs.Put(in)
 }
 
@@ -335,5 +335,5 @@ func (in *input) pong(payload []byte) {
 	}
 	list, _ := c.listLocked(atFirst, 0)
 	c.mu.Unlock()
-	c.gate.hub.add(list, c)
+	c.gate.flushes.add(list, c)
 }

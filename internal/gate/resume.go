@@ -141,9 +141,9 @@ func (r *resumable) enqueue(c *Conn, t codec.Type, mid uint64, route string, pay
 	if kept := r.keptUnlock(); err == nil {
 		err = kept
 	}
-	c.gate.hub.add(list, b)
+	c.gate.flushes.add(list, b)
 	if hurry {
-		c.gate.hub.hurry()
+		c.gate.flushes.hurry()
 	}
 	return err
 }
@@ -171,11 +171,11 @@ func (r *resumable) push(c *Conn, f *frame, made *extensions) (list urgency, err
 	r.unlockCarrier(b)
 	err = r.keptUnlock()
 	if b != c {
-		c.gate.hub.add(list, b)
+		c.gate.flushes.add(list, b)
 		list = never
 	}
 	if hurry {
-		c.gate.hub.hurry()
+		c.gate.flushes.hurry()
 	}
 	return list, err
 }

@@ -84,7 +84,7 @@ func (w *wheel) add(c *Conn) {
 	if !w.turning {
 		w.turning = true
 		w.done.Add(1)
-		go w.turn()
+		go w.run()
 	}
 	now := w.now.Load()
 	c.spoke.on = true
@@ -128,8 +128,8 @@ func (w *wheel) unlinkLocked(c *Conn) {
 	s.prev, s.next = nil, nil
 }
 
-// turn is the wheel's goroutine.
-func (w *wheel) turn() {
+// run is the wheel's goroutine.
+func (w *wheel) run() {
 	defer w.done.Done()
 	t := time.NewTicker(w.step)
 	defer t.Stop()
@@ -224,7 +224,7 @@ func (w *wheel) heartbeat(c *Conn) {
 		return
 	}
 	list, _ := c.pushFrame(heartbeatFrame, nil) // an error says that the connection ends
-	c.gate.hub.add(list, c)
+	c.gate.flushes.add(list, c)
 }
 
 // silent ends a connection on which nothing came for as many heartbeats as are allowed.

@@ -106,8 +106,8 @@ func (c *Conn) send(t codec.Type, mid uint64, route string, v any, m manner) err
 // client does not keep up, as its class says.
 func (c *Conn) enqueue(t codec.Type, mid uint64, route string, payload []byte, flags codec.Flags, m manner) error {
 	if c.wantsGzip && flags == 0 {
-		if packed, ok := c.gate.encoder.pack(payload); ok {
-			payload, flags = packed, codec.FlagGzip
+		if small, ok := c.gate.encoder.compress(payload); ok {
+			payload, flags = small, codec.FlagGzip
 		}
 	}
 	if len(payload) > maxOut { // the sender's mistake, before it looks like a full queue
@@ -128,16 +128,16 @@ func (c *Conn) enqueue(t codec.Type, mid uint64, route string, payload []byte, f
 	err := c.queueMessageLocked(t, mid, route, payload, flags, &m)
 	list, hurry := c.listLocked(m.when, before)
 	c.mu.Unlock()
-	c.gate.hub.add(list, c)
+	c.gate.flushes.add(list, c)
 	if hurry {
-		c.gate.hub.hurry()
+		c.gate.flushes.hurry()
 	}
 	return err
 }
 
-// pushFrame queues a shared frame. The caller has to give the connection to the hub, with the
-// urgency that it returns. made are the chains of the multicast that the frame belongs to; nil if
-// there is none.
+// pushFrame queues a shared frame. The caller has to give the connection to the flush queue, with
+// the urgency that it returns. made are the chains of the multicast that the frame belongs to; nil
+// if there is none.
 func (c *Conn) pushFrame(f *frame, made *extensions) (list urgency, err error) {
 	c.mu.Lock()
 	if f.gz != nil && c.wantsGzip {
@@ -157,7 +157,7 @@ func (c *Conn) pushFrame(f *frame, made *extensions) (list urgency, err error) {
 	list, hurry := c.queueFrameLocked(f, made)
 	c.mu.Unlock()
 	if hurry {
-		c.gate.hub.hurry()
+		c.gate.flushes.hurry()
 	}
 	return list, nil
 }
@@ -191,7 +191,7 @@ func (c *Conn) control(f *frame) {
 	}
 	list, _ := c.queueCountedLocked(f, nil)
 	c.mu.Unlock()
-	c.gate.hub.add(list, c)
+	c.gate.flushes.add(list, c)
 }
 
 // sendOn sends a message to the client of a session that is at another gate by now. The filters of
@@ -203,7 +203,7 @@ func sendOn(to dispatch.Peer, t codec.Type, mid uint64, route string, v any) err
 	return to.Push(route, v)
 }
 
-// Flush writes as much of the queue as it can without waiting. The hub calls it.
+// Flush writes as much of the queue as it can without waiting. The flush queue calls it.
 func (c *Conn) Flush() {
 	c.mu.Lock()
 	c.listed, c.first = false, false

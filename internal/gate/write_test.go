@@ -137,7 +137,8 @@ func TestWebSocketHeaderBorders(t *testing.T) {
 	})
 }
 
-// Payloads are packed for who can unpack them, where that makes them smaller, and unpacked whoever sends them.
+// Payloads are compressed for whoever can decompress them, where that makes them smaller, and
+// decompressed whoever sends them.
 func TestGzipBothWays(t *testing.T) {
 	text := []byte(strings.Repeat("the same again and again, ", 200))
 	noise := make([]byte, 5000) // packs to more than it is
@@ -148,7 +149,7 @@ func TestGzipBothWays(t *testing.T) {
 		name    string
 		accept  string
 		payload []byte
-		packed  bool
+		gzip    bool
 	}{
 		{"long", batch, text, true},
 		{"long, old client", "{}", text, false},
@@ -164,8 +165,8 @@ func TestGzipBothWays(t *testing.T) {
 					c, s := w.join(t, websocket, row.accept)
 					want := func(what string, m *codec.Message) {
 						t.Helper()
-						if !bytes.Equal(m.Data, row.payload) || m.Gzip != row.packed {
-							t.Errorf("%s: packed %v, %d bytes, the same %v", what, m.Gzip, len(m.Data), bytes.Equal(m.Data, row.payload))
+						if !bytes.Equal(m.Data, row.payload) || m.Gzip != row.gzip {
+							t.Errorf("%s: compressed %v, %d bytes, the same %v", what, m.Gzip, len(m.Data), bytes.Equal(m.Data, row.payload))
 						}
 					}
 					want("response", c.Call("T.Echo", row.payload))
@@ -195,11 +196,11 @@ func TestGzipBothWays(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, func(c *Config) { c.GzipMin = 100 })
 			c, _ := w.join(t, false, batch)
-			var packed bytes.Buffer
-			g := gzip.NewWriter(&packed)
+			var zipped bytes.Buffer
+			g := gzip.NewWriter(&zipped)
 			_, _ = g.Write(make([]byte, 30<<10))
 			_ = g.Close()
-			for i, data := range [][]byte{[]byte("no gzip"), nil, packed.Bytes()[:packed.Len()/2]} {
+			for i, data := range [][]byte{[]byte("no gzip"), nil, zipped.Bytes()[:zipped.Len()/2]} {
 				m := &codec.Message{Type: codec.Request, ID: uint64(100 + i), Route: "T.Echo", Data: data, Gzip: true}
 				c.WriteMessage(m)
 				if got := c.Response(m.ID); !got.Err || !strings.Contains(string(got.Data), "invalid_argument") {

@@ -39,13 +39,13 @@ type ReceiverConfig struct {
 // Receiver takes the batches of one peer, each once and in order, over any number of streams. Its
 // methods are safe for concurrent use.
 type Receiver struct {
-	cfg     ReceiverConfig
-	id      uint64
-	current atomic.Pointer[serving] // whose batches are handled; changed under mu
-	turn    chan struct{}           // holds one token while a batch is handled; guards what follows
-	known   bool
-	sender  uint64 // epoch
-	last    uint64 // the batch that was handled last
+	cfg      ReceiverConfig
+	id       uint64
+	current  atomic.Pointer[serving] // whose batches are handled; changed under mu
+	handling chan struct{}           // holds one token while a batch is handled; guards what follows
+	known    bool
+	sender   uint64 // epoch
+	last     uint64 // the batch that was handled last
 
 	mu     sync.Mutex
 	closed bool
@@ -81,7 +81,7 @@ func NewReceiver(cfg ReceiverConfig) (*Receiver, error) {
 	if cfg.AckDelay == 0 {
 		cfg.AckDelay = 250 * time.Millisecond
 	}
-	return &Receiver{cfg: cfg, id: 1 + rand.Uint64N(math.MaxUint64), turn: make(chan struct{}, 1), gone: make(chan struct{})}, nil
+	return &Receiver{cfg: cfg, id: 1 + rand.Uint64N(math.MaxUint64), handling: make(chan struct{}, 1), gone: make(chan struct{})}, nil
 }
 
 // Serve takes batches from a stream until it ends. senderEpoch is the run of the peer, as the
@@ -103,17 +103,17 @@ func (r *Receiver) Serve(s ServerStream, senderEpoch uint64, handle func(*Reader
 	defer r.leave()
 	defer r.retire(me)
 
-	// Whoever has the turn is the older stream, in its last batch.
+	// Whoever handles is the older stream, in its last batch.
 	ctx := s.Context()
 	select {
-	case r.turn <- struct{}{}:
+	case r.handling <- struct{}{}:
 	case <-me.stop:
 		return me.why
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	last, ok := r.begin(me, senderEpoch)
-	<-r.turn
+	<-r.handling
 	if !ok {
 		<-me.stop
 		return me.why
@@ -150,8 +150,8 @@ func (r *Receiver) enter(me *serving) error {
 // retire sees that nothing of me is handled any more.
 func (r *Receiver) retire(me *serving) {
 	r.current.CompareAndSwap(me, nil)
-	r.turn <- struct{}{}
-	<-r.turn
+	r.handling <- struct{}{}
+	<-r.handling
 }
 
 func (r *Receiver) leave() {
@@ -163,7 +163,7 @@ func (r *Receiver) leave() {
 	}
 }
 
-// begin has the turn.
+// begin is called with handling.
 func (r *Receiver) begin(me *serving, senderEpoch uint64) (last uint64, ok bool) {
 	if r.current.Load() != me {
 		return 0, false
@@ -212,8 +212,8 @@ func (r *Receiver) receive(s ServerStream, me *serving, handle func(*Reader) err
 
 // take handles one batch, unless it was handled before.
 func (r *Receiver) take(me *serving, seq uint64, reader *Reader, handle func(*Reader) error) error {
-	r.turn <- struct{}{}
-	defer func() { <-r.turn }()
+	r.handling <- struct{}{}
+	defer func() { <-r.handling }()
 	switch {
 	case r.current.Load() != me:
 		return ErrReplaced

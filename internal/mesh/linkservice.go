@@ -68,7 +68,7 @@ func senderOf(ctx context.Context) (*sender, error) {
 		return ""
 	}
 	epoch, err := strconv.ParseUint(one(headerEpoch), 10, 64)
-	number, _ := strconv.ParseUint(one(headerTurn), 10, 64) // 0 if it is missing, as the other two
+	number, _ := strconv.ParseUint(one(headerNumber), 10, 64) // 0 if it is missing, as the other two
 	pairedWith, _ := strconv.ParseUint(one(headerMeets), 10, 64)
 	silence, _ := strconv.ParseUint(one(headerSilence), 10, 32)
 	if one(headerAddr) == "" || err != nil || epoch == 0 {

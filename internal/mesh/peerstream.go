@@ -22,7 +22,7 @@ var errForgotten = errors.New("cluster: the node has forgotten what it was told"
 const (
 	headerAddr    = "nano-addr"
 	headerEpoch   = "nano-epoch"
-	headerTurn    = "nano-turn"    // the number of the sender's way
+	headerNumber  = "nano-turn"    // the number of the sender's way
 	headerMeets   = "nano-meets"   // the number of the receiver's own way that this one makes a pair with; 0: not known yet
 	headerSilence = "nano-silence" // milliseconds without an answer after which the sender gives the stream up
 )
@@ -47,7 +47,7 @@ func (p *peer) open(ctx context.Context) (link.Stream, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	ctx = metadata.AppendToOutgoingContext(ctx, headerAddr, p.node.addr, headerEpoch, strconv.FormatUint(p.node.epoch, 10),
-		headerTurn, strconv.FormatUint(p.number, 10), headerMeets, strconv.FormatUint(p.pairedWith.Load(), 10),
+		headerNumber, strconv.FormatUint(p.number, 10), headerMeets, strconv.FormatUint(p.pairedWith.Load(), 10),
 		headerSilence, strconv.FormatInt(p.silence().Milliseconds(), 10))
 	s, err := clusterpb.NewLinkClient(conn).Carry(ctx)
 	if err != nil {

@@ -53,7 +53,7 @@ func (l *Loop) Close() {
 const (
 	watchEvery = time.Millisecond // how long a leader may serve one socket
 	eventsMax  = 128              // that are taken from the kernel at a time
-	turnReads  = 4                // full buffers that a socket is served before others have their turn
+	roundReads = 4                // full buffers that a socket is served before others have their turn
 )
 
 // poller waits for some of a loop's sockets.
@@ -74,8 +74,8 @@ type poller struct {
 	count   int
 	more    []*Socket // have had their turn and have more to read
 	rested  bool      // the kernel was asked since one of those was served
-	turn    uint64    // counts what leaders have begun to serve
-	watched uint64    // turn when the watch looked last
+	rounds  uint64    // counts what leaders have begun to serve
+	watched uint64    // rounds when the watch looked last
 	armed   bool      // the watch's timer runs
 	watch   *time.Timer
 	closing bool
@@ -130,7 +130,7 @@ func (p *poller) nextReady(w *worker) (s *Socket, hangup bool) {
 			p.more[0] = nil
 			p.more = p.more[1:]
 			p.rested = false
-			p.turn++
+			p.rounds++
 			w.serves = s
 			return s, true
 		}
@@ -153,7 +153,7 @@ func (p *poller) fromEventsLocked(w *worker) (s *Socket, hangup, ok bool) {
 		if s == nil || !s.ready(ev.Events) {
 			continue
 		}
-		p.turn++
+		p.rounds++
 		w.serves = s
 		return s, ev.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0, true
 	}
@@ -211,10 +211,10 @@ func (p *poller) look() {
 		p.armed = false
 		return
 	}
-	if p.turn == p.watched {
+	if p.rounds == p.watched {
 		p.handOverLocked()
 	}
-	p.watched = p.turn
+	p.watched = p.rounds
 	p.watch.Reset(watchEvery)
 }
 

@@ -215,7 +215,7 @@ func (s *Socket) serve(w *worker, all bool) {
 // readSome serves a turn of reads; more says that there may be more to read. The kernel tells of
 // what comes after a read that did not fill the buffer.
 func (s *Socket) readSome(all bool) (more bool, err error) {
-	for range turnReads {
+	for range roundReads {
 		if !s.acquire() {
 			return false, net.ErrClosed
 		}

@@ -37,7 +37,7 @@ func (n *node) start() error {
 	n.mu.Unlock()
 	flags := append([]string{"-name", n.name, "-run", strconv.Itoa(run)}, n.play.flags...)
 	if !n.play.direct {
-		flags = append(flags, "-hub", n.play.net.l.Addr().String())
+		flags = append(flags, "-network", n.play.net.l.Addr().String())
 	}
 	p, err := child.Start(n.name, "node", flags...)
 	if err != nil {

@@ -41,7 +41,7 @@ func main() {
 	role := flag.String("role", "", "what a process started by this one is: node")
 	flag.StringVar(&n.name, "name", "", "of a node")
 	flag.StringVar(&n.run, "run", "", "of a node: how often it was started")
-	flag.StringVar(&n.hub, "hub", "", "of a node: the network's address")
+	flag.StringVar(&n.network, "network", "", "of a node: the network's address")
 	flag.StringVar(&n.master, "master", "", "of a node: the master's address, without a network of the parent")
 	flag.DurationVar(&n.heartbeat, "heartbeat", time.Second, "of a node")
 	flag.BoolVar(&n.resume, "resume", false, "of a node: clients resume their sessions")

@@ -41,12 +41,12 @@ func services(name string) []string {
 // nodeProcess is what a child process is: one node. It tells the judge what happens on its standard
 // output, a line each, written at once: what was told before a SIGKILL is not lost.
 type nodeProcess struct {
-	name, run, hub string
-	master         string        // its address; empty: it is reached by its name, through the hub
-	heartbeat      time.Duration // between nodes, and to clients
-	resume         bool          // clients resume their sessions, and the backends have rooms
-	spread         time.Duration // of a drain
-	rooms          *rooms        // nil: none
+	name, run, network string
+	master             string        // its address; empty: it is reached by its name, through the network
+	heartbeat          time.Duration // between nodes, and to clients
+	resume             bool          // clients resume their sessions, and the backends have rooms
+	spread             time.Duration // of a drain
+	rooms              *rooms        // nil: none
 
 	app      *nano.App
 	out      sync.Mutex
@@ -69,7 +69,7 @@ func (n *nodeProcess) tell(words ...any) {
 
 // dial connects to another node by way of the network that the parent plays.
 func (n *nodeProcess) dial(ctx context.Context, to string) (net.Conn, error) {
-	nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", n.hub)
+	nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", n.network)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (n *nodeProcess) options(l net.Listener) []nano.Option {
 		nano.WithForwardedValues("name"),
 		nano.WithComponents(n.components()),
 	}
-	if n.hub != "" {
+	if n.network != "" {
 		options = append(options, nano.WithGrpcOptions(grpc.WithContextDialer(n.dial)))
 	}
 	if n.name == "master" {
@@ -119,7 +119,7 @@ func (n *nodeProcess) serveUntilTold() error {
 		return err
 	}
 	addr := address(n.name)
-	if n.hub == "" {
+	if n.network == "" {
 		addr = l.Addr().String()
 	}
 	n.app = nano.New(addr, n.options(l)...)

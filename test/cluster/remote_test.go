@@ -184,19 +184,19 @@ func TestBindBeforeTheGateAnswers(t *testing.T) {
 	})
 }
 
-// unpackable is a value that gob cannot pack, explosive is one that panics when it is packed.
+// unencodable is a value that gob cannot encode, explosive is one that panics when it is encoded.
 type (
-	unpackable func()
+	unencodable func()
 	explosive  struct{}
 )
 
 func (explosive) GobEncode() ([]byte, error) { panic("secret") }
 
-// Of a session's forwarded values one cannot be packed: the others arrive, and the log names the
+// Of a session's forwarded values one cannot be encoded: the others arrive, and the log names the
 // one that does not.
-func TestValueThatCannotBePackedCostsItself(t *testing.T) {
+func TestValueThatCannotBeEncodedCostsItself(t *testing.T) {
 	gob.Register(explosive{})
-	for name, bad := range map[string]any{"of a bad type": unpackable(func() {}), "panics": explosive{}} {
+	for name, bad := range map[string]any{"of a bad type": unencodable(func() {}), "panics": explosive{}} {
 		t.Run(name, func(t *testing.T) {
 			apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 				m := f.Start(t, apptest.Master, apptest.Handlers(nil))

@@ -47,7 +47,7 @@ func TestForwardedValuesChange(t *testing.T) {
 		{"restored", func(s *session.Session) { s.Restore(map[string]any{"level": 7, "own": "of the gate"}) }, "<nil> 7 kept"},
 		{"cleared, without a user", func(s *session.Session) { s.Clear() }, "<nil> <nil> kept"},
 		{"cleared, and set again", func(s *session.Session) { _ = s.Bind(9); s.Clear(); s.Set("level", 1) }, "<nil> 1 <nil>"},
-		{"of a type that cannot be packed", func(s *session.Session) { s.Set("level", unpackable(nil)) }, "Ann <nil> kept"},
+		{"of a type that cannot be encoded", func(s *session.Session) { s.Set("level", unencodable(nil)) }, "Ann <nil> kept"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {

@@ -26,7 +26,7 @@ type outcome struct {
 	ended      bool // the node ends the connection
 	partial    bool // the last packet is not whole
 	working    bool // the handshake is over
-	gzip       bool // a payload says that it is packed, which was not agreed
+	gzip       bool // a payload says that it is compressed, which was not agreed
 }
 
 // run has the model read what a client sends.

@@ -14,8 +14,8 @@ import (
 	"github.com/lonng/nano/codec"
 )
 
-// maxUnpacked is how much of a packed payload is shown.
-const maxUnpacked = 1 << 20
+// maxInflated is how much of a compressed payload is shown.
+const maxInflated = 1 << 20
 
 // Error is something wrong in the bytes.
 type Error struct {
@@ -329,7 +329,7 @@ func varint(b []byte) (n int, reason string) {
 	return n, "cut off inside the id"
 }
 
-func (x *Explainer) payload(at int, b []byte, packed, failure bool) {
+func (x *Explainer) payload(at int, b []byte, zipped, failure bool) {
 	what := "payload"
 	if failure {
 		what = "error"
@@ -338,7 +338,7 @@ func (x *Explainer) payload(at int, b []byte, packed, failure bool) {
 		x.note("no " + what)
 		return
 	}
-	if !packed {
+	if !zipped {
 		x.dump(at, b, describe(what, b))
 		x.value(b)
 		return
@@ -349,14 +349,14 @@ func (x *Explainer) payload(at int, b []byte, packed, failure bool) {
 		x.fail(at, nil, "not gzip: "+err.Error())
 		return
 	}
-	plain, err := io.ReadAll(io.LimitReader(z, maxUnpacked+1))
+	plain, err := io.ReadAll(io.LimitReader(z, maxInflated+1))
 	switch {
 	case err != nil:
 		x.fail(at, nil, "broken gzip: "+err.Error())
-	case len(plain) > maxUnpacked:
-		x.note(fmt.Sprintf("unpacked: more than %s, not shown", count(maxUnpacked)))
+	case len(plain) > maxInflated:
+		x.note(fmt.Sprintf("decompressed: more than %s, not shown", count(maxInflated)))
 	default:
-		x.note("unpacked: " + describe(what, plain))
+		x.note("decompressed: " + describe(what, plain))
 		x.value(plain)
 	}
 }

@@ -31,89 +31,89 @@ func flushes(all []*counted) (n int) {
 
 // Output waits for the end of the batch of handlers that makes it, and never longer: a push that
 // waits is lag in the game, one that does not is a system call for each.
-func TestHubFlushes(t *testing.T) {
+func TestFlushQueueFlushes(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		n    int
-		do   func(t *testing.T, h *hub, fs []Flusher, flushed func() int)
+		do   func(t *testing.T, q *flushQueue, fs []Flusher, flushed func() int)
 	}{
-		{"at once, outside of batches", 100, func(_ *testing.T, h *hub, fs []Flusher, _ func() int) { h.add(soon, fs...) }},
-		{"at the end of the batch, few", inline, func(t *testing.T, h *hub, fs []Flusher, flushed func() int) {
-			h.begin()
-			h.add(soon, fs...)
+		{"at once, outside of batches", 100, func(_ *testing.T, q *flushQueue, fs []Flusher, _ func() int) { q.add(soon, fs...) }},
+		{"at the end of the batch, few", inline, func(t *testing.T, q *flushQueue, fs []Flusher, flushed func() int) {
+			q.begin()
+			q.add(soon, fs...)
 			synctest.Wait()
 			if flushed() != 0 {
 				t.Error("flushed before the end")
 			}
-			h.end()
+			q.end()
 			if flushed() != len(fs) {
 				t.Error("the end returned before they were flushed")
 			}
 		}},
-		{"at the end of the batch, many", 1000, func(t *testing.T, h *hub, fs []Flusher, flushed func() int) {
-			h.begin()
-			h.add(soon, fs...)
+		{"at the end of the batch, many", 1000, func(t *testing.T, q *flushQueue, fs []Flusher, flushed func() int) {
+			q.begin()
+			q.add(soon, fs...)
 			synctest.Wait()
 			if flushed() != 0 {
 				t.Error("flushed before the end")
 			}
-			h.end()
+			q.end()
 		}},
-		{"at the end of the last batch of two schedulers", 1000, func(_ *testing.T, h *hub, fs []Flusher, _ func() int) {
-			h.begin()
-			h.begin()
-			h.add(soon, fs...)
-			h.end()
-			h.end()
+		{"at the end of the last batch of two schedulers", 1000, func(_ *testing.T, q *flushQueue, fs []Flusher, _ func() int) {
+			q.begin()
+			q.begin()
+			q.add(soon, fs...)
+			q.end()
+			q.end()
 		}},
-		{"when the batch takes long", 100, func(t *testing.T, h *hub, fs []Flusher, flushed func() int) {
-			h.begin()
-			h.add(soon, fs...)
-			h.hurry()
+		{"when the batch takes long", 100, func(t *testing.T, q *flushQueue, fs []Flusher, flushed func() int) {
+			q.begin()
+			q.add(soon, fs...)
+			q.hurry()
 			synctest.Wait()
 			if flushed() != len(fs) {
 				t.Error("not flushed before the end")
 			}
-			h.end()
+			q.end()
 		}},
-		{"when a queue is long", 100, func(t *testing.T, h *hub, fs []Flusher, flushed func() int) {
-			h.begin()
-			h.add(soon, fs...)
-			h.hurry()
+		{"when a queue is long", 100, func(t *testing.T, q *flushQueue, fs []Flusher, flushed func() int) {
+			q.begin()
+			q.add(soon, fs...)
+			q.hurry()
 			synctest.Wait()
 			if flushed() != len(fs) {
 				t.Error("not flushed before the end")
 			}
-			h.end()
+			q.end()
 		}},
-		{"answers, by an idle scheduler", 100, func(t *testing.T, h *hub, fs []Flusher, flushed func() int) {
-			h.begin() // another scheduler's
-			h.add(atFirst, fs...)
-			h.help(func() bool { return flushed() >= 10 })
+		{"answers, by an idle scheduler", 100, func(t *testing.T, q *flushQueue, fs []Flusher, flushed func() int) {
+			q.begin() // another scheduler's
+			q.add(atFirst, fs...)
+			q.help(func() bool { return flushed() >= 10 })
 			if got := flushed(); got < 10 || got > 10+share {
 				t.Errorf("%d flushed until there was more to do, want 10 or a few more", got)
 			}
-			h.help(func() bool { return false })
+			q.help(func() bool { return false })
 			if flushed() != len(fs) {
 				t.Error("it did not go on to the end")
 			}
-			h.end()
+			q.end()
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHub(0)
+				q := newFlushQueue(0)
 				all, fs := some(row.n)
-				row.do(t, h, fs, func() int { return flushes(all) })
+				row.do(t, q, fs, func() int { return flushes(all) })
 				synctest.Wait()
 				for i, c := range all {
 					if got := c.flushed.Load(); got != 1 {
 						t.Fatalf("%d was flushed %d times", i, got)
 					}
 				}
-				h.stop()
-				h.stop()
-				h.add(soon, fs...) // after the end: nothing happens
+				q.stop()
+				q.stop()
+				q.add(soon, fs...) // after the end: nothing happens
 			})
 		})
 	}
@@ -121,34 +121,34 @@ func TestHubFlushes(t *testing.T) {
 
 // With a write delay, output that may wait does so to merge, and no longer. What may not wait goes
 // at once.
-func TestHubDelay(t *testing.T) {
+func TestFlushQueueDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const delay = 5 * time.Millisecond
-		h := newHub(delay)
-		defer h.stop()
+		q := newFlushQueue(delay)
+		defer q.stop()
 		for round := range 3 { // the timer is used again
 			all, fs := some(100)
-			h.begin()
-			h.add(delayed, fs[:50]...)
-			h.end()
-			h.hurry()
-			h.help(func() bool { return false })
+			q.begin()
+			q.add(delayed, fs[:50]...)
+			q.end()
+			q.hurry()
+			q.help(func() bool { return false })
 			time.Sleep(delay - time.Microsecond)
-			h.add(delayed, fs[50:]...) // goes with the rest
+			q.add(delayed, fs[50:]...) // goes with the rest
 			synctest.Wait()
 			if got := flushes(all); got != 0 {
 				t.Fatalf("%d were flushed before the delay was over", got)
 			}
 			hasty, hs := some(20)
-			h.add(soon, hs[:10]...)
-			h.add(atFirst, hs[10:]...)
+			q.add(soon, hs[:10]...)
+			q.add(atFirst, hs[10:]...)
 			synctest.Wait()
 			if got := flushes(hasty); got != 20 {
 				t.Fatalf("%d of 20 that may not wait were flushed at once", got)
 			}
 			if round == 2 {
-				h.begin() // while the delay ends, a batch runs and others have output
-				h.add(soon, hs...)
+				q.begin() // while the delay ends, a batch runs and others have output
+				q.add(soon, hs...)
 			}
 			time.Sleep(time.Microsecond)
 			synctest.Wait()
@@ -156,7 +156,7 @@ func TestHubDelay(t *testing.T) {
 				t.Fatalf("%d were flushed after it", got)
 			}
 		}
-		h.end()
+		q.end()
 	})
 }
 
@@ -170,44 +170,44 @@ func (o orderly) Flush() { *o.told = append(*o.told, o.name) }
 
 // The answer to one client goes before a broadcast to many that was queued earlier: it would wait
 // for as long as thousands of writes take.
-func TestHubFlushesAnswersFirst(t *testing.T) {
+func TestFlushQueueFlushesAnswersFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHub(0)
-		defer h.stop()
+		q := newFlushQueue(0)
+		defer q.stop()
 		var told []string
-		h.begin() // another scheduler's
-		h.begin()
+		q.begin() // another scheduler's
+		q.begin()
 		for range 1000 {
-			h.add(soon, orderly{"push", &told})
+			q.add(soon, orderly{"push", &told})
 		}
 		for range inline {
-			h.add(atFirst, orderly{"answer", &told})
+			q.add(atFirst, orderly{"answer", &told})
 		}
-		h.mu.Lock()
-		h.active++ // no worker is free
-		h.mu.Unlock()
-		h.end()
+		q.mu.Lock()
+		q.active++ // no worker is free
+		q.mu.Unlock()
+		q.end()
 		if got := fmt.Sprint(told); got != "[answer answer answer answer]" {
 			t.Errorf("the end of the batch flushed %.100s...", got)
 		}
 		told = nil
-		h.add(atFirst, orderly{"late answer", &told})
-		h.help(func() bool { return len(told) > 0 })
+		q.add(atFirst, orderly{"late answer", &told})
+		q.help(func() bool { return len(told) > 0 })
 		if told[0] != "late answer" {
 			t.Errorf("a helper flushed %s first", told[0])
 		}
-		h.mu.Lock()
-		h.active--
-		h.mu.Unlock()
-		h.end()
+		q.mu.Lock()
+		q.active--
+		q.mu.Unlock()
+		q.end()
 	})
 }
 
 // Everything that is added is flushed, once each time, whoever adds, begins and ends meanwhile.
-func TestHubFromManyGoroutines(t *testing.T) {
+func TestFlushQueueFromManyGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHub(0)
-		defer h.stop()
+		q := newFlushQueue(0)
+		defer q.stop()
 		const workers, rounds = 8, 2000
 		all, fs := some(workers * rounds)
 		var wg sync.WaitGroup
@@ -217,17 +217,17 @@ func TestHubFromManyGoroutines(t *testing.T) {
 					f := fs[w*rounds+i]
 					switch i % 4 {
 					case 0:
-						h.begin()
-						h.add(soon, f)
-						h.end()
+						q.begin()
+						q.add(soon, f)
+						q.end()
 					case 1:
-						h.add(soon, f)
-						h.help(func() bool { return i%8 == 1 })
+						q.add(soon, f)
+						q.help(func() bool { return i%8 == 1 })
 					case 2:
-						h.add(soon, f)
-						h.hurry()
+						q.add(soon, f)
+						q.hurry()
 					default:
-						h.add(soon, f)
+						q.add(soon, f)
 					}
 				}
 			})
@@ -239,8 +239,8 @@ func TestHubFromManyGoroutines(t *testing.T) {
 				t.Fatalf("%d was flushed %d times", i, got)
 			}
 		}
-		if h.active != 0 || h.open != 0 || h.lenLocked() != 0 {
-			t.Errorf("left over: %d active, %d open, %d in the list", h.active, h.open, h.lenLocked())
+		if q.active != 0 || q.open != 0 || q.lenLocked() != 0 {
+			t.Errorf("left over: %d active, %d open, %d in the list", q.active, q.open, q.lenLocked())
 		}
 	})
 }

@@ -29,8 +29,8 @@ const (
 	atFirst // as soon, and before all that are only soon: somebody waits for an answer
 )
 
-// hub knows the connections that have output and sees that each is flushed once, by whoever is
-// free.
+// flushQueue has the connections that have output and sees that each is flushed once, by whoever
+// is free.
 //
 // While a scheduler runs a batch of handlers, the connections they write to gather here. At the end
 // of the batch the scheduler flushes them itself if they are few; else workers are woken. What is
@@ -48,8 +48,8 @@ const (
 // There are workers for all processors but one, which is left to handlers and to what is read: with
 // all of them busy a broadcast would hold up answers, though nobody waits for a lock.
 //
-// Lock order: a connection's lock, then the hub's.
-type hub struct {
+// Lock order: a connection's lock, then the flush queue's.
+type flushQueue struct {
 	delay time.Duration
 	round atomic.Uint32 // counts the delays, from 1; see output.round
 
@@ -95,119 +95,119 @@ func emptied(list []Flusher) []Flusher {
 	return list[:0]
 }
 
-func newHub(delay time.Duration) *hub {
-	h := &hub{delay: delay, limit: max(runtime.GOMAXPROCS(0)-1, 1)}
-	h.round.Store(1)
-	h.wake = make(chan struct{}, h.limit)
-	for range h.limit {
-		h.workers.Add(1)
-		go h.work()
+func newFlushQueue(delay time.Duration) *flushQueue {
+	q := &flushQueue{delay: delay, limit: max(runtime.GOMAXPROCS(0)-1, 1)}
+	q.round.Store(1)
+	q.wake = make(chan struct{}, q.limit)
+	for range q.limit {
+		q.workers.Add(1)
+		go q.work()
 	}
-	return h
+	return q
 }
 
 // add takes connections that have output now, and were not in the list for that urgency.
-func (h *hub) add(u urgency, cs ...Flusher) {
+func (q *flushQueue) add(u urgency, cs ...Flusher) {
 	if u == never {
 		return
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	switch {
-	case u == delayed && h.delay > 0:
-		h.later = append(h.later, cs...)
-		h.armLocked()
+	case u == delayed && q.delay > 0:
+		q.later = append(q.later, cs...)
+		q.armLocked()
 		return
 	case u == atFirst:
-		h.first.all = append(h.first.all, cs...)
+		q.first.all = append(q.first.all, cs...)
 	default:
-		h.rest.all = append(h.rest.all, cs...)
+		q.rest.all = append(q.rest.all, cs...)
 	}
-	if h.open == 0 {
-		h.rouseLocked()
+	if q.open == 0 {
+		q.rouseLocked()
 	}
 }
 
 // armLocked starts the delay, unless it runs.
-func (h *hub) armLocked() {
+func (q *flushQueue) armLocked() {
 	switch {
-	case h.armed || h.stopped:
+	case q.armed || q.stopped:
 		return
-	case h.timer == nil:
-		h.timer = time.AfterFunc(h.delay, h.due)
+	case q.timer == nil:
+		q.timer = time.AfterFunc(q.delay, q.due)
 	default:
-		h.timer.Reset(h.delay)
+		q.timer.Reset(q.delay)
 	}
-	h.armed = true
+	q.armed = true
 }
 
 // due ends a delay.
-func (h *hub) due() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.armed = false
-	h.round.Add(1) // before anybody is flushed: what is queued after that flush is in the next list
-	if h.rest.len() == 0 {
-		h.rest.all, h.later = h.later, emptied(h.rest.all)
+func (q *flushQueue) due() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.armed = false
+	q.round.Add(1) // before anybody is flushed: what is queued after that flush is in the next list
+	if q.rest.len() == 0 {
+		q.rest.all, q.later = q.later, emptied(q.rest.all)
 	} else {
-		h.rest.all = append(h.rest.all, h.later...)
-		clear(h.later)
-		h.later = emptied(h.later)
+		q.rest.all = append(q.rest.all, q.later...)
+		clear(q.later)
+		q.later = emptied(q.later)
 	}
-	h.rouseLocked()
+	q.rouseLocked()
 }
 
-func (h *hub) lenLocked() int { return h.first.len() + h.rest.len() }
+func (q *flushQueue) lenLocked() int { return q.first.len() + q.rest.len() }
 
 // rouseLocked sees that somebody will flush what is in the lists.
-func (h *hub) rouseLocked() {
-	if h.active == 0 && h.lenLocked() > 0 && !h.stopped {
-		h.startLocked()
+func (q *flushQueue) rouseLocked() {
+	if q.active == 0 && q.lenLocked() > 0 && !q.stopped {
+		q.startLocked()
 	}
 }
 
 // startLocked wakes a worker.
-func (h *hub) startLocked() {
-	h.active++
-	h.wake <- struct{}{} // has room: active never exceeds its capacity
+func (q *flushQueue) startLocked() {
+	q.active++
+	q.wake <- struct{}{} // has room: active never exceeds its capacity
 }
 
 // hurry flushes without waiting for a batch's end: some queue has become long, or the batch takes
 // long.
-func (h *hub) hurry() {
-	h.mu.Lock()
-	h.rouseLocked()
-	h.mu.Unlock()
+func (q *flushQueue) hurry() {
+	q.mu.Lock()
+	q.rouseLocked()
+	q.mu.Unlock()
 }
 
-func (h *hub) begin() {
-	h.mu.Lock()
-	h.open++
-	h.mu.Unlock()
+func (q *flushQueue) begin() {
+	q.mu.Lock()
+	q.open++
+	q.mu.Unlock()
 }
 
 // end is called by a scheduler after a batch. It flushes a few connections itself, answers before
 // others, and wakes workers if there are more.
-func (h *hub) end() {
+func (q *flushQueue) end() {
 	var few [inline]Flusher
-	h.mu.Lock()
-	h.open--
-	mine := h.first.take(few[:0], inline)
-	if h.rest.len() <= inline-len(mine) && h.first.len() == 0 {
-		mine = h.rest.take(mine, inline-len(mine))
+	q.mu.Lock()
+	q.open--
+	mine := q.first.take(few[:0], inline)
+	if q.rest.len() <= inline-len(mine) && q.first.len() == 0 {
+		mine = q.rest.take(mine, inline-len(mine))
 	}
-	h.rouseLocked()
-	h.mu.Unlock()
+	q.rouseLocked()
+	q.mu.Unlock()
 	flushAll(mine)
 }
 
 // help flushes answers until more, or until there are none.
-func (h *hub) help(more func() bool) {
+func (q *flushQueue) help(more func() bool) {
 	var few [share]Flusher
 	for !more() {
-		h.mu.Lock()
-		mine := h.first.take(few[:0], share)
-		h.mu.Unlock()
+		q.mu.Lock()
+		mine := q.first.take(few[:0], share)
+		q.mu.Unlock()
 		if len(mine) == 0 {
 			return
 		}
@@ -222,28 +222,28 @@ func flushAll(cs []Flusher) {
 }
 
 // nextLocked takes some connections, answers before others.
-func (h *hub) nextLocked(few *[share]Flusher) []Flusher {
-	mine := h.first.take(few[:0], share)
-	return h.rest.take(mine, share-len(mine))
+func (q *flushQueue) nextLocked(few *[share]Flusher) []Flusher {
+	mine := q.first.take(few[:0], share)
+	return q.rest.take(mine, share-len(mine))
 }
 
 // work is a worker: parked, until there is something to flush.
-func (h *hub) work() {
-	defer h.workers.Done()
+func (q *flushQueue) work() {
+	defer q.workers.Done()
 	var few [share]Flusher
-	for range h.wake {
+	for range q.wake {
 		for {
-			h.mu.Lock()
-			mine := h.nextLocked(&few)
+			q.mu.Lock()
+			mine := q.nextLocked(&few)
 			if len(mine) == 0 {
-				h.active--
-				h.mu.Unlock()
+				q.active--
+				q.mu.Unlock()
 				break
 			}
-			if h.lenLocked() > share && h.active < h.limit && !h.stopped {
-				h.startLocked()
+			if q.lenLocked() > share && q.active < q.limit && !q.stopped {
+				q.startLocked()
 			}
-			h.mu.Unlock()
+			q.mu.Unlock()
 			flushAll(mine)
 			runtime.Gosched()
 		}
@@ -252,17 +252,17 @@ func (h *hub) work() {
 }
 
 // stop ends the workers, after the last connection is gone.
-func (h *hub) stop() {
-	h.mu.Lock()
-	if h.stopped {
-		h.mu.Unlock()
+func (q *flushQueue) stop() {
+	q.mu.Lock()
+	if q.stopped {
+		q.mu.Unlock()
 		return
 	}
-	h.stopped = true
-	if h.timer != nil {
-		h.timer.Stop()
+	q.stopped = true
+	if q.timer != nil {
+		q.timer.Stop()
 	}
-	close(h.wake)
-	h.mu.Unlock()
-	h.workers.Wait()
+	close(q.wake)
+	q.mu.Unlock()
+	q.workers.Wait()
 }
