@@ -28,7 +28,7 @@ func Channel[T any](c *Client, route string, size int, overflow Overflow) (pushe
 		ch:       make(chan *T, max(size, 1)),
 		gone:     make(chan struct{}),
 	}
-	remove := c.pushes.add(route, &handler{fn: f.take, end: f.end})
+	remove := c.pushes.add(route, &handler{fn: f.deliver, end: f.end})
 	return f.ch, remove
 }
 
@@ -43,8 +43,8 @@ type feed[T any] struct {
 	closed bool
 }
 
-// take is the handler.
-func (f *feed[T]) take(data []byte) error {
+// deliver is the handler.
+func (f *feed[T]) deliver(data []byte) error {
 	msg := new(T)
 	if err := f.client.cfg.decode(data, msg); err != nil {
 		return err

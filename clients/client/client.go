@@ -224,7 +224,7 @@ func (c *Client) Connect(ctx context.Context) error {
 		return ErrClosed
 	}
 	c.running = true
-	c.takeLocked(l)
+	c.adoptLocked(l)
 	if c.cfg.setup == nil {
 		err = c.onlineLocked(l)
 	}
@@ -376,8 +376,8 @@ func (c *Client) run(l *link, ran chan<- struct{}) {
 	c.finish(cause)
 }
 
-// takeLocked makes l, whose handshake is over, the client's link.
-func (c *Client) takeLocked(l *link) {
+// adoptLocked makes l, whose handshake is over, the client's link.
+func (c *Client) adoptLocked(l *link) {
 	if l.resumed { // the application has had its say in the first answer of the session
 		l.info.User, l.info.Sys = c.info.User, joined(c.info.Sys, l.info.Sys)
 	}

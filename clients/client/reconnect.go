@@ -236,7 +236,7 @@ func (c *Client) adopt(l *link) error {
 	if c.closing {
 		return ErrClosed
 	}
-	c.takeLocked(l)
+	c.adoptLocked(l)
 	if l.resumed {
 		c.replayLocked(l)
 	}

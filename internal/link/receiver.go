@@ -192,7 +192,7 @@ func (r *Receiver) receive(s ServerStream, me *serving, handle func(*Reader) err
 		}
 		if err == nil {
 			reader.Reset(frames)
-			err = r.take(me, seq, &reader, handle)
+			err = r.handle(me, seq, &reader, handle)
 		}
 		if err != nil {
 			me.received <- err
@@ -210,8 +210,8 @@ func (r *Receiver) receive(s ServerStream, me *serving, handle func(*Reader) err
 	}
 }
 
-// take handles one batch, unless it was handled before.
-func (r *Receiver) take(me *serving, seq uint64, reader *Reader, handle func(*Reader) error) error {
+// handle handles one batch, unless it was handled before.
+func (r *Receiver) handle(me *serving, seq uint64, reader *Reader, fn func(*Reader) error) error {
 	r.handling <- struct{}{}
 	defer func() { <-r.handling }()
 	switch {
@@ -223,7 +223,7 @@ func (r *Receiver) take(me *serving, seq uint64, reader *Reader, handle func(*Re
 		return fmt.Errorf("%w: %d after %d", ErrGap, seq, r.last)
 	}
 	r.last = seq
-	err := handle(reader)
+	err := fn(reader)
 	me.taken.Store(seq)
 	return err
 }

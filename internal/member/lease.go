@@ -51,8 +51,8 @@ func (l *leases) holder(id uint64, addr string) (string, bool) {
 	return h, ok && h != addr
 }
 
-// take gives id to addr. Nobody else has it.
-func (l *leases) take(id uint64, addr string) {
+// grant gives id to addr. Nobody else has it.
+func (l *leases) grant(id uint64, addr string) {
 	if id == 0 {
 		return
 	}

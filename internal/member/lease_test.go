@@ -20,7 +20,7 @@ func TestLeasesRunOutBeforeTheyAreReused(t *testing.T) {
 			t.Fatalf("lease %d is %d: configured ids are to have the lower half while the upper is not used up", i, id)
 		}
 		seen[id] = true
-		l.take(id, "a")
+		l.grant(id, "a")
 		if i%2 == 0 {
 			l.release(id, "a", i+1, now)
 		}
@@ -35,7 +35,7 @@ func TestLeasesRunOutBeforeTheyAreReused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.take(id, "b")
+	l.grant(id, "b")
 	if len(l.last) != len(l.freed) {
 		t.Errorf("%d owners of %d freed ids", len(l.last), len(l.freed))
 	}

@@ -377,7 +377,7 @@ func (m *Master) evict(info Member) error {
 		return err
 	}
 	m.leases.release(info.NodeID, addr, holder.Epoch, m.now)
-	m.leases.take(id, addr)
+	m.leases.grant(id, addr)
 	changed := holder.Member
 	changed.NodeID = id
 	m.set(holder, changed)
@@ -404,7 +404,7 @@ func (m *Master) replace(old *record, info Member) (*record, error) {
 }
 
 func (m *Master) add(info Member) *record {
-	m.leases.take(info.NodeID, info.Addr)
+	m.leases.grant(info.NodeID, info.Addr)
 	info.Joined = m.version + 1
 	m.step(Call{Member: info})
 	r := &record{Member: info, last: m.now}

@@ -124,7 +124,7 @@ func (m *masterClient) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.takeSecret(head)
+	m.trustMaster(head)
 	m.heard.Store(time.Now().UnixNano())
 	view := member.LegacyView(fromInfos(resp.GetMembers()))
 	if resp.GetView() != nil {
@@ -166,7 +166,7 @@ func (m *masterClient) beat(ctx context.Context) {
 		m.log.Warn("master did not take a heartbeat", "master", m.cfg.Master, "err", err)
 		return
 	}
-	m.takeSecret(head)
+	m.trustMaster(head)
 	m.heard.Store(time.Now().UnixNano())
 	if resp.GetRejoined() {
 		m.log.Warn("the master had taken this node for dead, and the others may have: they are told its users again")

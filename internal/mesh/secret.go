@@ -49,8 +49,8 @@ func (n *node) handOut(ctx context.Context) {
 	}
 }
 
-// takeSecret takes what the master has handed out.
-func (n *node) takeSecret(md metadata.MD) {
+// trustMaster trusts the secret that the master has handed out.
+func (n *node) trustMaster(md metadata.MD) {
 	if said := md.Get(secretHeader); len(said) == 1 && n.cfg.Token == "" && n.gate != nil {
 		n.gate.Trust([]byte(said[0]))
 	}

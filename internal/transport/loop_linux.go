@@ -61,7 +61,7 @@ type poller struct {
 	epoll   int
 	file    *os.File // the same, for Go's own poller, in which the leader waits
 	raw     syscall.RawConn
-	take    func(fd uintptr) bool // takeEvents
+	read    func(fd uintptr) bool // readEvents
 	took    int
 	events  [eventsMax]unix.EpollEvent // the leader's while it polls
 	sockets table
@@ -99,7 +99,7 @@ func newPoller() (*poller, error) {
 		_ = p.file.Close()
 		return nil, err
 	}
-	p.take = p.takeEvents
+	p.read = p.readEvents
 	p.leader = new(worker)
 	go p.lead(p.leader)
 	return p, nil
@@ -183,17 +183,17 @@ func (p *poller) pollLocked(w *worker) {
 func (p *poller) poll(wait bool) int {
 	p.took = 0
 	if !wait {
-		p.takeEvents(uintptr(p.epoll))
+		p.readEvents(uintptr(p.epoll))
 		return p.took
 	}
-	if err := p.raw.Read(p.take); err != nil {
+	if err := p.raw.Read(p.read); err != nil {
 		return 0 // closing
 	}
 	return p.took
 }
 
-// takeEvents is for syscall.RawConn: false has it wait.
-func (p *poller) takeEvents(uintptr) bool {
+// readEvents is for syscall.RawConn: false has it wait.
+func (p *poller) readEvents(uintptr) bool {
 	n, err := unix.EpollWait(p.epoll, p.events[:], 0)
 	if err != nil && !errors.Is(err, unix.EINTR) {
 		return true
