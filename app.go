@@ -192,14 +192,12 @@ func (a *App) start(ctx context.Context) (asked bool, err error) {
 // when ctx ends is cut, and the error says so. A second call waits for the first one. In a handler
 // it would wait for itself until ctx ends: use Quit there.
 func (a *App) Shutdown(ctx context.Context) error {
-	a.quit()
+	a.Quit()
 	return a.node.Stop(ctx)
 }
 
 // Quit ends Run and does not wait for it.
-func (a *App) Quit() { a.quit() }
-
-func (a *App) quit() { a.quitOnce.Do(func() { close(a.quitting) }) }
+func (a *App) Quit() { a.quitOnce.Do(func() { close(a.quitting) }) }
 
 // Addr returns the first address at which clients connect, with the port that was opened. It
 // returns nil if there is none, and before Start.
