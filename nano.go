@@ -68,7 +68,7 @@ func Listen(addr string, opts ...Option) {
 	l.app, l.ran = app, true
 	if l.pending {
 		l.pending = false
-		app.quit()
+		app.Quit()
 	}
 	l.mu.Unlock()
 
@@ -89,7 +89,7 @@ func Shutdown() {
 	defer l.mu.Unlock()
 	switch {
 	case l.app != nil:
-		l.app.quit()
+		l.app.Quit()
 	case !l.ran:
 		l.pending = true
 	}

@@ -129,7 +129,8 @@ func TestStall(t *testing.T) {
 	}
 }
 
-// Most loops never stall, and are not looked at all the time. The first batch that does is seen a little later.
+// Most loops never stall, and are not looked at all the time. The first batch that does is seen a
+// little later.
 func TestFirstStall(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		at := clock()

@@ -234,8 +234,8 @@ func TestConcurrentUse(t *testing.T) {
 	}
 }
 
-// What a backend is told of a session by its gate changes the session here, and asks and tells nobody but the groups:
-// the gate would be told its own news, for ever.
+// What a backend is told of a session by its gate changes the session here, and asks and tells
+// nobody but the groups: the gate would be told its own news, for ever.
 func TestAdopt(t *testing.T) {
 	u, newSession := newRegister()
 	s := newSession()

@@ -16,7 +16,8 @@ type numbered struct {
 func (o *numbered) SessionBound(*session.Session)  {}
 func (o *numbered) SessionClosed(*session.Session) { *o.told = append(*o.told, o.n) }
 
-// A client that joins very many rooms must not hold up the scheduler: each join and each leave costs the same.
+// A client that joins very many rooms must not hold up the scheduler: each join and each leave
+// costs the same.
 func TestJoiningManyGroupsIsLinear(t *testing.T) {
 	took := func(n int) time.Duration {
 		s := session.NewWithID(nil, 1)

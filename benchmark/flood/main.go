@@ -1,6 +1,6 @@
-// Flood measures what clients that flood cost one that does not: it starts a node, has one client send a request every
-// few milliseconds, and prints how long the answers take, first alone and then beside clients that send notifies as fast as they
-// are taken.
+// Flood measures what clients that flood cost one that does not: it starts a node, has one client
+// send a request every few milliseconds, and prints how long the answers take, first alone and then
+// beside clients that send notifies as fast as they are taken.
 //
 //	go run ./benchmark/flood -flooders 100 -for 3s
 package main

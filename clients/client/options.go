@@ -149,7 +149,8 @@ func WithName(name, version string) Option {
 	return func(c *config) { c.name, c.version = name, version }
 }
 
-// WithGzip accepts payloads compressed with gzip, if the server makes them. Default: it accepts none.
+// WithGzip accepts payloads compressed with gzip, if the server makes them. Default: it accepts
+// none.
 func WithGzip() Option { return accepts("gzip") }
 
 // WithBatch accepts several packets in one WebSocket message, if the server makes them. Default: it

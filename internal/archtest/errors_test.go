@@ -15,7 +15,8 @@ import (
 // has them.
 var errorNames = map[string]string{"internal/gate": "cluster", "internal/mesh": "cluster", "cluster/keeper": "cluster/keeper"}
 
-// nameless are the errors that do not name their package, by folder: how their texts begin, and why.
+// nameless are the errors that do not name their package, by folder: how their texts begin, and
+// why.
 var nameless = map[string]map[string]string{
 	".": {
 		"panic: ": "drain.go wraps it in what was done",
@@ -92,9 +93,9 @@ const (
 	turnedAway = "what a client that is turned away reads"
 )
 
-// An error says which package it comes from, so that a line of a log leads to the page that explains
-// it, and whoever handles several libraries' errors sees whose it is. Clients see the text of a
-// fault without that.
+// An error says which package it comes from, so that a line of a log leads to the page that
+// explains it, and whoever handles several libraries' errors sees whose it is. Clients see the text
+// of a fault without that.
 func TestErrorsNameTheirPackage(t *testing.T) {
 	checked, used := 0, map[string]bool{}
 	walk(t, func(file string) {

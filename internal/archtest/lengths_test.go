@@ -1,12 +1,15 @@
 package archtest
 
 import (
+	"bytes"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // maxFunction is how many lines a function may have, besides its tables.
@@ -97,4 +100,39 @@ func length(fset *token.FileSet, fn *ast.FuncDecl) int {
 		return true
 	})
 	return all
+}
+
+// A comment in lines that fit beside the code is read. Code in comments may be wider.
+func TestCommentsAreShort(t *testing.T) {
+	walk(t, func(file string) {
+		if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, ".pb.go") || strings.Contains(file, "testdata/") {
+			return
+		}
+		content, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if bytes.Contains(content[:min(200, len(content))], []byte("// Code generated ")) {
+			return
+		}
+		for i, line := range strings.Split(string(content), "\n") {
+			text, ok := strings.CutPrefix(strings.TrimLeft(line, "\t"), "//")
+			if ok && strings.HasPrefix(text, " ") && utf8.RuneCountInString(line) > 100 {
+				t.Errorf("%s:%d: the comment has %d columns, more than 100", file, i+1, utf8.RuneCountInString(line))
+			}
+		}
+	})
+}
+
+// The root is what a user of the package opens first: it holds its own sources and their tests.
+// Tests of whole nodes and clusters are in test/.
+func TestRootHoldsItsOwnTests(t *testing.T) {
+	tests, err := filepath.Glob(filepath.Join(root, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(tests) == 0 || len(tests) > 12 {
+		t.Errorf("there are %d test files in the root, and may be 12", len(tests))
+	}
 }

@@ -45,7 +45,8 @@ func (t *Table) find(v codec.View) (*route, string) {
 	return nil, string(v.Route)
 }
 
-// payload returns the message's data, decompressed if it is gzip. The result may alias what was read.
+// payload returns the message's data, decompressed if it is gzip. The result may alias what was
+// read.
 func (t *Table) payload(v codec.View) ([]byte, error) {
 	if !v.Gzip {
 		return v.Data, nil

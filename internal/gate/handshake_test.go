@@ -165,7 +165,8 @@ func TestHandshakeValidatorSeesTheRequest(t *testing.T) {
 	})
 }
 
-// A validator that waits for a database holds up this client only, and not beyond the handshake's deadline.
+// A validator that waits for a database holds up this client only, and not beyond the handshake's
+// deadline.
 func TestHandshakeValidatorThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})
@@ -198,7 +199,8 @@ func TestHandshakeValidatorThatHangs(t *testing.T) {
 	})
 }
 
-// A validator that closes the session, or pushes to it, is obeyed: nothing is sent before the answer.
+// A validator that closes the session, or pushes to it, is obeyed: nothing is sent before the
+// answer.
 func TestHandshakeValidatorUsesTheSession(t *testing.T) {
 	for _, websocket := range []bool{false, true} {
 		for _, accept := range []string{"{}", `{"sys":{"accept":["batch"]}}`} {
@@ -227,7 +229,8 @@ func TestHandshakeValidatorUsesTheSession(t *testing.T) {
 	}
 }
 
-// A session that is found by its id before its handshake can be pushed to: the client must be able to read it.
+// A session that is found by its id before its handshake can be pushed to: the client must be able
+// to read it.
 func TestPushBeforeTheHandshake(t *testing.T) {
 	for _, websocket := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -258,7 +261,8 @@ func TestPushBeforeTheHandshake(t *testing.T) {
 	}
 }
 
-// What a browser's client was told in the handshake it uses: routes of the dictionary work both ways.
+// What a browser's client was told in the handshake it uses: routes of the dictionary work both
+// ways.
 func TestDictionaryBothWays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dict, err := codec.NewDictionary(map[string]uint16{"T.Echo": 500, "onIt": 65535})

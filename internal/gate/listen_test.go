@@ -30,7 +30,8 @@ func trust(prefixes ...string) func(*Config) {
 	}
 }
 
-// Anybody can write an X-Forwarded-For header: only a trusted proxy's counts, and of that only what it added.
+// Anybody can write an X-Forwarded-For header: only a trusted proxy's counts, and of that only what
+// it added.
 func TestForwardedFor(t *testing.T) {
 	for _, row := range []struct {
 		name   string
@@ -158,7 +159,8 @@ func TestProxyProtocol(t *testing.T) {
 	}
 }
 
-// A proxy, or who claims its address, that never says for whom it comes: gone in time, and it holds up no shutdown.
+// A proxy, or who claims its address, that never says for whom it comes: gone in time, and it holds
+// up no shutdown.
 func TestProxyProtocolSilence(t *testing.T) {
 	for _, half := range []string{"", "P", "PROXY TCP4 203.0", "\r\n\r\n\x00"} {
 		for _, websocket := range []bool{false, true} {
@@ -282,8 +284,8 @@ func TestEndpointsOfAllKinds(t *testing.T) {
 	})
 }
 
-// A client with TLS that does not read must not hold up the scheduler, nor the wheel, when its session ends: to say
-// goodbye, TLS writes.
+// A client with TLS that does not read must not hold up the scheduler, nor the wheel, when its
+// session ends: to say goodbye, TLS writes.
 func TestTLSGoodbyeHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cert := nanotest.NewTLS(t)
@@ -326,7 +328,8 @@ func TestTLSGoodbyeHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// The pages of a program that uses http.HandleFunc and Listen are http.DefaultServeMux's, beside the WebSocket.
+// The pages of a program that uses http.HandleFunc and Listen are http.DefaultServeMux's, beside
+// the WebSocket.
 func TestPagesBesideTheWebSocket(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/lobby", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "hello") })
@@ -420,7 +423,8 @@ func TestForeignProtocolsAreNamed(t *testing.T) {
 	}
 }
 
-// A client that never asked for gzip may use the bit for anything, as with v0.5; one that did and sends a bomb is gone.
+// A client that never asked for gzip may use the bit for anything, as with v0.5; one that did and
+// sends a bomb is gone.
 func TestGzipIsReadOnlyWhereItWasAgreed(t *testing.T) {
 	zip := func(n int) []byte {
 		var b bytes.Buffer

@@ -20,7 +20,8 @@ import (
 
 const batch = `{"sys":{"accept":["batch","gzip","error"]}}`
 
-// messages reads WebSocket messages until they held n data packets, and returns how many packets each held.
+// messages reads WebSocket messages until they held n data packets, and returns how many packets
+// each held.
 func messages(t *testing.T, c *nanotest.Client, n int) (counts []int, payloads []string) {
 	t.Helper()
 	for len(payloads) < n {
@@ -56,7 +57,8 @@ func messages(t *testing.T, c *nanotest.Client, n int) (counts []int, payloads [
 	return counts, payloads
 }
 
-// Clients in use read one packet a message and drop the rest: several in one only go to who said that it can.
+// Clients in use read one packet a message and drop the rest: several in one only go to who said
+// that it can.
 func TestWebSocketMessages(t *testing.T) {
 	for _, row := range []struct {
 		name   string
@@ -118,7 +120,8 @@ func TestWebSocketMessages(t *testing.T) {
 	}
 }
 
-// The header of a WebSocket frame has three lengths; a packet at each border must lie right behind its own.
+// The header of a WebSocket frame has three lengths; a packet at each border must lie right behind
+// its own.
 func TestWebSocketHeaderBorders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -214,7 +217,8 @@ func TestGzipBothWays(t *testing.T) {
 	})
 }
 
-// A broadcast reaches every kind of client in its own form, in the order of what each is sent besides.
+// A broadcast reaches every kind of client in its own form, in the order of what each is sent
+// besides.
 func TestMulticastToAllKinds(t *testing.T) {
 	for _, filtered := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -267,8 +271,8 @@ func TestMulticastToAllKinds(t *testing.T) {
 	}
 }
 
-// A queue that is full is a client that does not read: it is kicked with that reason, or loses what does not fit,
-// as the application chose; and whoever pushes is told and never waits.
+// A queue that is full is a client that does not read: it is kicked with that reason, or loses what
+// does not fit, as the application chose; and whoever pushes is told and never waits.
 func TestSlowConsumer(t *testing.T) {
 	for _, drop := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -15,10 +15,10 @@
 //   - delivery_test.go: 10,000 pushes, and 10,000 requests without waiting, arrive in order while
 //     heartbeats go on. What was pushed before a Close or Kick arrives before the end. Late answers
 //     reach their own requests.
-//   - failed_requests_test.go: a request that fails has one answer for a client that accepts errors,
-//     and none for others.
-//   - resume_test.go, resume_refused_test.go, resume_proxy_test.go: clients that come back, with and
-//     without a right to; a network that cuts and stalls all the time.
+//   - failed_requests_test.go: a request that fails has one answer for a client that accepts
+//     errors, and none for others.
+//   - resume_test.go, resume_refused_test.go, resume_proxy_test.go: clients that come back, with
+//     and without a right to; a network that cuts and stalls all the time.
 //   - flood_test.go, log_lines_test.go: clients that flood delay nobody and fill no log.
 //   - scheduler_test.go: 10,000 tasks from a handler; a scheduler that is busy for 5 s. Timers are
 //     tested in package scheduler.

@@ -1,4 +1,5 @@
-// Package client is an application's own, with a type and methods named like those of nano's client.
+// Package client is an application's own, with a type and methods named like those of nano's
+// client.
 package client
 
 // Client has the names of nano's Client.

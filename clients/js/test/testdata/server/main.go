@@ -1,5 +1,5 @@
-// Command server is the node that the tests of the JavaScript client talk to. It prints its address and runs until it
-// is told to stop.
+// Command server is the node that the tests of the JavaScript client talk to. It prints its address
+// and runs until it is told to stop.
 package main
 
 import (
@@ -88,8 +88,8 @@ func run() error {
 	return app.Run(context.Background())
 }
 
-// pages serves the built package and the tests' pages. All but those that say "inline" in their name may load only
-// what is of this server.
+// pages serves the built package and the tests' pages. All but those that say "inline" in their
+// name may load only what is of this server.
 func pages(root string) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/dist/", http.FileServer(http.Dir(root)))
