@@ -16,7 +16,9 @@ import (
 const maxFunction = 80
 
 // longFunctions may have more lines, by file and name, each with the reason.
-var longFunctions = map[string]string{}
+var longFunctions = map[string]string{
+	"examples/cluster/nginx_test.go: TestBehindNginx": "nginx is started once for all that it shows",
+}
 
 // A function that nobody sees as a whole is understood by nobody. A test becomes a table, or
 // several tests.

@@ -151,85 +151,119 @@ func TestNothingIsLostBetweenGates(t *testing.T) {
 	}
 }
 
-func testWanderers(t *testing.T, serving bool) {
-	f := &apptest.Cluster{Fabric: nanotest.NewFabric()}
-	hall, over := nano.NewGroup("hall"), new(atomic.Bool)
-	var joining sync.Mutex
-	seats := make([]*seat, *wanderers)
-	handlers := func() *component.Components {
-		return apptest.Handlers(apptest.Funcs{
-			"Hall.Join": func(_ context.Context, s *session.Session, data []byte) error {
-				seat := seats[binary.BigEndian.Uint64(data)]
-				joining.Lock()
-				defer joining.Unlock()
-				seat.mu.Lock()
-				defer seat.mu.Unlock()
-				if seat.sess != nil {
-					seat.wrong = append(seat.wrong, "joined twice")
-				}
-				seat.sess = s
-				s.Set("seat", seat)
-				if err := s.Bind(int64(binary.BigEndian.Uint64(data)) + 1); err != nil {
-					return err
-				}
-				if err := hall.Add(s); err != nil {
-					return err
-				}
-				return s.Response([]byte("in"))
-			},
-			"Hall.Open": func(_ context.Context, s *session.Session, data []byte) error { return s.Response(data) },
-			"Hall.Ask": func(_ context.Context, s *session.Session, data []byte) error {
-				s.Value("seat").(*seat).next(binary.BigEndian.Uint64(data))
-				return s.Response(data)
-			},
-			"Hall.Tell": func(_ context.Context, s *session.Session, data []byte) error {
-				s.Value("seat").(*seat).next(binary.BigEndian.Uint64(data))
-				return nil
-			},
-		})
-	}
-	watch := func(n *apptest.Node) *apptest.Node {
-		n.Lifetime().OnClosed(func(s *session.Session) {
-			if seat, ok := s.Value("seat").(*seat); ok && !over.Load() {
-				seat.mu.Lock()
-				defer seat.mu.Unlock()
-				seat.wrong = append(seat.wrong, n.Addr+" closed: "+s.CloseReason().String())
+// hall is a cluster whose members are in one group, each in a seat, at one of three gates.
+type hall struct {
+	group   *nano.Group
+	seats   []*seat
+	over    atomic.Bool // sessions may end
+	joining sync.Mutex
+	gates   []*apptest.Node
+}
+
+func (h *hall) handlers() *component.Components {
+	return apptest.Handlers(apptest.Funcs{
+		"Hall.Join": func(_ context.Context, s *session.Session, data []byte) error {
+			seat := h.seats[binary.BigEndian.Uint64(data)]
+			h.joining.Lock()
+			defer h.joining.Unlock()
+			seat.mu.Lock()
+			defer seat.mu.Unlock()
+			if seat.sess != nil {
+				seat.wrong = append(seat.wrong, "joined twice")
 			}
-		})
-		return n
-	}
+			seat.sess = s
+			s.Set("seat", seat)
+			if err := s.Bind(int64(binary.BigEndian.Uint64(data)) + 1); err != nil {
+				return err
+			}
+			if err := h.group.Add(s); err != nil {
+				return err
+			}
+			return s.Response([]byte("in"))
+		},
+		"Hall.Open": func(_ context.Context, s *session.Session, data []byte) error { return s.Response(data) },
+		"Hall.Ask": func(_ context.Context, s *session.Session, data []byte) error {
+			s.Value("seat").(*seat).next(binary.BigEndian.Uint64(data))
+			return s.Response(data)
+		},
+		"Hall.Tell": func(_ context.Context, s *session.Session, data []byte) error {
+			s.Value("seat").(*seat).next(binary.BigEndian.Uint64(data))
+			return nil
+		},
+	})
+}
+
+// watch has no session of a node end while the test runs.
+func (h *hall) watch(n *apptest.Node) *apptest.Node {
+	n.Lifetime().OnClosed(func(s *session.Session) {
+		if seat, ok := s.Value("seat").(*seat); ok && !h.over.Load() {
+			seat.mu.Lock()
+			defer seat.mu.Unlock()
+			seat.wrong = append(seat.wrong, n.Addr+" closed: "+s.CloseReason().String())
+		}
+	})
+	return n
+}
+
+// start starts the nodes: the handlers are at the master, or at the first gate.
+func (h *hall) start(t *testing.T, f *apptest.Cluster, serving bool) {
+	t.Helper()
 	back := new(component.Components)
 	if !serving {
-		back = handlers()
+		back = h.handlers()
 	}
 	// A node that gets no processor for a while is not dead: this is no test of that.
 	patient := nano.WithHeartbeatInterval(20 * time.Second)
-	nodes := []*apptest.Node{watch(f.Start(t, apptest.Master, back, apptest.Quiet(), patient))}
-	var gates []*apptest.Node
+	nodes := []*apptest.Node{h.watch(f.Start(t, apptest.Master, back, apptest.Quiet(), patient))}
 	for i := range 3 {
 		comps := new(component.Components)
 		if serving && i == 0 {
-			comps = handlers()
+			comps = h.handlers()
 		}
-		g := watch(f.Start(t, fmt.Sprintf("gate:%d", i+1), comps, apptest.Quiet(), patient, nano.WithResume(nano.Resume{Window: time.Minute, Buffer: 4 << 20})))
-		gates, nodes = append(gates, g), append(nodes, g)
+		g := h.watch(f.Start(t, fmt.Sprintf("gate:%d", i+1), comps, apptest.Quiet(), patient, nano.WithResume(nano.Resume{Window: time.Minute, Buffer: 4 << 20})))
+		h.gates, nodes = append(h.gates, g), append(nodes, g)
 	}
 	for _, n := range nodes {
 		nanotest.Until(t, n.Addr+" knows all others", func() bool { return len(n.Members()) == len(nodes)-1 })
 	}
-
-	for _, g := range gates {
+	for _, g := range h.gates {
 		nanotest.Until(t, g.Addr+" reaches the hall", func() bool {
 			return g.Call(t.Context(), "Hall.Open", []byte{}, nil) == nil
 		})
 	}
+}
 
+// wander has the clients change their gates for a time, while they are pushed to. It returns how
+// many broadcasts there were.
+func (h *hall) wander(t *testing.T, all []*wanderer) (cast uint64) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for until := time.Now().Add(*wanderTime); time.Now().Before(until); <-tick.C {
+		for _, seat := range h.seats {
+			if err := seat.sess.Push("push", binary.BigEndian.AppendUint64(nil, seat.pushed+1)); err != nil {
+				t.Errorf("push: %v", err)
+			}
+			seat.pushed++
+		}
+		if err := h.group.Broadcast("cast", binary.BigEndian.AppendUint64(nil, cast+1)); err != nil {
+			t.Errorf("broadcast: %v", err)
+		}
+		cast++
+		all[rand.IntN(len(all))].cut()
+	}
+	return cast
+}
+
+func testWanderers(t *testing.T, serving bool) {
+	h := &hall{group: nano.NewGroup("hall"), seats: make([]*seat, *wanderers)}
+	h.start(t, &apptest.Cluster{Fabric: nanotest.NewFabric()}, serving)
 	stop := make(chan struct{})
 	var running sync.WaitGroup
 	all := make([]*wanderer, *wanderers)
 	sent := make([]uint64, len(all))
 	for i := range all {
-		seats[i], all[i] = new(seat), newWanderer(gates)
+		h.seats[i], all[i] = new(seat), newWanderer(h.gates)
 	}
 	for i, w := range all {
 		if err := w.Connect(t.Context()); err != nil {
@@ -246,27 +280,12 @@ func testWanderers(t *testing.T, serving bool) {
 			sent[i] = w.run(stop)
 		}()
 	}
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	cast := uint64(0)
-	for until := time.Now().Add(*wanderTime); time.Now().Before(until); <-tick.C {
-		for _, seat := range seats {
-			if err := seat.sess.Push("push", binary.BigEndian.AppendUint64(nil, seat.pushed+1)); err != nil {
-				t.Errorf("push: %v", err)
-			}
-			seat.pushed++
-		}
-		if err := hall.Broadcast("cast", binary.BigEndian.AppendUint64(nil, cast+1)); err != nil {
-			t.Errorf("broadcast: %v", err)
-		}
-		cast++
-		all[rand.IntN(len(all))].cut()
-	}
+	cast := h.wander(t, all)
 	close(stop)
 	running.Wait()
 	moves := int64(0)
 	for i, w := range all {
-		seat := seats[i]
+		seat := h.seats[i]
 		if w.gaps.Load() > 0 {
 			t.Logf("client %d: the machine was too slow, and a gap was said", i)
 			continue
@@ -279,9 +298,9 @@ func testWanderers(t *testing.T, serving bool) {
 		}
 		moves += w.moves.Load()
 	}
-	over.Store(true)
-	if hall.Count() != len(all) {
-		t.Errorf("%d in the hall", hall.Count())
+	h.over.Store(true)
+	if h.group.Count() != len(all) {
+		t.Errorf("%d in the hall", h.group.Count())
 	}
 	if moves == 0 {
 		t.Error("nobody has moved")
