@@ -19,8 +19,8 @@ type frame struct {
 
 	kept *resume.Packet // what sessions that can be resumed keep of it; nil: the packet alone
 
-	zip      *compressor // nil: the frame is not compressed
-	deflated struct {
+	zip     *compressor // nil: the frame is not compressed
+	message struct {    // see deflated
 		once sync.Once
 		wire []byte // the frame as a compressed message, if it is smaller
 	}
@@ -65,6 +65,6 @@ func (f *frame) deflated() []byte {
 	if f.zip == nil || len(f.packet()) < f.zip.atLeast {
 		return f.wire
 	}
-	f.deflated.once.Do(func() { f.deflated.wire = f.zip.appendMessage(nil, f.packet()) })
-	return f.deflated.wire
+	f.message.once.Do(func() { f.message.wire = f.zip.appendMessage(nil, f.packet()) })
+	return f.message.wire
 }

@@ -32,7 +32,7 @@ type backlogModel struct {
 	t    *testing.T
 	seed uint64
 	rnd  *rand.Rand
-	l    *backlog
+	l    backlog
 
 	queued    []byte // all that was
 	got       []byte // what the peer has handled
