@@ -10,8 +10,8 @@ import (
 // Describe returns what the application takes and answers: services, routes, the types of requests,
 // answers and pushes as JSON Schema. In a cluster, the services of other nodes have their names
 // only: [Operator.Describe] asks another node, and [describe.Merge] joins what each node says.
-// Describe may be called before Start, too, once the components are registered; its error is that of
-// the components.
+// Describe may be called before Start, too, once the components are registered; its error is that
+// of the components.
 func (a *App) Describe() (*describe.Description, error) { return a.node.Describe() }
 
 // DescribeHandler returns a handler that serves [App.Describe] as JSON, for nano-cli describe and

@@ -13,8 +13,8 @@ type payloadOf struct {
 	Data  []byte `json:"data"`
 }
 
-// Describe returns what the node takes and answers, as App.Describe does there. describe.Merge joins
-// what several nodes say.
+// Describe returns what the node takes and answers, as App.Describe does there. describe.Merge
+// joins what several nodes say.
 func (o *Operator) Describe(ctx context.Context) (*describe.Description, error) {
 	d := new(describe.Description)
 	if err := o.ask(ctx, askDescribe, nil, d); err != nil {
@@ -31,8 +31,9 @@ func (o *Operator) EncodeRequest(ctx context.Context, route string, text []byte)
 	return payload, err
 }
 
-// DecodeAnswer has the node make JSON of an answer of one of its routes, of the schema that Describe
-// has for it. Where Describe has none, or the payload is raw, the error has the code "not_found".
+// DecodeAnswer has the node make JSON of an answer of one of its routes, of the schema that
+// Describe has for it. Where Describe has none, or the payload is raw, the error has the code
+// "not_found".
 func (o *Operator) DecodeAnswer(ctx context.Context, route string, payload []byte) (text []byte, err error) {
 	err = o.ask(ctx, askDecode, payloadOf{Route: route, Data: payload}, &text)
 	return text, err

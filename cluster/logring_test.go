@@ -92,7 +92,8 @@ func TestLogRingTakesValuesThatLog(t *testing.T) {
 	}
 }
 
-// One record with a time that JSON does not have would keep all lines of the node from its consoles.
+// One record with a time that JSON does not have would keep all lines of the node from its
+// consoles.
 func TestLogRingTakesEachTime(t *testing.T) {
 	ring := cluster.NewLogRing(slog.DiscardHandler, 0)
 	rec := slog.NewRecord(time.Date(12345, 1, 1, 0, 0, 0, 0, time.UTC), slog.LevelInfo, "line", 0)

@@ -16,7 +16,8 @@ import (
 )
 
 // EncodeRequest returns the payload that a client sends to a route of this node. text is the
-// payload as JSON, of the schema that Node.Describe has for it; for a raw handler it is the payload.
+// payload as JSON, of the schema that Node.Describe has for it; for a raw handler it is the
+// payload.
 func (i Inspector) EncodeRequest(route string, text []byte) ([]byte, error) {
 	h, err := i.handler(route)
 	if err != nil {

@@ -22,7 +22,8 @@ type described struct {
 }
 
 // describe answers with what the cluster takes and answers, of which the playground makes its
-// forms. In the time in which nodes are upgraded, one may differ from the rest: then it is left out.
+// forms. In the time in which nodes are upgraded, one may differ from the rest: then it is left
+// out.
 func (a *api) describe(w http.ResponseWriter, r *http.Request) {
 	self := a.self()
 	var mu sync.Mutex

@@ -64,7 +64,8 @@ var bounds = func() (all [LastBucket - FirstBucket + 2]int64) {
 }()
 
 // The durations whose numbers have the same length in bits, and the same partBits behind the first
-// of them, are a part. Parts are narrower than buckets, so that each has one bound within it at most.
+// of them, are a part. Parts are narrower than buckets, so that each has one bound within it at
+// most.
 const (
 	partBits = 3
 	parts    = 1 << partBits

@@ -42,6 +42,7 @@ var nameless = map[string]map[string]string{
 		"the route ":               "wrapped in the route or the method",
 	},
 	"contrib/config": {
+		"it is empty":              "wrapped in the setting's name",
 		"YAML takes it for ":       "wrapped in the setting's name",
 		"cert and key: ":           "wrapped in the setting's name",
 		"there is no certificate ": "wrapped in the setting's name",

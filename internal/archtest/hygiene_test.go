@@ -63,8 +63,8 @@ var localPattern = regexp.MustCompile(strings.Join([]string{
 	`\b(?:deb|security)\.debian\.org`,
 }, "|"))
 
-// localWords: all that localPattern finds has one of them, and most lines have none, which is quicker
-// to tell.
+// localWords: all that localPattern finds has one of them, and most lines have none, which is
+// quicker to tell.
 var localWords = [][]byte{
 	[]byte("/root/"), []byte("/home/"), []byte("/work/"), []byte("/Users/"), []byte(`:\Users`), []byte("resolved"),
 	[]byte("registry."), []byte(".golang."), []byte("goproxy."), []byte(".debian."),
