@@ -187,7 +187,7 @@ func TestBindBeforeTheGateAnswers(t *testing.T) {
 // unencodable is a value that gob cannot encode, explosive is one that panics when it is encoded.
 type (
 	unencodable func()
-	explosive  struct{}
+	explosive   struct{}
 )
 
 func (explosive) GobEncode() ([]byte, error) { panic("secret") }

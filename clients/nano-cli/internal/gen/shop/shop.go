@@ -40,8 +40,8 @@ type Thing struct {
 	Wait int64 `json:"wait"` // nanoseconds
 }
 
-// ShopAny requests shop.any, and reads the answer into reply, whose type the node does not tell: a
-// pointer, or nil for none.
+// ShopAny requests shop.any, and reads the answer into reply, whose type the node does not tell: a pointer, or
+// nil for none.
 func ShopAny(ctx context.Context, c *client.Client, req map[string]any, reply any) error {
 	return c.Request(ctx, "shop.any", req, reply)
 }
