@@ -152,6 +152,29 @@ func TestPushRefusesWrongForms(t *testing.T) {
 	}
 }
 
+// A request that is refused makes nobody a user.
+func TestRefusedRequestsMakeNoUsers(t *testing.T) {
+	w := newWorld(t)
+	for path, c := range map[string]struct {
+		body   object
+		status int
+	}{
+		"/api/v1/channels/global/members": {object{"users": []any{"x"}}, 400},
+		"/api/v1/channels/none/members":   {object{"users": []any{"x"}}, 404},
+		"/api/v1/channels/none/messages":  {object{"text": "hi", "from": "x"}, 404},
+		"/api/v1/channels":                {object{"title": "t", "id": "global", "owner": "x"}, 409},
+	} {
+		var reply errorReply
+		if status := w.post(path, c.body, &reply, key...); status != c.status {
+			t.Errorf("%s is answered %d %+v", path, status, reply)
+		}
+	}
+	var stats struct{ Users int }
+	if w.do(http.MethodGet, "/api/v1/stats", nil, &stats, key...); stats.Users != 0 {
+		t.Errorf("there are %d users", stats.Users)
+	}
+}
+
 // A request that is sent again with its key is done once, and another one with that key not at all.
 func TestIdempotencyKeys(t *testing.T) {
 	w := newWorld(t)

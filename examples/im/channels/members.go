@@ -193,7 +193,7 @@ func (s *membership) Admit(ctx context.Context, id string, members []store.Membe
 	size := 0
 	err := s.manage(ctx, id, func(c *channel) error {
 		if c.kind != store.Group {
-			return nano.Errorf(component.CodeInvalid, "only groups have members that can be changed")
+			return errNoGroup
 		}
 		if len(c.roles)+len(members) > maxGroup {
 			return nano.Errorf(component.CodeExhausted, "a group has at most %d members", maxGroup)
@@ -209,6 +209,8 @@ func (s *membership) Admit(ctx context.Context, id string, members []store.Membe
 	}
 	return s.enter(ctx, id, members, size)
 }
+
+var errNoGroup = nano.Errorf(component.CodeInvalid, "only groups have members that can be changed")
 
 // mayManage says whether a user may change who is in a group, and its title.
 func (c *channel) mayManage(user string) error {

@@ -84,6 +84,10 @@ func (s *operating) MakeChannel(ctx context.Context, req *protocol.MakeRequest) 
 		return nil, nano.Errorf(component.CodeInvalid, "a group has at most %d members", maxGroup)
 	}
 	c := store.Channel{ID: req.ID, Kind: req.Kind, Title: title}
+	exists := nano.Errorf(component.CodeExists, "there is a channel %s", c.ID)
+	if _, err := s.store.Channel(ctx, c.ID); err == nil { // before its members become users
+		return nil, exists
+	}
 	var members []store.Member
 	switch c.Kind {
 	case store.Group:
@@ -110,7 +114,7 @@ func (s *operating) MakeChannel(ctx context.Context, req *protocol.MakeRequest) 
 	}
 	if err := s.members.Make(ctx, c, members); err != nil {
 		if errors.Is(err, store.ErrExists) {
-			return nil, nano.Errorf(component.CodeExists, "there is a channel %s", c.ID)
+			return nil, exists
 		}
 		return nil, s.outward(err)
 	}
@@ -168,8 +172,12 @@ func (s *operating) AdmitUsers(ctx context.Context, req *protocol.AdmitRequest) 
 	if rank(req.Role) == 0 {
 		return nil, nano.Errorf(component.CodeInvalid, "role must be owner, admin or member")
 	}
-	if _, err := s.store.Channel(ctx, req.Channel); err != nil {
+	c, err := s.store.Channel(ctx, req.Channel)
+	if err != nil {
 		return nil, s.outward(err)
+	}
+	if c.Kind != store.Group {
+		return nil, errNoGroup
 	}
 	users, err := s.known(ctx, req.Users)
 	if err != nil {
@@ -199,6 +207,9 @@ func (s *operating) ExpelUsers(ctx context.Context, req *protocol.AdmitRequest) 
 func (s *operating) PostMessage(ctx context.Context, req *protocol.PostRequest) (*store.Message, error) {
 	by := store.User{ID: protocol.OperatorID, Name: "Operator"}
 	if req.From != "" {
+		if _, err := s.store.Channel(ctx, req.Channel); err != nil { // before the author becomes a user
+			return nil, s.outward(err)
+		}
 		users, err := s.known(ctx, []string{req.From})
 		if err != nil {
 			return nil, s.outward(err)

@@ -39,6 +39,14 @@ const (
 	maxUsers                 = 10_000 // who are remembered; then all are forgotten
 )
 
+// maxScans is how often a JPEG may go over its pixels. Cameras and programs write about ten scans,
+// and maybe small versions of the picture beside it. A scan takes 20 bytes and may change nothing,
+// so one of 1 MiB could keep a processor busy for minutes.
+const maxScans = 100
+
+// startOfScan begins a scan. Within one, the first of these bytes is never followed by the second.
+var startOfScan = []byte{0xff, 0xda}
+
 // types are the content types of the formats that are taken. SVG is none of them: it may hold
 // scripts.
 var types = map[string]string{"png": "image/png", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"}
@@ -137,8 +145,8 @@ func (h *Handler) look(ctx context.Context, data []byte) (p store.Picture, thumb
 	if types[format] == "" || about.Width <= 0 || about.Height <= 0 || about.Width > maxPixels/about.Height {
 		return store.Picture{}, nil, errors.New("pictures: too large, or of another format")
 	}
-	if err := costs(format, data, about); err != nil {
-		return store.Picture{}, nil, err
+	if format == "jpeg" && bytes.Count(data, startOfScan) > maxScans {
+		return store.Picture{}, nil, errors.New("pictures: a JPEG of too many scans")
 	}
 	select {
 	case h.decoding <- struct{}{}:

@@ -51,11 +51,10 @@ func webp(flags byte, width, height int, pieces ...[]byte) []byte {
 	return append(binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(len(body))), body...)
 }
 
-// huge is a lossless piece that names a size of 16384 x 16384: a gigabyte.
-func huge() []byte {
-	b := bytes.Clone(lossless)
-	copy(b[9:13], []byte{0xff, 0xff, 0xff, 0x0f})
-	return b
+// flat is a lossless piece of one colour. It needs no bits for its pixels, however many there are.
+func flat(width, height int) []byte {
+	size := binary.LittleEndian.AppendUint32(nil, uint32(width-1)|uint32(height-1)<<14)
+	return append(append([]byte{'V', 'P', '8', 'L', 8, 0, 0, 0, 0x2f}, size...), 0x88, 0x88, 0x08)
 }
 
 // progressive returns a grey JPEG of 8 x 8 pixels that goes over them so often. Each scan after the
@@ -84,18 +83,21 @@ func TestPicturesCostWhatTheySay(t *testing.T) {
 		data []byte
 		ok   bool
 	}{
-		"PNG":                                  {encoded(t, func(b *bytes.Buffer, m image.Image) error { return png.Encode(b, m) }), true},
-		"JPEG":                                 {encoded(t, func(b *bytes.Buffer, m image.Image) error { return jpeg.Encode(b, m, nil) }), true},
-		"GIF":                                  {encoded(t, func(b *bytes.Buffer, m image.Image) error { return gif.Encode(b, m, nil) }), true},
-		"lossy WebP":                           {webp(0, 0, 0, lossy), true},
-		"lossless WebP":                        {webp(0, 0, 0, lossless), true},
-		"WebP with a head":                     {webp(0, 1, 1, lossy), true},
-		"see-through WebP":                     {webp(1<<4, 1, 1, alpha, lossy), true},
-		"a small head before a huge picture":   {webp(0, 1, 1, huge()), false},
-		"a large head before a small picture":  {webp(0, 3000, 3000, lossy), false},
-		"a head before nothing":                {webp(0, 1, 1), false},
-		"see-through by less than the picture": {webp(1<<4, 1, 1, alpha, wide()), false},
-		"progressive JPEG":                     {progressive(12), true},
+		"PNG":                                     {encoded(t, func(b *bytes.Buffer, m image.Image) error { return png.Encode(b, m) }), true},
+		"JPEG":                                    {encoded(t, func(b *bytes.Buffer, m image.Image) error { return jpeg.Encode(b, m, nil) }), true},
+		"GIF":                                     {encoded(t, func(b *bytes.Buffer, m image.Image) error { return gif.Encode(b, m, nil) }), true},
+		"lossy WebP":                              {webp(0, 0, 0, lossy), true},
+		"lossless WebP":                           {webp(0, 0, 0, lossless), true},
+		"WebP with a head":                        {webp(0, 1, 1, lossy), true},
+		"see-through WebP":                        {webp(1<<4, 1, 1, alpha, lossy), true},
+		"a flat WebP":                             {webp(0, 300, 200, flat(300, 200)), true},
+		"a small head before a large picture":     {webp(0, 1, 1, flat(300, 200)), false},
+		"a small head before a huge picture":      {webp(0, 1, 1, flat(4096, 4096)), false},
+		"a huge picture without a head":           {webp(0, 0, 0, flat(4096, 4096)), false},
+		"a large head before a small picture":     {webp(0, 3000, 3000, lossy), false},
+		"a head before nothing":                   {webp(0, 1, 1), false},
+		"see-through by less than the picture":    {webp(1<<4, 1, 1, alpha, wide()), false},
+		"progressive JPEG":                        {progressive(12), true},
 		"a JPEG that goes over its pixels always": {progressive(1000), false},
 	} {
 		h := New(nil, nil, func() string { return "i" })
