@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"math"
 	"reflect"
 	"runtime"
 	"strings"
@@ -88,10 +89,16 @@ func TestHeapOfAQuietSession(t *testing.T) {
 			return all
 		}},
 	} {
-		before := heap()
-		kept := c.make()
-		each := float64(heap()-before)/n - c.less
-		runtime.KeepAlive(kept)
+		each := math.Inf(1)
+		for range 5 { // what earlier tests have left running may allocate meanwhile
+			before := heap()
+			kept := c.make()
+			each = min(each, float64(heap()-before)/n-c.less)
+			runtime.KeepAlive(kept)
+			if each <= c.most+1 {
+				break
+			}
+		}
 		t.Logf("%-40s %6.1f bytes", c.what, each)
 		if each > c.most+1 {
 			t.Errorf("%s takes %.1f bytes, and %.0f are allowed", c.what, each, c.most)
