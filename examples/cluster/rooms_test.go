@@ -70,46 +70,64 @@ func TestARoomIsOpenedOnItsBackendOnly(t *testing.T) {
 	}
 }
 
+// joined connects a client to a gate, and has it join the room "room".
+func (w *world) joined(t *testing.T, gate int, name string) *client {
+	t.Helper()
+	c, err := dial(w.gates[gate].tcp, t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.close)
+	c.name, c.room = name, "room"
+	if err := c.join(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// insist has a client say something until it was said: it may be held back, or told to join again.
+func (c *client) insist(t *testing.T, text, ref string) {
+	t.Helper()
+	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		err := c.call("chat.say", SayRequest{Text: text, Ref: ref}, &SayReply{}, 5*time.Second)
+		if err == nil {
+			return
+		}
+		var e *callError
+		if errors.As(err, &e) && e.Code == component.CodeNotFound {
+			err = c.join(5 * time.Second)
+		}
+		if time.Since(begin) > 10*time.Second {
+			t.Fatalf("%s was not said: %v", text, err)
+		}
+	}
+}
+
+// heardAll returns what a client has heard, once each as a page shows it, in the order of said.
+func (c *client) heardAll(said []string) (heard []string) {
+	for _, m := range c.here[0].Recent {
+		c.heard = append(c.heard, m.Text)
+	}
+	for _, text := range c.heard {
+		if !slices.Contains(heard, text) {
+			heard = append(heard, text)
+		}
+	}
+	slices.SortFunc(heard, func(a, b string) int { return slices.Index(said, a) - slices.Index(said, b) })
+	return heard
+}
+
 // A backend that is drained hands its rooms over with the people in them: no request fails, nobody
 // is said to have come or gone, and nothing that was said is missing.
 func TestADrainedBackendMovesItsRoomsWithTheirPeople(t *testing.T) {
 	w := newWorld(t, 2, 2)
-	quiet, err := dial(w.gates[0].tcp, t) // who says nothing hears of it all the same
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(quiet.close)
-	quiet.name, quiet.room = "quiet", "room"
-	if err := quiet.join(5 * time.Second); err != nil {
-		t.Fatal(err)
-	}
-	speaker, err := dial(w.gates[1].tcp, t)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(speaker.close)
-	speaker.name, speaker.room = "speaker", "room"
-	if err := speaker.join(5 * time.Second); err != nil {
-		t.Fatal(err)
-	}
+	quiet := w.joined(t, 0, "quiet") // who says nothing hears of it all the same
+	speaker := w.joined(t, 1, "speaker")
 	l := w.load(clients, w.gates, "room")
 	var said []string
 	say := func() {
 		said = append(said, fmt.Sprint("line ", len(said)+1))
-		ref := fmt.Sprint("ref ", len(said))
-		for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) { // held back, or told to join again
-			err := speaker.call("chat.say", SayRequest{Text: said[len(said)-1], Ref: ref}, &SayReply{}, 5*time.Second)
-			if err == nil {
-				return
-			}
-			var e *callError
-			if errors.As(err, &e) && e.Code == component.CodeNotFound {
-				err = speaker.join(5 * time.Second)
-			}
-			if time.Since(begin) > 10*time.Second {
-				t.Fatalf("%s was not said: %v", said[len(said)-1], err)
-			}
-		}
+		speaker.insist(t, said[len(said)-1], fmt.Sprint("ref ", len(said)))
 	}
 	until(t, 10*time.Second, "not everybody was said to have joined", func() bool {
 		quiet.mu.Lock()
@@ -155,17 +173,7 @@ func TestADrainedBackendMovesItsRoomsWithTheirPeople(t *testing.T) {
 	if len(quiet.joined) != clients+1 || len(quiet.left) > 0 {
 		t.Errorf("it was said that %v joined and %v left", quiet.joined, quiet.left)
 	}
-	var heard []string // once each, as a page shows it
-	for _, m := range quiet.here[0].Recent {
-		quiet.heard = append(quiet.heard, m.Text)
-	}
-	for _, text := range quiet.heard {
-		if !slices.Contains(heard, text) {
-			heard = append(heard, text)
-		}
-	}
-	slices.SortFunc(heard, func(a, b string) int { return slices.Index(said, a) - slices.Index(said, b) })
-	if !slices.Equal(heard, said) {
+	if heard := quiet.heardAll(said); !slices.Equal(heard, said) {
 		t.Errorf("heard %q, want %q", heard, said)
 	}
 }
