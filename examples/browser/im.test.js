@@ -83,6 +83,19 @@ describe("messenger", { timeout: 600_000 }, () => {
     await bob.seeMessage("Bob 👋");
     for (const person of [ann, bob]) assert.deepEqual(await person.texts(), ["Hello Ann", "Hello\nBob 👋"]);
 
+    // The buttons of messages stand in nobody's way who goes on by Tab, and are there from a message.
+    const focused = () => ann.page.evaluate(() => document.activeElement.id || document.activeElement.ariaLabel || document.activeElement.className);
+    await ann.page.locator("#scroll").focus();
+    await ann.page.keyboard.press("Tab");
+    assert.equal(await focused(), "attach");
+    await ann.page.locator("#scroll").focus();
+    const way = [];
+    for (const key of ["ArrowUp", "Tab", "Tab", "Tab"]) {
+      await ann.page.keyboard.press(key);
+      way.push(await focused());
+    }
+    assert.deepEqual(way, ["row", "Reply", "More", "attach"]);
+
     // Who looks elsewhere sees that something is new, and what; and then from where on it is.
     await ann.openChannel("Everybody");
     await bob.say("Are you there?");

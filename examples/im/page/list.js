@@ -1,5 +1,5 @@
 // The list of channels: who has written last, how much is new.
-import { $, avatar, plural, sync, tone } from "./dom.js";
+import { $, avatar, dayOf, plural, sync, tone } from "./dom.js";
 import { events, state, titleOf } from "./store.js";
 import { el, icon, plain, when } from "./words.js";
 
@@ -31,7 +31,9 @@ function later() {
 const newest = (c) => (c.role === "invited" ? Number.MAX_SAFE_INTEGER : (c.last?.at ?? 0));
 
 // inOrder returns the channels, those in which something has happened last first.
-export const inOrder = () => [...state.channels.values()].filter((c) => c.kind !== "live").sort((a, b) => newest(b) - newest(a) || titleOf(a).localeCompare(titleOf(b)));
+export const inOrder = () => [...state.channels.values()].filter((c) => c.kind !== "live").sort((a, b) => newest(b) - newest(a) || byName.compare(titleOf(a), titleOf(b)));
+
+const byName = new Intl.Collator();
 
 export function draw() {
   if (!state.me) return;
@@ -67,6 +69,9 @@ function drawItem(item, c) {
       el("span", { class: "line" }, el("span", { class: "last" }), el("span", { class: "marks" })));
     item.append(button);
   }
+  const sign = signOf(c, title);
+  if (item.sign === sign) return; // one may be in very many channels
+  item.sign = sign;
   button.onclick = () => choose(c);
   const [face, first, second] = button.children;
   drawFace(face, c);
@@ -76,6 +81,13 @@ function drawItem(item, c) {
   second.lastChild.replaceChildren(...marks(c));
   button.classList.toggle("unread", c.unread > 0);
   button.setAttribute("aria-current", String(state.active === c));
+}
+
+// signOf is what the looks of a channel in the list depend on.
+function signOf(c, title) {
+  const typing = [...c.typing.values()].map((t) => t.name).join();
+  const draft = state.active === c ? "" : c.draft.text;
+  return [title, c.kind, state.online.has(c.with?.id), state.active === c, c.role, c.last?.n, c.last?.rev, c.unread, c.mentioned, typing, draft, c.pending.at(-1)?.cid, dayOf(Date.now())].join("|");
 }
 
 // drawFace draws a channel's picture: a person's avatar with whether that person is here, or a

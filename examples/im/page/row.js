@@ -57,9 +57,10 @@ export function drawMessage(c, m, look, quoted) {
   if (look.status === "failed") body.append(failure(m));
   message.append(avatar(name), body);
   if (m.n !== undefined && !m.gone && !m.deleted) {
+    // Tab comes to them from their message only: they must not stand in the way of who goes on.
     message.append(el("div", { class: "tools" },
-      iconButton("reply", "Reply", { "data-do": "reply" }),
-      iconButton("more", "More", { "data-do": "more", "aria-haspopup": "menu" })));
+      iconButton("reply", "Reply", { "data-do": "reply", tabIndex: -1 }),
+      iconButton("more", "More", { "data-do": "more", "aria-haspopup": "menu", tabIndex: -1 })));
   }
   node.append(message);
   return node;

@@ -323,6 +323,12 @@ $("feed").addEventListener("contextmenu", (event) => {
 
 // ---- the keyboard: arrows go from message to message, letters do something with one
 
+for (const [event, tabIndex] of [["focusin", 0], ["focusout", -1]]) {
+  $("feed").addEventListener(event, ({ target }) => {
+    for (const tool of target.closest(".row")?.querySelectorAll(".tools button") ?? []) tool.tabIndex = tabIndex;
+  });
+}
+
 function step(row, by) {
   const all = [...$("feed").children];
   const to = all[all.indexOf(row) + by];
