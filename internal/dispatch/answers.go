@@ -2,9 +2,9 @@ package dispatch
 
 import "sync/atomic"
 
-// Answers is the message that a session's handler works on, and whether that has its answer. A peer
-// embeds it, and has most of [Peer] and [Answerer] by that. Its methods are safe for concurrent
-// use; the zero value works on no message.
+// Answers is the message that a session's handler works on, and whether that has its answer. An
+// entity embeds it, and has most of [Entity] and [Answerer] by that. Its methods are safe for
+// concurrent use; the zero value works on no message.
 type Answers struct {
 	mid      atomic.Uint64 // 0: a notify, or nothing
 	answered atomic.Uint64 // mid, once it has its answer

@@ -13,18 +13,18 @@ import (
 
 // Batch gathers the calls of one read. It belongs to the goroutine that reads.
 type Batch struct {
-	table *Table
-	jobs  []scheduler.Job
-	sched *scheduler.Scheduler // whose jobs they are
-	posts bool                 // never waits for a scheduler
-	lanes []*scheduler.Lane    // of jobs, if it posts
-	peer  Peer                 // who sent the message that is being added
-	laned Laned                // peer; nil if it has no lane
-	lane  *scheduler.Lane      // its lane
-	stop  func() <-chan struct{}
-	meter Meter // of the message that is being added, until its call has it
-	cost  int
-	trace []byte // that came with it; borrowed
+	table  *Table
+	jobs   []scheduler.Job
+	sched  *scheduler.Scheduler // whose jobs they are
+	posts  bool                 // never waits for a scheduler
+	lanes  []*scheduler.Lane    // of jobs, if it posts
+	entity Entity               // who sent the message that is being added
+	laned  Laned                // entity; nil if it has no lane
+	lane   *scheduler.Lane      // its lane
+	stop   func() <-chan struct{}
+	meter  Meter // of the message that is being added, until its call has it
+	cost   int
+	trace  []byte // that came with it; borrowed
 }
 
 var batches = sync.Pool{New: func() any {
@@ -35,7 +35,7 @@ var batches = sync.Pool{New: func() any {
 
 // AddMetered is [Batch.Add] for a message that was counted. m is told its cost when it leaves the
 // queue, which may be at once. trace is the carrier of the span that the message belongs to.
-func (b *Batch) AddMetered(p Peer, v codec.View, m Meter, cost int, trace []byte) {
+func (b *Batch) AddMetered(p Entity, v codec.View, m Meter, cost int, trace []byte) {
 	b.meter, b.cost, b.trace = m, cost, trace
 	defer func() { // also of code of the application's that panics
 		b.trace = nil
@@ -50,7 +50,7 @@ func (b *Batch) AddMetered(p Peer, v codec.View, m Meter, cost int, trace []byte
 // Add prepares the call that message v asks for. v is borrowed; Add keeps nothing of it. A message
 // that no handler can serve is answered with an error. The messages of one session keep their
 // order across schedulers: Add hands the calls for one over before it adds any for another.
-func (b *Batch) Add(p Peer, v codec.View) {
+func (b *Batch) Add(p Entity, v codec.View) {
 	t := b.table
 	switch v.Type {
 	case codec.Request:
@@ -102,7 +102,7 @@ func (b *Batch) Add(p Peer, v codec.View) {
 }
 
 // Refuse ends a message with an error, as a filter does.
-func (b *Batch) Refuse(p Peer, v codec.View, err error) {
+func (b *Batch) Refuse(p Entity, v codec.View, err error) {
 	b.from(p)
 	r, name := b.table.find(v)
 	if v.Type != codec.Request {
@@ -112,7 +112,7 @@ func (b *Batch) Refuse(p Peer, v codec.View, err error) {
 }
 
 // add makes the call and puts it where it will run.
-func (b *Batch) add(p Peer, r *route, mid uint64, data []byte) {
+func (b *Batch) add(p Entity, r *route, mid uint64, data []byte) {
 	if err := r.check(p); err != nil {
 		b.refuse(p, r, mid, r.name, err)
 		return
@@ -127,14 +127,14 @@ func (b *Batch) add(p Peer, r *route, mid uint64, data []byte) {
 }
 
 // from notes who sent the message that is being added.
-func (b *Batch) from(p Peer) {
-	if b.peer == p {
+func (b *Batch) from(p Entity) {
+	if b.entity == p {
 		return
 	}
 	if !b.posts {
 		b.hand()
 	}
-	b.peer, b.lane = p, nil
+	b.entity, b.lane = p, nil
 	if b.laned, _ = p.(Laned); b.laned != nil {
 		b.lane = b.laned.Lane()
 	}
@@ -144,7 +144,7 @@ func (b *Batch) from(p Peer) {
 func (b *Batch) put(c *call, r *route) {
 	main := r.main
 	if r.sched == nil { // a session's own is one of ours, most often
-		main, _ = c.peer.Session().Value(r.byName).(*scheduler.Scheduler)
+		main, _ = c.entity.Session().Value(r.byName).(*scheduler.Scheduler)
 	}
 	if main != nil {
 		b.putOn(main, c)
@@ -152,7 +152,7 @@ func (b *Batch) put(c *call, r *route) {
 	}
 	b.hand()
 	// The meter stays here: an application's scheduler may drop the call without a word.
-	p, mid := c.peer, c.mid
+	p, mid := c.entity, c.mid
 	if err := c.schedule(); err != nil {
 		b.table.refuse(context.Background(), p, mid, r.name, err)
 	}
@@ -174,14 +174,14 @@ func (b *Batch) putOn(s *scheduler.Scheduler, c *call) {
 
 // refuse ends a message with an error. Its answer comes after those of the messages before it, so
 // it takes their way. r may be nil.
-func (b *Batch) refuse(p Peer, r *route, mid uint64, name string, err error) {
+func (b *Batch) refuse(p Entity, r *route, mid uint64, name string, err error) {
 	b.end(p, r, mid, name, err, nil)
 }
 
 // end is refuse for a message with a trace; nil begins one.
-func (b *Batch) end(p Peer, r *route, mid uint64, name string, err error, trace *callTrace) {
+func (b *Batch) end(p Entity, r *route, mid uint64, name string, err error, trace *callTrace) {
 	c := calls.Get().(*call)
-	*c = call{table: b.table, route: r, peer: p, mid: mid, err: err, name: name}
+	*c = call{table: b.table, route: r, entity: p, mid: mid, err: err, name: name}
 	if c.trace = trace; trace == nil {
 		c.traced(b.trace)
 	}
@@ -227,7 +227,7 @@ func (b *Batch) hand() {
 			c := j.(*call)
 			if !errors.Is(err, scheduler.ErrStopped) { // else its session has ended: nobody is to be told
 				err := b.table.closed(c.route, b.sched, err)
-				b.table.refuse(c.begin(context.Background()), c.peer, c.mid, c.Name(), err)
+				b.table.refuse(c.begin(context.Background()), c.entity, c.mid, c.Name(), err)
 				c.finish(err)
 			}
 			c.free()
@@ -246,6 +246,6 @@ func (b *Batch) Hand() { b.hand() }
 func (b *Batch) Submit() {
 	b.hand()
 	b.table, b.sched, b.posts = nil, nil, false
-	b.peer, b.laned, b.lane = nil, nil, nil
+	b.entity, b.laned, b.lane = nil, nil, nil
 	batches.Put(b)
 }

@@ -18,19 +18,19 @@ import (
 // call is one handler call on its way through a scheduler. Calls are pooled: nothing may keep one.
 // Its file holds all that happens to it: it is made, scheduled, run and answered.
 type call struct {
-	table *Table
-	route *route
-	peer  Peer
-	mid   uint64
-	arg   any
-	raw   []byte
-	sched *scheduler.Scheduler // runs the call; nil: one of the application's own does
-	meter Meter                // nil, or to be told that the call has left the queue
-	cost  int
-	size  int    // bytes of the payload
-	err   error  // not nil: the message was refused; this is its answer, in order with the others
-	name  string // of the route, where there is no route
-	trace *callTrace
+	table  *Table
+	route  *route
+	entity Entity
+	mid    uint64
+	arg    any
+	raw    []byte
+	sched  *scheduler.Scheduler // runs the call; nil: one of the application's own does
+	meter  Meter                // nil, or to be told that the call has left the queue
+	cost   int
+	size   int    // bytes of the payload
+	err    error  // not nil: the message was refused; this is its answer, in order with the others
+	name   string // of the route, where there is no route
+	trace  *callTrace
 
 	came  time.Duration // when it was given to its scheduler, by scheduler.Clock
 	began time.Duration // when its handler began
@@ -59,25 +59,25 @@ func (c *call) Run() {
 	defer c.end()
 	c.spend()
 	if c.err != nil {
-		c.peer.Enter(c.mid)
+		c.entity.Enter(c.mid)
 		ctx := c.begin(context.Background())
-		c.table.refuse(ctx, c.peer, c.mid, c.name, c.err)
+		c.table.refuse(ctx, c.entity, c.mid, c.name, c.err)
 		c.finish(c.err)
 		return
 	}
-	s := c.peer.Session()
+	s := c.entity.Session()
 	h := c.route.handler
-	if p, ok := c.peer.(Caller); ok && p.Over() {
+	if p, ok := c.entity.(CallingNode); ok && p.Over() {
 		c.fail(c.begin(context.Background()), component.Errorf(component.CodeDeadline, "nobody waits for the answer any more"))
 		return
 	}
 	c.startClock()
-	enter(c.peer, c.mid)
+	enter(c.entity, c.mid)
 	ctx := context.Background()
 	awaited := false
 	if h.NeedsContext {
-		var p Caller
-		if p, awaited = c.peer.(Caller); awaited {
+		var p CallingNode
+		if p, awaited = c.entity.(CallingNode); awaited {
 			var returned func()
 			ctx, returned = p.Begin()
 			defer returned()
@@ -87,7 +87,7 @@ func (c *call) Run() {
 	}
 	ctx = c.begin(ctx)
 	if h.NeedsContext {
-		ctx = &callContext{Context: ctx, table: c.table, route: c.route, peer: c.peer, mid: c.mid, sched: c.sched}
+		ctx = &callContext{Context: ctx, table: c.table, route: c.route, entity: c.entity, mid: c.mid, sched: c.sched}
 	}
 	reply, err := h.Call(ctx, s, c.arg, c.raw)
 	switch {
@@ -97,17 +97,17 @@ func (c *call) Run() {
 		}
 		c.fail(ctx, err)
 	case h.HasReply && c.mid != 0:
-		if hasAnswered(c.peer, c.mid) {
+		if hasAnswered(c.entity, c.mid) {
 			return // the handler has answered by itself
 		}
 		if reply == nil {
 			reply = reflect.Zero(h.Reply).Interface()
 		}
-		if err := c.peer.ResponseMid(c.mid, reply); err != nil {
+		if err := c.entity.ResponseMid(c.mid, reply); err != nil {
 			c.fail(ctx, fmt.Errorf("dispatch: answer with %T: %w", reply, err))
 		}
 	case c.mid != 0:
-		c.table.unanswered.watch(c.peer, c.mid, c.route)
+		c.table.unanswered.watch(c.entity, c.mid, c.route)
 	}
 }
 
@@ -129,7 +129,7 @@ func (c *call) end() {
 
 // fail answers with the error of the call. ctx is the handler's.
 func (c *call) fail(ctx context.Context, err error) {
-	c.table.fail(ctx, c.peer, c.mid, c.routeName(), err)
+	c.table.fail(ctx, c.entity, c.mid, c.routeName(), err)
 	c.finish(err)
 }
 
@@ -151,7 +151,7 @@ func (c *call) spend() {
 
 // elsewhere serves a message that no local handler has. It returns the
 // message's trace: nil if it has none.
-func (t *Table) elsewhere(p Peer, m *codec.Message) (*callTrace, error) {
+func (t *Table) elsewhere(p Entity, m *codec.Message) (*callTrace, error) {
 	_, sent := p.(Sent)
 	if t.cfg.Remote == nil || sent { // or two nodes without the handler would send it to and fro
 		return nil, component.Errorf(component.CodeNotFound, "no handler for route %q", m.Route)
@@ -168,7 +168,7 @@ func (t *Table) elsewhere(p Peer, m *codec.Message) (*callTrace, error) {
 // schedule gives a call to the scheduler of its route. With an error the call is not given back
 // to the pool: a scheduler that panicked may have kept it.
 func (c *call) schedule() error {
-	local, err := c.route.local(c.peer)
+	local, err := c.route.local(c.entity)
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func (r *route) place(on scheduler.LocalScheduler, task scheduler.Task) (err err
 }
 
 // local returns the scheduler that runs the route's calls for p's session.
-func (r *route) local(p Peer) (scheduler.LocalScheduler, error) {
+func (r *route) local(p Entity) (scheduler.LocalScheduler, error) {
 	if r.sched != nil {
 		return r.sched, nil
 	}
@@ -206,9 +206,9 @@ func (r *route) local(p Peer) (scheduler.LocalScheduler, error) {
 }
 
 // prepare makes the call with its argument. data is borrowed.
-func (t *Table) prepare(p Peer, r *route, mid uint64, data []byte) (*call, error) {
+func (t *Table) prepare(p Entity, r *route, mid uint64, data []byte) (*call, error) {
 	c := calls.Get().(*call)
-	*c = call{table: t, route: r, peer: p, mid: mid, size: len(data)}
+	*c = call{table: t, route: r, entity: p, mid: mid, size: len(data)}
 	if r.handler.IsRawArg {
 		c.raw = append(make([]byte, 0, len(data)), data...)
 		return c, nil
@@ -230,7 +230,7 @@ func (c *call) free() {
 
 // Notify calls the handler of a route in the name of p's session, on this node or another. It never
 // waits, so handlers may call it.
-func (t *Table) Notify(p Peer, name string, data []byte) error {
+func (t *Table) Notify(p Entity, name string, data []byte) error {
 	if t.Has(name) || t.cfg.Remote == nil {
 		return t.Schedule(p, codec.View{Type: codec.Notify, Route: []byte(name), Data: data}, nil)
 	}
@@ -239,7 +239,7 @@ func (t *Table) Notify(p Peer, name string, data []byte) error {
 
 // Schedule calls the local handler of a message, without filters. It never waits. trace is the
 // carrier of the span that the call belongs to.
-func (t *Table) Schedule(p Peer, v codec.View, trace []byte) error {
+func (t *Table) Schedule(p Entity, v codec.View, trace []byte) error {
 	r := t.routes[string(v.Route)]
 	if r == nil {
 		return component.Errorf(component.CodeNotFound, "no handler for route %q", v.Route)

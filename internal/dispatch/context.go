@@ -11,11 +11,11 @@ import (
 // what a handler may ask about its call. It keeps nothing of the call, which is pooled.
 type callContext struct {
 	context.Context
-	table *Table
-	route *route
-	peer  Peer
-	mid   uint64
-	sched *scheduler.Scheduler // runs the handler; nil: one of the application's own does
+	table  *Table
+	route  *route
+	entity Entity
+	mid    uint64
+	sched  *scheduler.Scheduler // runs the handler; nil: one of the application's own does
 }
 
 type callKey struct{}
@@ -53,7 +53,7 @@ func CallOf(ctx context.Context) (s *session.Session, route string, mid uint64, 
 	if c == nil {
 		return nil, "", 0, false
 	}
-	return c.peer.Session(), c.route.name, c.mid, true
+	return c.entity.Session(), c.route.name, c.mid, true
 }
 
 // Await calls wait, and lets the scheduler of its caller run others meanwhile.
@@ -77,7 +77,7 @@ func Await(ctx context.Context, wait func()) {
 		at.Await(wait)
 		return
 	}
-	p, ok := c.peer.(Answerer)
+	p, ok := c.entity.(Answerer)
 	if !ok {
 		at.Await(wait)
 		return
@@ -85,7 +85,7 @@ func Await(ctx context.Context, wait func()) {
 	answered := p.Answered()
 	at.Await(wait)
 	p.Return(c.mid, answered)
-	if by, ok := moved(c.peer).(Answerer); ok {
+	if by, ok := moved(c.entity).(Answerer); ok {
 		by.Return(c.mid, answered)
 	}
 }

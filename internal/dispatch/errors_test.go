@@ -84,7 +84,7 @@ func TestEachFailureIsOneErrorAnswer(t *testing.T) {
 		{"own channel panics", comps(ok), func(c *Config) { c.Pipeline = channel{} }, request(7, "A.B", ""), component.CodeInternal, "internal error", "own channel's bug"},
 		{"not gzip", comps(ok), nil, codec.View{Type: codec.Request, ID: 7, Route: []byte("A.B"), Data: []byte("plain"), Gzip: true}, component.CodeInvalid, "gzip", "gzip"},
 		{"remote says no", comps(ok), func(c *Config) {
-			c.Remote = func(Peer, *codec.Message, tracing.Span) error {
+			c.Remote = func(Entity, *codec.Message, tracing.Span) error {
 				return component.Errorf(component.CodeUnavailable, "backend is gone")
 			}
 		}, request(7, "A.C", ""), component.CodeUnavailable, "backend is gone", "backend is gone"},
@@ -206,7 +206,7 @@ func TestFilterRewrites(t *testing.T) {
 				m.Route, m.Data = c.to, []byte(c.data)
 				return nil
 			}), func(cfg *Config) {
-				cfg.Remote = func(_ Peer, m *codec.Message, _ tracing.Span) error {
+				cfg.Remote = func(_ Entity, m *codec.Message, _ tracing.Span) error {
 					got.add("remote " + m.Route + " " + string(m.Data))
 					return nil
 				}
@@ -331,7 +331,7 @@ func TestCompressedRoute(t *testing.T) {
 func TestRemoteGetsACopy(t *testing.T) {
 	var got []*codec.Message
 	b := newBench(t, new(component.Components), func(c *Config) {
-		c.Remote = func(p Peer, m *codec.Message, _ tracing.Span) error { got = append(got, m); return nil }
+		c.Remote = func(p Entity, m *codec.Message, _ tracing.Span) error { got = append(got, m); return nil }
 	})
 	read := []byte("data")
 	batch := b.Begin()
@@ -376,7 +376,7 @@ func TestDebugLogsMessages(t *testing.T) {
 func TestCallsHereDoNotWaitForAnotherNode(t *testing.T) {
 	ran := make(chan struct{})
 	b := newBench(t, raw("A.B", func(context.Context, *session.Session, []byte) error { close(ran); return nil }), func(c *Config) {
-		c.Remote = func(Peer, *codec.Message, tracing.Span) error {
+		c.Remote = func(Entity, *codec.Message, tracing.Span) error {
 			select {
 			case <-ran:
 			case <-time.After(nanotest.Patience):

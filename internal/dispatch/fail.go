@@ -20,18 +20,18 @@ type Failure struct {
 }
 
 // Fail answers request mid of p with an error, as if its handler had returned it.
-func (t *Table) Fail(p Peer, mid uint64, route string, err error) {
+func (t *Table) Fail(p Entity, mid uint64, route string, err error) {
 	t.fail(context.Background(), p, mid, route, err)
 }
 
 // Refuse answers request mid of p with an error of the node: no handler answers the request.
-func (t *Table) Refuse(p Peer, mid uint64, route string, err error) {
+func (t *Table) Refuse(p Entity, mid uint64, route string, err error) {
 	t.refuse(context.Background(), p, mid, route, err)
 }
 
 // fail logs and counts the error of a handler, and answers with it. What a handler tells clients on
 // purpose is logged at level debug; an error of the framework that it returned is a warning.
-func (t *Table) fail(ctx context.Context, p Peer, mid uint64, route string, err error) {
+func (t *Table) fail(ctx context.Context, p Entity, mid uint64, route string, err error) {
 	level := slog.LevelError
 	if e := (*component.Error)(nil); errors.As(err, &e) && e.Code != component.CodeInternal {
 		level = slog.LevelDebug
@@ -43,7 +43,7 @@ func (t *Table) fail(ctx context.Context, p Peer, mid uint64, route string, err 
 }
 
 // refuse ends a message that reaches no handler.
-func (t *Table) refuse(ctx context.Context, p Peer, mid uint64, route string, err error) {
+func (t *Table) refuse(ctx context.Context, p Entity, mid uint64, route string, err error) {
 	level, event := slog.LevelWarn, "message refused"
 	if public(err).Code == component.CodeInternal { // the application's own code has failed on the way
 		level, event = slog.LevelError, "message failed"
@@ -52,7 +52,7 @@ func (t *Table) refuse(ctx context.Context, p Peer, mid uint64, route string, er
 	t.answer(p, mid, route, err)
 }
 
-func (t *Table) log(ctx context.Context, level slog.Level, event string, p Peer, mid uint64, route string, err error) {
+func (t *Table) log(ctx context.Context, level slog.Level, event string, p Entity, mid uint64, route string, err error) {
 	s := p.Session()
 	attrs := []slog.Attr{
 		slog.String("route", route), slog.String("code", public(err).Code),
@@ -65,15 +65,15 @@ func (t *Table) log(ctx context.Context, level slog.Level, event string, p Peer,
 	t.cfg.Log.LogAttrs(ctx, level, event, attrs...)
 }
 
-// answer counts a message that failed, and sends the error to the peer.
-func (t *Table) answer(p Peer, mid uint64, route string, err error) {
+// answer counts a message that failed, and sends the error to the entity.
+func (t *Table) answer(p Entity, mid uint64, route string, err error) {
 	t.of(t.routes[route]).errors.Add(public(err).Code)
 	if mid == 0 {
 		return
 	}
 	t.Answered(p, mid) // or is to have none
 	err = withCode(err)
-	if c, ok := p.(Caller); ok { // a node: what the application shapes is for clients
+	if c, ok := p.(CallingNode); ok { // a node: what the application shapes is for clients
 		c.FailWith(mid, err)
 		return
 	}

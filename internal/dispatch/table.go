@@ -49,7 +49,7 @@ type Config struct {
 	// Remote sends messages for which there is no local handler to another node. It may be nil. The
 	// message is its own.
 	// It ends the span, with the message's outcome.
-	Remote func(p Peer, m *codec.Message, span tracing.Span) error
+	Remote func(p Entity, m *codec.Message, span tracing.Span) error
 	Tracer tracing.Tracer // nil: nothing is traced
 }
 
@@ -91,11 +91,11 @@ func (r *route) service() string {
 }
 
 // check refuses a client's message to a handler that is for nodes.
-func (r *route) check(p Peer) error {
+func (r *route) check(p Entity) error {
 	if !r.handler.NodesOnly {
 		return nil
 	}
-	if _, ok := p.(Caller); ok {
+	if _, ok := p.(CallingNode); ok {
 		return nil
 	}
 	return component.Errorf(component.CodeRefused, "route %q is for nodes only", r.name)
@@ -137,7 +137,7 @@ func New(cfg Config) (*Table, error) {
 
 // Before runs task before the calls of a route that are added for p from now on, if they do not run
 // on the node's scheduler.
-func (t *Table) Before(p Peer, route []byte, task scheduler.Task) {
+func (t *Table) Before(p Entity, route []byte, task scheduler.Task) {
 	r := t.routes[string(route)]
 	if r == nil || r.main != nil && r.main == t.cfg.Scheduler {
 		return
@@ -183,7 +183,7 @@ func (t *Table) BeginMetered() *Batch {
 }
 
 // Answered notes that request mid of p has its answer. It is called for each answer.
-func (t *Table) Answered(p Peer, mid uint64) { t.unanswered.answered(p, mid) }
+func (t *Table) Answered(p Entity, mid uint64) { t.unanswered.answered(p, mid) }
 
 // Close ends the watch over requests that have no answer.
 func (t *Table) Close() { t.unanswered.close() }

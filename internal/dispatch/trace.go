@@ -82,9 +82,9 @@ func (c *call) begin(ctx context.Context) context.Context {
 		return c.trace.span.Context
 	}
 	c.trace.started = true
-	_, node := c.peer.(Caller)
+	_, node := c.entity.(CallingNode)
 	c.trace.span = c.table.spans.Start(ctx, tracing.Operation{
-		Kind: tracing.Handle, Route: c.routeName(), Request: c.mid != 0, Nodes: node, Session: c.peer.Session(),
+		Kind: tracing.Handle, Route: c.routeName(), Request: c.mid != 0, Nodes: node, Session: c.entity.Session(),
 		Received: c.trace.received, Parent: c.trace.parent,
 	})
 	return c.trace.span.Context

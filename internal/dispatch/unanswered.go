@@ -24,8 +24,8 @@ type unanswered struct {
 }
 
 type asked struct {
-	peer Peer
-	mid  uint64
+	entity Entity
+	mid    uint64
 }
 
 type watched struct {
@@ -34,7 +34,7 @@ type watched struct {
 }
 
 // watch notes that a handler has returned without an answer.
-func (u *unanswered) watch(p Peer, mid uint64, r *route) {
+func (u *unanswered) watch(p Entity, mid uint64, r *route) {
 	a, ok := p.(Answerer)
 	if u.after <= 0 || !ok || a.Answered() == mid || r.silent.Load() {
 		return
@@ -59,7 +59,7 @@ func (u *unanswered) watch(p Peer, mid uint64, r *route) {
 }
 
 // answered notes that request mid of p has its answer. It is called for each answer.
-func (u *unanswered) answered(p Peer, mid uint64) {
+func (u *unanswered) answered(p Entity, mid uint64) {
 	if u.count.Load() == 0 {
 		return
 	}
@@ -76,7 +76,7 @@ func (u *unanswered) overdue() {
 	defer u.mu.Unlock()
 	for a, w := range u.all {
 		switch left := w.until.Sub(now); {
-		case a.peer.Session().Closed():
+		case a.entity.Session().Closed():
 			delete(u.all, a)
 		case left > 0:
 			if next == 0 || left < next {
@@ -86,7 +86,7 @@ func (u *unanswered) overdue() {
 			delete(u.all, a)
 			if !w.route.silent.Swap(true) {
 				u.log.Warn("request was not answered: its handler returned, and nobody called Response or ResponseMID since",
-					"route", w.route.name, "session", a.peer.Session().ID(), "mid", a.mid, "after", u.after)
+					"route", w.route.name, "session", a.entity.Session().ID(), "mid", a.mid, "after", u.after)
 			}
 		}
 	}

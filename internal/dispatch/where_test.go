@@ -272,7 +272,7 @@ func TestNotifyElsewhere(t *testing.T) {
 	why := errors.New("why")
 	var got *codec.Message
 	b := newBench(t, new(component.Components), func(c *Config) {
-		c.Remote = func(_ Peer, m *codec.Message, _ tracing.Span) error { got = m; return why }
+		c.Remote = func(_ Entity, m *codec.Message, _ tracing.Span) error { got = m; return why }
 	})
 	if err := b.Notify(b.peer, "X.Y", []byte("data")); !errors.Is(err, why) {
 		t.Errorf("error %v", err)

@@ -125,7 +125,7 @@ func (g *Gate) Release(t resume.Token, received uint64, before time.Time) (*Conn
 
 // Hand returns the session that was released. What is sent to it from now on, whoever has its
 // connection here still, goes to its new entity.
-func (g *Gate) Hand(f *Conn, to dispatch.Peer) (h Handed) {
+func (g *Gate) Hand(f *Conn, to dispatch.Entity) (h Handed) {
 	r := f.res.Load()
 	f.mu.Lock()
 	h = Handed{State: r.State(), Loss: r.roamed.gap, Errors: f.wantsErr, Gzip: f.wantsGzip}
@@ -170,7 +170,7 @@ func (r *resumable) endElsewhere(last []byte, why session.CloseReason) error {
 }
 
 // movedTo returns what carries the session at another gate, nil if it is here.
-func (r *resumable) movedTo() dispatch.Peer {
+func (r *resumable) movedTo() dispatch.Entity {
 	if r == nil {
 		return nil
 	}

@@ -17,7 +17,7 @@ import (
 
 // elsewhere carries a session at another gate, and counts who ends it there.
 type elsewhere struct {
-	dispatch.Peer
+	dispatch.Entity
 	ended atomic.Int32
 }
 

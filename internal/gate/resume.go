@@ -55,7 +55,7 @@ type roams struct {
 	timer  *time.Timer   // of the window; nil unless it is suspended
 	remote net.Addr      // of the last connection that has come back; nil: none has
 	gap    resume.Loss   // how it came from another gate
-	moved  dispatch.Peer // carries it at another gate; nil: it is here
+	moved  dispatch.Entity // carries it at another gate; nil: it is here
 	end    *ending       // what is to become of it there; nil: it goes on
 }
 

@@ -196,7 +196,7 @@ func (c *Conn) control(f *frame) {
 
 // sendOn sends a message to the client of a session that is at another gate by now. The filters of
 // that gate see it once more.
-func sendOn(to dispatch.Peer, t codec.Type, mid uint64, route string, v any) error {
+func sendOn(to dispatch.Entity, t codec.Type, mid uint64, route string, v any) error {
 	if t == codec.Response {
 		return to.ResponseMid(mid, v)
 	}

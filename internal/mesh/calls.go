@@ -35,7 +35,7 @@ const DefaultCallTimeout = 5 * time.Second
 const maxWait = 30 * 24 * time.Hour
 
 // addCall adds a message to a batch of handler calls.
-type addCall = func(p dispatch.Peer, v codec.View, m dispatch.Meter, cost int, trace []byte)
+type addCall = func(p dispatch.Entity, v codec.View, m dispatch.Meter, cost int, trace []byte)
 
 // Call calls the handler of route, here or on a node that runs it, and unmarshals its reply into
 // reply. The deadline is that of ctx; it travels with the call, and callSession keeps it where the

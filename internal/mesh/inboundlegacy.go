@@ -33,7 +33,7 @@ func (in *inbound) handleLegacyMessage(ctx context.Context, gate string, f *link
 		}
 	}
 	calls := in.table.Begin()
-	in.handleMessage(from, f, func(p dispatch.Peer, v codec.View, _ dispatch.Meter, _ int, _ []byte) { calls.Add(p, v) })
+	in.handleMessage(from, f, func(p dispatch.Entity, v codec.View, _ dispatch.Meter, _ int, _ []byte) { calls.Add(p, v) })
 	calls.Submit()
 	return nil
 }

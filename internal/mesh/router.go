@@ -41,7 +41,7 @@ const comingWait = 700 * time.Millisecond
 
 // Forward sends a message of a session to the node that serves it. It is the dispatcher's way out.
 // It ends the span, with the message's outcome.
-func (rt *router) Forward(from dispatch.Peer, m *codec.Message, span tracing.Span) error {
+func (rt *router) Forward(from dispatch.Entity, m *codec.Message, span tracing.Span) error {
 	p, err := rt.way(from, m)
 	if err == nil {
 		switch from := from.(type) {
@@ -58,7 +58,7 @@ func (rt *router) Forward(from dispatch.Peer, m *codec.Message, span tracing.Spa
 }
 
 // way returns the way to the node that serves a message of a session.
-func (rt *router) way(from dispatch.Peer, m *codec.Message) (*peer, error) {
+func (rt *router) way(from dispatch.Entity, m *codec.Message) (*peer, error) {
 	service, err := dispatch.ServiceOf(m.Route)
 	if err != nil {
 		return nil, component.Errorf(component.CodeNotFound, "no handler for route %q", m.Route)

@@ -7,12 +7,12 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// Peer is the other end of a session, as a handler call needs it: the connection of a client,
-// a client of another gate, or a node that calls. What only some peers can do is in the
+// Entity is the other end of a session, as a handler call needs it: the connection of a client,
+// a client of another gate, or a node that calls. What only some entities can do is in the
 // interfaces below.
-type Peer interface {
+type Entity interface {
 	session.NetworkEntity
-	// Session returns the session that speaks through this peer.
+	// Session returns the session that speaks through this entity.
 	Session() *session.Session
 	// Enter says which message the next handler works on: what LastMid returns and Response
 	// answers.
@@ -22,16 +22,16 @@ type Peer interface {
 	Fail(mid uint64, payload any)
 }
 
-// Laned is a Peer whose messages keep their order, and take turns with those of other peers.
+// Laned is an Entity whose messages keep their order, and take turns with those of other entities.
 type Laned interface {
-	// Lane returns the order of the peer's messages.
+	// Lane returns the order of the entity's messages.
 	Lane() *scheduler.Lane
-	// Waiting is called by whoever is about to wait for room for the peer's messages. The channel
+	// Waiting is called by whoever is about to wait for room for the entity's messages. The channel
 	// is closed when the session has ended: nobody waits then.
 	Waiting() <-chan struct{}
 }
 
-// Answerer is a Peer that knows whether its handler has answered.
+// Answerer is an Entity that knows whether its handler has answered.
 type Answerer interface {
 	// Answered returns the request that was answered since Enter; 0 if none was.
 	Answered() uint64
@@ -40,17 +40,17 @@ type Answerer interface {
 	Return(mid, answered uint64)
 }
 
-// Rehome has another peer carry a session from now on. Handlers that were called for the one before
-// go on, and answer their own requests.
-func Rehome(s *session.Session, to Peer) {
+// Rehome has another entity carry a session from now on. Handlers that were called for the one
+// before go on, and answer their own requests.
+func Rehome(s *session.Session, to Entity) {
 	from := s.NetworkEntity()
 	follow(from, to)
 	s.Rehome(to)
 	follow(from, to) // a handler that has begun since looks at the session first, see enter, or is seen now
 }
 
-// follow has one peer work on the message that another works on.
-func follow(from session.NetworkEntity, to Peer) {
+// follow has one entity work on the message that another works on.
+func follow(from session.NetworkEntity, to Entity) {
 	a, ok := from.(Answerer)
 	b, can := to.(Answerer)
 	if ok && can {
@@ -58,18 +58,18 @@ func follow(from session.NetworkEntity, to Peer) {
 	}
 }
 
-// moved returns what carries the session of a peer by now, nil if it is the peer.
-func moved(p Peer) Peer {
-	by, ok := p.Session().NetworkEntity().(Peer)
+// moved returns what carries the session of an entity by now, nil if it is the entity.
+func moved(p Entity) Entity {
+	by, ok := p.Session().NetworkEntity().(Entity)
 	if !ok || by == p {
 		return nil
 	}
 	return by
 }
 
-// enter says to the peer of a call, and to the one that carries its session by now, which message
+// enter says to the entity of a call, and to the one that carries its session by now, which message
 // the next handler works on.
-func enter(p Peer, mid uint64) {
+func enter(p Entity, mid uint64) {
 	p.Enter(mid)
 	if by := moved(p); by != nil {
 		by.Enter(mid)
@@ -77,7 +77,7 @@ func enter(p Peer, mid uint64) {
 }
 
 // hasAnswered reports whether the handler that works on a request has answered it.
-func hasAnswered(p Peer, mid uint64) bool {
+func hasAnswered(p Entity, mid uint64) bool {
 	if a, ok := p.(Answerer); ok && a.Answered() == mid {
 		return true
 	}
@@ -85,12 +85,13 @@ func hasAnswered(p Peer, mid uint64) bool {
 	return ok && a.Answered() == mid
 }
 
-// Sent is a Peer whose messages another node has sent, because this node has the handler. They
+// Sent is an Entity whose messages another node has sent, because this node has the handler. They
 // are not sent on.
 type Sent interface{ Sent() }
 
-// Caller is a Peer that is a node, and no client. It waits for its answer until some moment.
-type Caller interface {
+// CallingNode is an Entity that is a node, and no client. It waits for its answer until some
+// moment.
+type CallingNode interface {
 	// Begin is called before a handler that takes a context. ctx ends when nobody waits any
 	// more. returned is called when the handler has returned.
 	Begin() (ctx context.Context, returned func())
@@ -100,7 +101,7 @@ type Caller interface {
 	FailWith(mid uint64, err error)
 }
 
-// Sanctioner is a Peer that can end a client which sends what no honest client sends.
+// Sanctioner is an Entity that can end a client which sends what no honest client sends.
 type Sanctioner interface{ Malformed(err error) }
 
 // Meter is told when messages that were counted leave the queue: cost bytes of them. It is
