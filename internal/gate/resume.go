@@ -52,11 +52,11 @@ type resumable struct {
 
 // roams is what a session needs that has lost a connection.
 type roams struct {
-	timer  *time.Timer   // of the window; nil unless it is suspended
-	remote net.Addr      // of the last connection that has come back; nil: none has
-	gap    resume.Loss   // how it came from another gate
+	timer  *time.Timer     // of the window; nil unless it is suspended
+	remote net.Addr        // of the last connection that has come back; nil: none has
+	gap    resume.Loss     // how it came from another gate
 	moved  dispatch.Entity // carries it at another gate; nil: it is here
-	end    *ending       // what is to become of it there; nil: it goes on
+	end    *ending         // what is to become of it there; nil: it goes on
 }
 
 // roamedLocked returns what there is of that, made if there is nothing.
