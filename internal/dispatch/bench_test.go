@@ -61,7 +61,8 @@ func newQuiet(tb testing.TB) *quietTable {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	q := &quietTable{sched: scheduler.New(), peer: new(mute), done: make(chan struct{})}
+	q := &quietTable{peer: new(mute), done: make(chan struct{})}
+	q.sched = scheduler.New(scheduler.WithBatch(nil, func() { q.Settle() }))
 	q.peer.s = session.NewWithID(q.peer, 1)
 	q.peer.s.Context() // made on demand, once a session
 	if q.Table, err = New(Config{
@@ -69,6 +70,7 @@ func newQuiet(tb testing.TB) *quietTable {
 	}); err != nil {
 		tb.Fatal(err)
 	}
+	q.SettlesAtEndOfBatch()
 	q.sched.Start()
 	tb.Cleanup(q.sched.Close)
 	return q

@@ -29,6 +29,15 @@ type figures struct {
 	// spread, so that schedulers on different processors seldom write to the same.
 	main   times
 	spread [spreadOver]atomic.Pointer[times]
+
+	unsummed sums // of main; whoever has the turn of the node's scheduler writes it
+}
+
+// sums are times that were counted, and are not in the sums of their histograms yet: those of one
+// batch, which are added at its end.
+type sums struct {
+	wait, handler time.Duration
+	listed        bool // in Table.unsummed
 }
 
 // spreadOver is a power of two.
@@ -87,9 +96,18 @@ func (c *call) startClock() {
 	} else {
 		c.began = scheduler.Clock()
 	}
-	c.times = c.route.figures.on(c.sched, c.table.cfg.Scheduler)
-	c.times.wait.Record(c.began - c.came)
+	f, waited := c.route.figures, c.began-c.came
+	c.times = f.on(c.sched, c.table.cfg.Scheduler)
+	if !c.settled() {
+		c.times.wait.Record(waited)
+		return
+	}
+	c.times.wait.RecordWithoutSum(waited)
+	c.table.sumsOf(f).wait += max(waited, 0)
 }
+
+// settled tells whether the call's times are added up at the end of its batch.
+func (c *call) settled() bool { return c.sched != nil && c.sched == c.table.settles }
 
 // stopClock notes that the call's handler has ended, if it has begun.
 func (c *call) stopClock() {
@@ -102,5 +120,35 @@ func (c *call) stopClock() {
 	} else {
 		now = scheduler.Clock()
 	}
-	c.times.handler.Record(now - c.began)
+	took := now - c.began
+	if !c.settled() {
+		c.times.handler.Record(took)
+		return
+	}
+	c.times.handler.RecordWithoutSum(took)
+	c.table.sumsOf(c.route.figures).handler += max(took, 0)
+}
+
+// sumsOf returns where the times of a route are added up until the end of the batch.
+func (t *Table) sumsOf(f *figures) *sums {
+	if !f.unsummed.listed {
+		f.unsummed.listed = true
+		t.unsummed = append(t.unsummed, f)
+	}
+	return &f.unsummed
+}
+
+// SettlesAtEndOfBatch says that the node's scheduler calls Settle at the end of each batch. It is
+// called before there are messages.
+func (t *Table) SettlesAtEndOfBatch() { t.settles = t.cfg.Scheduler }
+
+// Settle adds up the times of the calls that the node's scheduler has run since it was called last.
+// So the sums cost a batch what they would else cost each call.
+func (t *Table) Settle() {
+	for _, f := range t.unsummed {
+		f.main.wait.AddSum(f.unsummed.wait)
+		f.main.handler.AddSum(f.unsummed.handler)
+		f.unsummed = sums{}
+	}
+	t.unsummed = t.unsummed[:0]
 }

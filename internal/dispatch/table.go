@@ -59,8 +59,10 @@ type Table struct {
 	routes  map[string]*route
 	inbound pipeline.Channel // nil when no filter can be in it
 
-	unrouted   messages      // those without a handler here
-	ignored    atomic.Uint64 // messages of types that only a server sends
+	unrouted   messages             // those without a handler here
+	ignored    atomic.Uint64        // messages of types that only a server sends
+	unsummed   []*figures           // of calls of this batch, see sums; whoever has the turn writes it
+	settles    *scheduler.Scheduler // the node's, if it calls Settle; nil: nobody does
 	unanswered unanswered
 	spans      Spans
 }

@@ -18,15 +18,24 @@ type Histogram struct {
 
 // Record counts a duration. What is below zero, because a clock was set, counts as none.
 func (h *Histogram) Record(d time.Duration) {
+	h.RecordWithoutSum(d)
+	if d > 0 {
+		h.AddSum(d)
+	}
+}
+
+// RecordWithoutSum is Record but for the sum: whoever counts many durations adds them up, and calls
+// AddSum once.
+func (h *Histogram) RecordWithoutSum(d time.Duration) {
 	at := 0
 	if i, ok := metrics.Bucket(d); ok {
 		at = i - metrics.FirstBucket + 1
 	}
 	h.counts[at].Add(1)
-	if d > 0 {
-		h.sum.Add(int64(d))
-	}
 }
+
+// AddSum adds the sum of durations that RecordWithoutSum has counted.
+func (h *Histogram) AddSum(d time.Duration) { h.sum.Add(int64(d)) }
 
 // Count returns how many durations were counted.
 func (h *Histogram) Count() (n uint64) {

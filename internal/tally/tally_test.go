@@ -20,12 +20,14 @@ func TestHistogramOfManyGoroutines(t *testing.T) {
 				h.Record(time.Millisecond)
 				h.Record(0)
 				h.Record(-time.Second)
+				h.RecordWithoutSum(time.Millisecond)
 			}
+			h.AddSum(time.Second) // of those without
 		})
 	}
 	all.Wait()
 	got := h.Snapshot()
-	if got.Count != 12000 || got.Zero != 8000 || got.Sum != 4*time.Second || h.Count() != 12000 {
+	if got.Count != 16000 || got.Zero != 8000 || got.Sum != 8*time.Second || h.Count() != 16000 {
 		t.Errorf("got %+v", got)
 	}
 	if q := got.Quantile(0.99); q < 800*time.Microsecond || q > 1200*time.Microsecond {
