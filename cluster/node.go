@@ -251,7 +251,10 @@ func (n *Node) prepare(set *settings) (names []string, err error) {
 	n.mesh.Attach(n.table, n.gate)
 	if n.owns = set.ownScheduler; n.owns {
 		// One that runs already is somebody else's to configure and to end.
-		options := append(n.schedulerOptions("nano "+n.ServiceAddr), scheduler.WithBatch(n.gate.BatchBegin, n.endBatch))
+		options := append(n.schedulerOptions("nano "+n.ServiceAddr), scheduler.WithBatch(n.gate.BatchBegin, func() {
+			n.table.Settle()
+			n.gate.BatchEnd()
+		}))
 		if n.owns = n.sched.Configure(options...) == nil; n.owns {
 			n.table.SettlesAtEndOfBatch()
 		}
@@ -267,12 +270,6 @@ func aliases(s any) bool {
 		return false
 	}
 	return true
-}
-
-// endBatch is called at the end of each batch of the node's scheduler.
-func (n *Node) endBatch() {
-	n.table.Settle()
-	n.gate.BatchEnd()
 }
 
 // schedulerOptions makes a scheduler one of this node's.

@@ -37,7 +37,7 @@ type figures struct {
 // batch, which are added at its end.
 type sums struct {
 	wait, handler time.Duration
-	listed        bool // in Table.unsummed
+	listed        bool // in the table's unsummed
 }
 
 // spreadOver is a power of two.
@@ -103,11 +103,11 @@ func (c *call) startClock() {
 		return
 	}
 	c.times.wait.RecordWithoutSum(waited)
-	c.table.sumsOf(f).wait += max(waited, 0)
+	c.table.unsummed.of(f).wait += max(waited, 0)
 }
 
 // settled tells whether the call's times are added up at the end of its batch.
-func (c *call) settled() bool { return c.sched != nil && c.sched == c.table.settles }
+func (c *call) settled() bool { return c.sched != nil && c.sched == c.table.unsummed.by }
 
 // stopClock notes that the call's handler has ended, if it has begun.
 func (c *call) stopClock() {
@@ -126,29 +126,31 @@ func (c *call) stopClock() {
 		return
 	}
 	c.times.handler.RecordWithoutSum(took)
-	c.table.sumsOf(c.route.figures).handler += max(took, 0)
+	c.table.unsummed.of(c.route.figures).handler += max(took, 0)
 }
 
-// sumsOf returns where the times of a route are added up until the end of the batch.
-func (t *Table) sumsOf(f *figures) *sums {
+// unsummed are the routes whose times are not all in the sums. It belongs to whoever has the turn of
+// the node's scheduler.
+type unsummed struct {
+	by     *scheduler.Scheduler // whose batches are settled at their end; nil: nobody's are
+	routes []*figures
+}
+
+// of returns where the times of a route are added up until the end of the batch.
+func (u *unsummed) of(f *figures) *sums {
 	if !f.unsummed.listed {
 		f.unsummed.listed = true
-		t.unsummed = append(t.unsummed, f)
+		u.routes = append(u.routes, f)
 	}
 	return &f.unsummed
 }
 
-// SettlesAtEndOfBatch says that the node's scheduler calls Settle at the end of each batch. It is
-// called before there are messages.
-func (t *Table) SettlesAtEndOfBatch() { t.settles = t.cfg.Scheduler }
-
-// Settle adds up the times of the calls that the node's scheduler has run since it was called last.
-// So the sums cost a batch what they would else cost each call.
-func (t *Table) Settle() {
-	for _, f := range t.unsummed {
+// settle is Table.Settle.
+func (u *unsummed) settle() {
+	for _, f := range u.routes {
 		f.main.wait.AddSum(f.unsummed.wait)
 		f.main.handler.AddSum(f.unsummed.handler)
 		f.unsummed = sums{}
 	}
-	t.unsummed = t.unsummed[:0]
+	u.routes = u.routes[:0]
 }

@@ -59,10 +59,9 @@ type Table struct {
 	routes  map[string]*route
 	inbound pipeline.Channel // nil when no filter can be in it
 
-	unrouted   messages             // those without a handler here
-	ignored    atomic.Uint64        // messages of types that only a server sends
-	unsummed   []*figures           // of calls of this batch, see sums; whoever has the turn writes it
-	settles    *scheduler.Scheduler // the node's, if it calls Settle; nil: nobody does
+	unrouted   messages      // those without a handler here
+	ignored    atomic.Uint64 // messages of types that only a server sends
+	unsummed   unsummed
 	unanswered unanswered
 	spans      Spans
 }
@@ -189,6 +188,14 @@ func (t *Table) Answered(p Entity, mid uint64) { t.unanswered.answered(p, mid) }
 
 // Close ends the watch over requests that have no answer.
 func (t *Table) Close() { t.unanswered.close() }
+
+// SettlesAtEndOfBatch says that the node's scheduler calls Settle at the end of each batch. It is
+// called before there are messages.
+func (t *Table) SettlesAtEndOfBatch() { t.unsummed.by = t.cfg.Scheduler }
+
+// Settle adds up the times of the calls that the node's scheduler has run since it was called last.
+// So the sums cost a batch what they would else cost each call.
+func (t *Table) Settle() { t.unsummed.settle() }
 
 // Totals are the counts of all routes together.
 type Totals struct{ Requests, Notifies, Failed, Ignored uint64 }
