@@ -2,8 +2,11 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -18,35 +21,66 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	setting "github.com/lonng/nano/contrib/config"
 	"github.com/lonng/nano/examples/im/store/postgrestest"
 )
 
-// demoCommand starts a messenger of five processes.
+// demoSettings are what can be set for all nodes at once.
+type demoSettings struct {
+	Data     string           `koanf:"data" usage:"folder of the database where there is no PostgreSQL"`
+	Database setting.Secret   `koanf:"database" usage:"URL of a PostgreSQL; without it one is started that is gone afterwards, if it is installed"`
+	APIKey   []setting.Secret `koanf:"api-key" usage:"keys for the HTTP interface of other systems"`
+	Token    setting.Secret   `koanf:"token" usage:"secret that all nodes share; empty: one is made"`
+	Restart  time.Duration    `koanf:"restart" usage:"after which a node that has ended is started again"`
+	Etcd     setting.Etcd     `koanf:"etcd"`
+}
+
+// demoCommand starts a messenger of five processes, of four with etcd.
 func demoCommand(out io.Writer) *cli.Command {
 	return &cli.Command{
-		Name: "demo", Usage: "start a master, two gates and two nodes that run channels, each a process of its own, to be killed",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "data", Value: "im-data", Usage: "`FOLDER` of the database where there is no PostgreSQL"},
-			&cli.StringFlag{Name: "database", EnvVars: []string{"IM_DATABASE"}, Usage: "`URL` of a PostgreSQL; without it one is started that is gone afterwards, if it is installed"},
-			&cli.StringFlag{Name: "api-key", EnvVars: []string{"IM_API_KEY"}, Usage: "`KEY` for the HTTP interface of other systems"},
-			&cli.DurationFlag{Name: "restart", Value: 5 * time.Second, Usage: "after which a node that has ended is started again"},
-		},
+		Name: "demo", SkipFlagParsing: true,
+		Usage: "start a master, two gates and two nodes that run channels, each a process of its own, to be killed; im demo --help lists its settings",
 		Action: func(c *cli.Context) error {
+			s := &demoSettings{Data: "im-data", Restart: 5 * time.Second, Etcd: setting.Etcd{Prefix: "im/"}}
+			_, err := setting.Parse(s, setting.Source{Name: "im", Args: c.Args().Slice()})
+			switch {
+			case errors.Is(err, flag.ErrHelp):
+				return nil
+			case err != nil:
+				return err
+			}
 			self, err := os.Executable()
 			if err != nil {
 				return err
 			}
 			ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			d := &demo{program: self, restart: c.Duration("restart"), out: out, ports: &ports{}, patience: readyWithin}
-			return d.run(ctx, c.String("database"), c.String("data"), c.String("api-key"))
+			d := &demo{program: self, restart: s.Restart, out: out, ports: &ports{}, patience: readyWithin}
+			return d.run(ctx, s)
 		},
 	}
+}
+
+// environment is that of the nodes: the demo's own, with its settings in the place of what was set
+// for it. Secrets are there, because everybody on a machine sees the flags of its processes.
+func (s *demoSettings) environment(database string) []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "IM_") && !strings.HasPrefix(v, "IM_TEST_") })
+	keys := make([]string, len(s.APIKey))
+	for i, key := range s.APIKey {
+		keys[i] = string(key)
+	}
+	e := s.Etcd
+	return append(env,
+		"IM_HEARTBEAT=1s", "IM_TOKEN="+cmp.Or(string(s.Token), rand.Text()), "IM_API_KEY="+strings.Join(keys, ","), "IM_DATA="+s.Data, "IM_DATABASE="+database,
+		"IM_ETCD_ENDPOINTS="+strings.Join(e.Endpoints, ","), "IM_ETCD_PREFIX="+e.Prefix, "IM_ETCD_TTL="+e.TTL.String(),
+		"IM_ETCD_USERNAME="+e.Username, "IM_ETCD_PASSWORD="+string(e.Password),
+		"IM_ETCD_TLS_CERT="+e.TLS.Cert, "IM_ETCD_TLS_KEY="+e.TLS.Key, "IM_ETCD_TLS_CA="+e.TLS.CA)
 }
 
 // demo is a messenger of several processes on this machine.
 type demo struct {
 	program  string
+	env      []string
 	restart  time.Duration
 	patience time.Duration // how long a node may take to start
 	ports    *ports
@@ -71,36 +105,22 @@ func (d *demo) say(format string, a ...any) {
 }
 
 // run starts the nodes, and starts again what ends, until ctx ends.
-func (d *demo) run(ctx context.Context, database, data, key string) error {
-	where := []string{"--database", database}
+func (d *demo) run(ctx context.Context, s *demoSettings) error {
+	database := string(s.Database)
 	if database == "" {
 		server, err := postgrestest.Start(ctx)
 		switch {
 		case errors.Is(err, postgrestest.ErrMissing):
-			d.say("im: there is no PostgreSQL, so the nodes share a file in %s\n", data)
-			where = []string{"--data", data}
+			d.say("im: there is no PostgreSQL, so the nodes share a file in %s\n", s.Data)
 		case err != nil:
 			return err
 		default:
 			defer server.Stop()
-			where = []string{"--database", server.URL}
+			database = server.URL
 		}
 	}
-	ports := d.ports
-	master := ports.free(3200)
-	common := []string{"--quiet", "--with-parent", "--heartbeat", "1s"}
-	if key != "" {
-		common = append(common, "--api-key", key)
-	}
-	children := []*child{{name: "master", args: slices.Concat([]string{"master", "--listen", master}, common)}}
-	for i := range 2 {
-		args := slices.Concat([]string{"logic", "--listen", ports.free(3210 + i), "--master", master}, common, where)
-		children = append(children, &child{name: fmt.Sprint("logic ", i+1), args: args})
-	}
-	for i := range 2 {
-		args := slices.Concat([]string{"gate", "--listen", ports.free(3220 + i), "--addr", ports.free(3250 + i), "--master", master}, common)
-		children = append(children, &child{name: fmt.Sprint("gate ", i+1), args: args})
-	}
+	d.env = s.environment(database)
+	children := d.children(len(s.Etcd.Endpoints) == 0)
 	var ends []func()
 	defer func() {
 		for _, end := range slices.Backward(ends) { // those who take clients first, the master last
@@ -135,6 +155,25 @@ func (d *demo) run(ctx context.Context, database, data, key string) error {
 	return nil
 }
 
+// children are the nodes. Without a master etcd keeps their list.
+func (d *demo) children(master bool) (all []*child) {
+	var join []string
+	if master {
+		at := d.ports.free(3200)
+		join = []string{"--master", at}
+		all = append(all, &child{name: "master", args: []string{roleMaster, "--listen", at}})
+	}
+	for i := range 2 {
+		args := append([]string{roleLogic, "--listen", d.ports.free(3210 + i)}, join...)
+		all = append(all, &child{name: fmt.Sprint("logic ", i+1), args: args})
+	}
+	for i := range 2 {
+		args := append([]string{roleGate, "--listen", d.ports.free(3220 + i), "--addr", d.ports.free(3250 + i)}, join...)
+		all = append(all, &child{name: fmt.Sprint("gate ", i+1), args: args})
+	}
+	return all
+}
+
 // keep runs a child, and again when it has ended, until ctx ends. The first start is told to ready.
 func (d *demo) keep(ctx context.Context, c *child, ready chan<- error) {
 	for {
@@ -152,7 +191,8 @@ func (d *demo) keep(ctx context.Context, c *child, ready chan<- error) {
 
 // once runs a child until it or ctx ends. It says its first line when it serves.
 func (d *demo) once(ctx context.Context, c *child, ready chan<- error) error {
-	cmd := exec.Command(d.program, c.args...) //nolint:gosec,noctx // the program is this one, and it ends when its input does
+	cmd := exec.Command(d.program, append(c.args, "--quiet", "--with-parent")...) //nolint:gosec,noctx // the program is this one, and it ends when its input does
+	cmd.Env = d.env
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		ready <- err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -8,14 +9,21 @@ import (
 	"github.com/lonng/nano/contrib/etcd"
 )
 
-// list is the option that says who keeps the list of nodes: etcd, if the flags name one, else the
-// master.
+// list is the option that says who keeps the list of nodes: etcd, if the settings name one, else
+// the master.
 func (c *config) list(role string) (nano.Option, error) {
 	switch {
-	case len(c.etcd) > 0 && role == roleMaster:
+	case len(c.etcd.Endpoints) > 0 && role == roleMaster:
 		return nil, errors.New("with etcd there is no master: etcd keeps the list of nodes")
-	case len(c.etcd) > 0:
-		k, err := etcd.New(etcd.Config{Endpoints: c.etcd, Prefix: c.etcdPrefix, Username: c.etcdUser, Password: c.etcdPassword, TTL: lease(c.heartbeat)})
+	case len(c.etcd.Endpoints) > 0:
+		tls, err := c.etcd.TLS.Config()
+		if err != nil {
+			return nil, err
+		}
+		k, err := etcd.New(etcd.Config{
+			Endpoints: c.etcd.Endpoints, TLS: tls, Username: c.etcd.Username, Password: string(c.etcd.Password),
+			Prefix: c.etcd.Prefix, TTL: cmp.Or(c.etcd.TTL, lease(c.heartbeat)),
+		})
 		if err != nil {
 			return nil, err
 		}

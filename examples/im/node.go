@@ -32,6 +32,7 @@ import (
 
 // Roles of nodes.
 const (
+	roleAll    = "all"    // everything in one process
 	roleMaster = "master" // keeps the list of nodes
 	roleGate   = "gate"   // takes clients
 	roleLogic  = "logic"  // runs channels

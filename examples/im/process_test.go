@@ -25,6 +25,7 @@ import (
 	"testing"
 	"time"
 
+	setting "github.com/lonng/nano/contrib/config"
 	"github.com/lonng/nano/examples/im/channels"
 	"github.com/lonng/nano/examples/im/load"
 	"github.com/lonng/nano/examples/im/store"
@@ -229,40 +230,57 @@ func (o *told) Write(b []byte) (int, error) {
 	return o.text.Write(b)
 }
 
-// One command starts a messenger of five processes, in which people at both gates talk to each
-// other, and nothing of it stays.
-func TestDemo(t *testing.T) {
+// startDemo starts a demo, and returns what its two gates serve, in turn, and what ends it in order.
+func startDemo(t *testing.T, s *demoSettings) (gates []*world, end func()) {
+	t.Helper()
 	t.Setenv(asProgram, "1")
+	s.Restart = time.Hour
 	out := &told{runs: make(chan struct{})}
-	d := &demo{program: os.Args[0], restart: time.Hour, out: out, patience: time.Hour, ports: &ports{any: true}}
+	d := &demo{program: os.Args[0], restart: s.Restart, out: out, patience: time.Hour, ports: &ports{any: true}}
 	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- d.run(ctx, "", t.TempDir(), "secret") }()
+	go func() { ended <- d.run(ctx, s) }()
+	end = sync.OnceFunc(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("it has ended with %v: %s", err, out.text.String())
+		}
+	})
+	t.Cleanup(func() {
+		end()
+		if t.Failed() {
+			t.Logf("the demo: %s", tail(out.text.String(), 5000))
+		}
+	})
 	select {
 	case <-out.runs:
 	case err := <-ended:
+		ended <- nil
 		t.Fatalf("it has ended with %v: %s", err, out.text.String())
 	}
 	out.mu.Lock()
-	gates := regexp.MustCompile(`gate [12] .*http://(\S+)`).FindAllStringSubmatch(out.text.String(), -1)
+	found := regexp.MustCompile(`gate [12] .*http://(\S+)`).FindAllStringSubmatch(out.text.String(), -1)
 	out.mu.Unlock()
-	if len(gates) != 2 {
-		t.Fatalf("it has %d gates: %s", len(gates), out.text.String())
+	if len(found) != 2 {
+		t.Fatalf("it has %d gates", len(found))
 	}
-	people := make([]*person, 2)
-	for i, name := range []string{"Ann", "Bob"} {
-		until(t, "a gate is not ready", func() bool { return status("http://"+gates[i][1]+"/readyz") == http.StatusOK })
-		people[i] = (&world{t: t, addr: gates[i][1]}).enter(name, "web")
+	for _, m := range found {
+		until(t, "a gate is not ready", func() bool { return status("http://"+m[1]+"/readyz") == http.StatusOK })
+		gates = append(gates, &world{t: t, addr: m[1]})
 	}
-	people[0].say(channels.GlobalID, "hello")
-	people[1].heard("it", func(m store.Message) bool { return m.Text == "hello" })
-	stop()
-	if err := <-ended; err != nil {
-		t.Errorf("it has ended with %v: %s", err, out.text.String())
-	}
+	return gates, end
+}
+
+// One command starts a messenger of five processes, in which people at both gates talk to each
+// other, and nothing of it stays.
+func TestDemo(t *testing.T) {
+	gates, end := startDemo(t, &demoSettings{Data: t.TempDir(), APIKey: []setting.Secret{"secret"}})
+	ann, bob := gates[0].enter("Ann", "web"), gates[1].enter("Bob", "web")
+	ann.say(channels.GlobalID, "hello")
+	bob.heard("it", func(m store.Message) bool { return m.Text == "hello" })
+	end()
 	for _, g := range gates {
-		if s := status("http://" + g[1] + "/healthz"); s != 0 {
+		if s := status("http://" + g.addr + "/healthz"); s != 0 {
 			t.Errorf("after the end a gate answers %d", s)
 		}
 	}
