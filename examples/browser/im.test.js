@@ -173,6 +173,10 @@ describe("messenger", { timeout: 600_000 }, () => {
   });
 
   test("a group: invited, talked to, renamed, left", async () => {
+    await ann.openChannel("Everybody");
+    await ann.button("Members and settings").click();
+    await ann.page.locator("#members li", { hasText: "Bob Marsh" }).getByText("online").waitFor();
+    await ann.button("Members and settings").click();
     await ann.group("Hut", "Bob Marsh", "<b>Eve</b>");
     await bob.openChannel("Hut");
     await bob.see("You are invited to the group Hut.");

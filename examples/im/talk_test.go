@@ -21,6 +21,12 @@ func TestAMessageIsKeptAndHeard(t *testing.T) {
 	for _, p := range []*person{ann, phone, bob} {
 		p.heard("the message", func(got store.Message) bool { return got.N == 1 && got.Text == m.Text })
 	}
+	// Everybody is in the channel of everybody, page by page.
+	first := call[protocol.MembersReply](bob, "im.members", object{"channel": channels.GlobalID, "limit": 1})
+	rest := call[protocol.MembersReply](bob, "im.members", object{"channel": channels.GlobalID, "after": "ann"})
+	if !first.More || len(first.Members) != 1 || first.Members[0].Name != "Ann" || !first.Members[0].Online || rest.More || len(rest.Members) != 1 || rest.Members[0].ID != "bob" {
+		t.Errorf("in the channel of everybody are %+v and %+v", first, rest)
+	}
 	again := call[store.Message](bob, "im.send", object{"channel": channels.GlobalID, "cid": "same", "text": "hi"})
 	if twice := call[store.Message](bob, "im.send", object{"channel": channels.GlobalID, "cid": "same", "text": "hi"}); twice.N != again.N {
 		t.Errorf("sent again, it has the number %d, not %d", twice.N, again.N)

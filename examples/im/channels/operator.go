@@ -153,7 +153,11 @@ func (s *operating) ListChannels(ctx context.Context, req *protocol.ListRequest)
 
 // ListMembers returns a page of a channel's members.
 func (s *operating) ListMembers(ctx context.Context, req *protocol.ListRequest) (*protocol.OperatorMembers, error) {
-	list, err := s.store.Members(ctx, req.Channel, req.After, req.Limit+1)
+	c, err := s.store.Channel(ctx, req.Channel)
+	if err != nil {
+		return nil, s.outward(err)
+	}
+	list, err := s.inPages(ctx, &c, req.After, req.Limit+1)
 	if err != nil {
 		return nil, s.outward(err)
 	}

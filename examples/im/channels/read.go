@@ -190,6 +190,19 @@ func (s *reading) Read(ctx context.Context, req *protocol.ReadRequest) (*protoco
 // maxReads is up to how many members a channel tells who has read what, and who is typing.
 const maxReads = 200
 
+// inPages returns who is in a channel, in the order of ids, those behind after.
+func (s *registry) inPages(ctx context.Context, c *store.Channel, after string, limit int) ([]store.Member, error) {
+	if c.Kind != store.Global {
+		return s.store.Members(ctx, c.ID, after, limit)
+	}
+	users, err := s.store.ListUsers(ctx, after, limit)
+	members := make([]store.Member, len(users))
+	for i, u := range users {
+		members[i] = store.Member{User: u, Role: store.Plain}
+	}
+	return members, err
+}
+
 // Members returns a page of members.
 func (s *reading) Members(ctx context.Context, req *protocol.MembersRequest) (*protocol.MembersReply, error) {
 	seat, err := s.mayRead(ctx, req.By.ID, req.Channel)
@@ -197,7 +210,7 @@ func (s *reading) Members(ctx context.Context, req *protocol.MembersRequest) (*p
 		return nil, err
 	}
 	limit := page(req.Limit)
-	list, err := s.store.Members(ctx, req.Channel, req.After, limit+1)
+	list, err := s.inPages(ctx, &seat.Channel, req.After, limit+1)
 	if err != nil {
 		return nil, s.outward(err)
 	}

@@ -80,6 +80,13 @@ func (d *people) FindUsers(ctx context.Context, text string, limit int) ([]User,
 	return users, failed("find users", err)
 }
 
+// ListUsers returns users in the order of ids.
+func (d *people) ListUsers(ctx context.Context, after string, limit int) ([]User, error) {
+	var users []User
+	err := each(ctx, d.reader(), collectUsers(&users), "SELECT id, name FROM users WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+	return users, failed("list users", err)
+}
+
 // CountUsers returns how many users there are.
 func (d *people) CountUsers(ctx context.Context) (int, error) {
 	n := 0

@@ -168,6 +168,8 @@ type Store interface {
 	// FindUsers returns users whose names begin with the text, whatever its case, in the order of
 	// names.
 	FindUsers(ctx context.Context, text string, limit int) ([]User, error)
+	// ListUsers returns users in the order of ids, those behind after.
+	ListUsers(ctx context.Context, after string, limit int) ([]User, error)
 	// CountUsers returns how many users there are.
 	CountUsers(ctx context.Context) (int, error)
 

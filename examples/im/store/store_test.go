@@ -310,7 +310,7 @@ func TestSearch(t *testing.T) {
 		}
 		for _, c := range []struct{ user, text, want string }{
 			{"ann", "qui", "a4 a3 a1"}, {"bob", "qui", "b1 a4 a3 a1"}, {"ann", "QUICK fox", "a1"}, {"ann", "secret", ""}, {"nobody", "quick", ""},
-			{"ann", `quoted" OR "`, "a4"}, {"ann", "* ' : ( ) & | !", ""}, {"ann", "dog's", "a3"},
+			{"ann", `quoted" OR "`, "a4"}, {"ann", "* ' : ( ) & | !", ""}, {"ann", "\u0301", ""}, {"ann", "ª ١ ²", ""}, {"ann", "a\x00b", ""}, {"ann", "dog's", "a3"},
 		} {
 			if got := search(c.user, c.text); got != c.want {
 				t.Errorf("%s finds %q for %q, want %q", c.user, got, c.text, c.want)
@@ -370,6 +370,36 @@ func TestAFailureConcernsNobodyElse(t *testing.T) {
 		}
 		if seat := must2(s.Access(t.Context(), "bob", "a")); seat.Read != 49 || seat.N != 50 || seat.Members != 2 {
 			t.Errorf("bob's seat: %+v", seat)
+		}
+	})
+}
+
+// Users are listed by page, and found by the beginning of their names in any case and script.
+func TestUsersByPageAndName(t *testing.T) {
+	on(t, func(t *testing.T, open source) {
+		s := open(t)
+		users(t, s, "ann", "änne", "anton", "bob", "анна", "b-1")
+		var ids []string
+		for after, more := "", true; more; {
+			page := must2(s.ListUsers(t.Context(), after, 2))
+			for _, u := range page {
+				ids = append(ids, u.ID)
+				after = u.ID
+			}
+			more = len(page) > 0
+		}
+		slices.Sort(ids)
+		if want := []string{"ann", "anton", "b-1", "bob", "änne", "анна"}; !slices.Equal(ids, want) {
+			t.Errorf("listed are %q", ids)
+		}
+		for begin, want := range map[string]string{"an": "ann anton", "AN": "ann anton", "Än": "änne", "Ан": "анна", "b": "b-1 bob", "b-": "b-1", "x": "", "%": ""} {
+			var found []string
+			for _, u := range must2(s.FindUsers(t.Context(), begin, 9)) {
+				found = append(found, u.ID)
+			}
+			if got := strings.Join(found, " "); got != want {
+				t.Errorf("%q finds %q", begin, got)
+			}
 		}
 	})
 }

@@ -134,7 +134,12 @@ func (s *Server) Database(ctx context.Context) (string, error) {
 	defer func() { _ = db.Close() }()
 	s.made++
 	name := fmt.Sprintf("im%d", s.made)
-	if _, err := db.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
+	// One that orders words as a language does, as those of operators do, where this PostgreSQL can.
+	_, err = db.ExecContext(ctx, "CREATE DATABASE "+name+" TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en'")
+	if err != nil {
+		_, err = db.ExecContext(ctx, "CREATE DATABASE "+name)
+	}
+	if err != nil {
 		return "", err
 	}
 	return "postgres://postgres@127.0.0.1:" + s.port + "/" + name + "?sslmode=disable", nil
