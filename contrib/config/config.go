@@ -77,7 +77,7 @@ func Parse(dst any, from Source) (*Report, error) {
 	if from.Help == nil {
 		from.Help = os.Stderr
 	}
-	p := &parser{from: from, settings: settingsOf(dst), all: koanf.New("."), origin: make(map[string]string)}
+	p := &parser{from: from, settings: settingsOf(dst), all: koanf.New("."), source: make(map[string]string)}
 	args, path, wrong := p.flags()
 	if errors.Is(wrong, flag.ErrHelp) {
 		p.help()
@@ -90,7 +90,7 @@ func Parse(dst any, from Source) (*Report, error) {
 	if c, ok := dst.(Checker); ok && wrong == nil {
 		wrong = c.Check()
 	}
-	return &Report{settings: settingsOf(dst), origin: p.origin}, wrong
+	return &Report{settings: settingsOf(dst), source: p.source}, wrong
 }
 
 // parser gathers the settings, one source after the other.
@@ -98,12 +98,12 @@ type parser struct {
 	from     Source
 	settings []setting
 	all      *koanf.Koanf
-	origin   map[string]string // by name
+	source   map[string]string // by name
 }
 
 // value is one setting as a source gives it.
 type value struct {
-	name, text, origin string
+	name, text, source string
 }
 
 // file reads the settings of a file.
@@ -123,7 +123,7 @@ func (p *parser) file(path string) error {
 			k.Delete(name)
 			continue
 		}
-		p.origin[name] = path
+		p.source[name] = path
 	}
 	return errors.Join(append(wrong, p.all.Merge(k))...)
 }
@@ -221,7 +221,7 @@ func (p *parser) load(found []value, wrong error) error {
 	m := make(map[string]any, len(found))
 	for _, v := range found {
 		m[v.name] = v.text
-		p.origin[v.name] = v.origin
+		p.source[v.name] = v.source
 	}
 	return errors.Join(wrong, p.all.Load(confmap.Provider(m, "."), nil))
 }
@@ -240,7 +240,7 @@ func (p *parser) decode(dst any) error {
 			if s.secret() {
 				text = "the secret"
 			}
-			wrong = append(wrong, fmt.Errorf("config: %s (%s): %s is not %s", s.name, p.origin[s.name], text, s.kind()))
+			wrong = append(wrong, fmt.Errorf("config: %s (%s): %s is not %s", s.name, p.source[s.name], text, s.kind()))
 		}
 	}
 	return errors.Join(wrong...)

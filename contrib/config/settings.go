@@ -124,12 +124,12 @@ func usable(t reflect.Type) bool {
 // Report says what the settings are and where each comes from, without secrets.
 type Report struct {
 	settings []setting
-	origin   map[string]string
+	source   map[string]string
 }
 
 // From returns where a setting comes from: the path of the file, or the name of the variable or of
 // the flag; "" if it has its default.
-func (r *Report) From(name string) string { return r.origin[name] }
+func (r *Report) From(name string) string { return r.source[name] }
 
 // Lines returns a line for each setting: its name, its value, and where that comes from.
 func (r *Report) Lines() []string {
@@ -139,11 +139,11 @@ func (r *Report) Lines() []string {
 	}
 	lines := make([]string, 0, len(r.settings))
 	for _, s := range r.settings {
-		origin := r.origin[s.name]
-		if origin == "" {
-			origin = "default"
+		source := r.source[s.name]
+		if source == "" {
+			source = "default"
 		}
-		lines = append(lines, fmt.Sprintf("%-*s  %q  (%s)", wide, s.name, s.text(), origin))
+		lines = append(lines, fmt.Sprintf("%-*s  %q  (%s)", wide, s.name, s.text(), source))
 	}
 	return lines
 }
@@ -152,7 +152,7 @@ func (r *Report) Lines() []string {
 func (r *Report) LogValue() slog.Value {
 	var attrs []slog.Attr
 	for _, s := range r.settings {
-		if r.origin[s.name] != "" {
+		if r.source[s.name] != "" {
 			attrs = append(attrs, slog.String(s.name, s.text()))
 		}
 	}
