@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -45,12 +44,21 @@ func Clean() {
 	}
 }
 
+// T is what a cluster needs of a test: a testing.TB has it.
+type T interface {
+	Helper()
+	Fatal(a ...any)
+	Fatalf(format string, a ...any)
+	Cleanup(fn func())
+	TempDir() string
+}
+
 // TLS names the files of a cluster that talks with clients by TLS and wants their certificates.
 type TLS struct{ Cert, Key, CA string }
 
 // Cluster is an etcd of several members on this machine.
 type Cluster struct {
-	t       testing.TB
+	t       T
 	program string
 	args    []string // of all members
 	members []*member
@@ -70,7 +78,7 @@ type member struct {
 
 // Start starts a cluster of n members, which ends with the test, and waits until it has a leader.
 // tls may be nil.
-func Start(t testing.TB, n int, tls *TLS) *Cluster {
+func Start(t T, n int, tls *TLS) *Cluster {
 	t.Helper()
 	program, err := build()
 	if err != nil {
@@ -270,10 +278,10 @@ func (c *Cluster) id(i int) string {
 
 // freeAddr returns an address that nobody uses, below the ports that the system gives to
 // connections: a member is started again on it.
-var freeAddr = func() func(t testing.TB) string {
+var freeAddr = func() func(t T) string {
 	var mu sync.Mutex
 	next := 12000 + os.Getpid()%7000
-	return func(t testing.TB) string {
+	return func(t T) string {
 		t.Helper()
 		mu.Lock()
 		defer mu.Unlock()
@@ -294,7 +302,7 @@ var freeAddr = func() func(t testing.TB) string {
 type Proxies struct{ all []*proxy }
 
 // Proxies opens proxies before all client addresses.
-func (c *Cluster) Proxies(t testing.TB) *Proxies {
+func (c *Cluster) Proxies(t T) *Proxies {
 	t.Helper()
 	p := &Proxies{}
 	for _, m := range c.members {

@@ -5,7 +5,6 @@ import (
 	"net"
 	"regexp"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -25,7 +24,7 @@ type proxy struct {
 }
 
 // newProxy opens a proxy before to, which ends with the test.
-func newProxy(t testing.TB, to string, peer bool) *proxy {
+func newProxy(t T, to string, peer bool) *proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package chaos
 
 import (
 	"bufio"
@@ -41,7 +41,9 @@ func services(name string) []string {
 // nodeProcess is what a child process is: one node. It tells the judge what happens on its standard
 // output, a line each, written at once: what was told before a SIGKILL is not lost.
 type nodeProcess struct {
+	engine             *Engine
 	name, run, network string
+	reach              string        // how it reaches the engine
 	master             string        // its address; empty: it is reached by its name, through the network
 	heartbeat          time.Duration // between nodes, and to clients
 	resume             bool          // clients resume their sessions, and the backends have rooms
@@ -85,7 +87,7 @@ func (n *nodeProcess) dial(ctx context.Context, to string) (net.Conn, error) {
 func address(name string) string { return name + ":3250" }
 
 // options are those of the node, which listens for others on l.
-func (n *nodeProcess) options(l net.Listener) []nano.Option {
+func (n *nodeProcess) options(l net.Listener) ([]nano.Option, error) {
 	options := []nano.Option{
 		nano.WithServiceListener(l),
 		nano.WithHeartbeatInterval(n.heartbeat),
@@ -97,9 +99,16 @@ func (n *nodeProcess) options(l net.Listener) []nano.Option {
 	if n.network != "" {
 		options = append(options, nano.WithGrpcOptions(grpc.WithContextDialer(n.dial)))
 	}
-	if n.name == "master" {
+	switch {
+	case n.engine != nil:
+		k, err := n.engine.Keeper(n.reach)
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, nano.WithKeeper(k))
+	case n.name == "master":
 		options = append(options, nano.WithMaster())
-	} else {
+	default:
 		options = append(options, nano.WithAdvertiseAddr(cmp.Or(n.master, address("master")), 200*time.Millisecond))
 	}
 	if strings.HasPrefix(n.name, "gate") {
@@ -108,7 +117,7 @@ func (n *nodeProcess) options(l net.Listener) []nano.Option {
 			options = append(options, nano.WithResume(nano.Resume{Window: 30 * n.heartbeat}), nano.WithDrain(nano.Drain{Spread: n.spread}))
 		}
 	}
-	return options
+	return options, nil
 }
 
 // serveUntilTold runs the node until its input ends.
@@ -122,7 +131,11 @@ func (n *nodeProcess) serveUntilTold() error {
 	if n.network == "" {
 		addr = l.Addr().String()
 	}
-	n.app = nano.New(addr, n.options(l)...)
+	options, err := n.options(l)
+	if err != nil {
+		return err
+	}
+	n.app = nano.New(addr, options...)
 	n.app.Lifetime().OnClosed(func(s *session.Session) {
 		if v, ok := s.Value("served").(*served); ok {
 			n.tell("closed", v.number)

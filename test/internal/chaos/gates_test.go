@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package chaos
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ import (
 // The nodes are this program, started again.
 func TestMain(m *testing.M) {
 	if slices.Contains(os.Args, "-role") {
-		main()
+		Main(nil)
 		return
 	}
 	os.Exit(m.Run())

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package chaos
 
 import (
 	"errors"
@@ -35,7 +35,7 @@ func (n *node) start() error {
 	n.run++
 	run := n.run
 	n.mu.Unlock()
-	flags := append([]string{"-name", n.name, "-run", strconv.Itoa(run)}, n.play.flags...)
+	flags := append([]string{"-name", n.name, "-run", strconv.Itoa(run), "-reach", n.play.reach[n.name]}, n.play.flags...)
 	if !n.play.direct {
 		flags = append(flags, "-network", n.play.net.l.Addr().String())
 	}
@@ -220,15 +220,14 @@ type fault struct {
 	cause func(p *play, rng *rand.Rand) error
 }
 
-// some is a time up to d, often short.
-func some(rng *rand.Rand, d time.Duration) time.Duration {
+// Some is a time up to d, often short.
+func Some(rng *rand.Rand, d time.Duration) time.Duration {
 	return time.Duration(rng.Float64() * rng.Float64() * float64(d))
 }
 
 // any is a node.
 func (p *play) any(rng *rand.Rand) *node {
-	names := nodeNames()
-	return p.nodes[names[rng.IntN(len(names))]]
+	return p.nodes[p.names[rng.IntN(len(p.names))]]
 }
 
 // two are different nodes.
@@ -243,19 +242,22 @@ func (p *play) two(rng *rand.Rand) (a, b *node) {
 // both are the ways between two nodes.
 func both(a, b *node) []way { return between(a.name, b.name) }
 
-// faults are all that there are.
+// during says what happens, and lets it last.
+func (p *play) during(d time.Duration, format string, a ...any) {
+	p.say("%s for %v", fmt.Sprintf(format, a...), d.Round(time.Millisecond))
+	time.Sleep(d)
+}
+
+// faults are those that happen to nodes, and between them.
 func faults() []fault {
-	during := func(p *play, d time.Duration, format string, a ...any) {
-		p.say("%s for %v", fmt.Sprintf(format, a...), d.Round(time.Millisecond))
-		time.Sleep(d)
-	}
+	during := (*play).during
 	return []fault{
 		{"kill", func(p *play, rng *rand.Rand) error {
 			n := p.any(rng)
 			if err := n.kill(); err != nil {
 				return err
 			}
-			during(p, some(rng, 8*time.Second), "%s is killed, and is gone", n.name)
+			during(p, Some(rng, 8*time.Second), "%s is killed, and is gone", n.name)
 			return n.start()
 		}},
 		{"restart", func(p *play, rng *rand.Rand) error {
@@ -270,7 +272,7 @@ func faults() []fault {
 			if err := n.kill(); err != nil {
 				return err
 			}
-			during(p, some(rng, 10*time.Second), "%s is gone without a word", n.name)
+			during(p, Some(rng, 10*time.Second), "%s is gone without a word", n.name)
 			p.net.reset(around(n.name)...)
 			p.net.silence(false, around(n.name)...)
 			return n.start()
@@ -280,7 +282,7 @@ func faults() []fault {
 			if err := n.signal(syscall.SIGSTOP); err != nil {
 				return err
 			}
-			during(p, some(rng, 10*time.Second), "%s stands still", n.name)
+			during(p, Some(rng, 10*time.Second), "%s stands still", n.name)
 			return n.signal(syscall.SIGCONT)
 		}},
 		{"stop two", func(p *play, rng *rand.Rand) error {
@@ -288,13 +290,13 @@ func faults() []fault {
 			if err := errors.Join(a.signal(syscall.SIGSTOP), b.signal(syscall.SIGSTOP)); err != nil {
 				return err
 			}
-			during(p, some(rng, 8*time.Second), "%s and %s stand still", a.name, b.name)
+			during(p, Some(rng, 8*time.Second), "%s and %s stand still", a.name, b.name)
 			return errors.Join(b.signal(syscall.SIGCONT), a.signal(syscall.SIGCONT))
 		}},
 		{"cut", func(p *play, rng *rand.Rand) error {
 			a, b := p.two(rng)
 			p.net.silence(true, both(a, b)...)
-			during(p, some(rng, 10*time.Second), "nothing gets through between %s and %s", a.name, b.name)
+			during(p, Some(rng, 10*time.Second), "nothing gets through between %s and %s", a.name, b.name)
 			p.net.silence(false, both(a, b)...)
 			return nil
 		}},
@@ -308,21 +310,21 @@ func faults() []fault {
 		{"one way", func(p *play, rng *rand.Rand) error {
 			a, b := p.two(rng)
 			p.net.silence(true, way{a.name, b.name})
-			during(p, some(rng, 10*time.Second), "nothing gets through from %s to %s", a.name, b.name)
+			during(p, Some(rng, 10*time.Second), "nothing gets through from %s to %s", a.name, b.name)
 			p.net.silence(false, way{a.name, b.name})
 			return nil
 		}},
 		{"isolate", func(p *play, rng *rand.Rand) error {
 			n := p.any(rng)
 			p.net.silence(true, around(n.name)...)
-			during(p, some(rng, 12*time.Second), "nothing gets through from and to %s", n.name)
+			during(p, Some(rng, 12*time.Second), "nothing gets through from and to %s", n.name)
 			p.net.silence(false, around(n.name)...)
 			return nil
 		}},
 		{"refuse", func(p *play, rng *rand.Rand) error {
 			a, b := p.two(rng)
 			p.net.refuse(true, both(a, b)...)
-			during(p, some(rng, 8*time.Second), "connections between %s and %s are refused", a.name, b.name)
+			during(p, Some(rng, 8*time.Second), "connections between %s and %s are refused", a.name, b.name)
 			p.net.refuse(false, both(a, b)...)
 			return nil
 		}},
@@ -331,14 +333,14 @@ func faults() []fault {
 			for range 1 + rng.IntN(5) {
 				p.say("all connections of %s break", n.name)
 				p.net.reset(around(n.name)...)
-				time.Sleep(some(rng, time.Second))
+				time.Sleep(Some(rng, time.Second))
 			}
 			return nil
 		}},
 		{"delay", func(p *play, rng *rand.Rand) error {
 			n, d := p.any(rng), time.Duration(rng.IntN(700))*time.Millisecond
 			p.net.delay(d, around(n.name)...)
-			during(p, some(rng, 10*time.Second), "%s is %v away from all", n.name, d)
+			during(p, Some(rng, 10*time.Second), "%s is %v away from all", n.name, d)
 			p.net.delay(0, around(n.name)...)
 			return nil
 		}},

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package chaos
 
 import (
 	"context"
@@ -46,7 +46,7 @@ func (t *travels) rooms() int { return max(1, t.clients/60) } // at each of thre
 
 // begin starts the nodes and the clients.
 func (t *travels) begin() error {
-	p := newPlay()
+	p := newPlay(nil)
 	p.names = append(nodeNames(), "gate-3")
 	p.hear = t.hear
 	p.flags = []string{"-resume"}
