@@ -11,13 +11,18 @@ import (
 	"github.com/lonng/nano/contrib/etcd/etcdtest"
 	"github.com/lonng/nano/examples/im/channels"
 	"github.com/lonng/nano/examples/im/store"
+	"github.com/lonng/nano/internal/nanotest"
 )
 
-// With etcd there is no master: the gates and nodes of a demo find each other by etcd, and go on
-// while it is away.
+// With etcd there is no master: the gates and nodes of a demo find each other by etcd, which wants
+// their certificates, and go on while it is away.
 func TestTheListIsKeptByEtcd(t *testing.T) {
-	cluster := etcdtest.Start(t, 1, nil)
-	gates, _ := startDemo(t, &demoSettings{Data: t.TempDir(), Etcd: setting.Etcd{Endpoints: cluster.Endpoints(), Prefix: "test/"}})
+	certs := nanotest.NewTLS(t)
+	cluster := etcdtest.Start(t, 1, &etcdtest.TLS{Cert: certs.CertFile, Key: certs.KeyFile, CA: certs.CertFile})
+	gates, _ := startDemo(t, &demoSettings{Data: t.TempDir(), Etcd: setting.Etcd{
+		Endpoints: []string{"https://" + cluster.Endpoints()[0]}, Prefix: "test/",
+		TLS: setting.Certificate{Cert: certs.CertFile, Key: certs.KeyFile, CA: certs.CertFile},
+	}})
 	ann, bob := gates[0].enter("Ann", "web"), gates[1].enter("Bob", "web")
 	ann.say(channels.GlobalID, "found each other")
 	bob.heard("it", func(m store.Message) bool { return m.Text == "found each other" })
