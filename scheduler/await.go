@@ -103,7 +103,7 @@ func (l *loop) regain(a *awaiter) {
 	came := l.s.backlog.stamp()
 	l.s.mu.Lock()
 	l.awaiting--
-	l.s.backlog.add(came, a)
+	l.s.backlog.addOne(came, a)
 	l.s.unlockAndWake()
 
 	<-a.turn

@@ -188,7 +188,7 @@ func (s *Scheduler) PostTo(lanes []*Lane, jobs []Job) error {
 			l.use(s)
 			s.backlog.addTo(s.backlog.queueOf(l), came, j)
 		} else {
-			s.backlog.add(came, j)
+			s.backlog.addOne(came, j)
 		}
 	}
 	s.unlockAndWake()

@@ -55,6 +55,23 @@ func (b *backlog) push(came time.Duration, jobs ...Job) {
 	}
 }
 
+// pushOne is push for one job.
+func (b *backlog) pushOne(came time.Duration, j Job) {
+	if b.lanes.count > 0 {
+		b.addBehind(j)
+	} else {
+		b.addOne(came, j)
+	}
+}
+
+// addOne is add for one job.
+func (b *backlog) addOne(came time.Duration, j Job) {
+	if len(b.queue) == 0 {
+		b.first(came)
+	}
+	b.queue = append(b.queue, j)
+}
+
 // add queues jobs that have no lane before what waits in lanes.
 func (b *backlog) add(came time.Duration, jobs ...Job) {
 	if len(b.queue) == 0 {

@@ -208,7 +208,7 @@ func (s *Scheduler) PushTask(t Task) {
 		s.mu.Unlock()
 		return
 	}
-	s.backlog.push(came, taskJob(t))
+	s.backlog.pushOne(came, taskJob(t))
 	s.unlockAndWake()
 }
 

@@ -27,8 +27,8 @@ type bots struct {
 	failed  atomic.Pointer[string]
 }
 
-// play plays the bots of a gate until its input is closed. It prints "in" when all are connected. Of
-// the lines that it reads, "play" has them begin; "count" and "rest" are answered with what they
+// play plays the bots of a gate until its input is closed. It prints "in" when all are connected.
+// Of the lines that it reads, "play" has them begin; "count" and "rest" are answered with what they
 // have counted, the latter when they have stopped and all is answered.
 func play(o options, gate string) error {
 	b := &bots{rate: o.rate * float64(o.bots), counted: make(map[string]*atomic.Uint64)}

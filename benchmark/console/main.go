@@ -2,8 +2,9 @@
 
 // Command console measures what the console tells, and what it costs: bots play at two gates and a
 // backend, while two consoles are open, as browsers have them. At the end, the sessions and the
-// requests of each route that the consoles show are those that the bots have counted. Phases without
-// and with the consoles take turns, and the processor time of the nodes for a request is compared.
+// requests of each route that the consoles show are those that the bots have counted. Phases
+// without and with the consoles take turns, and the processor time of the nodes for a request is
+// compared.
 //
 //	go run ./benchmark/console                  # 5,000 bots, some three minutes
 //	go run ./benchmark/console -bots 500 -for 5s

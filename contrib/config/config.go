@@ -13,8 +13,8 @@
 // GAME_CONFIG names it.
 //
 // A variable that is empty counts as one that is not set, since files of deployments often pass
-// variables on whether they are set or not. An empty value in the file or of a flag is no number, no
-// time and neither true nor false: it is a mistake. It is a text, or a list without entries.
+// variables on whether they are set or not. An empty value in the file or of a flag is no number,
+// no time and neither true nor false: it is a mistake. It is a text, or a list without entries.
 //
 // A [Secret] is never printed. It can be in a file of its own: --token-file and GAME_TOKEN_FILE for
 // the setting token.

@@ -96,8 +96,8 @@ type world struct {
 	gates  []*process
 }
 
-// newWorld starts a master and that many backends and gates. The master keeps the list, unless other
-// flags say who does.
+// newWorld starts a master and that many backends and gates. The master keeps the list, unless
+// other flags say who does.
 func newWorld(t *testing.T, chats, gates int, list ...string) *world {
 	t.Helper()
 	if testing.Short() {

@@ -230,7 +230,8 @@ func (o *told) Write(b []byte) (int, error) {
 	return o.text.Write(b)
 }
 
-// startDemo starts a demo, and returns what its two gates serve, in turn, and what ends it in order.
+// startDemo starts a demo, and returns what its two gates serve, in turn, and what ends it in
+// order.
 func startDemo(t *testing.T, s *demoSettings) (gates []*world, end func()) {
 	t.Helper()
 	t.Setenv(asProgram, "1")

@@ -129,8 +129,8 @@ func (c *call) stopClock() {
 	c.table.unsummed.of(c.route.figures).handler += max(took, 0)
 }
 
-// unsummed are the routes whose times are not all in the sums. It belongs to whoever has the turn of
-// the node's scheduler.
+// unsummed are the routes whose times are not all in the sums. It belongs to whoever has the turn
+// of the node's scheduler.
 type unsummed struct {
 	by     *scheduler.Scheduler // whose batches are settled at their end; nil: nobody's are
 	routes []*figures

@@ -1,8 +1,8 @@
 //go:build linux
 
 // Command etcd is test/chaos on a cluster whose list is kept by an etcd of three members, which are
-// killed, hang and are cut off, too: while a majority lives, nothing of it is noticed, and with etcd
-// away nothing but joins waits.
+// killed, hang and are cut off, too: while a majority lives, nothing of it is noticed, and with
+// etcd away nothing but joins waits.
 //
 //	go run ./test/chaos/etcd -for 1m
 //	go run ./test/chaos/etcd -for 10m -only "kill,etcd killed,etcd away"

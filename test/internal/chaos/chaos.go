@@ -2,8 +2,8 @@
 
 // Package chaos is a program that runs a cluster of real processes (a master, two gates, three
 // backends) under load, and kills them, stops them, starts them again, and cuts or slows the
-// connections between them. It ends with 0 when each request had one outcome; nothing ran twice, out
-// of order, as somebody else, or long after it was answered with an error; no push was lost or
+// connections between them. It ends with 0 when each request had one outcome; nothing ran twice,
+// out of order, as somebody else, or long after it was answered with an error; no push was lost or
 // doubled within a session; OnClosed ran once for each session on each node; and after each fault
 // the cluster served again within a while.
 //
