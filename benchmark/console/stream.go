@@ -48,8 +48,8 @@ func open(gate, view string) (*stream, error) {
 	}
 	go func() {
 		defer close(ended)
-		defer resp.Body.Close() //nolint:errcheck // of a stream that was read
 		s.end(s.read(resp))
+		_ = resp.Body.Close()
 	}()
 	return s, nil
 }
