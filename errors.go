@@ -32,7 +32,8 @@ func Errorf(code, format string, a ...any) *Error { return component.Errorf(code
 
 // Refuse returns the error with which a handshake validator refuses a client. The answer carries
 // the code and the reason, and the connection closes after it. The protocol uses 500 for a
-// handshake that failed and 501 for a client that is too old.
+// handshake that failed and 501 for a client that is too old. After 503 the clients for Go and
+// JavaScript try again later; after any other code they give up.
 func Refuse(code int, reason string) error { return &session.Refusal{Code: code, Reason: reason} }
 
 // MessageID returns the id of the request that a handler's context belongs to, or 0 for a notify. A

@@ -16,7 +16,7 @@ func ownReason(reason string) bool { return reason == "server shutdown" || reaso
 
 // Reconnect says how a client connects again. It does after whatever happens to a connection,
 // except for a refused handshake and for a kick that AfterKick does not accept: those end the
-// client.
+// client. A handshake that was refused with the code 503 is tried again.
 //
 // The wait before an attempt is a random time between half and all of a delay, so that the clients
 // that a server has lost do not come back all at once. The delay begins with Min and doubles up to
@@ -61,8 +61,12 @@ func (r *Reconnect) final(err error) bool {
 		return r == nil || !r.AfterKick(kick.Reason)
 	}
 	var refused *RefusedError
-	return errors.As(err, &refused) // it would be refused again: a bad token does not get better
+	return errors.As(err, &refused) && refused.Code != tryLater // a bad token does not get better
 }
+
+// tryLater is the code of a handshake's answer with which a server refuses a client for now. The
+// client for browsers has the same rule.
+const tryLater = 503
 
 // redial counts the attempts to connect again, and says when the next one is and where it goes.
 type redial struct {

@@ -190,6 +190,24 @@ func TestRefusedOnReturn(t *testing.T) {
 	}
 }
 
+// A server that cannot tell just now whose token that is, since its database is away, takes the client
+// back once it can.
+func TestRefusedForNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c, p := s.connect(silent, client.WithReconnect(fast))
+		_ = p.nc.Close()
+		for range 3 {
+			s.accept().welcome(`{"code":503,"reason":"the database is away"}`)
+		}
+		s.accept().welcome(silent)
+		synctest.Wait()
+		if err := c.Err(); err != nil {
+			t.Errorf("ended with %v", err)
+		}
+	})
+}
+
 // The application's word on kicks counts, the node's own included.
 func TestAfterKick(t *testing.T) {
 	for reason, again := range map[string]bool{"nap": true, "server shutdown": false} {

@@ -163,7 +163,9 @@ export function openLink(socket: WebSocketLike, hello: () => Promise<Uint8Array>
     const answer = JSON.parse(fromUTF8(body)) as Handshake;
     const { dict, dictVersion, heartbeat } = (answer.sys ??= {});
     if (answer.code !== 200) {
-      return end(new NanoError("refused", answer.reason || `refused with code ${answer.code}`, answer));
+      // 503: not now. Any other refusal would come again: a bad token does not get better.
+      const code = answer.code === 503 ? "unavailable" : "refused";
+      return end(new NanoError(code, answer.reason || `refused with code ${answer.code}`, answer));
     }
     // The server need not send a dictionary that the client has kept.
     const routes = dict ?? (dictVersion === options._kept?.version ? options._kept?.routes : undefined);

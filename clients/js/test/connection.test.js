@@ -608,6 +608,20 @@ test("a refusal is the end on return too, whatever its code: it must not hammer 
   }
 });
 
+test("who is refused for now, with 503, comes again", async () => {
+  const connection = await opened();
+  for (let i = 0; i < 3; i++) {
+    await net.last().lose();
+    await later(3_600_000);
+    net.last().onopen();
+    await settle();
+    await net.last().receive(encodePacket(Packet.Handshake, json({ code: 503, reason: "the database is away" })));
+    assert.equal(connection.state, "waiting");
+    assert.equal(connection.seen.at(-1).error.message, "the database is away");
+  }
+  connection.close();
+});
+
 test("heartbeats are answered, silence is noticed", async () => {
   const connection = await opened({ reconnect: false }, { heartbeat: 2 });
   const socket = net.last();

@@ -269,7 +269,8 @@ function openLink(socket, hello, options, owner, session) {
     const answer = JSON.parse(fromUTF8(body));
     const { dict, dictVersion, heartbeat } = answer.sys ?? (answer.sys = {});
     if (answer.code !== 200) {
-      return end(new NanoError("refused", answer.reason || `refused with code ${answer.code}`, answer));
+      const code = answer.code === 503 ? "unavailable" : "refused";
+      return end(new NanoError(code, answer.reason || `refused with code ${answer.code}`, answer));
     }
     const routes = dict ?? (dictVersion === options._kept?.version ? options._kept?.routes : void 0);
     dictionary = new Dictionary(routes);
