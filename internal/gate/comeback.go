@@ -47,17 +47,27 @@ func (h *handshake) prepare(why resume.Reason) {
 // and the connection gets a session of its own. An error ends the connection.
 func (h *handshake) comeBack() (resume.Reason, error) {
 	c := h.conn
-	f, t, why := h.named()
-	if f == nil {
-		return why, nil
-	}
-	r := f.res.Load()
-	r.lockServing(c) // what the carrier has read is with the schedulers, and it serves no more
-	f.mu.Lock()
-	if r.over || r.leaving { // the second: another gate has just claimed it
+	until := time.Now().Add(c.gate.cfg.HandshakeTimeout * 9 / 10)
+	var f *Conn
+	var r *resumable
+	var t resume.Token
+	for {
+		var why resume.Reason
+		if f, t, why = h.named(until); f == nil {
+			return why, nil
+		}
+		r = f.res.Load()
+		r.lockServing(c) // what the carrier has read is with the schedulers, and it serves no more
+		f.mu.Lock()
+		if !r.over && !r.leaving {
+			break
+		}
+		over := r.over
 		f.mu.Unlock()
 		r.serving.Unlock()
-		return c.gate.resumer.why(t.Session), nil
+		if over {
+			return c.gate.resumer.why(t.Session), nil
+		} // else another gate has just claimed it, and it is found there
 	}
 	n, gap := r.returning(t, h.said.offer.Received)
 	if gap && !h.said.offer.Gap {
@@ -110,9 +120,10 @@ func (h *handshake) comeBack() (resume.Reason, error) {
 }
 
 // named finds the session that a token names, and fetches it if another gate has it. If there is
-// none, it returns nil and the reason. A token that holds is good from any address: many clients
-// may share one, and some of them may have tokens of a node that has restarted.
-func (h *handshake) named() (*Conn, resume.Token, resume.Reason) {
+// none, it returns nil and the reason; Later if that is not known by then. A token that holds is
+// good from any address: many clients may share one, and some of them may have tokens of a node
+// that has restarted.
+func (h *handshake) named(until time.Time) (*Conn, resume.Token, resume.Reason) {
 	c := h.conn
 	g, o := c.gate, h.said.offer
 	t, err := g.resumer.signer.Parse(o.Token)
@@ -132,14 +143,19 @@ func (h *handshake) named() (*Conn, resume.Token, resume.Reason) {
 		return nil, t, resume.Unknown
 	}
 	c.sock.Waiting()
-	why := g.cfg.Claim(Claim{Token: t, Text: o.Token, Received: o.Received, Dict: g.shake.dictVersion, Gap: o.Gap, Errors: c.wantsErr, Remote: c.peer(), Until: time.Now().Add(g.cfg.HandshakeTimeout * 9 / 10)})
-	if why != "" {
-		return nil, t, why
+	for time.Now().Before(until) {
+		why := g.cfg.Claim(Claim{Token: t, Text: o.Token, Received: o.Received, Dict: g.shake.dictVersion, Gap: o.Gap, Errors: c.wantsErr, Remote: c.peer(), Until: until})
+		if why != "" {
+			return nil, t, why
+		}
+		if f := g.resumer.find(t); f != nil {
+			return f, t, ""
+		}
+		if g.resumer.stays(t.Session) { // so the token does not hold
+			return nil, t, g.resumer.whyFor(c.peer(), t.Session)
+		} // else another gate has claimed it the moment that it was here
 	}
-	if f := g.resumer.find(t); f != nil {
-		return f, t, ""
-	}
-	return nil, t, g.resumer.whyFor(c.peer(), t.Session)
+	return nil, t, resume.Later
 }
 
 // agreedLocked returns the words of sys.accept that are used on a connection of a session that can
@@ -203,6 +219,25 @@ func (z *resumer) find(t resume.Token) *Conn {
 		return f
 	}
 	return nil
+}
+
+// stays reports whether this gate has a session, and does not give it away.
+func (z *resumer) stays(id int64) bool {
+	s := z.gate.cfg.Find(id)
+	if s == nil {
+		return false
+	}
+	f, _ := s.NetworkEntity().(*Conn)
+	if f == nil {
+		return false
+	}
+	r := f.res.Load()
+	if r == nil {
+		return true
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !r.leaving
 }
 
 // forged counts a token of an address that no signer of ours has made.

@@ -221,6 +221,37 @@ func TestComeBackCutBehind(t *testing.T) {
 	}
 }
 
+// A client comes back at the very moment at which another gate claims its session: it is told where
+// that goes, or to come again, and not that there is none.
+func TestComeBackWhileAnotherGateClaims(t *testing.T) {
+	asked := 0
+	w := newResumingWorld(t, func(c *Config) {
+		c.Claim = func(Claim) resume.Reason { asked++; return resume.Later }
+	})
+	token, s := w.goesAway(t)
+	c := w.stranger(t)
+	f := s.NetworkEntity().(*Conn)
+	r := f.res.Load()
+	r.serving.Lock()
+	why := make(chan resume.Reason)
+	go func() {
+		said, _ := comingBack(c, token).comeBack()
+		why <- said
+	}()
+	nanotest.Until(t, "the session is found", c.busy.Load)
+	leaves := func(yes bool) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		r.leaving = yes
+	}
+	leaves(true)
+	r.serving.Unlock()
+	if got := <-why; got != resume.Later || asked != 1 {
+		t.Errorf("the client hears %q, and other gates were asked %d times", got, asked)
+	}
+	leaves(false)
+}
+
 // The end of a session is told once, whoever else ends it.
 func TestEndIsToldOnce(t *testing.T) {
 	w := newWorld(t)
@@ -266,19 +297,19 @@ func TestWrongTokensOfAnAddress(t *testing.T) {
 	void := w.resumer.signer.Text(resume.Token{Key: resume.NewKey(), Turn: 1, Session: 77})
 	w.resumer.end(77, resume.Expired)
 	for range 100 {
-		if f, _, why := comingBack(c, void).named(); f != nil || why != resume.Expired {
+		if f, _, why := comingBack(c, void).named(time.Time{}); f != nil || why != resume.Expired {
 			t.Fatalf("an old token: %v, %q", f, why)
 		}
 	}
 	for range 100 {
-		if f, _, why := comingBack(c, token[1:]).named(); f != nil || why != resume.Unknown {
+		if f, _, why := comingBack(c, token[1:]).named(time.Time{}); f != nil || why != resume.Unknown {
 			t.Fatalf("a forged token: %v, %q", f, why)
 		}
 	}
-	if f, _, why := comingBack(c, void).named(); f != nil || why != resume.Unknown {
+	if f, _, why := comingBack(c, void).named(time.Time{}); f != nil || why != resume.Unknown {
 		t.Errorf("an old token after forged ones: %v, %q", f, why)
 	}
-	if f, _, why := comingBack(c, token).named(); f == nil {
+	if f, _, why := comingBack(c, token).named(time.Time{}); f == nil {
 		t.Errorf("a good token: %q", why)
 	}
 }

@@ -64,6 +64,19 @@ func (g *Gate) ReadToken(text string) (resume.Token, error) { return g.resumer.s
 // Window returns how long sessions wait for their clients; 0 if they do not.
 func (g *Gate) Window() time.Duration { return g.cfg.Resume.Window }
 
+// Buffer returns how many bytes are kept for a client.
+func (g *Gate) Buffer() int { return g.cfg.Resume.Buffer }
+
+// Ended returns why a session of this gate is over; Unknown if nothing is remembered.
+func (g *Gate) Ended(id int64) resume.Reason { return g.resumer.why(id) }
+
+// Coming says that a session is fetched from another gate, and Came that this is over: Drain waits
+// for that, whether or not its client does.
+func (g *Gate) Coming() { g.resumer.moving.Add(1) }
+
+// Came ends what Coming has begun.
+func (g *Gate) Came() { g.resumer.moving.Add(-1) }
+
 // Dict returns the version of the dictionary.
 func (g *Gate) Dict() string { return g.shake.dictVersion }
 
@@ -81,7 +94,7 @@ func (r *resumable) returning(t resume.Token, received uint64) (n uint64, gap bo
 
 // Release ends the service of a session here, whose client has come to another gate with a token. A
 // connection that is still open is replaced. Until Hand, what is sent to the session is kept. It
-// changes nothing if it returns a reason, or comes to it after a time.
+// changes nothing if it returns a reason: Later if it comes to it after a time.
 func (g *Gate) Release(t resume.Token, received uint64, before time.Time) (*Conn, resume.Reason) {
 	f := g.resumer.find(t)
 	if f == nil {
@@ -91,9 +104,13 @@ func (g *Gate) Release(t resume.Token, received uint64, before time.Time) (*Conn
 	r.serving.Lock() // what the carrier has read is with the schedulers, and it serves no more
 	defer r.serving.Unlock()
 	f.mu.Lock()
-	if r.over || r.leaving || !time.Now().Before(before) {
+	if r.over || r.leaving {
 		f.mu.Unlock()
 		return nil, resume.Unknown
+	}
+	if !time.Now().Before(before) {
+		f.mu.Unlock()
+		return nil, resume.Later
 	}
 	n, _ := r.returning(t, received)
 	why, err := r.Resume(t, n, time.Now())

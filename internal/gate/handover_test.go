@@ -71,6 +71,17 @@ func TestDrainWaitsForWhatGoesToAnotherGate(t *testing.T) {
 	}
 }
 
+// A gate that is too slow to answer a claim in time says so, and not that there is no such session.
+func TestReleaseThatIsTooLate(t *testing.T) {
+	w := newResumingWorld(t)
+	token, s := w.joins(t)
+	if _, why := w.Release(token, 0, time.Now()); why != resume.Later || s.Closed() {
+		t.Errorf("it says %q, closed %v", why, s.Closed())
+	}
+	w.Hand(w.releases(t, token), new(elsewhere))
+	w.Gone()
+}
+
 // A session whose client came here just before the drain is on its way from another gate: a node
 // that ended now would lose it.
 func TestDrainWaitsForWhatComesFromAnotherGate(t *testing.T) {

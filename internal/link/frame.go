@@ -34,12 +34,13 @@ const (
 	Claim               // a gate asks the one that has a session for it, and a Reply answers
 	Moved               // a session goes to another gate; a Reply says that this is known
 	Adopt               // a gate asks who knows a session of a gate that is gone, and a Reply answers
+	Leaving             // the sender leaves the list, and ends its links
 	kindEnd
 )
 
 var kindNames = [kindEnd]string{
 	"Kind(0)", "Request", "Notify", "Push", "Response", "Multicast", "Kick", "Close", "SessionOpened", "SessionClosed",
-	"SessionChanged", "Bind", "Bound", "Call", "Cast", "Reply", "Credit", "Refused", "Claim", "Moved", "Adopt",
+	"SessionChanged", "Bind", "Bound", "Call", "Cast", "Reply", "Credit", "Refused", "Claim", "Moved", "Adopt", "Leaving",
 }
 
 // String returns the name of the kind.

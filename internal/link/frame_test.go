@@ -132,7 +132,7 @@ func TestMalformed(t *testing.T) {
 }
 
 func TestKindNames(t *testing.T) {
-	for k, want := range map[link.Kind]string{0: "Kind(0)", link.Request: "Request", link.Credit: "Credit", link.Refused: "Refused", link.Adopt: "Adopt", link.Adopt + 1: "Kind(21)"} {
+	for k, want := range map[link.Kind]string{0: "Kind(0)", link.Request: "Request", link.Credit: "Credit", link.Refused: "Refused", link.Adopt: "Adopt", link.Leaving: "Leaving", link.Leaving + 1: "Kind(22)"} {
 		if k.String() != want {
 			t.Errorf("%d is %q, want %q", byte(k), k, want)
 		}

@@ -15,6 +15,9 @@ type PeersConfig struct {
 	Self      string        // the node's own address: it is no peer of itself
 	Interval  time.Duration // the cluster's heartbeat interval
 	LinkGrace time.Duration // how long a link may be down before sticky routes over it are given up; 0: DefaultLinkGrace
+	// LeavesFrom is the version of the link from which on nodes say on it that they leave. For an
+	// older one that is draining, the list's word is enough.
+	LeavesFrom uint32
 }
 
 // Reach says how the link to a peer is.
@@ -86,8 +89,8 @@ type Effect struct {
 //
 // A process whose link is up lives, whatever the list says: a master that reaches nobody drops
 // everybody. Such a one is Unlisted, until the list has it again, another takes its address, or its
-// link ends or is down for as long as a silent member lives. One that was draining has said itself
-// that it leaves.
+// link ends or is down for as long as a silent member lives. One that says itself that it leaves is
+// removed with the word of the list.
 type Peers struct {
 	cfg   PeersConfig
 	have  Version
@@ -100,6 +103,7 @@ type peer struct {
 	Peer
 	since time.Time // when the link was lost, unless Reach is Up
 	met   bool      // the link was up once
+	left  bool      // it has said that it leaves
 	by    uint64    // the master that said so; 0: one without versions
 }
 
@@ -250,6 +254,19 @@ func (p *Peers) LinkEnded(addr string, epoch uint64) []Effect {
 	return nil
 }
 
+// LinkLeaves handles that the process with that epoch at addr has said on its link that it leaves
+// the list.
+func (p *Peers) LinkLeaves(addr string, epoch uint64) []Effect {
+	q := p.peers[addr]
+	if q == nil || q.Epoch != epoch {
+		return nil
+	}
+	if q.left = true; q.Unlisted { // the list was quicker
+		return []Effect{p.remove(addr)}
+	}
+	return nil
+}
+
 // Waiting reports whether a link is down that Tick has still to handle.
 func (p *Peers) Waiting() bool {
 	for _, q := range p.peers {
@@ -308,8 +325,9 @@ func (p *Peers) addrs() []string {
 // unlist removes a member that the list does not have any more, unless its link is up.
 func (p *Peers) unlist(addr string) []Effect {
 	q := p.peers[addr]
+	left := q.left || q.State == Draining && q.Link < p.cfg.LeavesFrom
 	switch {
-	case !q.met || q.Reach != Up || q.State == Draining || q.Legacy():
+	case !q.met || q.Reach != Up || left || q.Legacy():
 		if q.Unlisted {
 			return nil // Tick ends it
 		}

@@ -363,7 +363,17 @@ func TestPeersThatTheListLacks(t *testing.T) {
 		{"what is in the list does not end with its link", func(n *node1) string { return say(n.p.LinkEnded("b", 2)) }, ""},
 		{"and leaves, as it says", comes(draining(node("b", 2, "chat")), at(5)), "changed b#2[chat](draining), was b#2[chat]"},
 		{"", up("b", 2), ""},
+		{"another process's word", func(n *node1) string { return say(n.p.LinkLeaves("b", 3)) }, ""},
+		{"", func(n *node1) string { return say(n.p.LinkLeaves("b", 2)) }, ""},
 		{"", goes("b", 2, at(6)), "removed b#2[chat](draining)"},
+	}...)
+	drained := node("b", 1, "chat")
+	plays["a node that is drained, and that the list loses"] = append(slices.Clone(lively), []scene{
+		{"", comes(draining(drained), at(4)), "changed b#1[chat](draining), was b#1[chat]"},
+		{"its players go on", goes("b", 1, at(5)), "unlisted b#1[chat](draining)"},
+		{"", open, "a#1[chat]"},
+		{"", running, "a#1[chat], b#1[chat](draining)"},
+		{"its own word is later than that of the list", func(n *node1) string { return say(n.p.LinkLeaves("b", 1)) }, "removed b#1[chat](draining)"},
 	}...)
 	playPeers(t, plays)
 }
@@ -421,5 +431,23 @@ func TestNamesOfValues(t *testing.T) {
 	}
 	if errors.Is(member.ErrEmpty, member.ErrEpoch) {
 		t.Error("errors are not told apart")
+	}
+}
+
+// A node of an older version does not say on its link that it leaves: one that is drained has left
+// when the list says so.
+func TestOlderNodeThatIsDrainedLeaves(t *testing.T) {
+	p := member.NewPeers(member.PeersConfig{Self: "self", Interval: second, LeavesFrom: 4})
+	n := &node1{p: p}
+	older := draining(node("a", 1, "chat"))
+	older.Link = 3
+	for _, s := range []scene{
+		{"", sees(view(1, older)), "added a#1[chat](draining)"},
+		{"", up("a", 1), ""},
+		{"", goes("a", 1, at(2)), "removed a#1[chat](draining)"},
+	} {
+		if got := s.do(n); got != s.want {
+			t.Errorf("%q, want %q", got, s.want)
+		}
 	}
 }

@@ -17,8 +17,9 @@ import (
 )
 
 // arrivals are the sessions that clients come back for at this gate, and that others have. Other
-// nodes may send to one of them before it is here: that waits for it. The methods may be called
-// concurrently.
+// nodes may send to one of them before it is here: that waits for it. One that was asked for comes
+// also if its client has left meanwhile: it may have left the other gate already. The methods may
+// be called concurrently.
 type arrivals struct {
 	*node
 	peers      *peers
@@ -28,7 +29,8 @@ type arrivals struct {
 	departures *departures
 	inbound    *inbound
 
-	count    atomic.Int32 // of all
+	count    atomic.Int32  // of all
+	ended    atomic.Uint64 // how many have been
 	mu       sync.Mutex
 	all      map[int64]*arrival
 	searches resume.Searches // those that go on
@@ -36,11 +38,13 @@ type arrivals struct {
 
 // arrival is a session that was asked for.
 type arrival struct {
-	claim gate.Claim
+	claim gate.Claim    // of the client that has come first
 	conn  *gate.Conn    // what carries it here; nil: it is not here yet. For who has begun it
 	why   resume.Reason // there is none; set before done is closed
 
 	// arrivals.mu guards the rest.
+	until  time.Time // until when a client waits for it
+	uid    int64     // whose it is in the directory, at this gate already; 0: nobody's
 	frames []waitingFrame
 	bytes  int
 	done   chan struct{} // closed when it is here, or there is none
@@ -52,7 +56,8 @@ type waitingFrame struct {
 	link.Frame
 }
 
-// maxWaiting is how many bytes may wait for one session; more is dropped, and counted as lost.
+// maxWaiting is how many bytes may wait for one session, or twice what the gate keeps for a client,
+// if that is more; more is dropped, and counted as lost.
 const maxWaiting = 4 << 20
 
 // hold keeps a frame for a session that is on its way here. It is false if it is not.
@@ -67,16 +72,21 @@ func (a *arrivals) hold(from string, f *link.Frame) bool {
 		return false
 	}
 	size := costOf(f) + len(f.Text)
-	if ar.bytes+size > maxWaiting {
+	if ar.bytes+size > max(maxWaiting, 2*a.gate.Buffer()) {
 		a.refusals.Lost.Add(1)
 		return true
 	}
 	ar.bytes += size
+	ar.frames = append(ar.frames, waitingFrame{from, ownFrame(f)})
+	return true
+}
+
+// ownFrame returns a copy of a frame for one session.
+func ownFrame(f *link.Frame) link.Frame {
 	own := *f
 	own.Route, own.Text, own.Data, own.Sessions = bytes.Clone(f.Route), bytes.Clone(f.Text), bytes.Clone(f.Data), nil
 	own.Trace = bytes.Clone(f.Trace)
-	ar.frames = append(ar.frames, waitingFrame{from, own})
-	return true
+	return own
 }
 
 // begin notes that a session was asked for. It is false if somebody has done so before.
@@ -85,12 +95,15 @@ func (a *arrivals) begin(c gate.Claim) (ar *arrival, first bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if ar = a.all[id]; ar != nil {
+		if c.Until.After(ar.until) {
+			ar.until = c.Until
+		}
 		return ar, false
 	}
 	if a.all == nil {
 		a.all = make(map[int64]*arrival)
 	}
-	ar = &arrival{claim: c, done: make(chan struct{})}
+	ar = &arrival{claim: c, until: c.Until, done: make(chan struct{})}
 	a.all[id] = ar
 	a.count.Add(1)
 	return ar, true
@@ -113,6 +126,17 @@ func (a *arrivals) settled(ctx context.Context, id int64) bool {
 	}
 }
 
+// expect notes that a user's session is on its way here: what is pushed to the user waits for it.
+// If it is not, its gate has the user.
+func (a *arrivals) expect(uid, id int64, from process) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ar := a.all[id]; ar != nil && uid != 0 {
+		ar.uid = uid
+		a.logins.directory.move(uid, id, from, process{a.addr, a.epoch})
+	}
+}
+
 // end hands over what has waited, in order, until nothing waits. Handlers of this node that have
 // the session wait with the others until then: what they push later does not overtake that.
 func (a *arrivals) end(id int64, ar *arrival) {
@@ -124,7 +148,11 @@ func (a *arrivals) end(id int64, ar *arrival) {
 			if ar.conn != nil {
 				dispatch.Rehome(ar.conn.Session(), ar.conn)
 			}
+			if ar.uid != 0 {
+				a.logins.directory.leave(ar.uid, sessionKey{a.addr, a.epoch, id})
+			}
 			delete(a.all, id)
+			a.ended.Add(1)
 			a.count.Add(-1)
 			close(ar.done)
 			a.mu.Unlock()
@@ -132,36 +160,56 @@ func (a *arrivals) end(id int64, ar *arrival) {
 		}
 		a.mu.Unlock()
 		for i := range frames {
-			a.inbound.deliver(frames[i].from, &frames[i].Frame)
+			switch f := &frames[i].Frame; {
+			case ar.why != resume.Later:
+				a.inbound.deliver(frames[i].from, f)
+			case !a.departures.sendOn(f): // it is not over: its client comes again, and hears of a gap
+				a.refusals.Lost.Add(1)
+			}
 		}
 	}
 }
 
 // Claim fetches the session of a client that has come back here. It is for the gate, which finds it
-// then. A reason says why there is none.
+// then. A reason says why there is none; Later that it may come yet.
 func (a *arrivals) Claim(c gate.Claim) resume.Reason {
-	id := c.Token.Session
-	// While it leaves, what comes for it is to go with it, and not to wait here.
-	if a.isHere(id) { // and the token does not hold, or it has come this moment
-		return ""
-	}
-	ar, first := a.begin(c)
-	if !first { // the same client, on another connection
+	ctx, cancel := context.WithDeadline(a.ctx, c.Until)
+	defer cancel()
+	for {
+		// While it leaves, what comes for it is to go with it, and not to wait here.
+		switch here := a.isHere(ctx, c.Token.Session); {
+		case ctx.Err() != nil:
+			return resume.Later
+		case here: // and the token does not hold, or it has come this moment
+			return ""
+		}
+		ar, first := a.begin(c)
+		if first {
+			a.gate.Coming()
+			a.background(func() { a.fetch(ar) })
+		}
 		select {
 		case <-ar.done:
-			return ar.why
-		case <-a.ctx.Done():
+		case <-ctx.Done():
 			return resume.Later
 		}
+		if ar.why == "" || ar.claim.Text == c.Text {
+			return ar.why
+		} // else it was looked for with another token, which may be an old one
 	}
+}
+
+// fetch fetches a session.
+func (a *arrivals) fetch(ar *arrival) {
+	defer a.gate.Came()
+	id := ar.claim.Token.Session
 	defer a.end(id, ar)
 	if a.users.Session(id) == nil {
 		ar.why = a.search(ar)
 	}
-	return ar.why
 }
 
-// search looks for a session at other gates, for as long as its client waits.
+// search looks for a session at other gates. It asks again for as long as a client waits.
 func (a *arrivals) search(ar *arrival) resume.Reason {
 	c := ar.claim
 	search, step := resume.NewSearch(a.place(), c.Token, c.Until)
@@ -186,22 +234,36 @@ func (a *arrivals) search(ar *arrival) resume.Reason {
 		}
 		switch step.Kind {
 		case resume.Here:
-			ctx, cancel := context.WithTimeout(a.ctx, claimWait)
-			to, gone := a.departures.settled(ctx, c.Token.Session)
-			cancel()
-			if !gone {
+			to, gone := a.departures.settled(a.ctx, c.Token.Session)
+			switch {
+			case gone:
+				step = search.Asked(resume.Gone, to, "")
+			case a.users.Session(c.Token.Session) != nil:
 				return ""
+			default:
+				step = search.Missing(a.gate.Ended(c.Token.Session))
 			}
-			step = search.Asked(resume.Gone, to, "")
 		case resume.Ask:
 			step = search.Asked(a.ask(step.At, ar))
+		case resume.Look:
+			found := a.look(step, search.Gone(), c.Token.Session)
+			search.Wait(a.until(ar))
+			step = search.Looked(found, time.Now())
 		case resume.Adopt:
-			found := a.adopt(step.At, step.Free, ar)
+			found := a.adopt(step, search.Gone(), ar)
+			search.Wait(a.until(ar))
 			step = search.Adopted(found, time.Now())
 		default:
 			return step.Why
 		}
 	}
+}
+
+// until is until when a client waits for a session.
+func (a *arrivals) until(ar *arrival) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return ar.until
 }
 
 // lasts reports whether a search for a client at an address may go on after its first answers.
@@ -224,10 +286,9 @@ func hostOf(at net.Addr) netip.Addr {
 	return ap.Addr()
 }
 
-// isHere reports whether this gate has a session, and does not give it away.
-func (a *arrivals) isHere(id int64) bool {
-	ctx, cancel := context.WithTimeout(a.ctx, claimWait)
-	defer cancel()
+// isHere reports whether this gate has a session, and does not give it away. It waits for what is
+// under way with it, but not for longer than ctx.
+func (a *arrivals) isHere(ctx context.Context, id int64) bool {
 	if a.users.Session(id) != nil {
 		a.settled(ctx, id)
 	}
@@ -235,7 +296,8 @@ func (a *arrivals) isHere(id int64) bool {
 	return !gone && a.users.Session(id) != nil
 }
 
-// ask asks a gate for a session.
+// ask asks a gate for a session. One that is dead is known by its link. The last bound is for a
+// gate that lives and does not answer: it is well behind the time that it has for the answer.
 func (a *arrivals) ask(at resume.Place, ar *arrival) (resume.Claimed, resume.Place, resume.Reason) {
 	nowhere, c := resume.Place{}, ar.claim
 	p := a.peers.to(process{at.Addr, at.Epoch})
@@ -249,9 +311,10 @@ func (a *arrivals) ask(at resume.Place, ar *arrival) (resume.Claimed, resume.Pla
 	if err != nil {
 		return resume.No, nowhere, resume.Unknown
 	}
-	ctx, cancel := context.WithTimeout(a.ctx, claimWait)
+	window := a.gate.Window()
+	ctx, cancel := context.WithTimeout(a.ctx, 2*window)
 	defer cancel()
-	data, err = p.ask(ctx, &link.Frame{Kind: link.Claim, Session: c.Token.Session, Data: data, Left: claimTime})
+	data, err = p.ask(ctx, &link.Frame{Kind: link.Claim, Session: c.Token.Session, Data: data, Left: window})
 	if err != nil {
 		a.log.Info("a gate did not give a session away", "session", c.Token.Session, "peer", at.Addr, "err", err)
 		return resume.Silent, nowhere, ""
@@ -281,8 +344,7 @@ func (a *arrivals) arrive(from resume.Place, ar *arrival, d departing) error {
 	err := a.gate.Adopt(d.Handed, ar.claim.Remote, lane, func(conn *gate.Conn) *session.Session {
 		if r != nil {
 			s = r.sess
-			r.at.Store(&whereabouts{gate: process{a.addr, a.epoch}, home: true, conn: conn})
-			session.OutletChanged()
+			r.goTo(&whereabouts{gate: process{a.addr, a.epoch}, home: true, conn: conn})
 		} else {
 			s = session.NewWithID(conn, id)
 			s.SetLifetime(a.life)
@@ -309,7 +371,7 @@ func (a *arrivals) arrive(from resume.Place, ar *arrival, d departing) error {
 	for service, addr := range d.Router {
 		s.Router().Bind(service, addr)
 	}
-	a.sessions.arrive(s, d.Known, d.Requests)
+	a.sessions.arrive(s, &d)
 	return err
 }
 
@@ -358,89 +420,4 @@ func (a *arrivals) signIn(s *session.Session, uid int64, since uint64, opens boo
 		a.logins.tell(o, uid, true)
 		_ = o.Kick("signed in elsewhere")
 	}
-}
-
-// adopting is what a gate says that takes a session over.
-type adopting struct {
-	From resume.Place // which is gone
-	Free bool         // or lives, and does not have the session
-}
-
-// found is what a node says that may know a session of a dead gate.
-type found struct {
-	Knows    bool
-	Alive    bool         // it hears the gate
-	At       resume.Place // not zero: where the session is by now
-	UID      int64
-	Values   encodedValues // those that the gate had forwarded
-	Services []string      // that it serves for the session
-}
-
-// adopt asks all nodes, this one among them, for a session whose gate is gone, and takes it over.
-func (a *arrivals) adopt(from resume.Place, free bool, ar *arrival) (all resume.Found) {
-	id := ar.claim.Token.Session
-	ctx, cancel := context.WithTimeout(a.ctx, claimTime)
-	defer cancel()
-	type word struct {
-		of resume.Place
-		found
-	}
-	var asked []*peer
-	for _, p := range a.peers.all() {
-		if p.version >= handsOverFrom && !p.lost.Load() && (free || placeOf(p) != from) {
-			asked = append(asked, p)
-		}
-	}
-	words := make(chan word, len(asked)+1)
-	for _, p := range asked {
-		a.background(func() {
-			b, _ := encodeGob(adopting{from, free}) // a string and a number can be encoded
-			var said found
-			if data, err := p.ask(ctx, &link.Frame{Kind: link.Adopt, Session: id, Data: b}); err == nil {
-				_ = decodeGob(data, &said) // what cannot be read says nothing
-			} else {
-				said.Alive = !p.lost.Load() // one that answers later may know it
-			}
-			words <- word{placeOf(p), said}
-		})
-	}
-	words <- word{a.place(), a.remotes.adopt(from, a.place(), free, id)}
-	d := departing{Router: make(map[string]string), Values: make(encodedValues)}
-	for range len(asked) + 1 {
-		w := <-words
-		all.Alive = all.Alive || w.Alive
-		if w.At != (resume.Place{}) && w.At != a.place() {
-			all.At = w.At
-		}
-		if !w.Knows {
-			continue
-		}
-		all.Nodes++
-		if w.of != a.place() {
-			d.Known = append(d.Known, w.of)
-		}
-		if w.UID != 0 {
-			d.UID = w.UID
-		}
-		for k, b := range w.Values {
-			d.Values[k] = b
-		}
-		for _, service := range w.Services {
-			if w.of != a.place() {
-				d.Router[service] = w.of.Addr
-			}
-		}
-	}
-	if all.Nodes == 0 || all.At != (resume.Place{}) {
-		return all
-	}
-	all.Alive = false
-	d.State, d.Errors = resume.Lost(ar.claim.Token), ar.claim.Errors
-	d.Loss = resume.Loss{Turn: ar.claim.Token.Turn, Anew: true}
-	if err := a.arrive(from, ar, d); err != nil {
-		a.log.Warn("a session of a gate that is gone was lost", "session", id, "err", err)
-		return resume.Found{}
-	}
-	a.log.Info("session taken over from a gate that is gone", "session", id, "uid", d.UID, "gate", from.Addr, "nodes", all.Nodes)
-	return all
 }

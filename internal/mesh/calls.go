@@ -299,6 +299,9 @@ func (c *calls) handleCall(from *sender, f *link.Frame, add addCall) {
 // handleReply ends the call that waits for it.
 func (c *calls) handleReply(p *peer, f *link.Frame) {
 	call := p.calls.remove(f.ID)
+	if call != nil && call.answered != nil {
+		call.answered()
+	}
 	switch {
 	case call == nil: // it has timed out
 	case f.Flags&flagError != 0:

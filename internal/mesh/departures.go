@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lonng/nano/internal/gate"
@@ -19,8 +20,11 @@ import (
 //  2. All nodes that know the session, or its user, are told where it goes (Moved). Each of them
 //     sends to the new gate from then on, and says that it knows behind all that it has sent here.
 //  3. When all have said so, or are gone, the session goes to the new gate: the answer to the
-//     claim.
-//  4. Here, it is a session of another gate from then on. What still comes for it is sent on.
+//     claim. A node is waited for as long as its link lives, and no longer than half the window:
+//     then the client hears of a gap.
+//  4. Here, it is a session of another gate from then on. What still comes for it is sent on, but
+//     for the pushes of a node that was not waited for: they are older than what that sends to the
+//     new gate.
 //
 // The methods may be called concurrently.
 type departures struct {
@@ -31,9 +35,23 @@ type departures struct {
 	logins   *logins
 	arrivals *arrivals
 
+	late    atomic.Int32 // of lags
 	mu      sync.Mutex
 	moves   resume.Moves // where sessions have gone, as far as this node knows
 	leaving map[int64]*departure
+	lags    map[lagging]*lag
+}
+
+// lagging names a node that was told that a session goes elsewhere.
+type lagging struct {
+	session int64
+	node    *peer
+}
+
+// lag is what is known of such a node, until it has said that it knows.
+type lag struct {
+	told int // times that it was told, and has not said so
+	late int // of these, up to the last time that the session went without its word
 }
 
 // departure is a session that may be on its way to another gate.
@@ -42,11 +60,8 @@ type departure struct {
 	as   *remoteSession // carries it there; nil: it has not left yet
 }
 
-const (
-	claimTime = time.Second            // within which a claimed session begins to go
-	movedTime = 700 * time.Millisecond // that nodes have to say that they know where it goes
-	claimWait = 2 * time.Second        // after which a gate that was asked counts as dead
-)
+// busyTime is after how long a gate answers a claim that looks for the session itself.
+const busyTime = time.Second
 
 // claim is what a gate says that wants a session.
 type claim struct {
@@ -74,6 +89,8 @@ type departing struct {
 	Router   map[string]string // who serves it
 	Known    []resume.Place    // who knows it
 	Requests map[uint64]string // without an answer, and who has them
+	Failed   []uint64          // requests that have an error for an answer, and may get another one
+	Behind   []resume.Place    // nodes that had not said that they know where it goes
 }
 
 // placeOf returns the run of a node that p leads to.
@@ -177,7 +194,7 @@ func (d *departures) handleClaim(from *sender, f *link.Frame) {
 		return
 	}
 	d.background(func() {
-		ctx, cancel := context.WithTimeout(d.ctx, min(left, claimTime))
+		ctx, cancel := context.WithTimeout(d.ctx, left/2)
 		defer cancel()
 		a := d.give(ctx, p, id, q)
 		if a.released {
@@ -194,14 +211,16 @@ func (d *departures) handleClaim(from *sender, f *link.Frame) {
 	})
 }
 
-// give gives a session to the gate that p leads to, if its client has come there. ctx ends when
-// that is too late.
+// give gives a session to the gate that p leads to, if its client has come there. ctx ends when it
+// is too late to begin with that.
 func (d *departures) give(ctx context.Context, p *peer, id int64, q claim) claimed {
 	t, err := d.gate.ReadToken(q.Token)
 	if err != nil || t.Session != id {
 		return claimed{Said: resume.No, Why: resume.Unknown}
 	}
-	if !d.arrivals.settled(ctx, id) { // what has waited for it here goes before what comes there
+	soon, cancel := context.WithTimeout(ctx, busyTime) // the two may wait for each other
+	defer cancel()
+	if !d.arrivals.settled(soon, id) { // what has waited for it here goes before what comes there
 		return claimed{Said: resume.Busy}
 	}
 	to, gone, ok := d.begin(ctx, id)
@@ -209,7 +228,7 @@ func (d *departures) give(ctx context.Context, p *peer, id int64, q claim) claim
 	case gone:
 		return claimed{Said: resume.Gone, To: to}
 	case !ok:
-		return claimed{Said: resume.No, Why: resume.Unknown}
+		return claimed{Said: resume.Busy}
 	}
 	defer d.end(id)
 	if q.Dict != d.gate.Dict() || !d.canMove(id) {
@@ -218,10 +237,13 @@ func (d *departures) give(ctx context.Context, p *peer, id int64, q claim) claim
 	}
 	deadline, _ := ctx.Deadline()
 	conn, why := d.gate.Release(t, q.Received, deadline)
-	if why != "" && d.users.Session(id) == nil {
+	switch {
+	case why == "":
+	case why == resume.Later:
+		return claimed{Said: resume.Busy}
+	case d.users.Session(id) == nil:
 		return claimed{Said: resume.Nowhere, Why: why}
-	}
-	if why != "" {
+	default:
 		return claimed{Said: resume.No, Why: why}
 	}
 	return claimed{Session: d.depart(conn, t, p), released: true}
@@ -241,7 +263,7 @@ func (d *departures) depart(conn *gate.Conn, t resume.Token, p *peer) departing 
 	r := d.remotes.depart(s, conn.Lane(), key, p)
 	d.carry(r)
 	d.note(s.ID(), placeOf(p)) // before it is gone: what comes for it behind that is sent on
-	known, requests := d.sessions.depart(s, r)
+	known := d.sessions.depart(s, r)
 	uid := s.UID()
 	told := slices.Clone(known)
 	for _, q := range d.peers.all() {
@@ -254,8 +276,9 @@ func (d *departures) depart(conn *gate.Conn, t resume.Token, p *peer) departing 
 		}
 	}
 	late := d.tell(told, s.ID(), uid, placeOf(p))
+	requests, failed := d.sessions.outstanding(s, conn, late)
 
-	out := departing{Handed: d.gate.Hand(conn, r), UID: s.UID(), Since: d.users.Since(s), Values: values, Requests: requests}
+	out := departing{Handed: d.gate.Hand(conn, r), UID: s.UID(), Since: d.users.Since(s), Values: values, Requests: requests, Failed: failed}
 	out.Router = s.Router().All()
 	out.Known = []resume.Place{d.place()}
 	for _, q := range known {
@@ -264,7 +287,10 @@ func (d *departures) depart(conn *gate.Conn, t resume.Token, p *peer) departing 
 		}
 	}
 	if len(late) > 0 {
-		d.log.Warn("a session went to another gate before all nodes had said that they know", "session", s.ID(), "peer", p.addr, "missing", late)
+		for _, q := range late {
+			out.Behind = append(out.Behind, placeOf(q))
+		}
+		d.log.Warn("a session went to another gate before all nodes had said that they know", "session", s.ID(), "peer", p.addr, "missing", len(late), "one", late[0].addr)
 		if !out.Loss.Concerns(t) { // else the client hears of a gap anyway
 			out.Loss = resume.Loss{Turn: out.State.Issued}
 		}
@@ -281,14 +307,15 @@ func (d *departures) depart(conn *gate.Conn, t resume.Token, p *peer) departing 
 	return out
 }
 
-// tell tells nodes where a session goes, and waits until all know. It returns those that may not.
-func (d *departures) tell(nodes []*peer, id, uid int64, to resume.Place) (late []resume.Place) {
+// tell tells nodes where a session goes, and waits until all know, or their links are down for
+// long. It returns those that may not.
+func (d *departures) tell(nodes []*peer, id, uid int64, to resume.Place) (late []*peer) {
 	places := make([]resume.Place, 0, len(nodes))
 	for _, p := range nodes {
 		places = append(places, placeOf(p))
 	}
 	h := resume.NewHandover(places)
-	ctx, cancel := context.WithTimeout(d.ctx, movedTime)
+	ctx, cancel := context.WithTimeout(d.ctx, d.gate.Window()/2)
 	defer cancel()
 	type word struct {
 		of resume.Place
@@ -296,17 +323,78 @@ func (d *departures) tell(nodes []*peer, id, uid int64, to resume.Place) (late [
 	}
 	words := make(chan word, len(nodes))
 	for _, p := range nodes {
+		d.tells(lagging{id, p})
 		d.background(func() {
-			f := movedFrame(id, uid, to)
-			_, err := p.ask(ctx, f)
-			words <- word{placeOf(p), err == nil || ctx.Err() == nil} // with one that has died, nothing comes of it any more
+			err := p.tellFor(ctx, movedFrame(id, uid, to), func() { d.knows(lagging{id, p}) })
+			// Of one that has left, nothing comes any more.
+			words <- word{placeOf(p), err == nil || d.peers.to(process{p.addr, p.epoch}) == nil}
 		})
 	}
 	for !h.Ready() {
 		w := <-words // each comes when ctx ends, at the latest
 		h.Told(w.of, w.ok)
 	}
-	return h.Late()
+	for _, p := range nodes {
+		if slices.Contains(h.Late(), placeOf(p)) {
+			late = append(late, p)
+			d.leaveBehind(lagging{id, p})
+		}
+	}
+	return late
+}
+
+// tells notes that a node is told where a session goes.
+func (d *departures) tells(of lagging) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lags == nil {
+		d.lags = make(map[lagging]*lag)
+	}
+	if d.lags[of] == nil {
+		d.lags[of] = new(lag)
+	}
+	d.lags[of].told++
+}
+
+// knows notes that a node has said that it knows, or that nothing more comes of it.
+func (d *departures) knows(of lagging) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := d.lags[of]
+	if l.late > 0 {
+		if l.late--; l.late == 0 {
+			d.late.Add(-1)
+		}
+	}
+	if l.told--; l.told == 0 {
+		delete(d.lags, of)
+	}
+}
+
+// leaveBehind notes that a session goes before a node has said that it knows.
+func (d *departures) leaveBehind(of lagging) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := d.lags[of]
+	if l == nil { // it has said so this moment
+		return
+	}
+	if l.late == 0 {
+		d.late.Add(1)
+	}
+	l.late = l.told
+}
+
+// tooLate reports whether what a node pushes to a session is to be dropped: it is older than what
+// that sends to the gate where the session has gone, whose client has heard of a gap.
+func (d *departures) tooLate(from *peer, id int64) bool {
+	if d.late.Load() == 0 {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := d.lags[lagging{id, from}]
+	return l != nil && l.late > 0
 }
 
 // movedFrame says where a session goes.
@@ -341,14 +429,16 @@ func (d *departures) sendOn(f *link.Frame) bool {
 	return p != nil && p.send(f) == nil
 }
 
-// ask sends a frame that a Reply answers, and waits for that.
+// ask sends a frame that a Reply answers, and waits for that as long as the link lives.
 func (p *peer) ask(ctx context.Context, f *link.Frame) ([]byte, error) {
 	call := newPendingCall()
-	if p.link == nil || p.version < handsOverFrom || p.lost.Load() || !p.calls.begin(call) {
+	if p.link == nil || p.version < handsOverFrom || !p.calls.begin(call) {
 		return nil, unavailable(p.addr)
 	}
-	f.ID = call.id
-	err := p.sendNow(f)
+	err := error(unavailable(p.addr))
+	if f.ID = call.id; !p.lost.Load() { // else nobody may end the call
+		err = p.sendNow(f)
+	}
 	if err == nil {
 		select {
 		case <-call.done:
@@ -359,4 +449,31 @@ func (p *peer) ask(ctx context.Context, f *link.Frame) ([]byte, error) {
 	}
 	p.calls.remove(call.id)
 	return nil, err
+}
+
+// tellFor is ask for a frame that the node gets also if its link is down, when that is up again.
+// answered is called when the Reply comes, even after tellFor has returned, or can come no more.
+func (p *peer) tellFor(ctx context.Context, f *link.Frame, answered func()) error {
+	call := newPendingCall()
+	call.answered = answered
+	if p.link == nil || p.version < handsOverFrom || !p.calls.begin(call) {
+		answered()
+		return unavailable(p.addr)
+	}
+	f.ID = call.id
+	if err := p.sendNow(f); err != nil {
+		if p.calls.remove(call.id) != nil { // else the link has ended, and it was called
+			answered()
+		}
+		return err
+	}
+	if p.lost.Load() { // nobody may end the call
+		return unavailable(p.addr)
+	}
+	select {
+	case <-call.done:
+		return call.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }

@@ -136,6 +136,21 @@ func (d *directory) of(uid int64) []sessionKey {
 	return all
 }
 
+// find returns where a session of a user is by now that was at a gate.
+func (d *directory) find(uid int64, was sessionKey) (key sessionKey, ok bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if _, ok = d.users[uid][was]; ok {
+		return was, true
+	}
+	for key = range d.users[uid] {
+		if key.id == was.id {
+			return key, true
+		}
+	}
+	return sessionKey{}, false
+}
+
 // add puts the users at other gates into a set.
 func (d *directory) add(set map[int64]struct{}) {
 	d.mu.RLock()

@@ -29,6 +29,8 @@ const (
 	flagLatest                 // of Push and Multicast: session.DeliverLatest, and Text is the key
 	flagUnlessBusy             // of Push and Multicast: session.DeliverUnlessBusy
 	flagNode                   // of Call: it is for the node itself, and for no handler; Route says what is asked
+
+	flagGap = flagOff // of SessionOpened: the session has come here without what the receiver has sent last
 )
 
 // messageFrame is the frame of a session's message.

@@ -10,7 +10,6 @@ import (
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
-	"github.com/lonng/nano/internal/resume"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/service"
 	"github.com/lonng/nano/session"
@@ -280,8 +279,8 @@ func (g *gateSession) known() []*peer {
 }
 
 // depart tells nobody about the session any more: r does so at another gate. It returns who knows
-// it, and which requests have no answer.
-func (g *gateSession) depart(r *remoteSession) (known []*peer, requests map[uint64]string) {
+// it.
+func (g *gateSession) depart(r *remoteSession) (known []*peer) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.sendChangesLocked()
@@ -289,18 +288,27 @@ func (g *gateSession) depart(r *remoteSession) (known []*peer, requests map[uint
 	for _, p := range known {
 		p.sessions.Add(-1)
 	}
+	g.closed = true
+	r.values = g.values
+	g.peers.close()
+	return known
+}
+
+// outstanding returns which requests have no answer, and who has them, and which have an error for
+// an answer although another may come.
+func (g *gateSession) outstanding() (requests map[uint64]string, failed []uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	requests = make(map[uint64]string, g.requests.inFlight.len())
 	for mid, f := range g.requests.inFlight.all() {
 		requests[mid] = f.at.addr
 	}
-	g.closed = true
-	r.values = g.values
-	g.peers.close()
-	return known, requests
+	return requests, g.requests.failed.all()
 }
 
-// arrive notes who knows a session that has come from another gate, and tells them so.
-func (g *gateSession) arrive(known []*peer, requests map[uint64]*peer) {
+// arrive notes who knows a session that has come from another gate, and tells them so, and those
+// that were left behind of the gap.
+func (g *gateSession) arrive(known, behind []*peer, requests map[uint64]*peer, failed []uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
@@ -309,16 +317,35 @@ func (g *gateSession) arrive(known []*peer, requests map[uint64]*peer) {
 	for _, p := range known {
 		g.peers.introduced(p)
 		p.sessions.Add(1)
-		_ = p.send(g.openedLocked())
+		f := g.openedLocked()
+		if slices.Contains(behind, p) {
+			f.Flags |= flagGap
+		}
+		_ = p.send(f)
 	}
 	for mid, p := range requests {
 		g.requests.begin(mid, p)
 	}
+	for _, mid := range failed {
+		g.requests.fail(mid)
+	}
 }
 
 // depart gives a session away, see gateSession. departed ends that.
-func (gs *gateSessions) depart(s *session.Session, r *remoteSession) (known []*peer, requests map[uint64]string) {
+func (gs *gateSessions) depart(s *session.Session, r *remoteSession) (known []*peer) {
 	return gs.of(s).depart(r)
+}
+
+// outstanding returns what becomes of the requests of a session that goes, see gateSession. Those
+// that nodes have which are left behind get an error.
+func (gs *gateSessions) outstanding(s *session.Session, of *gate.Conn, behind []*peer) (requests map[uint64]string, failed []uint64) {
+	g := gs.of(s)
+	for _, p := range behind {
+		for _, mid := range g.lose(p, false) {
+			gs.refuse(of, mid, unavailable(p.addr))
+		}
+	}
+	return g.outstanding()
 }
 
 // departed forgets a session that is at another gate.
@@ -329,23 +356,25 @@ func (gs *gateSessions) departed(s *session.Session) {
 }
 
 // arrive enters a session that has come from another gate. Requests whose nodes are gone get an
-// error.
-func (gs *gateSessions) arrive(s *session.Session, known []resume.Place, requests map[uint64]string) {
+// error; those that have failed before have it already.
+func (gs *gateSessions) arrive(s *session.Session, d *departing) {
 	g := gs.of(s)
 	for _, key := range gs.cfg.Forwarded {
 		if s.HasKey(key) {
 			g.setValue(key)
 		}
 	}
-	var know []*peer
-	at := make(map[uint64]*peer, len(requests))
-	for _, k := range known {
+	var know, behind []*peer
+	at := make(map[uint64]*peer, len(d.Requests))
+	for _, k := range d.Known {
 		if p := gs.peers.to(process{k.Addr, k.Epoch}); p != nil {
-			know = append(know, p)
+			if know = append(know, p); slices.Contains(d.Behind, k) {
+				behind = append(behind, p)
+			}
 		}
 	}
 	var lost []uint64
-	for mid, addr := range requests {
+	for mid, addr := range d.Requests {
 		switch p := gs.peers.at(addr); {
 		case addr == gs.addr: // its handler is here
 		case p != nil && !p.lost.Load() && slices.Contains(know, p):
@@ -354,10 +383,14 @@ func (gs *gateSessions) arrive(s *session.Session, known []resume.Place, request
 			lost = append(lost, mid)
 		}
 	}
-	g.arrive(know, at)
+	failed := d.Failed
+	if g.seesErrors() {
+		failed = slices.Concat(failed, lost)
+	}
+	g.arrive(know, behind, at, failed)
 	for _, mid := range lost {
 		if conn, _ := gs.client(s.ID()); conn != nil {
-			gs.table.Refuse(conn, mid, "", unavailable(requests[mid]))
+			gs.table.Refuse(conn, mid, "", unavailable(d.Requests[mid]))
 		}
 	}
 	gs.closeIfOver(s)

@@ -107,6 +107,8 @@ func (in *inbound) handle(from *sender, f *link.Frame, calls *dispatch.Batch) {
 	case link.Adopt:
 		calls.Hand()
 		in.remotes.handleAdopt(from, f)
+	case link.Leaving:
+		in.roster.post(func() { in.roster.carryOut(in.roster.known.LinkLeaves(from.addr, from.epoch)) })
 	case link.Kick:
 		if f.Session == 0 {
 			in.logins.handleKick(from.addr, from.back(), f)
@@ -121,6 +123,10 @@ func (in *inbound) handle(from *sender, f *link.Frame, calls *dispatch.Batch) {
 // handleForClient handles a frame for one client of this gate. One that is on its way here gets it
 // when it is.
 func (in *inbound) handleForClient(from *sender, f *link.Frame) {
+	if f.Kind == link.Push && in.departures.tooLate(from.way, f.Session) {
+		in.refusals.Lost.Add(1)
+		return
+	}
 	if !in.arrivals.hold(from.addr, f) {
 		in.deliver(from.addr, f)
 	}
@@ -131,13 +137,20 @@ func (in *inbound) handleForClient(from *sender, f *link.Frame) {
 func (in *inbound) handleOpened(from *sender, key sessionKey, f *link.Frame) {
 	switch {
 	case f.Flags&flagHold != 0: // a backend has a session of this gate's
-		if p := from.back(); p != nil {
-			in.sessions.handleHold(p, f.Session)
+		if !in.arrivals.hold(from.addr, f) { // else that is known when the session is here
+			in.handleHold(from.addr, f)
 		}
 	case f.Flags&flagVouch != 0: // a backend speaks for a gate
 		in.remotes.handleVouch(f)
 	default:
 		in.remotes.handleOpened(key, from.way, f)
+	}
+}
+
+// handleHold handles the word of a backend that it has a session of this gate's.
+func (in *inbound) handleHold(from string, f *link.Frame) {
+	if p := in.peers.at(from); p != nil {
+		in.sessions.handleHold(p, f.Session)
 	}
 }
 
@@ -230,6 +243,10 @@ func (in *inbound) handleCredit(from *sender, f *link.Frame) {
 
 // deliver gives a frame from a node to one client of this gate.
 func (in *inbound) deliver(from string, f *link.Frame) {
+	if f.Kind == link.SessionOpened {
+		in.handleHold(from, f)
+		return
+	}
 	c, s := in.client(f.Session)
 	if c == nil {
 		if in.departures.sendOn(f) {
@@ -271,6 +288,11 @@ func (in *inbound) push(c *gate.Conn, f *link.Frame) error {
 
 // handleMulticast pushes one payload to many of this gate's clients, encoded once.
 func (in *inbound) handleMulticast(from *sender, f *link.Frame) {
+	if in.departures.late.Load() > 0 {
+		all := len(f.Sessions)
+		f.Sessions = slices.DeleteFunc(f.Sessions, func(id int64) bool { return in.departures.tooLate(from.way, id) })
+		in.refusals.Lost.Add(uint64(all - len(f.Sessions)))
+	}
 	if in.arrivals.count.Load() > 0 {
 		in.holdMulticast(from, f)
 	}

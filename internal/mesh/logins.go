@@ -16,6 +16,7 @@ type logins struct {
 	*node
 	peers     *peers
 	sessions  *gateSessions
+	arrivals  *arrivals
 	directory *directory
 }
 

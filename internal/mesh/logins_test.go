@@ -23,7 +23,7 @@ func TestLoginsByClocksThatDiffer(t *testing.T) {
 	gateAt := func(addr string) *end {
 		n := &node{addr: addr, users: users.New(session.BindKickOld)}
 		ps := newPeers(n)
-		l := &logins{node: n, peers: ps, sessions: &gateSessions{node: n, peers: ps}, directory: newDirectory(session.BindKickOld)}
+		l := &logins{node: n, peers: ps, sessions: &gateSessions{node: n, peers: ps}, arrivals: new(arrivals), directory: newDirectory(session.BindKickOld)}
 		e := &end{logins: l, net: mock.NewNetworkEntity()}
 		e.sess = session.NewWithID(e.net, 1)
 		n.users.Add(e.sess)

@@ -13,6 +13,7 @@ import (
 	"github.com/lonng/nano/cluster/clusterpb"
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/gate"
+	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/internal/member"
 	"github.com/lonng/nano/internal/resume"
 	"github.com/lonng/nano/session"
@@ -74,7 +75,7 @@ func New(cfg Config) (*Mesh, error) {
 	m.departures.arrivals = m.Arrivals
 	m.Sessions.departures, m.remotes.departures, m.remotes.arrivals = m.departures, m.departures, m.Arrivals
 	m.inbound.departures, m.inbound.arrivals = m.departures, m.Arrivals
-	m.Sessions.logins = m.Users
+	m.Sessions.logins, m.Users.arrivals = m.Users, m.Arrivals
 	m.peers.roster, m.peers.sessions = m.roster, m.Sessions
 	m.roster.peers, m.roster.links, m.roster.logins, m.roster.sessions = m.peers, m.links, m.Users, m.Sessions
 	return m, nil
@@ -160,6 +161,7 @@ func (m *Mesh) Stop(ctx context.Context) (err error) {
 		return nil
 	}
 	m.roster.leave()
+	m.sayLeaving()
 	if m.keeper.kept.Load() {
 		m.keeper.leave(ctx)
 	}
@@ -179,6 +181,16 @@ func (m *Mesh) Stop(ctx context.Context) (err error) {
 	}
 	all.Wait()
 	return errors.Join(err, m.free(ctx))
+}
+
+// sayLeaving tells all nodes that this one leaves: one whose link is up is not taken for gone
+// because of the list alone.
+func (m *Mesh) sayLeaving() {
+	for _, p := range m.peers.all() {
+		if p.link != nil && p.version >= handsOverFrom {
+			_ = p.sendNow(&link.Frame{Kind: link.Leaving}) // one that cannot be reached takes the list's word
+		}
+	}
 }
 
 // free ends what is left.

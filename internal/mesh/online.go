@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,20 +46,30 @@ func (l *logins) PushTo(uid int64, route string, v any) error {
 	if err != nil {
 		return err
 	}
+	ended := l.arrivals.ended.Load()
 	local, away := l.users.Of(uid), l.directory.of(uid)
+	if l.arrivals.count.Load() > 0 || l.arrivals.ended.Load() != ended { // it may have come here in between
+		for _, s := range l.users.Of(uid) {
+			if !slices.Contains(local, s) {
+				local = append(local, s)
+			}
+		}
+	}
 	var errs []error
 	for _, s := range local {
 		errs = append(errs, l.pushHere(s, route, v, data))
+		away = slices.DeleteFunc(away, func(key sessionKey) bool { return key.id == s.ID() }) // it comes, or goes
 	}
 	for _, key := range away {
-		if p := l.peers.to(process{key.gate, key.epoch}); p != nil {
-			f, err := l.pushFrame(link.Push, route, v, data)
-			if err == nil {
-				f.Session = key.id
-				err = p.send(f)
+		f, err := l.pushFrame(link.Push, route, v, data)
+		if err == nil {
+			var online bool
+			f.Session = key.id
+			if online, err = l.pushAway(uid, key, f); !online {
+				continue
 			}
-			errs = append(errs, err)
 		}
+		errs = append(errs, err)
 	}
 	if len(errs) == 0 {
 		return ErrOffline
@@ -66,8 +77,51 @@ func (l *logins) PushTo(uid int64, route string, v any) error {
 	return errors.Join(errs...)
 }
 
-// pushHere pushes data, the payload of v, to a client of this gate.
+// pushAway sends a push to the gate that has a session of a user, or where that goes. While it is
+// queued, the session goes nowhere else, as in remoteSession.send. It is false for a session that
+// has ended meanwhile.
+func (l *logins) pushAway(uid int64, key sessionKey, f *link.Frame) (online bool, err error) {
+	for {
+		if key.gate == l.addr && key.epoch == l.epoch { // it comes here, or has come
+			if !l.arrivals.hold(l.addr, f) {
+				l.arrivals.inbound.deliver(l.addr, f)
+			}
+			return true, nil
+		}
+		p := l.peers.to(process{key.gate, key.epoch})
+		if p == nil {
+			return false, nil
+		}
+		p.moves.RLock()
+		now, ok := l.directory.find(uid, key)
+		if ok && now == key {
+			err = p.send(f)
+		}
+		p.moves.RUnlock()
+		switch {
+		case !ok && l.users.Session(key.id) != nil: // it has come here
+			now = sessionKey{l.addr, l.epoch, key.id}
+		case !ok:
+			return false, nil
+		case now == key:
+			return true, err
+		}
+		key = now
+	}
+}
+
+// pushHere pushes data, the payload of v, to a client of this gate. What was pushed to it on its
+// way here goes before.
 func (l *logins) pushHere(s *session.Session, route string, v any, data []byte) error {
+	if l.arrivals.count.Load() > 0 {
+		f, err := l.pushFrame(link.Push, route, v, data)
+		if err != nil {
+			return err
+		}
+		if f.Session = s.ID(); l.arrivals.hold(l.addr, f) {
+			return nil
+		}
+	}
 	class, key := l.cfg.Deliveries[route].Of(v)
 	if c, ok := s.NetworkEntity().(*gate.Conn); ok && class != session.DeliverAll {
 		return c.PushAs(route, data, class, key)

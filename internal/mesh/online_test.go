@@ -68,7 +68,7 @@ func TestKickWaitsOnlyForThoseWhoWereAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &node{addr: "node:1", users: users.New(session.BindKeepBoth), log: slog.New(slog.DiscardHandler)}
 		ps := newPeers(n)
-		l := &logins{node: n, peers: ps, sessions: &gateSessions{node: n, peers: ps}, directory: newDirectory(session.BindKeepBoth)}
+		l := &logins{node: n, peers: ps, sessions: &gateSessions{node: n, peers: ps}, arrivals: new(arrivals), directory: newDirectory(session.BindKeepBoth)}
 		p := deaf(t, n, "gate:1")
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

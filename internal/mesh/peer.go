@@ -222,7 +222,7 @@ func (p *peer) drain(ctx context.Context) bool {
 	return p.link.Close(ctx) == nil // else it is lost with the node
 }
 
-// fail ends the calls in flight.
+// fail ends the calls in flight: no reply comes any more.
 func (p *peer) fail() { p.calls.fail(unavailable(p.addr)) }
 
 // awaitedUntil returns until when messages wait for the node's start. The first who asks says it.

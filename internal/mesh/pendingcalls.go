@@ -16,6 +16,8 @@ type pendingCall struct {
 	done chan struct{}
 	data []byte
 	err  error
+
+	answered func() // not nil: called when the reply comes, even after the end, or can come no more
 }
 
 func newPendingCall() *pendingCall { return &pendingCall{done: make(chan struct{})} }
@@ -80,11 +82,35 @@ func (c *pendingCalls) remove(id uint64) *pendingCall {
 	return call
 }
 
-// fail ends all of them with an error.
+// fail ends all of them with an error: no reply comes any more.
 func (c *pendingCalls) fail(err error) {
 	c.mu.Lock()
 	all := c.byID
 	c.byID = nil
+	c.mu.Unlock()
+	for _, call := range all {
+		call.end(nil, err)
+		if call.answered != nil {
+			call.answered()
+		}
+	}
+}
+
+// giveUp ends all of them with an error. Replies may come yet: who has to know of that is told
+// then.
+func (c *pendingCalls) giveUp(err error) {
+	c.mu.Lock()
+	all := c.byID
+	c.byID = nil
+	for id, call := range all {
+		if call.answered == nil {
+			continue
+		}
+		if c.byID == nil {
+			c.byID = make(map[uint64]*pendingCall)
+		}
+		c.byID[id] = call
+	}
 	c.mu.Unlock()
 	for _, call := range all {
 		call.end(nil, err)

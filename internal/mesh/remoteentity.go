@@ -61,6 +61,12 @@ func (r *remoteSession) send(f *link.Frame) error {
 			}
 			return nil
 		}
+		if at.way == nil && !r.sess.Closed() {
+			if kept, err := r.keep(at, f); kept || err != nil {
+				return err
+			}
+			continue
+		}
 		p, err := r.toGate(at)
 		if err != nil {
 			return err
@@ -129,12 +135,12 @@ func (r *remoteSession) FailMid(mid uint64, err error) error {
 		return gate.ErrSessionOnNotify
 	}
 	switch at := r.at.Load(); {
-	case !at.home:
+	case r.sess.Closed():
+		return gate.ErrBrokenPipe
+	case at.way != nil:
 		if _, err := r.toGate(at); err != nil {
 			return err
 		}
-	case r.sess.Closed():
-		return gate.ErrBrokenPipe
 	}
 	r.all.table.Fail(r, mid, "", err)
 	return nil

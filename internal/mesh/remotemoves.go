@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lonng/nano/internal/link"
@@ -106,18 +107,37 @@ func (rs *remoteSessions) handleMoved(from *sender, f *link.Frame) {
 	if p == nil {
 		return
 	}
-	old := process{from.addr, from.epoch}
-	p.moves.Lock()
-	rs.move(sessionKey{from.addr, from.epoch, f.Session}, to, p)
-	if to != rs.place() { // else its gate has the user until it is here
-		rs.logins.directory.move(f.UID, f.Session, old, process{to.Addr, to.Epoch})
-	}
-	p.moves.Unlock()
-	if to != rs.place() {
-		rs.departures.note(f.Session, to)
+	if key := (sessionKey{from.addr, from.epoch, f.Session}); !rs.followedFrom(key) {
+		rs.moveWith(key, to, p, f.UID)
 	}
 	if f.ID != 0 {
 		_ = p.sendNow(&link.Frame{Kind: link.Reply, ID: f.ID})
+	}
+}
+
+// followedFrom reports whether a session has followed to another gate already, so that what the one
+// before says now is old. It says nothing after that.
+func (rs *remoteSessions) followedFrom(key sessionKey) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	_, old := rs.left[key]
+	delete(rs.left, key)
+	return old
+}
+
+// moveWith has a session and its user be at another gate from now on, and notes that.
+func (rs *remoteSessions) moveWith(key sessionKey, to resume.Place, p *peer, uid int64) {
+	old := process{key.gate, key.epoch}
+	p.moves.Lock()
+	rs.move(key, to, p)
+	if to != rs.place() {
+		rs.logins.directory.move(uid, key.id, old, process{to.Addr, to.Epoch})
+	} else { // what is for the user waits for the session
+		rs.arrivals.expect(uid, key.id, old)
+	}
+	p.moves.Unlock()
+	if to != rs.place() && rs.users.Session(key.id) == nil { // else it has come here since
+		rs.departures.note(key.id, to)
 	}
 }
 
@@ -133,11 +153,10 @@ func (rs *remoteSessions) move(key sessionKey, to resume.Place, p *peer) *remote
 	rs.dropLocked(key)
 	now, gate := sessionKey{to.Addr, to.Epoch, key.id}, process{to.Addr, to.Epoch}
 	if to == rs.place() {
-		r.at.Store(&whereabouts{gate: gate, home: true})
+		r.goTo(&whereabouts{gate: gate, home: true})
 	} else {
-		r.at.Store(whereAt(gate, rs.peers.to(gate)))
+		r.goTo(whereAt(gate, rs.peers.to(gate)))
 	}
-	session.OutletChanged()
 	early := rs.all[now] // the gate was quicker than the one where the session was, and has introduced it
 	rs.putLocked(now, r)
 	rs.mu.Unlock()
@@ -161,8 +180,7 @@ func (r *remoteSession) introducedBy(way *peer, window time.Duration) {
 		r.unorphanLocked()
 	}
 	if was := r.at.Load(); was.way == nil && !was.home { // the session was quicker here than the gate
-		r.at.CompareAndSwap(was, whereAt(was.gate, way))
-		session.OutletChanged()
+		r.goToLocked(whereAt(was.gate, way))
 	}
 	news := r.window == 0 && window > 0
 	if news {
@@ -172,6 +190,48 @@ func (r *remoteSession) introducedBy(way *peer, window time.Duration) {
 	if news {
 		r.all.noteID(r.key(), r)
 	}
+}
+
+// follow has a session that is known at one gate be at another, which introduces it. The first one
+// was not heard of that: what it was sent in between is lost. What it still says of the session,
+// until it says where that goes, is old.
+func (rs *remoteSessions) follow(key sessionKey, f *link.Frame) (followed, old bool) {
+	if f.UID == 0 || rs.get(key) != nil { // the first: nothing says that it is the same client
+		return false, false
+	}
+	rs.mu.RLock()
+	_, old = rs.left[key]
+	rs.mu.RUnlock()
+	r := rs.byID(f.Session, f.UID)
+	if old || r == nil || r.at.Load().home {
+		return false, old
+	}
+	at := r.at.Load().gate
+	p := rs.peers.to(at)
+	if p != nil {
+		p.moves.Lock()
+		defer p.moves.Unlock()
+	}
+	was := sessionKey{at.addr, at.epoch, f.Session}
+	if rs.move(was, resume.Place{Addr: key.gate, Epoch: key.epoch}, p) == nil {
+		return false, false
+	}
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.left == nil {
+		rs.left = make(map[sessionKey]struct{})
+	}
+	rs.left[was] = struct{}{}
+	return true, false
+}
+
+// tellGap has the hooks hear that the session goes on at another gate, and that messages may be
+// lost.
+func (r *remoteSession) tellGap() {
+	r.all.sched.PushTaskTo(r.Lane(), func() {
+		r.sess.SetGap(true)
+		r.all.life.Resume(r.sess)
+	})
 }
 
 // lostItsGate reports whether the session waits for its client because its gate was taken for dead.
@@ -255,7 +315,11 @@ func (rs *remoteSessions) handleAdopt(from *sender, f *link.Frame) {
 	if err := decodeGob(f.Data, &q); err != nil || p == nil {
 		return
 	}
-	b, err := encodeGob(rs.adopt(q.From, placeOf(p), q.Free, f.Session))
+	said, ok := rs.arrivals.rivals(f.Session, placeOf(p))
+	if !ok {
+		said = rs.adopt(q, placeOf(p), f.Session)
+	}
+	b, err := encodeGob(said)
 	if err == nil {
 		_ = p.sendNow(&link.Frame{Kind: link.Reply, ID: f.ID, Data: b})
 	}
@@ -263,22 +327,34 @@ func (rs *remoteSessions) handleAdopt(from *sender, f *link.Frame) {
 
 // adopt has a session whose gate is gone be at another one from now on, if it is known here, and
 // says what is known of it. A gate that this node hears keeps its sessions, unless it is free to
-// go.
-func (rs *remoteSessions) adopt(gone, to resume.Place, free bool, id int64) found {
+// go. To one that only looks it says whether it would.
+func (rs *remoteSessions) adopt(q adopting, to resume.Place, id int64) found {
+	gone, r := q.From, (*remoteSession)(nil)
+	for _, at := range append([]resume.Place{q.From}, q.Also...) {
+		if r = rs.get(sessionKey{at.Addr, at.Epoch, id}); r != nil {
+			gone = at
+			break
+		}
+	}
 	key := sessionKey{gone.Addr, gone.Epoch, id}
-	r := rs.get(key)
 	if given := rs.get(sessionKey{to.Addr, to.Epoch, id}); r == nil && given != nil { // the gate died while it gave the session away
+		if q.Look {
+			return found{Knows: true}
+		}
 		return given.adopted()
 	}
 	if r == nil {
-		if at, ok := rs.departures.to(id); ok && at != to && at != gone {
+		if at, ok := rs.departures.to(id); ok && at != to && at != gone && !slices.Contains(q.Also, at) {
 			return found{At: at}
 		}
 		return found{}
 	}
 	p := rs.peers.to(process{gone.Addr, gone.Epoch})
-	if !free && p != nil && p.link != nil && !p.lost.Load() && p.link.Stats().Connected {
+	if free := q.Free && gone == q.From; !free && p != nil && p.link != nil && !p.lost.Load() && p.link.Stats().Connected {
 		return found{Alive: true}
+	}
+	if q.Look {
+		return found{Knows: true}
 	}
 	if p != nil {
 		p.moves.Lock()
@@ -307,10 +383,7 @@ func (r *remoteSession) adopted() found {
 		f.Services = r.all.cfg.Services
 	}
 	if !r.at.Load().home { // else the gate's own hooks say so
-		r.all.sched.PushTaskTo(r.Lane(), func() {
-			r.sess.SetGap(true)
-			r.all.life.Resume(r.sess)
-		})
+		r.tellGap()
 	}
 	return f
 }

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -98,10 +99,69 @@ func TestGateThatLivesKeepsItsSessions(t *testing.T) {
 	nanotest.Until(t, "the link is up", func() bool { p.link.Flush(); return p.link.Stats().Connected })
 	one, two := resume.Place{Addr: "gate:1", Epoch: 1}, resume.Place{Addr: "gate:2", Epoch: 1}
 	m.gate = new(gate.Gate) // which says how long moves are remembered
-	if got := m.remotes.adopt(one, two, false, 1); got.Knows || !got.Alive || r.key().gate != "gate:1" {
+	if got := m.remotes.adopt(adopting{From: one}, two, 1); got.Knows || !got.Alive || r.key().gate != "gate:1" {
 		t.Errorf("the gate lives: %+v, the session is at %s", got, r.key().gate)
 	}
-	if got := m.remotes.adopt(one, two, true, 1); !got.Knows || r.key().gate != "gate:2" {
+	if got := m.remotes.adopt(adopting{From: one, Free: true, Look: true}, two, 1); !got.Knows || r.key().gate != "gate:1" {
+		t.Errorf("it is only asked: %+v, the session is at %s", got, r.key().gate)
+	}
+	if got := m.remotes.adopt(adopting{From: one, Free: true}, two, 1); !got.Knows || r.key().gate != "gate:2" {
 		t.Errorf("the gate does not have it: %+v, the session is at %s", got, r.key().gate)
+	}
+}
+
+// A session goes to a gate that has just started, of which this node has not heard yet: what is
+// pushed meanwhile waits for it, and arrives before what comes later.
+func TestPushesWaitForAGateThatIsNotKnownYet(t *testing.T) {
+	m, _ := newMesh(t, nil)
+	meet(m, other("gate:1"))
+	new(heard).connect(t, m.peers.at("gate:1"))
+	r := introduced(t, m, 1)
+	m.remotes.move(sessionKey{"gate:1", 1, 1}, resume.Place{Addr: "gate:2", Epoch: 1}, nil)
+	data := []byte("0")
+	for range 2 {
+		if err := r.sess.Push("n", data); err != nil {
+			t.Fatal(err)
+		}
+		data[0]++ // it is the caller's again
+	}
+	if err := r.sess.Kick("enough"); err != nil {
+		t.Error(err)
+	}
+	meet(m, other("gate:1"), other("gate:2"))
+	p, h := m.peers.at("gate:2"), new(heard)
+	h.connect(t, p)
+	m.remotes.handleOpened(sessionKey{"gate:2", 1, 1}, p, &link.Frame{Kind: link.SessionOpened, Session: 1, ID: 30_000})
+	if err := r.sess.Push("n", data); err != nil {
+		t.Error(err)
+	}
+	got := ""
+	for _, f := range h.flush(t, p) {
+		got += fmt.Sprintf("%v %s%s, ", f.Kind, f.Data, f.Text)
+	}
+	if want := "Push 0, Push 1, Kick enough, Push 2, "; got != want {
+		t.Errorf("the gate gets %q, want %q", got, want)
+	}
+}
+
+// A backend says that it has a session while that is on its way here: it hears of it when it is
+// here, and not that it has ended.
+func TestBackendThatHasASessionBeforeItIsHere(t *testing.T) {
+	m, _ := newMesh(t, nil)
+	m.gate = new(gate.Gate)
+	meet(m, other("back:1"))
+	p, h := m.peers.at("back:1"), new(heard)
+	h.connect(t, p)
+	ar, _ := m.Arrivals.begin(gate.Claim{Token: resume.Token{Session: 5}})
+	from := &sender{peers: m.peers, addr: p.addr, epoch: p.epoch, way: p, in: &inboundLink{}}
+	batch := m.table.BeginMetered()
+	m.inbound.handle(from, &link.Frame{Kind: link.SessionOpened, Flags: flagHold, Session: 5}, batch)
+	batch.Submit()
+	if got := h.flush(t, p); len(got) > 0 {
+		t.Errorf("before the session is here, the backend hears %v", got)
+	}
+	m.Arrivals.end(5, ar)
+	if got := h.flush(t, p); len(got) != 1 || got[0].Kind != link.SessionClosed {
+		t.Errorf("there is none: the backend hears %v", got)
 	}
 }

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,7 +42,7 @@ type remoteSession struct {
 	dispatch.Answers
 }
 
-// whereabouts say where the clients of remote sessions are. They do not change.
+// whereabouts say where the clients of remote sessions are. Nothing but early changes.
 type whereabouts struct {
 	gate process
 	way  *peer // to the gate; another one knows nothing of the sessions. nil: there is none
@@ -49,6 +50,63 @@ type whereabouts struct {
 	// conn carries it there already; nil: it is not there yet. It becomes the session's entity when
 	// what waits for it has been handed over, see arrivals.
 	conn *gate.Conn
+	// early is what waits for a way; nil: nothing. The lock of the one session that is there guards
+	// it.
+	early *early
+}
+
+// early are frames for a gate that this node does not know yet: it has just started, and introduces
+// the session when it has it.
+type early struct {
+	frames []link.Frame
+	bytes  int
+}
+
+// keep keeps a frame for such a gate. It is false if the session is elsewhere by now.
+func (r *remoteSession) keep(at *whereabouts, f *link.Frame) (kept bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.at.Load() != at:
+		return false, nil
+	case r.ended:
+		return false, gate.ErrBrokenPipe
+	case at.early == nil:
+		at.early = new(early)
+	}
+	e, size := at.early, costOf(f)+len(f.Text)
+	if e.bytes+size > maxWaiting {
+		return false, fmt.Errorf("%w: its gate %s is not known to this node yet", gate.ErrBufferExceed, at.gate.addr)
+	}
+	e.bytes += size
+	e.frames = append(e.frames, ownFrame(f))
+	return true, nil
+}
+
+// goToLocked has the session be somewhere, and sends what was kept for want of a way before
+// anything else. r.mu is held.
+func (r *remoteSession) goToLocked(at *whereabouts) {
+	switch was := r.at.Load(); {
+	case was.early == nil:
+	case at.way == nil && !at.home:
+		at.early = was.early
+	default:
+		for i := range was.early.frames {
+			f := &was.early.frames[i]
+			if at.home && !r.all.arrivals.hold(r.all.addr, f) || !at.home && at.way.send(f) != nil {
+				r.all.refusals.Lost.Add(1)
+			}
+		}
+	}
+	r.at.Store(at)
+	session.OutletChanged()
+}
+
+// goTo is goToLocked for who does not have the lock.
+func (r *remoteSession) goTo(at *whereabouts) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.goToLocked(at)
 }
 
 // whereAt returns the whereabouts of sessions at a gate, to which way leads, if anything does.

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"maps"
 	"math"
 	"sync"
 	"time"
@@ -45,6 +46,7 @@ type remoteSessions struct {
 	ids    map[int64]*remoteSession // those that may go from gate to gate
 	closed bool
 	wanted map[sessionKey]chan struct{} // closed when its gate has introduced it
+	left   map[sessionKey]struct{}      // see follow; made on demand
 }
 
 func newRemoteSessions(n *node, ps *peers, rt *router, l *logins) *remoteSessions {
@@ -54,6 +56,9 @@ func newRemoteSessions(n *node, ps *peers, rt *router, l *logins) *remoteSession
 // closeGate ends all sessions behind one process of a gate. If that has died, those stay for a
 // while whose clients may come back at another gate.
 func (rs *remoteSessions) closeGate(gate process, dead bool) {
+	rs.mu.Lock()
+	maps.DeleteFunc(rs.left, func(key sessionKey, _ struct{}) bool { return key.of(gate) })
+	rs.mu.Unlock()
 	rs.closeWhere(func(key sessionKey, r *remoteSession) bool { return key.of(gate) && !(dead && r.abandon()) }, false,
 		session.CloseReason{Kind: session.CloseNetwork, Reason: "the gate is gone"})
 }
@@ -156,10 +161,17 @@ func (rs *remoteSessions) handleOpened(key sessionKey, way *peer, f *link.Frame)
 	if r := rs.get(key); r != nil && r.lostItsGate(way) { // which has forgotten it, and what was on its way is lost
 		rs.close(key, session.CloseReason{Kind: session.CloseNetwork, Reason: "the gate was gone"})
 	}
+	followed, old := rs.follow(key, f)
+	if old {
+		return
+	}
 	if r, fresh := rs.open(key, way, f); r != nil {
 		r.introducedBy(way, windowOf(f))
 		if !fresh {
 			r.update(f)
+			if followed || f.Flags&flagGap != 0 {
+				r.tellGap()
+			}
 		}
 		rs.arrived(key)
 	}

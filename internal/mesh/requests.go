@@ -30,6 +30,15 @@ func (f *failed) has(mid uint64) bool {
 	return late || later
 }
 
+// all returns them, in no order.
+func (f *failed) all() (mids []uint64) {
+	if f == nil {
+		return nil
+	}
+	mids = slices.AppendSeq(mids, maps.Keys(f.latest))
+	return slices.AppendSeq(mids, maps.Keys(f.before))
+}
+
 func (f *failed) drop(mid uint64) {
 	if f != nil {
 		delete(f.latest, mid)

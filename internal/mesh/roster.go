@@ -86,7 +86,7 @@ func (r *roster) start() error {
 		Label: r.cfg.Label, Addr: r.addr, Services: r.cfg.Services, State: member.Starting,
 		Link: linkVersion, NodeID: r.cfg.NodeID, Fixed: r.cfg.NodeID != 0, Epoch: r.epoch,
 	}
-	r.known = member.NewPeers(member.PeersConfig{Self: r.addr, Interval: r.cfg.Heartbeat, LinkGrace: linkGrace})
+	r.known = member.NewPeers(member.PeersConfig{Self: r.addr, Interval: r.cfg.Heartbeat, LinkGrace: linkGrace, LeavesFrom: handsOverFrom})
 	r.others.Store(r.known.Table())
 	if r.cfg.IsMaster {
 		m, err := member.NewMaster(r.self, member.Config{Interval: r.cfg.Heartbeat, MaxLoss: r.cfg.MaxLoss}, time.Now())

@@ -46,7 +46,7 @@ func (r *roster) carryOutOne(e member.Effect) {
 		r.log.Warn("node cannot be reached", "peer", at.addr)
 		if p := r.peers.to(at); p != nil {
 			p.lost.Store(true)
-			p.fail()
+			p.calls.giveUp(unavailable(p.addr))
 			r.sessions.failAt(p, false)
 			p.withdraw()
 		}

@@ -1,6 +1,7 @@
 package nanotest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -31,6 +32,7 @@ type Fabric struct {
 	watch     func(kind link.Kind)
 	carried   map[string]Carried // sent over links, by "from>to"
 	latency   time.Duration      // of what comes back to who has connected
+	lag       time.Duration      // of what who has connected sends
 }
 
 // Carried is what went over a link, each time counted.
@@ -53,6 +55,16 @@ type wire struct {
 	from, to string
 	stalled  bool
 	closed   bool
+
+	mu    sync.Mutex
+	late  []parcel // on their way
+	under bool     // somebody carries them
+}
+
+// parcel is what was sent at one time, and when it arrives.
+type parcel struct {
+	data []byte
+	due  time.Time
 }
 
 // Listen returns the listener of a service address. A process that listens there later takes its
@@ -120,7 +132,38 @@ func (w *wire) Write(b []byte) (int, error) {
 	if err := w.pass(w.from, w.to); err != nil {
 		return 0, err
 	}
-	return w.Conn.Write(b)
+	w.fabric.mu.Lock()
+	lag := w.fabric.lag
+	w.fabric.mu.Unlock()
+	w.mu.Lock()
+	if lag == 0 && len(w.late) == 0 && !w.under {
+		w.mu.Unlock()
+		return w.Conn.Write(b)
+	}
+	w.late = append(w.late, parcel{bytes.Clone(b), time.Now().Add(lag)})
+	if !w.under {
+		w.under = true
+		go w.carry()
+	}
+	w.mu.Unlock()
+	return len(b), nil
+}
+
+// carry hands over what is on its way, each parcel at its time.
+func (w *wire) carry() {
+	for {
+		w.mu.Lock()
+		if len(w.late) == 0 {
+			w.under = false
+			w.mu.Unlock()
+			return
+		}
+		p := w.late[0]
+		w.late = w.late[1:]
+		w.mu.Unlock()
+		time.Sleep(time.Until(p.due))
+		_, _ = w.Conn.Write(p.data) // of a connection that is closed, nothing arrives
+	}
 }
 
 // linger waits for as long as the network takes.
@@ -139,6 +182,14 @@ func (f *Fabric) Slow(d time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.latency = d
+}
+
+// Lag has everything that a node sends on connections that it has made arrive that much later. So it
+// is with what goes over links, whose senders have connected.
+func (f *Fabric) Lag(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lag = d
 }
 
 // Close tells the other end, when that can be reached.

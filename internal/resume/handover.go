@@ -2,6 +2,7 @@ package resume
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/lonng/nano/codec"
@@ -18,8 +19,8 @@ type Place struct {
 	Epoch uint64
 }
 
-// before orders places.
-func (p Place) before(q Place) bool {
+// Before orders places: of two gates that look for one session, the first in order goes on.
+func (p Place) Before(q Place) bool {
 	return p.Addr < q.Addr || p.Addr == q.Addr && p.Epoch < q.Epoch
 }
 
@@ -67,9 +68,15 @@ func (s *Session) Restore(st State, until time.Time) error {
 	return nil
 }
 
+// lostTurns is how many connections a session may have had since a token that is good.
+const lostTurns = 1 << 16
+
 // Lost returns the state of a session whose gate is gone with all that it kept. The token is one of
-// the session's. Both sides count from 0 again.
-func Lost(t Token) State { return State{Key: t.Key, Proven: t.Turn, Issued: t.Turn} }
+// the session's, and its client may have a later one, also of a gate that has lost the session
+// since: so turns go on from the time in seconds. Both sides count from 0 again.
+func Lost(t Token, now time.Time) State {
+	return State{Key: t.Key, Proven: t.Turn, Issued: max(t.Turn+lostTurns, uint32(now.Unix()))}
+}
 
 // Loss says which clients of a session have to hear that messages were lost on its way here. The
 // zero value is a session that is whole.
@@ -186,13 +193,19 @@ const (
 // that the token names, goes on to where that has given the session away, and when the owner is
 // gone asks the nodes that know the session. The client's handshake waits meanwhile. A machine that
 // has lost its power may be taken for alive for longer than that: then the client is to come again.
+//
+// A search has no clock of its own for an answer: the owner is silent when the link to it says so.
 type Search struct {
 	self  Place
 	until time.Time
-	owner Place // who is asked, or is gone
-	taker bool  // nodes say that the owner has taken the session from a gate that is gone
-	split bool  // and others that this gate has
+	owner Place   // who is asked, or is gone
+	giver Place   // who has given the session to this gate already; zero: nobody
+	free  bool    // the owner lives, and does not have the session
+	taker bool    // nodes say that the owner has taken the session from a gate that is gone
+	split bool    // and others that this gate has
+	gone  []Place // owners that were silent
 	hops  int
+	busy  int // times that the owner has looked for it, too
 }
 
 // StepKind is what a search wants done next.
@@ -201,8 +214,9 @@ type StepKind byte
 // The kinds of steps.
 const (
 	Ask   StepKind = iota // ask Step.At for the session, after Step.Wait, and tell [Search.Asked]
-	Adopt                 // ask all nodes who knows the session of Step.At, and tell [Search.Adopted]
-	Here                  // this node has the session now
+	Look                  // ask all nodes who knows the session of Step.At, or of one of [Search.Gone], and tell [Search.Looked]
+	Adopt                 // have these nodes take it for one of this gate's, and tell [Search.Adopted]
+	Here                  // this gate has the session now; if it does not, tell [Search.Missing]
 	Stop                  // there is none: Step.Why says why
 )
 
@@ -210,7 +224,7 @@ const (
 type Step struct {
 	Kind StepKind
 	At   Place
-	Free bool // of Adopt: the gate at At lives, and does not have the session
+	Free bool // of Look and Adopt: the gate at At lives, and does not have the session
 	Wait time.Duration
 	Why  Reason
 }
@@ -222,6 +236,13 @@ func NewSearch(self Place, t Token, until time.Time) (*Search, Step) {
 	return s, s.ask(Place{t.Gate, t.Epoch})
 }
 
+// Wait says that a client waits until a time, too.
+func (s *Search) Wait(until time.Time) {
+	if until.After(s.until) {
+		s.until = until
+	}
+}
+
 func (s *Search) ask(at Place) Step {
 	s.owner = at
 	if s.hops++; s.hops > maxHops {
@@ -231,9 +252,28 @@ func (s *Search) ask(at Place) Step {
 	case at == s.self:
 		return Step{Kind: Here}
 	case at.Addr == s.self.Addr: // an earlier run of this gate
-		return Step{Kind: Adopt, At: at}
+		return s.look(at, false)
 	}
 	return Step{Kind: Ask, At: at}
+}
+
+func (s *Search) look(at Place, free bool) Step {
+	if s.owner, s.free = at, free; !free && !slices.Contains(s.gone, at) {
+		s.gone = append(s.gone, at)
+	}
+	return Step{Kind: Look, At: at, Free: free}
+}
+
+// Gone returns the gates that were silent. Each may have died while it gave the session to the next,
+// and some nodes have the session at the one and some at the other.
+func (s *Search) Gone() []Place { return s.gone }
+
+// again asks the owner once more, as long as a client waits.
+func (s *Search) again(now time.Time) Step {
+	if now.Add(searchEvery).Before(s.until) {
+		return Step{Kind: Ask, At: s.owner, Wait: searchEvery}
+	}
+	return Step{Kind: Stop, Why: Later}
 }
 
 // Claimed is what an owner says to a claim.
@@ -255,43 +295,78 @@ func (s *Search) Asked(said Claimed, to Place, why Reason) Step {
 	case Given:
 		return Step{Kind: Here}
 	case Gone:
+		switch {
+		case to == s.self:
+			s.giver = s.owner
+		case slices.Contains(s.gone, to): // where it died, and nodes say that the owner has taken it again
+			return s.look(s.owner, true)
+		}
 		return s.ask(to)
 	case Nowhere:
-		if s.taker { // it has looked for it at the same time, and given up
-			return Step{Kind: Adopt, At: s.owner, Free: true}
+		// It has looked for it at the same time, and given up; or it has never got it.
+		if s.taker || s.hops > 1 && why == Unknown {
+			return s.look(s.owner, true)
 		}
 		return Step{Kind: Stop, Why: why}
 	case Busy:
-		if s.hops++; s.hops > maxHops || s.split && s.owner.before(s.self) {
+		if s.busy++; s.busy > maxHops || s.split && s.owner.Before(s.self) {
 			return Step{Kind: Stop, Why: Later}
 		}
 		return Step{Kind: Ask, At: s.owner, Wait: searchEvery}
 	case No:
 		return Step{Kind: Stop, Why: why}
 	}
-	return Step{Kind: Adopt, At: s.owner}
+	return s.look(s.owner, false)
+}
+
+// Missing says that this gate does not have the session; ended is what it remembers of its end,
+// Unknown if that is nothing. If another gate has given it away to this one, it was lost on its
+// way, and the nodes that know it are asked.
+func (s *Search) Missing(ended Reason) Step {
+	if s.giver == (Place{}) || ended != Unknown {
+		return Step{Kind: Stop, Why: ended}
+	}
+	return s.look(s.giver, true)
 }
 
 // Found is what the nodes that may know a session of a dead gate say.
 type Found struct {
-	Nodes int   // that know it, and take it from this gate from now on
+	Nodes int   // that know it, and after Adopt take it from this gate from now on
 	At    Place // not zero: another gate has it by now
 	Alive bool  // a node hears the owner, and does not give the session away, or does not answer
 }
 
-// Adopted takes what the nodes said. When two gates look for the session of a dead one at the same
-// moment, each may get some of the nodes: then one of them gives up, and the other takes all.
+// Looked takes what the nodes said that were asked who knows the session. Nothing has changed by
+// that, and nothing does while one of them may be right that the owner has it.
+func (s *Search) Looked(f Found, now time.Time) Step {
+	switch {
+	case f.At != Place{}:
+		s.taker = true
+		return s.ask(f.At)
+	case f.Alive:
+		return s.again(now)
+	case f.Nodes > 0:
+		return Step{Kind: Adopt, At: s.owner, Free: s.free}
+	}
+	return Step{Kind: Stop, Why: Unknown}
+}
+
+// Adopted takes what the nodes said that were to take the session for one of this gate's. When two
+// gates look for the session of a dead one at the same moment, each may get some of the nodes: then
+// one of them gives up, and the other takes all.
 func (s *Search) Adopted(f Found, now time.Time) Step {
 	switch {
 	case f.At != Place{}:
 		s.taker, s.split = true, s.split || f.Nodes > 0
 		return s.ask(f.At)
+	case f.Alive:
+		return s.again(now)
 	case f.Nodes > 0:
 		return Step{Kind: Here}
-	case f.Alive && now.Add(searchEvery).Before(s.until):
-		return Step{Kind: Ask, At: s.owner, Wait: searchEvery}
-	case f.Alive:
-		return Step{Kind: Stop, Why: Later}
 	}
 	return Step{Kind: Stop, Why: Unknown}
 }
+
+// Taken reports whether the session is this gate's after [Step] Adopt, with what the nodes know of
+// it.
+func (f Found) Taken() bool { return f.Nodes > 0 && !f.Alive && f.At == Place{} }

@@ -73,17 +73,40 @@ func TestSearch(t *testing.T) {
 
 	s, _ = resume.NewSearch(two, token, later(10*time.Second))
 	want(s.Asked(resume.Gone, three, ""), resume.Step{Kind: resume.Ask, At: three})
-	want(s.Asked(resume.Silent, resume.Place{}, ""), resume.Step{Kind: resume.Adopt, At: three})
-	want(s.Adopted(resume.Found{Alive: true}, start), resume.Step{Kind: resume.Ask, At: three, Wait: 250 * time.Millisecond})
-	want(s.Adopted(resume.Found{Alive: true}, later(8*time.Second)), resume.Step{Kind: resume.Ask, At: three, Wait: 250 * time.Millisecond})
-	want(s.Adopted(resume.Found{Alive: true}, later(10*time.Second)), resume.Step{Kind: resume.Stop, Why: resume.Later})
+	want(s.Asked(resume.Silent, resume.Place{}, ""), resume.Step{Kind: resume.Look, At: three})
+	want(s.Looked(resume.Found{Alive: true}, start), resume.Step{Kind: resume.Ask, At: three, Wait: 250 * time.Millisecond})
+	want(s.Looked(resume.Found{Alive: true}, later(8*time.Second)), resume.Step{Kind: resume.Ask, At: three, Wait: 250 * time.Millisecond})
+	want(s.Looked(resume.Found{Alive: true}, later(10*time.Second)), resume.Step{Kind: resume.Stop, Why: resume.Later})
+	s.Wait(later(20 * time.Second)) // another client, or the same once more
+	s.Wait(later(5 * time.Second))
+	want(s.Looked(resume.Found{Alive: true}, later(10*time.Second)), resume.Step{Kind: resume.Ask, At: three, Wait: 250 * time.Millisecond})
+	// A node has lost the owner, and another hears it: nobody takes its session.
+	want(s.Looked(resume.Found{Nodes: 1, Alive: true}, start), resume.Step{Kind: resume.Ask, At: three, Wait: 250 * time.Millisecond})
+	want(s.Looked(resume.Found{Nodes: 1}, start), resume.Step{Kind: resume.Adopt, At: three})
+	want(s.Adopted(resume.Found{Nodes: 1, Alive: true}, start), resume.Step{Kind: resume.Ask, At: three, Wait: 250 * time.Millisecond})
 	want(s.Adopted(resume.Found{Nodes: 1}, start), resume.Step{Kind: resume.Here})
 	want(s.Adopted(resume.Found{At: two}, start), resume.Step{Kind: resume.Here}) // it has come here meanwhile
+	want(s.Looked(resume.Found{}, start), resume.Step{Kind: resume.Stop, Why: resume.Unknown})
 	want(s.Adopted(resume.Found{}, start), resume.Step{Kind: resume.Stop, Why: resume.Unknown})
 
 	// An earlier run of the gate itself knows nothing any more.
 	_, step = resume.NewSearch(resume.Place{Addr: one.Addr, Epoch: 11}, token, later(10*time.Second))
-	want(step, resume.Step{Kind: resume.Adopt, At: one})
+	want(step, resume.Step{Kind: resume.Look, At: one})
+
+	// The owner has given it to this gate, and the answer was lost with the link: the nodes that
+	// know the session have it at this gate. One that has ended here stays so.
+	for _, ended := range []resume.Reason{resume.Unknown, resume.Expired} {
+		s, _ = resume.NewSearch(two, token, later(10*time.Second))
+		want(s.Asked(resume.Gone, two, ""), resume.Step{Kind: resume.Here})
+		if ended == resume.Unknown {
+			want(s.Missing(ended), resume.Step{Kind: resume.Look, At: one, Free: true})
+			want(s.Looked(resume.Found{Nodes: 1}, start), resume.Step{Kind: resume.Adopt, At: one, Free: true})
+		} else {
+			want(s.Missing(ended), resume.Step{Kind: resume.Stop, Why: ended})
+		}
+	}
+	s, _ = resume.NewSearch(one, token, later(10*time.Second)) // nobody has given anything
+	want(s.Missing(resume.Unknown), resume.Step{Kind: resume.Stop, Why: resume.Unknown})
 
 	// Gates that name each other for ever are not followed for ever.
 	s, step = resume.NewSearch(two, token, later(10*time.Second))
@@ -154,8 +177,12 @@ func TestTwoGatesFindASessionAtOnce(t *testing.T) {
 	until := start.Add(10 * time.Second)
 	later, _ := resume.NewSearch(three, token, until)
 	first, _ := resume.NewSearch(two, token, until)
-	later.Asked(resume.Silent, resume.Place{}, "")
-	first.Asked(resume.Silent, resume.Place{}, "")
+	for _, s := range []*resume.Search{later, first} {
+		s.Asked(resume.Silent, resume.Place{}, "")
+		if got := s.Looked(resume.Found{Nodes: 2}, start); got != (resume.Step{Kind: resume.Adopt, At: one}) {
+			t.Errorf("both nodes know it: %+v", got)
+		}
+	}
 	if got := later.Adopted(resume.Found{Nodes: 1, At: two}, start); got != (resume.Step{Kind: resume.Ask, At: two}) {
 		t.Errorf("the last in order: %+v", got)
 	}
@@ -168,8 +195,11 @@ func TestTwoGatesFindASessionAtOnce(t *testing.T) {
 	if got := first.Asked(resume.Busy, resume.Place{}, ""); got != (resume.Step{Kind: resume.Ask, At: three, Wait: 250 * time.Millisecond}) {
 		t.Errorf("the first in order, as the other looks for it, too: %+v", got)
 	}
-	if got := first.Asked(resume.Nowhere, resume.Place{}, resume.Unknown); got != (resume.Step{Kind: resume.Adopt, At: three, Free: true}) {
+	if got := first.Asked(resume.Nowhere, resume.Place{}, resume.Unknown); got != (resume.Step{Kind: resume.Look, At: three, Free: true}) {
 		t.Errorf("when the other has given up: %+v", got)
+	}
+	if got := first.Looked(resume.Found{Nodes: 2}, start); got != (resume.Step{Kind: resume.Adopt, At: three, Free: true}) {
+		t.Errorf("when all nodes know it: %+v", got)
 	}
 	if got := first.Adopted(resume.Found{Nodes: 2}, start); got != (resume.Step{Kind: resume.Here}) {
 		t.Errorf("when all nodes have come to it: %+v", got)
