@@ -227,7 +227,7 @@ func (rs *remoteSessions) follow(key sessionKey, f *link.Frame) (followed, old b
 
 // tellGap has the hooks hear that the session goes on at another gate, and that messages may be
 // lost.
-func (r *remoteSession) tellGap() {
+func tellGap(r *remoteSession) {
 	r.all.sched.PushTaskTo(r.Lane(), func() {
 		r.sess.SetGap(true)
 		r.all.life.Resume(r.sess)
@@ -383,7 +383,7 @@ func (r *remoteSession) adopted() found {
 		f.Services = r.all.cfg.Services
 	}
 	if !r.at.Load().home { // else the gate's own hooks say so
-		r.tellGap()
+		tellGap(r)
 	}
 	return f
 }

@@ -170,7 +170,7 @@ func (rs *remoteSessions) handleOpened(key sessionKey, way *peer, f *link.Frame)
 		if !fresh {
 			r.update(f)
 			if followed || f.Flags&flagGap != 0 {
-				r.tellGap()
+				tellGap(r)
 			}
 		}
 		rs.arrived(key)
