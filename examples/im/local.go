@@ -32,10 +32,9 @@ const watchEvery = 500 * time.Millisecond
 type local struct {
 	conf     config
 	app      *nano.App
-	listener *split
+	listener net.Listener
 	store    store.Store
 	rooms    *live.Rooms
-	api      *http.Server // of what speaks HTTP/2; HTTP/1.1 shares the port with the page
 	started  time.Time
 }
 
@@ -50,7 +49,7 @@ func newLocal(ctx context.Context, conf config) (*local, error) {
 		l.Close()
 		return nil, err
 	}
-	n := &local{conf: conf, listener: newSplit(l, maxUnknown), store: s, started: time.Now()}
+	n := &local{conf: conf, listener: l, store: s, started: time.Now()}
 	if err := n.build(ctx, conf); err != nil {
 		n.close()
 		return nil, err
@@ -59,8 +58,7 @@ func newLocal(ctx context.Context, conf config) (*local, error) {
 }
 
 func (n *local) close() {
-	n.listener.Close()
-	n.listener.ended.Wait()
+	_ = n.listener.Close() // the node may have closed it
 	if n.rooms != nil {
 		n.rooms.Close()
 	}
@@ -140,10 +138,9 @@ func (n *local) build(ctx context.Context, conf config) error {
 	}
 	api := pushapi.New(pushapi.Config{Keys: conf.apiKeys, Backend: nodes, Online: registry, Emit: g.Deliver, Node: n.figures, Viewers: n.rooms.Viewers})
 	ops := &operators{http.NewServeMux()}
-	n.api = newHTTP2(ops)
 	components := &component.Components{}
 	g.Register(components)
-	options, err := conf.web(n.listener.rest, people, g, nodes, ops)
+	options, err := conf.web(n.listener, people, g, nodes, ops)
 	if err != nil {
 		return err
 	}
@@ -169,11 +166,6 @@ func (n *local) run(ctx context.Context, out io.Writer) error {
 			fmt.Fprintf(out, "    on a phone in the same network: http://%s\n", near)
 		}
 	})
-	go func() {
-		if err := n.api.Serve(n.listener.h2); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-			slog.Error("HTTP/2 ended", "err", err)
-		}
-	}()
 	sweeping, stop := context.WithCancel(ctx)
 	swept := make(chan struct{})
 	go func() {
@@ -183,9 +175,7 @@ func (n *local) run(ctx context.Context, out io.Writer) error {
 	err := n.app.Run(ctx)
 	stop()
 	<-swept
-	quick, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	return errors.Join(err, n.api.Shutdown(quick))
+	return err
 }
 
 // newHere returns a backend of channels and live rooms in this process.

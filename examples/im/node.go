@@ -51,9 +51,9 @@ type node struct {
 	channels *channels.Service
 	rooms    *live.Rooms
 	ops      *operators
-	listener *split // for clients and other systems; nil without an address
+	listener net.Listener // for clients and other systems; nil without an address
 	inside   net.Listener
-	web      []*http.Server
+	web      *http.Server // without clients
 	digests  *digests
 	started  time.Time
 	draining chan struct{} // closed when the node begins to leave
@@ -75,11 +75,9 @@ func newNode(ctx context.Context, role string, conf config) (n *node, err error)
 		return nil, err
 	}
 	if conf.addr != "" {
-		l, err := net.Listen("tcp", conf.addr)
-		if err != nil {
+		if n.listener, err = net.Listen("tcp", conf.addr); err != nil {
 			return nil, err
 		}
-		n.listener = newSplit(l, maxUnknown)
 	}
 	components := &component.Components{}
 	if role == roleLogic {
@@ -105,6 +103,9 @@ func newNode(ctx context.Context, role string, conf config) (n *node, err error)
 	components.Register(&Ending{node: n}, component.WithName("ending"), component.WithNodesOnly())
 	api := pushapi.New(pushapi.Config{Keys: conf.apiKeys, Backend: n.fleet, Online: n.online, Emit: n.emit, Node: n.figures, Viewers: n.viewers})
 	n.ops = &operators{http.NewServeMux()}
+	if n.gate == nil && n.listener != nil {
+		n.web = newServer(n.ops)
+	}
 	options, err := n.options(components)
 	if err != nil {
 		return nil, err
@@ -178,7 +179,7 @@ func (n *node) options(components *component.Components) ([]nano.Option, error) 
 	if n.gate == nil {
 		return options, nil
 	}
-	web, err := n.conf.web(n.listener.rest, n.people, n.gate, n.fleet, n.ops)
+	web, err := n.conf.web(n.listener, n.people, n.gate, n.fleet, n.ops)
 	return append(options, web...), err
 }
 
@@ -355,32 +356,23 @@ func (n *node) run(ctx context.Context, out io.Writer) error {
 	beside.Wait()
 	quick, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	for _, s := range n.web {
-		err = errors.Join(err, s.Shutdown(quick))
+	if n.web != nil {
+		err = errors.Join(err, n.web.Shutdown(quick))
 	}
 	return err
 }
 
-// serve starts the servers beside nano's: HTTP/2 on all nodes, and HTTP/1.1 where there are no
-// clients.
+// serve answers operators and other systems on a node without clients. On a gate they share the
+// address with the page.
 func (n *node) serve() {
-	if n.listener == nil {
+	if n.web == nil {
 		return
 	}
-	start := func(s *http.Server, l net.Listener) {
-		n.web = append(n.web, s)
-		go func() {
-			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-				slog.Error("HTTP ended", "err", err)
-			}
-		}()
-	}
-	start(newHTTP2(n.ops), n.listener.h2)
-	if n.gate == nil {
-		s := newHTTP2(n.ops)
-		s.Protocols = nil
-		start(s, n.listener.rest)
-	}
+	go func() {
+		if err := n.web.Serve(n.listener); !errors.Is(err, http.ErrServerClosed) {
+			slog.Error("HTTP ended", "err", err)
+		}
+	}()
 }
 
 // fetchSecret asks for the secret that signs tokens, until a node that runs channels answers.
@@ -403,8 +395,7 @@ func (n *node) fetchSecret(ctx context.Context) {
 // close closes what run does not.
 func (n *node) close() {
 	if n.listener != nil {
-		n.listener.Close()
-		n.listener.ended.Wait()
+		_ = n.listener.Close() // the node may have closed it
 	}
 	if n.inside != nil {
 		n.inside.Close()

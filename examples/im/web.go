@@ -98,12 +98,13 @@ func (c *config) web(l net.Listener, people *accounts.Accounts, g *gate.Gate, b 
 // what is around it.
 const maxPacket = 64 << 10
 
-// newHTTP2 serves HTTP/2 without TLS.
-func newHTTP2(h http.Handler) *http.Server {
+// newServer serves HTTP/1.1, and HTTP/2 without TLS, as gates do.
+func newServer(h http.Handler) *http.Server {
 	var protocols http.Protocols
+	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler: h, Protocols: &protocols, ReadHeaderTimeout: unknownTime, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
+		Handler: h, Protocols: &protocols, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
 	}
 }

@@ -16,6 +16,10 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
+// streamTime is how long a request by HTTP/2 may take until its answer is read: a client that does not
+// take a stream's data does not stop the connection, whose pace says nothing then.
+const streamTime = time.Minute
+
 // pageIdle is how long a browser's connection for pages is kept without a request.
 const pageIdle = 2 * time.Minute
 
@@ -94,7 +98,8 @@ func (e *endpoints) serveWebSocket(l net.Listener, path string, conf *tls.Config
 func (e *webEndpoint) server(conf *tls.Config, to *log.Logger) *http.Server {
 	cfg := &e.gate.cfg
 	var protocols http.Protocols
-	protocols.SetHTTP1(true) // a WebSocket needs it, and the deadlines of HTTP/2's streams are not those of the connection
+	protocols.SetHTTP1(true) // a WebSocket needs it: a browser that was offered HTTP/2 by TLS would not come by it
+	protocols.SetUnencryptedHTTP2(conf == nil && cfg.Pages != nil)
 	return &http.Server{
 		Handler:           e,
 		TLSConfig:         conf,
@@ -123,6 +128,9 @@ type webConnKey struct{}
 // ServeHTTP upgrades requests for the WebSocket's path and gives all others to the pages.
 func (e *webEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	limitBody(w, r, e.gate.cfg.HandshakeTimeout)
+	if r.ProtoMajor == 2 {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(streamTime)) // net/http's own can
+	}
 	wants := websocket.IsWebSocketUpgrade(r)
 	if wants && under(e.path, r.URL.Path) && !e.isPage(r, true) && e.upgrade(w, r, nil) {
 		return

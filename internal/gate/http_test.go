@@ -158,6 +158,9 @@ func TestSlowHTTPEnds(t *testing.T) {
 	mux.HandleFunc("/large", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1<<20)) })
 	mux.HandleFunc("/small", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "small") })
 	mux.HandleFunc("/read", func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	// By HTTP/2: the beginning of a connection, and a request for the large page as its first stream.
+	const hello, settings = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	const stream = "\x00\x00\x0d\x01\x05\x00\x00\x00\x01" + "\x82\x86\x04\x06/large\x01\x01x"
 	const post = "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
 	trickle := func(nc net.Conn, done <-chan struct{}) {
 		for {
@@ -190,6 +193,12 @@ func TestSlowHTTPEnds(t *testing.T) {
 		{"a chunked body", "POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", nil, -1, 3 * time.Second},
 		{"a body for nobody", fmt.Sprintf(post, "/small"), trickle, -1, 3 * time.Second},
 		{"a body at the WebSocket's path", fmt.Sprintf(post, "/"), nil, -1, 3 * time.Second},
+		{"HTTP/2, half a hello", hello[:9], nil, -1, 3 * time.Second},
+		{"HTTP/2, a hello and no more", hello, nil, -1, 2 * time.Second},
+		{"HTTP/2, no request", hello + settings, nil, -1, pageIdle},
+		{"HTTP/2, half a frame", hello + settings + stream[:12], nil, -1, pageIdle},
+		{"HTTP/2, a page that nobody reads", hello + settings + stream, nil, 0, 3 * time.Second},
+		{"HTTP/2, a page that nobody takes", hello + settings + stream, nil, -1, streamTime + pageIdle},
 		{"no next request", "GET /small HTTP/1.1\r\nHost: x\r\n\r\n", nil, -1, pageIdle},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -233,6 +242,33 @@ func TestSlowHTTPEnds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Other systems that push through a node's pages may speak HTTP/2 without TLS, on the clients' port.
+func TestPagesByHTTP2(t *testing.T) {
+	eachTransport(t, func(t *testing.T, portable func(*Config)) {
+		mux := http.NewServeMux()
+		mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
+			b, err := io.ReadAll(r.Body)
+			_, _ = fmt.Fprint(w, r.Proto, string(b), err)
+		})
+		w := newWorld(t, portable, func(cfg *Config) { cfg.Pages = mux })
+		_, ws := w.sockets(t)
+		var protocols http.Protocols
+		protocols.SetUnencryptedHTTP2(true)
+		transport := &http.Transport{Protocols: &protocols}
+		defer transport.CloseIdleConnections()
+		body := strings.Repeat("much ", 100_000)
+		resp, err := (&http.Client{Transport: transport}).Post("http://"+ws.String()+"/echo", "text/plain", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || string(got) != "HTTP/2.0"+body+"<nil>" {
+			t.Errorf("answered %d bytes, %.40q, %v", len(got), got, err)
+		}
+	})
 }
 
 func (g *Gate) taken() int {
