@@ -103,9 +103,9 @@ func runDemo(ctx context.Context, out io.Writer, program string, s *demoSettings
 		return c
 	}
 	add("master", "master", master)
-	var join []string
-	if len(s.Etcd.Endpoints) == 0 {
-		join = []string{"--master", master}
+	join := []string{"--master", master}
+	if len(s.Etcd.Endpoints) > 0 {
+		join = nil // the list is there
 	}
 	for i := range 2 {
 		add("chat", fmt.Sprint("backend ", i+1), address(3310+i), join...)
