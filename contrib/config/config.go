@@ -253,8 +253,8 @@ func (s setting) set(given any) error {
 	switch {
 	case isText && text == "" && s.field.Kind() != reflect.String && !s.isList():
 		return errors.New("it is empty")
-	case isText || s.isList():
-	case s.field.Kind() == reflect.String:
+	case isText || s.isList() && areTexts(given):
+	case s.isList() || s.field.Kind() == reflect.String:
 		return errors.New("YAML takes it for a number or the like, and may have changed it")
 	default:
 		given = fmt.Sprint(given)
@@ -267,6 +267,17 @@ func (s setting) set(given any) error {
 		return err
 	}
 	return decoder.Decode(given)
+}
+
+// areTexts reports whether a value is a list of texts.
+func areTexts(given any) bool {
+	list, ok := given.([]any)
+	for _, one := range list {
+		if _, isText := one.(string); !isText {
+			return false
+		}
+	}
+	return ok
 }
 
 // commas separates a list that is one text.

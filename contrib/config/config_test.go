@@ -146,17 +146,19 @@ func TestAllMistakesAtOnce(t *testing.T) {
 }
 
 // A number in a file means what it means elsewhere: it is not a time of nanoseconds, it is not cut
-// to a whole one, and a token of digits does not become another.
+// to a whole one, and a token of digits does not become another, in a list neither.
 func TestNumbersInAFile(t *testing.T) {
-	g, _, err := parse(t, "rooms: 7\nspeed: 2\nclients: {rate: 1e3}\ndebug: true\nname:\netcd: {ttl: 3s, endpoints: [1, b]}\ntoken: '0123456789012345'\n", nil)
+	g, _, err := parse(t, "rooms: 7\nspeed: 2\nclients: {rate: 1e3}\ndebug: true\nname:\netcd: {ttl: 3s, endpoints: ['1', b]}\ntoken: '0123456789012345'\n", nil)
 	if err != nil || g.Rooms != 7 || g.Speed != 2 || g.Clients.Rate != 1000 || !g.Debug || g.Name != "" || g.Token != "0123456789012345" ||
 		strings.Join(g.Etcd.Endpoints, " ") != "1 b" {
 		t.Errorf("%+v: %v", g, err)
 	}
-	_, _, err = parse(t, "heartbeat: 5\nrooms: 1.5\nspeed: {a: 1}\ndebug: 2\nname: 7\ntoken: 12345678901234567890\n", nil)
+	_, _, err = parse(t, "heartbeat: 5\nrooms: 1.5\nspeed: {a: 1}\ndebug: 2\nname: 7\ntoken: 12345678901234567890\n"+
+		"etcd: {endpoints: [a, 0x10]}\nclients: {proxies: 0123}\nkeys: [12345678901234567890]\n", nil)
 	for _, want := range []string{
 		`"5" is not a time such as 1m30s`, `"1.5" is not a whole number`, `no setting "speed.a"`, `"2" is not true or false`, `"7" is not a text`,
 		"the secret is not a text (in YAML, put it in quotes)",
+		"etcd.endpoints (", "clients.proxies (", "the secret is not a list of texts (in YAML, put them in quotes)",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error lacks %s:\n%v", want, err)

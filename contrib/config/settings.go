@@ -57,7 +57,7 @@ func (s setting) kind() string {
 	case t == durationType:
 		return "a time such as 1m30s"
 	case s.isList():
-		return "a list of texts"
+		return "a list of texts (in YAML, put them in quotes)"
 	case s.isBool():
 		return "true or false"
 	case t.Kind() == reflect.String:
