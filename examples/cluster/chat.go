@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -239,7 +240,7 @@ func (c *Rooms) keep(_ context.Context, _ *session.Session, k *Keepsake) error {
 	key := rules.Fold(k.Room)
 	r := cmp.Or(c.rooms[key], c.kept[key])
 	if r == nil {
-		if len(c.kept) >= maxRooms {
+		if len(c.kept) >= maxRooms && !c.dropKept() {
 			return nil
 		}
 		r = newRoom(k.Room)
@@ -368,6 +369,19 @@ func (c *Rooms) dropOne() bool {
 		}
 	}
 	return false
+}
+
+// dropKept forgets what was said in the room that was silent for longest, of those that were never
+// opened here and with which nobody comes along.
+func (c *Rooms) dropKept() bool {
+	oldest, at := "", int64(math.MaxInt64)
+	for key, r := range c.kept {
+		if last := r.lastAt(); len(r.coming) == 0 && last < at {
+			oldest, at = key, last
+		}
+	}
+	delete(c.kept, oldest)
+	return at < math.MaxInt64
 }
 
 // closeRoom sends the people of a room after it.

@@ -183,6 +183,14 @@ func (r *room) remember(there []Message) {
 	}
 }
 
+// lastAt returns when something was said last, in milliseconds since 1970.
+func (r *room) lastAt() int64 {
+	if len(r.recent) == 0 {
+		return 0
+	}
+	return r.recent[len(r.recent)-1].At
+}
+
 // moved has the people of the room enter it again, where it is then.
 func (r *room) moved() { r.tell(pushMoved, Empty{}) }
 

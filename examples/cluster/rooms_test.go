@@ -234,3 +234,33 @@ func TestSeatsOfARoomThatMoves(t *testing.T) {
 		}
 	})
 }
+
+// A backend that has lived through many drains of others still takes over what was said in a room:
+// it forgets rooms of long ago, and none with which people are on their way.
+func TestOldRoomsMakePlaceForThoseThatMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newRooms("backend 2", "b:2")
+		c.all = func(string, any) {}
+		keep := func(i int, seats ...Seat) {
+			t.Helper()
+			said := []Message{{N: 1, At: int64(i), From: "Ada", Text: "hello"}}
+			if err := c.keep(t.Context(), nil, &Keepsake{From: "b:1", Room: fmt.Sprint("room ", i), Recent: said, Seats: seats}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		keep(0, Seat{Session: -1, Person: Person{Name: "Cleo"}})
+		for i := 1; i <= 2*maxRooms; i++ {
+			keep(i)
+		}
+		for name, want := range map[string]bool{
+			"room 0": true, "room 1": false, fmt.Sprint("room ", maxRooms): false, fmt.Sprint("room ", maxRooms+2): true, fmt.Sprint("room ", 2*maxRooms): true,
+		} {
+			if got := c.kept[name] != nil; got != want {
+				t.Errorf("%s is known: %v", name, got)
+			}
+		}
+		if len(c.kept) != maxRooms {
+			t.Errorf("%d rooms are known, want %d", len(c.kept), maxRooms)
+		}
+	})
+}
