@@ -468,6 +468,9 @@ func (p *peer) tellFor(ctx context.Context, f *link.Frame, answered func()) erro
 		return err
 	}
 	if p.lost.Load() { // nobody may end the call
+		if p.calls.remove(call.id) != nil {
+			answered()
+		}
 		return unavailable(p.addr)
 	}
 	select {

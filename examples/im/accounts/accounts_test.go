@@ -488,7 +488,7 @@ func TestNamesThatLookLikeOthers(t *testing.T) {
 	}
 	a, entered := newAccounts(nil, nil)
 	for _, name := range []string{"José", "JOSÉ", "Jose\u0301", "  josé "} {
-		r := httptest.NewRequest("POST", "http://im.example/auth/name", strings.NewReader(`{"name":"`+name+`"}`))
+		r := httptest.NewRequest(http.MethodPost, "http://im.example/auth/name", strings.NewReader(`{"name":"`+name+`"}`))
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
 		if a.Handler().ServeHTTP(w, r); w.Code != http.StatusOK {

@@ -379,7 +379,7 @@ func strict(b []byte, v any) (map[string]bool, error) {
 	if err := d.Decode(v); err != nil {
 		return nil, err
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // the decoder returns it as it is
+	if _, err := d.Token(); err != io.EOF {
 		return nil, errors.New("there is something behind it")
 	}
 	names := make(map[string]bool)
