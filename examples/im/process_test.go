@@ -53,6 +53,7 @@ type process struct {
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd
+	wait  func() error // for its end; it may be called by several
 	stdin io.Closer
 	log   bytes.Buffer
 }
@@ -77,9 +78,11 @@ func startProcess(t *testing.T, args ...string) *process {
 		if p.stdin != nil {
 			p.stdin.Close()
 		}
-		cmd := p.cmd
+		wait := p.wait
 		p.mu.Unlock()
-		_ = cmd.Wait()
+		if wait != nil {
+			_ = wait()
+		}
 		if t.Failed() {
 			t.Logf("%s:\n%s", strings.Join(args[:3], " "), tail(p.log.String(), 3000))
 		}
@@ -107,7 +110,7 @@ func (p *process) start() {
 		p.t.Fatal(err)
 	}
 	p.mu.Lock()
-	p.cmd, p.stdin = cmd, stdin
+	p.cmd, p.stdin, p.wait = cmd, stdin, sync.OnceValue(cmd.Wait)
 	p.mu.Unlock()
 	serves := make(chan bool, 1)
 	go func() { // ends with the process
@@ -131,7 +134,7 @@ func (p *process) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_ = p.cmd.Process.Signal(syscall.SIGKILL)
-	_ = p.cmd.Wait()
+	_ = p.wait()
 }
 
 // processes are a messenger of processes.
