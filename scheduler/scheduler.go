@@ -248,7 +248,7 @@ func (s *Scheduler) enter() (done <-chan struct{}) {
 	s.life = lifeRunning
 	s.wake = make(chan struct{}, 1)
 	s.done = make(chan struct{})
-	s.loop.profile = s.loop.labelled()
+	s.loop.profile = s.loop.labelled() //nolint:fatcontext // made of the background's, anew for each run
 	s.loop.watch = newWatch(s)
 	if s.timers.run(s.loop.ring) {
 		s.loop.due.Store(true)

@@ -185,7 +185,7 @@ func (t *trial) measurePhase(consoles bool) (p phase, err error) {
 			if err != nil {
 				return p, err
 			}
-			defer s.close()
+			defer s.close()                          //nolint:revive // both are open until the phase ends
 			if _, _, err := s.after(1); err != nil { // it is under way
 				return p, err
 			}

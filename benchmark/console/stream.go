@@ -34,7 +34,7 @@ func open(gate, view string) (*stream, error) {
 		return nil, err
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := http.DefaultClient.Do(r) //nolint:bodyclose // who reads the stream closes it, at its end
 	if err != nil {
 		cancel()
 		return nil, err

@@ -112,7 +112,7 @@ func runDemo(ctx context.Context, out io.Writer, program string, s *demoSettings
 	}
 	for i := range 2 {
 		page := address(3330 + i)
-		add("gate", fmt.Sprint("gate ", i+1), address(3320+i), append(join, "--clients-websocket", page)...).page = "http://" + page
+		add("gate", fmt.Sprint("gate ", i+1), address(3320+i), slices.Concat(join, []string{"--clients-websocket", page})...).page = "http://" + page
 	}
 
 	// The end comes in the reverse order: first those who take clients, and the master last.

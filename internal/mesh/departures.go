@@ -435,7 +435,7 @@ func (p *peer) ask(ctx context.Context, f *link.Frame) ([]byte, error) {
 	if p.link == nil || p.version < handsOverFrom || !p.calls.begin(call) {
 		return nil, unavailable(p.addr)
 	}
-	err := error(unavailable(p.addr))
+	err := unavailable(p.addr)
 	if f.ID = call.id; !p.lost.Load() { // else nobody may end the call
 		err = p.sendNow(f)
 	}
