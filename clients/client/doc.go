@@ -35,8 +35,8 @@
 // session on the server, and only the application knows how to sign in again. With it, the client
 // connects again after whatever happens to a connection, and after the node's own kicks, for its
 // shutdown and for a slow consumer. A refused handshake and any other kick end the client; for
-// kicks [Reconnect] lets the application decide. A server that refuses a handshake with the code 503
-// wants the client to try again.
+// kicks [Reconnect] lets the application decide. A server that refuses a handshake with the code
+// 503 wants the client to try again.
 //
 // Handlers stay. Requests in flight fail with [ErrLost], and it is not known whether the server has
 // run them. Requests made meanwhile wait, at most for the time of [WithAwayWait], and go on after

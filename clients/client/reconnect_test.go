@@ -190,8 +190,8 @@ func TestRefusedOnReturn(t *testing.T) {
 	}
 }
 
-// A server that cannot tell just now whose token that is, since its database is away, takes the client
-// back once it can.
+// A server that cannot tell just now whose token that is, since its database is away, takes the
+// client back once it can.
 func TestRefusedForNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)

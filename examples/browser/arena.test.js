@@ -296,8 +296,8 @@ describe("arena", { timeout: 400_000 }, () => {
     await ada.toMiddle();
     await ada.button("Network figures").click();
     await ada.until(() => /^[4-9]\d\d ms$/.test(document.getElementById("net-ping").textContent));
-    // It stands when it has not moved for longer than the lag: without prediction it is shown where it
-    // was that long ago, and still goes there.
+    // It stands when it has not moved for longer than the lag: without prediction it is shown where
+    // it was that long ago, and still goes there.
     const stands = () =>
       new Promise((resolve) => {
         let { x, y } = arena.view.discs[0];

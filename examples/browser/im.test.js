@@ -83,7 +83,7 @@ describe("messenger", { timeout: 600_000 }, () => {
     await bob.seeMessage("Bob 👋");
     for (const person of [ann, bob]) assert.deepEqual(await person.texts(), ["Hello Ann", "Hello\nBob 👋"]);
 
-    // The buttons of messages stand in nobody's way who goes on by Tab, and are there from a message.
+    // Who goes on by Tab passes the buttons of messages by; from a message one gets at them.
     const focused = () => ann.page.evaluate(() => document.activeElement.id || document.activeElement.ariaLabel || document.activeElement.className);
     await ann.page.locator("#scroll").focus();
     await ann.page.keyboard.press("Tab");

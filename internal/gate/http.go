@@ -16,8 +16,8 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// streamTime is how long a request by HTTP/2 may take until its answer is read: a client that does not
-// take a stream's data does not stop the connection, whose pace says nothing then.
+// streamTime is how long a request by HTTP/2 may take until its answer is read: a client that does
+// not take a stream's data does not stop the connection, whose pace says nothing then.
 const streamTime = time.Minute
 
 // pageIdle is how long a browser's connection for pages is kept without a request.

@@ -158,7 +158,7 @@ func TestSlowHTTPEnds(t *testing.T) {
 	mux.HandleFunc("/large", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1<<20)) })
 	mux.HandleFunc("/small", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "small") })
 	mux.HandleFunc("/read", func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
-	// By HTTP/2: the beginning of a connection, and a request for the large page as its first stream.
+	// By HTTP/2: the beginning of a connection, and a request for the large page.
 	const hello, settings = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 	const stream = "\x00\x00\x0d\x01\x05\x00\x00\x00\x01" + "\x82\x86\x04\x06/large\x01\x01x"
 	const post = "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
@@ -244,7 +244,7 @@ func TestSlowHTTPEnds(t *testing.T) {
 	}
 }
 
-// Other systems that push through a node's pages may speak HTTP/2 without TLS, on the clients' port.
+// Other systems that push through a node's pages may speak HTTP/2 without TLS on the clients' port.
 func TestPagesByHTTP2(t *testing.T) {
 	eachTransport(t, func(t *testing.T, portable func(*Config)) {
 		mux := http.NewServeMux()

@@ -184,8 +184,8 @@ func (f *Fabric) Slow(d time.Duration) {
 	f.latency = d
 }
 
-// Lag has everything that a node sends on connections that it has made arrive that much later. So it
-// is with what goes over links, whose senders have connected.
+// Lag has everything that a node sends on connections that it has made arrive that much later. So
+// it is with what goes over links, whose senders have connected.
 func (f *Fabric) Lag(d time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -264,8 +264,8 @@ func (s *Search) look(at Place, free bool) Step {
 	return Step{Kind: Look, At: at, Free: free}
 }
 
-// Gone returns the gates that were silent. Each may have died while it gave the session to the next,
-// and some nodes have the session at the one and some at the other.
+// Gone returns the gates that were silent. Each may have died while it gave the session to the
+// next, and some nodes have the session at the one and some at the other.
 func (s *Search) Gone() []Place { return s.gone }
 
 // again asks the owner once more, as long as a client waits.

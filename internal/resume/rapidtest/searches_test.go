@@ -432,8 +432,8 @@ func TestGates(t *testing.T) {
 	})
 }
 
-// Gates crash at every step: what is lost was told as a gap, what arrives arrives once and in order,
-// and the session is found in the end, by all who know it.
+// Gates crash at every step: what is lost was told as a gap, what arrives arrives once and in
+// order, and the session is found in the end, by all who know it.
 func TestGatesCrash(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := newPlay(rt)
