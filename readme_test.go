@@ -3,7 +3,6 @@ package nano_test
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -39,7 +38,14 @@ func startReadme(t *testing.T, dir string) *strings.Replacer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tcp, ws := freePort(t), freePort(t)
+	var at [2]string
+	for i := range at {
+		var err error
+		if _, at[i], err = net.SplitHostPort(nanotest.FreeAddr(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tcp, ws := at[0], at[1]
 	ports := strings.NewReplacer("3250", tcp, "3251", ws)
 	program := sample(t, "README.md", "go\npackage main")
 	for _, addr := range []string{`"127.0.0.1:3250"`, `"127.0.0.1:3251"`} {
@@ -94,17 +100,6 @@ func startReadme(t *testing.T, dir string) *strings.Replacer {
 		})
 	}
 	return ports
-}
-
-// freePort returns a port that nobody listens on just now.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
 }
 
 // Who copies the program of the README and a client of the documents sees them talk to each other.

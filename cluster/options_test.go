@@ -271,7 +271,7 @@ func TestOpenOpensAllOrNone(t *testing.T) {
 		t.Errorf("the first one is open still: %v", err)
 	}
 	// A certificate that cannot be read is found before anything is opened.
-	addr := freeAddr(t)
+	addr := nanotest.FreeAddr(t)
 	if _, err := open([]Endpoint{{Addr: addr}, {Addr: "127.0.0.1:0", CertFile: "none.pem", KeyFile: "none.pem"}}); err == nil {
 		t.Fatal("a certificate out of nothing")
 	}
@@ -280,16 +280,6 @@ func TestOpenOpensAllOrNone(t *testing.T) {
 		t.Fatalf("left open: %v", err)
 	}
 	_ = l.Close()
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // oldLogger is v0.5's logger.

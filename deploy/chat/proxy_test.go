@@ -38,11 +38,11 @@ func newCluster(t *testing.T, drain string) *cluster {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", c.program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	master, health := freeAddr(t), freeAddr(t)
+	master, health := nanotest.FreeAddr(t), nanotest.FreeAddr(t)
 	c.start("--address", master, "--keeps-list", "--rooms", "--health", health)
 	for i := range 2 {
-		g := &gate{websocket: freeAddr(t), tcp: freeAddr(t), health: freeAddr(t)}
-		g.process = c.start("--address", freeAddr(t), "--master", master, "--name", fmt.Sprint("gate-", i+1), "--clients-websocket", g.websocket,
+		g := &gate{websocket: nanotest.FreeAddr(t), tcp: nanotest.FreeAddr(t), health: nanotest.FreeAddr(t)}
+		g.process = c.start("--address", nanotest.FreeAddr(t), "--master", master, "--name", fmt.Sprint("gate-", i+1), "--clients-websocket", g.websocket,
 			"--clients-tcp", g.tcp, "--clients-proxies", "127.0.0.1", "--clients-proxy-headers", "--clients-resume", "30s", "--health", g.health, "--drain", drain)
 		c.gates = append(c.gates, g)
 	}
@@ -87,16 +87,6 @@ func (c *cluster) ready(g *gate, want int) {
 	})
 }
 
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // proxy runs a proxy with a file of deploy/ in which only the addresses are others, and returns
 // where WebSockets and TCP are taken.
 func (c *cluster) proxy(file, program string, command func(path string) []string, more ...string) (websocket, tcp string) {
@@ -105,7 +95,7 @@ func (c *cluster) proxy(file, program string, command func(path string) []string
 	if err != nil {
 		c.Skipf("%s is not here (Debian: %s): %s was not run", program, program, file)
 	}
-	websocket, tcp = freeAddr(c.T), freeAddr(c.T)
+	websocket, tcp = nanotest.FreeAddr(c.T), nanotest.FreeAddr(c.T)
 	replace := append([]string{"listen 8080;", "listen " + websocket + ";", "listen 8081;", "listen " + tcp + ";", "bind :8080", "bind " + websocket, "bind :8081", "bind " + tcp, "maxconn 200000", "maxconn 1000"}, more...)
 	for i, g := range c.gates {
 		name := fmt.Sprintf("gate-%d:", i+1)

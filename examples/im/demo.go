@@ -55,7 +55,7 @@ func demoCommand(out io.Writer) *cli.Command {
 			}
 			ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			d := &demo{program: self, restart: s.Restart, out: out, ports: &ports{}, patience: readyWithin}
+			d := &demo{program: self, restart: s.Restart, out: out, free: new(ports).free, patience: readyWithin}
 			return d.run(ctx, s)
 		},
 	}
@@ -82,8 +82,8 @@ type demo struct {
 	program  string
 	env      []string
 	restart  time.Duration
-	patience time.Duration // how long a node may take to start
-	ports    *ports
+	patience time.Duration         // how long a node may take to start
+	free     func(like int) string // an address that nobody uses, with this port if it can be
 
 	mu  sync.Mutex
 	out io.Writer
@@ -159,16 +159,16 @@ func (d *demo) run(ctx context.Context, s *demoSettings) error {
 func (d *demo) children(master bool) (all []*child) {
 	var join []string
 	if master {
-		at := d.ports.free(3200)
+		at := d.free(3200)
 		join = []string{"--master", at}
 		all = append(all, &child{name: "master", args: []string{roleMaster, "--listen", at}})
 	}
 	for i := range 2 {
-		args := append([]string{roleLogic, "--listen", d.ports.free(3210 + i)}, join...)
+		args := append([]string{roleLogic, "--listen", d.free(3210 + i)}, join...)
 		all = append(all, &child{name: fmt.Sprint("logic ", i+1), args: args})
 	}
 	for i := range 2 {
-		args := append([]string{roleGate, "--listen", d.ports.free(3220 + i), "--addr", d.ports.free(3250 + i)}, join...)
+		args := append([]string{roleGate, "--listen", d.free(3220 + i), "--addr", d.free(3250 + i)}, join...)
 		all = append(all, &child{name: fmt.Sprint("gate ", i+1), args: args})
 	}
 	return all
@@ -232,16 +232,10 @@ func (d *demo) once(ctx context.Context, c *child, ready chan<- error) error {
 }
 
 // ports finds ports that nobody uses.
-type ports struct {
-	any   bool // whichever it is
-	given []string
-}
+type ports struct{ given []string }
 
 // free returns an address with the port that is asked for if it is free, and with any other else.
 func (p *ports) free(like int) string {
-	if p.any {
-		like = 0
-	}
 	for port := like; ; port = 0 {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/lonng/nano/examples/im/channels"
 	"github.com/lonng/nano/examples/im/store"
+	"github.com/lonng/nano/internal/nanotest"
 )
 
 // Behind nginx, people sign in and talk over both gates, and a gate that dies costs no more than a
@@ -30,7 +31,7 @@ func TestBehindNginx(t *testing.T) {
 	}
 	m := startProcesses(t, "--data", t.TempDir())
 	// The very configuration, but on free ports and not as a service.
-	front := freeAddress(t)
+	front := nanotest.FreeAddr(t)
 	_, port, err := net.SplitHostPort(front)
 	if err != nil {
 		t.Fatal(err)

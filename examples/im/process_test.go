@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -30,6 +29,7 @@ import (
 	"github.com/lonng/nano/examples/im/load"
 	"github.com/lonng/nano/examples/im/store"
 	"github.com/lonng/nano/examples/im/store/postgrestest"
+	"github.com/lonng/nano/internal/nanotest"
 )
 
 // asProgram makes this test binary the program itself: tests start it again as nodes.
@@ -56,17 +56,6 @@ type process struct {
 	wait  func() error // for its end; it may be called by several
 	stdin io.Closer
 	log   bytes.Buffer
-}
-
-// freeAddress returns an address whose port nobody uses.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // startProcess starts a node, and waits until it says that it serves. It ends with the test.
@@ -122,6 +111,7 @@ func (p *process) start() {
 	select {
 	case ok := <-serves:
 		if !ok {
+			_ = p.wait() // then its log is whole
 			p.t.Fatalf("%v has ended before it served: %s", p.args, tail(p.log.String(), 2000))
 		}
 	case <-time.After(4 * patience): // with the race detector, on a busy machine
@@ -148,15 +138,15 @@ type processes struct {
 func startProcesses(t *testing.T, where ...string) *processes {
 	t.Helper()
 	w := &processes{}
-	master := freeAddress(t)
+	master := nanotest.FreeAddr(t)
 	common := []string{"--token", "together", "--heartbeat", "500ms", "--api-key", "secret"}
 	w.master = startProcess(t, append([]string{"master", "--listen", master}, common...)...)
 	for range 2 {
-		w.logics = append(w.logics, startProcess(t, append(append([]string{"logic", "--listen", freeAddress(t), "--master", master}, common...), where...)...))
+		w.logics = append(w.logics, startProcess(t, append(append([]string{"logic", "--listen", nanotest.FreeAddr(t), "--master", master}, common...), where...)...))
 	}
 	for range 2 {
-		addr := freeAddress(t)
-		w.gates = append(w.gates, startProcess(t, append([]string{"gate", "--listen", freeAddress(t), "--addr", addr, "--master", master, "--trusted-proxy", "127.0.0.1"}, common...)...))
+		addr := nanotest.FreeAddr(t)
+		w.gates = append(w.gates, startProcess(t, append([]string{"gate", "--listen", nanotest.FreeAddr(t), "--addr", addr, "--master", master, "--trusted-proxy", "127.0.0.1"}, common...)...))
 		w.urls = append(w.urls, "http://"+addr)
 	}
 	for _, url := range w.urls {
@@ -198,7 +188,7 @@ func TestNamesAreForDevelopment(t *testing.T) {
 		{[]string{"--jwt-keys", keys, "--names"}, http.StatusOK},
 		{[]string{"--names=false"}, http.StatusForbidden},
 	} {
-		addr := freeAddress(t)
+		addr := nanotest.FreeAddr(t)
 		startProcess(t, append([]string{"all", "--addr", addr, "--data", t.TempDir()}, c.args...)...)
 		resp, err := http.Post("http://"+addr+"/auth/name", "application/json", strings.NewReader(`{"name":"github:1"}`))
 		if err != nil {
@@ -240,7 +230,7 @@ func startDemo(t *testing.T, s *demoSettings) (gates []*world, end func()) {
 	t.Setenv(asProgram, "1")
 	s.Restart = time.Hour
 	out := &told{runs: make(chan struct{})}
-	d := &demo{program: os.Args[0], restart: s.Restart, out: out, patience: time.Hour, ports: &ports{any: true}}
+	d := &demo{program: os.Args[0], restart: s.Restart, out: out, patience: time.Hour, free: func(int) string { return nanotest.FreeAddr(t) }}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.run(ctx, s) }()

@@ -54,8 +54,10 @@ var table = []row{
 	{"clients/nano-cli/internal/nodetest", []string{"public"}}, // a node for the tests beside it
 	{"clients/...", []string{"clients/...", "codec", "describe", "serialize/...", "internal/resume"}},
 	{"console", []string{"public"}},
+	{"contrib/etcd/etcdtest", []string{"contrib/...", "internal/nanotest", "public"}}, // for tests
 	{"contrib/...", []string{"contrib/...", "public"}},
 	{"deploy/...", []string{"public"}},
+	{"examples/im/store/postgrestest", []string{"internal/nanotest"}}, // for tests
 	{"examples/...", []string{"examples/...", "public"}},
 	{"benchmark/...", []string{"benchmark/...", "internal/child", "public"}},
 	{"test/...", []string{"test/...", "internal/child", "internal/nanotest", "internal/wsframe", "public"}},

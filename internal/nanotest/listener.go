@@ -130,3 +130,18 @@ func (Nowhere) SetReadDeadline(time.Time) error { return nil }
 
 // SetWriteDeadline does nothing.
 func (Nowhere) SetWriteDeadline(time.Time) error { return nil }
+
+// FreeAddr returns an address that is reserved for the test, as by ReserveAddr.
+func FreeAddr(t interface {
+	Helper()
+	Fatal(a ...any)
+	Cleanup(fn func())
+}) string {
+	t.Helper()
+	addr, release, err := ReserveAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
+	return addr
+}

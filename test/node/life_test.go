@@ -117,12 +117,7 @@ func TestFailedStartLeavesNothingOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := free.Addr().String()
-	_ = free.Close()
+	addr := nanotest.FreeAddr(t)
 	none := filepath.Join(t.TempDir(), "none.pem")
 	files := nanotest.OpenFiles(t)
 

@@ -191,12 +191,11 @@ type lobbyRun struct {
 // startLobby starts the program, and returns when it listens.
 func startLobby(t *testing.T, ws bool) *lobbyRun {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	at, err := net.ResolveTCPAddr("tcp", nanotest.FreeAddr(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &lobbyRun{t, ws, free.Addr(), new(nanotest.Record), new(printed), new(lobbyStats), make(chan struct{})}
-	_ = free.Close()
+	r := &lobbyRun{t, ws, at, new(nanotest.Record), new(printed), new(lobbyStats), make(chan struct{})}
 	lobby := NewLobby(r.hooks)
 	go func() {
 		defer close(r.ended)

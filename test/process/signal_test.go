@@ -121,13 +121,8 @@ func TestSignalEndsTheProcessInOrder(t *testing.T) {
 		{"listen", syscall.SIGQUIT},
 	} {
 		t.Run(c.kind+" "+c.sig.String(), func(t *testing.T) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			addr := l.Addr()
-			_ = l.Close()
-			cmd, lines := server(t, c.kind, addr.String())
+			addr := nanotest.FreeAddr(t)
+			cmd, lines := server(t, c.kind, addr)
 			for _, want := range []string{"Init", "AfterInit"} {
 				if got := heard(lines); got != want {
 					t.Fatalf("it said %q, want %q", got, want)
@@ -138,7 +133,7 @@ func TestSignalEndsTheProcessInOrder(t *testing.T) {
 				var nc net.Conn
 				nanotest.Until(t, "it listens", func() bool {
 					var err error
-					nc, err = net.Dial("tcp", addr.String())
+					nc, err = net.Dial("tcp", addr)
 					return err == nil
 				})
 				client := nanotest.NewClient(t, nc)
@@ -164,7 +159,7 @@ func TestSignalEndsTheProcessInOrder(t *testing.T) {
 				}
 				client.Close()
 			}
-			if _, err := net.Dial("tcp", addr.String()); err == nil {
+			if _, err := net.Dial("tcp", addr); err == nil {
 				t.Error("a new client is taken")
 			}
 			var said []string
@@ -209,13 +204,8 @@ func TestShutdownBeforeListen(t *testing.T) {
 func TestSignalDrainsTheProcess(t *testing.T) {
 	for _, until := range []string{"the players have left", "a second signal", "the context of Run ends"} {
 		t.Run(until, func(t *testing.T) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			addr := l.Addr()
-			_ = l.Close()
-			cmd, lines := server(t, "drain", addr.String())
+			addr := nanotest.FreeAddr(t)
+			cmd, lines := server(t, "drain", addr)
 			for _, want := range []string{"Init", "AfterInit"} {
 				if got := heard(lines); got != want {
 					t.Fatalf("it said %q, want %q", got, want)
@@ -224,7 +214,7 @@ func TestSignalDrainsTheProcess(t *testing.T) {
 			var nc net.Conn
 			nanotest.Until(t, "it listens", func() bool {
 				var err error
-				nc, err = net.Dial("tcp", addr.String())
+				nc, err = net.Dial("tcp", addr)
 				return err == nil
 			})
 			client := nanotest.NewClient(t, nc)

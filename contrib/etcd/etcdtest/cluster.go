@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +19,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"github.com/lonng/nano/internal/nanotest"
 )
 
 // build compiles the member: without the race detector, which would take minutes for etcd's server
@@ -87,7 +88,7 @@ func Start(t T, n int, tls *TLS) *Cluster {
 	c := &Cluster{t: t, program: program}
 	var all []string
 	for i := range n {
-		m := &member{name: "m" + strconv.Itoa(i), dir: t.TempDir(), client: freeAddr(t), peer: freeAddr(t)}
+		m := &member{name: "m" + strconv.Itoa(i), dir: t.TempDir(), client: nanotest.FreeAddr(t), peer: nanotest.FreeAddr(t)}
 		m.way = newProxy(t, m.peer, true)
 		c.members = append(c.members, m)
 		all = append(all, m.name+"=http://"+m.way.addr())
@@ -275,28 +276,6 @@ func (c *Cluster) id(i int) string {
 	c.t.Fatalf("etcd's member %d does not say its id", i)
 	return ""
 }
-
-// freeAddr returns an address that nobody uses, below the ports that the system gives to
-// connections: a member is started again on it.
-var freeAddr = func() func(t T) string {
-	var mu sync.Mutex
-	next := 12000 + os.Getpid()%7000
-	return func(t T) string {
-		t.Helper()
-		mu.Lock()
-		defer mu.Unlock()
-		for range 1000 {
-			next++
-			addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(next))
-			if l, err := net.Listen("tcp", addr); err == nil {
-				_ = l.Close()
-				return addr
-			}
-		}
-		t.Fatal("no free port")
-		return ""
-	}
-}()
 
 // Proxies stands before the client addresses of a cluster, for one client.
 type Proxies struct{ all []*proxy }

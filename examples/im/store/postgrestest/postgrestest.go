@@ -19,6 +19,8 @@ import (
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+
+	"github.com/lonng/nano/internal/nanotest"
 )
 
 // ErrMissing is the error where no PostgreSQL is installed.
@@ -30,6 +32,7 @@ type Server struct {
 	URL string
 
 	bin, folder, port string
+	release           func() // the port
 	cmd               *exec.Cmd
 	out               *bytes.Buffer
 	made              int
@@ -81,12 +84,14 @@ func (s *Server) begin(ctx context.Context, settings []string) error {
 	if out, err := s.as(initdb).CombinedOutput(); err != nil {
 		return fmt.Errorf("postgrestest: initdb: %w: %s", err, out)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, release, err := nanotest.ReserveAddr()
 	if err != nil {
 		return err
 	}
-	s.port = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	l.Close()
+	s.release = release
+	if _, s.port, err = net.SplitHostPort(addr); err != nil {
+		return err
+	}
 	conf := "listen_addresses = '127.0.0.1'\nunix_socket_directories = '" + s.folder + "'\nport = " + s.port + "\nmax_connections = 100\n"
 	conf += strings.Join(append(slices.Clone(settings), ""), "\n")
 	f, err := os.OpenFile(filepath.Join(data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0) //nolint:gosec // the folder that it has made
@@ -169,6 +174,9 @@ func (s *Server) Stop() {
 			killAll(s.cmd)
 			<-done
 		}
+	}
+	if s.release != nil {
+		s.release()
 	}
 	_ = os.RemoveAll(s.folder)
 }
