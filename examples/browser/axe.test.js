@@ -13,7 +13,7 @@ import { ChatPerson } from "./chat-person.js";
 import { ImPerson } from "./im-person.js";
 import { Person, build, desktop, launch, phone, start } from "./lib.js";
 
-const schemes = ["light", "dark"];
+const schemes = [["light"], ["dark", { runOnly: ["color-contrast", "link-in-text-block"] }]];
 
 // Watched is a person at a page that axe looks at.
 class Watched extends Person {
@@ -27,13 +27,14 @@ class Watched extends Person {
     return person;
   }
 
-  // look has axe look at the page as it is now, in both colours. name says what state that is.
+  // look has axe look at the page as it is now, in both colours; in the second one only for what
+  // has to do with colours. name says what state that is.
   async look(name) {
     if (!(await this.page.evaluate(() => "axe" in globalThis))) await this.page.evaluate(axe.source);
-    for (const colorScheme of schemes) {
+    for (const [colorScheme, rules] of schemes) {
       await this.page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
       if (process.env.LOOKS) await this.page.screenshot({ path: `${process.env.LOOKS}/${this.shown}-${colorScheme}-${name.replaceAll(/\W+/g, "-")}.png` });
-      const { violations } = await this.page.evaluate(() => globalThis.axe.run({ resultTypes: ["violations"] }));
+      const { violations } = await this.page.evaluate((options) => globalThis.axe.run(options), { resultTypes: ["violations"], ...rules });
       for (const { id, help, nodes } of violations) {
         for (const { target, failureSummary } of nodes) this.found.push(`${name}, ${colorScheme}: ${id} (${help}) at ${target}: ${failureSummary}`);
       }
