@@ -17,7 +17,8 @@
 // no time and neither true nor false: it is a mistake. It is a text, or a list without entries.
 //
 // A [Secret] is never printed. It can be in a file of its own: --token-file and GAME_TOKEN_FILE for
-// the setting token.
+// the setting token. One that is given in both ways is a mistake; the entries of a list of secrets
+// all count.
 package config
 
 import (
@@ -63,8 +64,8 @@ type Checker interface {
 // Parse fills the struct that dst points to. Its fields have the tag koanf, the setting's name, and
 // usage, a text for the help; fields of embedded structs count as the struct's own, and other
 // structs group their settings. Fields are strings, [Secret], numbers, bools, times (time.Duration)
-// and lists of strings or secrets, which are separated by commas in the environment and on the
-// command line, where the flag of a list may also be given several times.
+// and lists of strings or secrets, which are separated by commas in the environment, on the command
+// line and in files of secrets. The flag of a list may also be given several times.
 //
 // The error joins everything that is wrong: names in the file that mean nothing, values that do not
 // fit, and what Check says, if dst is a [Checker]. Variables of the environment that mean nothing
@@ -129,24 +130,18 @@ func (p *parser) file(path string) error {
 }
 
 // environment returns the settings of the environment.
-func (p *parser) environment() (found []value, wrong error) {
+func (p *parser) environment() ([]value, error) {
+	var all found
 	for _, s := range p.settings {
 		name := p.variable(s.name)
-		text, _ := p.from.Lookup(name)
-		if text != "" {
-			found = append(found, value{s.name, text, name})
+		if text, _ := p.from.Lookup(name); text != "" {
+			all.add(s, text, name)
 		}
 		if path, _ := p.from.Lookup(name + "_FILE"); path != "" && s.secret() {
-			if text != "" {
-				wrong = errors.Join(wrong, fmt.Errorf("config: %s and %s_FILE are both set", name, name))
-				continue
-			}
-			text, err := readSecret(path)
-			wrong = errors.Join(wrong, err)
-			found = append(found, value{s.name, text, name + "_FILE"})
+			all.addFile(s, path, name+"_FILE")
 		}
 	}
-	return found, wrong
+	return all.values, errors.Join(all.wrong...)
 }
 
 // variable returns the name of a setting in the environment.
@@ -155,53 +150,84 @@ func (p *parser) variable(name string) string {
 }
 
 // flags returns the settings of the command line, and the path of the file with settings.
-func (p *parser) flags() (found []value, path string, wrong error) {
+func (p *parser) flags() (values []value, path string, wrong error) {
 	set := flag.NewFlagSet(p.from.Name, flag.ContinueOnError)
 	set.SetOutput(io.Discard) // the error says it
 	path, _ = p.from.Lookup(p.variable("config"))
 	set.StringVar(&path, "config", path, "")
+	var all found
 	for _, s := range p.settings {
 		name := flagOf(s.name)
-		set.Var(&flagValue{s.isBool(), func(text string) error {
-			if i := slices.IndexFunc(found, func(v value) bool { return v.name == s.name }); i >= 0 && s.isList() {
-				found[i].text += "," + text
-				return nil
-			}
-			found = append(found, value{s.name, text, "--" + name})
-			return nil
-		}}, name, "")
+		set.Var(&flagValue{s.isBool(), func(text string) { all.add(s, text, "--"+name) }}, name, "")
 		if s.secret() {
-			set.Func(name+"-file", "", func(path string) error {
-				text, err := readSecret(path)
-				found = append(found, value{s.name, text, "--" + name + "-file"})
-				return err
-			})
+			set.Var(&flagValue{false, func(path string) { all.addFile(s, path, "--"+name+"-file") }}, name+"-file", "")
 		}
 	}
 	err := set.Parse(p.from.Args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		wrong = err
+		return nil, "", err
 	case err != nil:
-		wrong = fmt.Errorf("config: the command line: %w", err)
-	case set.NArg() > 0:
-		wrong = fmt.Errorf("config: the command line: %q is no flag", set.Arg(0))
+		err = fmt.Errorf("config: the command line: %w", err)
+	case set.NArg() > 0: // which may be a part of a secret, so it is not shown
+		err = fmt.Errorf("config: the command line: argument %d is no flag; a value with spaces needs quotes", len(p.from.Args)-set.NArg()+1)
 	}
-	return found, path, wrong
+	return all.values, path, errors.Join(append(all.wrong, err)...)
+}
+
+// found gathers the settings of one source.
+type found struct {
+	values []value
+	wrong  []error
+}
+
+// add adds a setting. All entries of a list count, of other settings the last one does: but one
+// that is given in two ways is a mistake.
+func (f *found) add(s setting, text, source string) {
+	i := slices.IndexFunc(f.values, func(v value) bool { return v.name == s.name })
+	if i < 0 {
+		f.values = append(f.values, value{s.name, text, source})
+		return
+	}
+	switch v := &f.values[i]; {
+	case s.isList():
+		v.text += "," + text
+		if !slices.Contains(strings.Split(v.source, ", "), source) {
+			v.source += ", " + source
+		}
+	case v.source != source:
+		f.wrong = append(f.wrong, fmt.Errorf("config: %s and %s are both set", v.source, source))
+	default:
+		v.text = text
+	}
+}
+
+// addFile adds a secret that is in a file of its own.
+func (f *found) addFile(s setting, path, source string) {
+	text, err := readSecret(path)
+	if err != nil {
+		f.wrong = append(f.wrong, err)
+	}
+	f.add(s, text, source)
 }
 
 // flagOf returns the name of a setting on the command line.
 func flagOf(name string) string { return strings.ReplaceAll(name, ".", "-") }
 
-// flagValue is a flag that hands its text on.
+// flagValue is a flag that hands its text on. It has no errors: those of the package flag show the
+// text, which may be a secret.
 type flagValue struct {
 	isBool bool
-	set    func(string) error
+	set    func(string)
 }
 
-func (f *flagValue) String() string        { return "" }
-func (f *flagValue) Set(text string) error { return f.set(text) }
-func (f *flagValue) IsBoolFlag() bool      { return f.isBool }
+func (f *flagValue) String() string   { return "" }
+func (f *flagValue) IsBoolFlag() bool { return f.isBool }
+
+func (f *flagValue) Set(text string) error {
+	f.set(text)
+	return nil
+}
 
 // readSecret reads a secret from a file of its own, which may end in a newline.
 func readSecret(path string) (string, error) {

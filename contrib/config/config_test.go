@@ -103,9 +103,56 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	if r.From("keys") != "GAME_KEYS" || r.From("rooms") != "" {
 		t.Errorf("the keys are from %q, the rooms from %q", r.From("keys"), r.From("rooms"))
 	}
-	_, _, err = parse(t, "token: [a secret of 22 letters, another]", nil)
-	if err == nil || strings.Contains(err.Error(), token) {
-		t.Errorf("a secret that is a list: %v", err)
+	for what, parsed := range map[string]func() error{
+		"a secret that is a list": func() error {
+			_, _, err := parse(t, "token: [a secret of 22 letters, another]", nil)
+			return err
+		},
+		"a secret as a stray argument": func() error { _, _, err := parse(t, "", nil, "--debug", token); return err },
+		"a secret in two ways": func() error {
+			_, _, err := parse(t, "", nil, "--token-file", write(t, token), "--token", token)
+			return err
+		},
+	} {
+		if err := parsed(); err == nil || strings.Contains(err.Error(), token) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// No secret is lost without a word: one that is given by itself and in a file is a mistake, and a
+// list has those of both.
+func TestSecretsInTwoWays(t *testing.T) {
+	one, more := write(t, "a secret of 22 letters"), write(t, "c, d")
+	for what, c := range map[string]struct {
+		env  map[string]string
+		args []string
+	}{
+		"--token and --token-file are both set":       {args: []string{"--token", "another secret of 22", "--token-file", one}},
+		"--token-file and --token are both set":       {args: []string{"--token-file", one, "--token", "another secret of 22"}},
+		"GAME_TOKEN and GAME_TOKEN_FILE are both set": {env: map[string]string{"GAME_TOKEN": "another secret of 22", "GAME_TOKEN_FILE": one}},
+		"/nowhere":     {args: []string{"--token-file", "/nowhere", "--etcd-password-file", "/nowhere too"}},
+		"/nowhere too": {args: []string{"--token-file", "/nowhere", "--etcd-password-file", "/nowhere too"}},
+	} {
+		if _, _, err := parse(t, "", c.env, c.args...); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("%v, want %s", err, what)
+		}
+	}
+	const want = "[a b c d c d]"
+	g, r, err := parse(t, "", nil, "--keys", "a,b", "--keys-file", more, "--keys-file", more)
+	if err != nil || len(g.Keys) != 6 || r.From("keys") != "--keys, --keys-file" {
+		t.Errorf("%d keys from %s, want %s: %v", len(g.Keys), r.From("keys"), want, err)
+	}
+	var texts []string
+	for _, k := range g.Keys {
+		texts = append(texts, string(k))
+	}
+	if got := fmt.Sprint(texts); got != want {
+		t.Errorf("the keys are %s, want %s", got, want)
+	}
+	g, r, err = parse(t, "", map[string]string{"GAME_KEYS": "a", "GAME_KEYS_FILE": more})
+	if err != nil || len(g.Keys) != 3 || r.From("keys") != "GAME_KEYS, GAME_KEYS_FILE" {
+		t.Errorf("%d keys from %s: %v", len(g.Keys), r.From("keys"), err)
 	}
 }
 
@@ -133,7 +180,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"--nothing"}, "nothing"}, {[]string{"word"}, `"word" is no flag`}, {[]string{"--config", "/nowhere"}, "/nowhere"},
+		{[]string{"--nothing"}, "nothing"}, {[]string{"--rooms", "1", "word"}, "argument 3 is no flag"}, {[]string{"--config", "/nowhere"}, "/nowhere"},
 		{[]string{"--master", "m:1"}, "needs a token"}, {[]string{"--rooms", "1.5"}, "rooms"},
 	} {
 		if _, _, err := parse(t, "", nil, c.args...); err == nil || !strings.Contains(err.Error(), c.want) {
