@@ -327,23 +327,25 @@ func TestKilledUnderLoad(t *testing.T) {
 			}
 		})
 	}
+	const people, enough = 40, 3 // killed, however long that takes on a busy machine
 	killed := 0
 	var killer sync.WaitGroup
-	people := 40
-	talking := make(chan struct{})
+	talking, over := make(chan struct{}), make(chan struct{})
 	killer.Go(func() {
+		defer close(over)
 		select {
 		case <-talking: // they come first
 			time.AfterFunc(long, stop)
 		case <-ctx.Done():
+			return
 		}
-		for ctx.Err() == nil {
+		for ctx.Err() == nil || killed < enough && !t.Failed() {
 			victims[killed%len(victims)]()
 			killed++
 			pause(1500 * time.Millisecond)
 		}
 	})
-	r, err := load.Run(t.Context(), load.Config{URLs: w.urls, APIKey: "secret", People: people, Groups: 8, Rate: 400, For: long, Leave: 0.2, Check: true}, func(what string) {
+	r, err := load.Run(t.Context(), load.Config{URLs: w.urls, APIKey: "secret", People: people, Groups: 8, Rate: 400, For: long, Until: over, Leave: 0.2, Check: true}, func(what string) {
 		t.Log(what)
 		if strings.HasPrefix(what, "they talk") {
 			close(talking)
@@ -355,7 +357,7 @@ func TestKilledUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d were killed; %v", killed, r)
-	if killed < 3 || r.Acknowledged < 100 {
+	if killed < enough || r.Acknowledged < 100 {
 		t.Errorf("that was no trial: %d were killed, %v", killed, r)
 	}
 	if len(r.Faults) > 0 {

@@ -34,6 +34,7 @@ type Client struct {
 
 	packets codec.Decoder
 	frames  wsframe.Parser
+	room    []byte // to read into
 	raw     []byte // read and not decoded
 	fed     bool   // packets may hold more of what it was fed
 }

@@ -101,10 +101,12 @@ func (c *Client) take() (b []byte, err error) {
 // read reads once into a buffer of its own.
 func (c *Client) read() ([]byte, error) {
 	_ = c.nc.SetReadDeadline(time.Now().Add(Patience)) // of a pipe whose other end is closed it fails; Read says what there is
-	b := make([]byte, 16<<10)
-	n, err := c.nc.Read(b)
+	if c.room == nil {
+		c.room = make([]byte, 16<<10)
+	}
+	n, err := c.nc.Read(c.room)
 	if n > 0 {
-		return b[:n], nil
+		return bytes.Clone(c.room[:n]), nil
 	}
 	if err == nil {
 		err = io.ErrNoProgress

@@ -30,10 +30,11 @@ type Config struct {
 	APIKey  string
 	People  int
 	Groups  int
-	Rate    float64       // messages a second of all together; 0: each sends the next when the last is acknowledged
-	For     time.Duration // that they talk
-	Leave   float64       // share of the people who go and come, each every few seconds
-	Check   bool          // compare the store with what was acknowledged and heard
+	Rate    float64         // messages a second of all together; 0: each sends the next when the last is acknowledged
+	For     time.Duration   // that they talk, at least
+	Until   <-chan struct{} // if not nil, they talk on until it is closed
+	Leave   float64         // share of the people who go and come, each every few seconds
+	Check   bool            // compare the store with what was acknowledged and heard
 }
 
 // Result is what was measured.
@@ -97,9 +98,19 @@ func Run(ctx context.Context, conf Config, progress func(string)) (*Result, erro
 	before, unknown := c.usage(ctx)
 	progress(fmt.Sprintf("they talk for %v", conf.For))
 	began := time.Now()
-	talking, stop := context.WithTimeout(ctx, conf.For)
+	talking, stop := context.WithCancel(ctx)
 	defer stop()
 	var all sync.WaitGroup
+	all.Go(func() {
+		wait(ctx, conf.For)
+		if conf.Until != nil {
+			select {
+			case <-conf.Until:
+			case <-ctx.Done():
+			}
+		}
+		stop()
+	})
 	for i, p := range c.people {
 		all.Go(func() { p.talk(talking, i) })
 		if rand.Float64() < conf.Leave {
