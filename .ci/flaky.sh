@@ -48,7 +48,7 @@ while [ "$round" -lt "$rounds" ]; do
     step "round $round of $rounds"
     export round
     # shellcheck disable=SC2016 # the inner shell expands it
-    xargs -P 3 -n 2 sh -c '
+    xargs -P 5 -n 2 sh -c '
         log=$work/$round-$1.log began=$(date +%s)
         if (cd "$2" && $bound "$work/$1.test" -test.v -test.timeout 10m) >"$log" 2>&1; then
             rm "$log"
