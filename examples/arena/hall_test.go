@@ -368,6 +368,7 @@ func TestClaim(t *testing.T) {
 		claim("GARDEN", "there:1")
 		close(release)
 		<-joined
+		synctest.Wait() // until the room has told its people
 		wantCode(t, err, component.CodeUnavailable)
 		h.wantRooms(map[string]int{"attic": 1})
 		if n := len(pushes[*Empty](ada, pushMoved)); n != 1 {
