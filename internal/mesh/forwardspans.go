@@ -103,10 +103,11 @@ func (gs *gateSessions) endSpans(id int64, err error) {
 	}
 }
 
-// refuse answers a client's request with an error.
-func (gs *gateSessions) refuse(c *gate.Conn, mid uint64, err error) {
+// refuse answers a client's request that has failed with an error.
+func (gs *gateSessions) refuse(g *gateSession, c *gate.Conn, mid uint64, err error) {
 	gs.endSpan(c.Session().ID(), mid, err)
 	gs.table.Refuse(c, mid, "", err)
+	g.refused(mid)
 }
 
 // outcomeOf returns the error that another node has answered with; nil for none.

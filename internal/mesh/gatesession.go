@@ -135,6 +135,20 @@ func (g *gateSession) fail(mid uint64) bool {
 	return was
 }
 
+// unsent notes that a request was not sent. It is false if it has failed.
+func (g *gateSession) unsent(mid uint64) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.requests.unsent(mid)
+}
+
+// refused notes that the error of a request is queued.
+func (g *gateSession) refused(mid uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.requests.refused(mid)
+}
+
 // seesErrors tells whether the client is told of errors. One that is not takes an answer at any
 // time.
 func (g *gateSession) seesErrors() bool {

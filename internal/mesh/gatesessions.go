@@ -149,7 +149,7 @@ func (gs *gateSessions) send(from *gate.Conn, p *peer, f *link.Frame) error {
 	g := gs.of(s)
 	ok, old := g.enter(p, from, f)
 	for _, mid := range old {
-		gs.refuse(from, mid, component.Errorf(component.CodeExhausted, "%d later requests have no answer either", maxInFlight*3/4))
+		gs.refuse(g, from, mid, component.Errorf(component.CodeExhausted, "%d later requests have no answer either", maxInFlight*3/4))
 	}
 	if !ok {
 		if r := gs.departures.carrier(s); r != nil { // its client is going to another gate
@@ -161,7 +161,7 @@ func (gs *gateSessions) send(from *gate.Conn, p *peer, f *link.Frame) error {
 	}
 	if p.lost.Load() { // since it was chosen: its requests were failed before this one was noted, or with it
 		g.credit(p, costOf(f))
-		if f.Kind == link.Request && !g.fail(f.ID) {
+		if f.Kind == link.Request && !g.unsent(f.ID) {
 			return nil
 		}
 		return unavailable(p.addr)
@@ -174,35 +174,44 @@ func (gs *gateSessions) send(from *gate.Conn, p *peer, f *link.Frame) error {
 	if f.Kind == link.Request && p.lost.Load() { // just now: it may have been failed before it was queued
 		p.withdraw()
 		if g.fail(f.ID) {
-			return unavailable(p.addr)
+			gs.refuseAll([]refusal{{g, from, f.ID, unavailable(p.addr)}})
 		}
 	}
 	return nil
 }
 
 // failAt has the requests that p will not answer any more answered with an error. With forget, p
-// knows none of the sessions. The answers are made in the background: the application's functions
-// make them, and whoever calls has no time for these.
+// knows none of the sessions.
 func (gs *gateSessions) failAt(p *peer, forget bool) {
-	type request struct {
-		of  *gate.Conn
-		mid uint64
-	}
-	var failed []request
+	var all []refusal
 	gs.known.each(func(g *gateSession) {
 		mids := g.lose(p, forget)
 		if c := connOf(g.sess); c != nil {
 			for _, mid := range mids {
-				failed = append(failed, request{c, mid})
+				all = append(all, refusal{g, c, mid, unavailable(p.addr)})
 			}
 		}
 	})
-	if len(failed) == 0 {
+	gs.refuseAll(all)
+}
+
+// refusal is a request that has failed, and its error.
+type refusal struct {
+	of  *gateSession
+	at  *gate.Conn
+	mid uint64
+	err error
+}
+
+// refuseAll answers requests that have failed. The answers are made in the background: the
+// application's functions make them, and whoever calls has no time for these.
+func (gs *gateSessions) refuseAll(all []refusal) {
+	if len(all) == 0 {
 		return
 	}
 	gs.background(func() {
-		for _, r := range failed {
-			gs.refuse(r.of, r.mid, unavailable(p.addr))
+		for _, r := range all {
+			gs.refuse(r.of, r.at, r.mid, r.err)
 		}
 	})
 }
@@ -217,7 +226,7 @@ func (gs *gateSessions) awaits(id int64, mid uint64) bool {
 func (gs *gateSessions) fail(id int64, mid uint64, addr string) {
 	c, s := gs.client(id)
 	if g := gs.find(s); g != nil && g.fail(mid) && c != nil {
-		gs.refuse(c, mid, unavailable(addr))
+		gs.refuse(g, c, mid, unavailable(addr))
 	}
 }
 
@@ -294,16 +303,11 @@ func (g *gateSession) depart(r *remoteSession) (known []*peer) {
 	return known
 }
 
-// outstanding returns which requests have no answer, and who has them, and which have an error for
-// an answer although another may come.
+// outstanding returns which requests have no answer, and who has them, and which have failed.
 func (g *gateSession) outstanding() (requests map[uint64]string, failed []uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	requests = make(map[uint64]string, g.requests.inFlight.len())
-	for mid, f := range g.requests.inFlight.all() {
-		requests[mid] = f.at.addr
-	}
-	return requests, g.requests.failed.all()
+	return g.requests.outstanding(g.addr), g.requests.failed.all()
 }
 
 // arrive notes who knows a session that has come from another gate, and tells them so, and those
@@ -327,7 +331,7 @@ func (g *gateSession) arrive(known, behind []*peer, requests map[uint64]*peer, f
 		g.requests.begin(mid, p)
 	}
 	for _, mid := range failed {
-		g.requests.fail(mid)
+		g.requests.expectTwo(mid)
 	}
 }
 
@@ -340,11 +344,13 @@ func (gs *gateSessions) depart(s *session.Session, r *remoteSession) (known []*p
 // that nodes have which are left behind get an error.
 func (gs *gateSessions) outstanding(s *session.Session, of *gate.Conn, behind []*peer) (requests map[uint64]string, failed []uint64) {
 	g := gs.of(s)
+	var all []refusal
 	for _, p := range behind {
 		for _, mid := range g.lose(p, false) {
-			gs.refuse(of, mid, unavailable(p.addr))
+			all = append(all, refusal{g, of, mid, unavailable(p.addr)})
 		}
 	}
+	gs.refuseAll(all)
 	return g.outstanding()
 }
 
@@ -374,23 +380,24 @@ func (gs *gateSessions) arrive(s *session.Session, d *departing) {
 		}
 	}
 	var lost []uint64
+	failed := d.Failed
 	for mid, addr := range d.Requests {
 		switch p := gs.peers.at(addr); {
-		case addr == gs.addr: // its handler is here
-		case p != nil && !p.lost.Load() && slices.Contains(know, p):
+		case addr != gs.addr && p != nil && !p.lost.Load() && slices.Contains(know, p):
 			at[mid] = p
-		default:
+		case addr != gs.addr:
 			lost = append(lost, mid)
-		}
+		case slices.Contains(d.Failed, mid): // this gate has not queued the error yet
+			at[mid] = nil
+		} // else its handler is here
 	}
-	failed := d.Failed
 	if g.seesErrors() {
 		failed = slices.Concat(failed, lost)
 	}
 	g.arrive(know, behind, at, failed)
-	for _, mid := range lost {
-		if conn, _ := gs.client(s.ID()); conn != nil {
-			gs.table.Refuse(conn, mid, "", unavailable(d.Requests[mid]))
+	if conn, _ := gs.client(s.ID()); conn != nil {
+		for _, mid := range lost {
+			gs.refuse(g, conn, mid, unavailable(d.Requests[mid]))
 		}
 	}
 	gs.closeIfOver(s)

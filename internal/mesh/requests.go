@@ -15,10 +15,11 @@ type requests struct {
 	failed   *failed
 }
 
-// failed are requests that were answered with an error although the answer may come yet.
+// failed are requests that have an error for an answer although another may come yet.
 type failed struct {
 	latest map[uint64]struct{}
 	before map[uint64]struct{}
+	owed   map[uint64]struct{} // of these, whose error is not queued yet
 }
 
 func (f *failed) has(mid uint64) bool {
@@ -43,6 +44,7 @@ func (f *failed) drop(mid uint64) {
 	if f != nil {
 		delete(f.latest, mid)
 		delete(f.before, mid)
+		delete(f.owed, mid)
 	}
 }
 
@@ -55,7 +57,7 @@ func (f *failed) add(mid uint64) {
 
 // inFlight is a request that has no answer yet.
 type inFlight struct {
-	at  *peer
+	at  *peer  // nil: this node
 	seq uint64 // the older, the smaller
 }
 
@@ -90,25 +92,72 @@ func (r *requests) awaits(mid uint64) bool {
 // drop forgets a request, whose answer is welcome at any time.
 func (r *requests) drop(mid uint64) { r.inFlight.remove(mid) }
 
-// answer notes the answer to a request. It is false for one that had an error for an answer before.
+// answer notes the answer to a request. It is false for one that has an error for an answer.
 func (r *requests) answer(mid uint64) bool {
+	waits, late := r.awaits(mid), r.failed.has(mid)
 	r.inFlight.remove(mid)
-	late := r.failed.has(mid)
+	if waits && late { // see expectTwo
+		return true
+	}
 	r.failed.drop(mid)
 	return !late
 }
 
-// fail notes that a request is answered with an error. It is false if it was before.
+// expectTwo notes that a request has failed at another gate. If it is in flight here, that gate has
+// not queued its error yet: of that and an answer that comes late, the first counts.
+func (r *requests) expectTwo(mid uint64) { r.failures().add(mid) }
+
+// fail notes that a request is to be answered with an error. It is false if it was before.
 func (r *requests) fail(mid uint64) bool {
-	r.inFlight.remove(mid)
-	if r.failed.has(mid) {
+	if !r.awaits(mid) && r.failed.has(mid) {
 		return false
 	}
+	r.inFlight.remove(mid)
+	f := r.failures()
+	f.add(mid)
+	if f.owed == nil {
+		f.owed = make(map[uint64]struct{})
+	}
+	f.owed[mid] = struct{}{}
+	return true
+}
+
+// refused notes that the error of a request is queued.
+func (r *requests) refused(mid uint64) {
+	if r.failed != nil {
+		delete(r.failed.owed, mid)
+	}
+}
+
+// unsent notes that a request was not sent. It is false if it has failed.
+func (r *requests) unsent(mid uint64) bool {
+	waits := r.awaits(mid)
+	r.inFlight.remove(mid)
+	return waits
+}
+
+// outstanding returns the requests that have no answer yet, and the nodes that give it. Of one
+// whose error is not queued yet, that is this one, at self.
+func (r *requests) outstanding(self string) map[uint64]string {
+	all := make(map[uint64]string, r.inFlight.len())
+	for mid, f := range r.inFlight.all() {
+		if all[mid] = self; f.at != nil {
+			all[mid] = f.at.addr
+		}
+	}
+	if r.failed != nil {
+		for mid := range r.failed.owed {
+			all[mid] = self
+		}
+	}
+	return all
+}
+
+func (r *requests) failures() *failed {
 	if r.failed == nil {
 		r.failed = new(failed)
 	}
-	r.failed.add(mid)
-	return true
+	return r.failed
 }
 
 // dropAt forgets the requests that p has: their answers are welcome at any time.

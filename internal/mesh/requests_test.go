@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"maps"
 	"slices"
 	"testing"
 )
@@ -37,6 +38,47 @@ func TestRequestHasOneOutcome(t *testing.T) {
 	r.begin(2, p) // the client uses the id again
 	if !r.answer(2) {
 		t.Error("the answer to the second 2 was not taken")
+	}
+}
+
+// A request has failed when its session goes to another gate, and its error is not queued yet: that
+// comes later, from the first gate. It is the client's answer, or what the node has answered is, if
+// that comes first; there is one all the same.
+func TestFailedRequestGoesToAnotherGate(t *testing.T) {
+	var first requests
+	p, way := new(peer), new(peer)
+	p.addr, way.addr = "back:1", "gate:1"
+	first.begin(1, p)
+	first.begin(2, p)
+	first.fail(1)
+	first.fail(2)
+	first.begin(3, p)
+	first.refused(2)
+	outstanding, failed := first.outstanding("gate:1"), first.failed.all()
+	if slices.Sort(failed); !maps.Equal(outstanding, map[uint64]string{1: "gate:1", 3: "back:1"}) || !slices.Equal(failed, []uint64{1, 2}) {
+		t.Fatalf("outstanding are %v, failed %v", outstanding, failed)
+	}
+	second := func() *requests {
+		r := new(requests)
+		r.begin(1, way)
+		r.begin(3, p)
+		r.expectTwo(1)
+		r.expectTwo(2)
+		return r
+	}
+	r := second()
+	if !r.answer(1) || r.answer(1) {
+		t.Error("of the two answers to 1 the first does not count, or the second does")
+	}
+	if r.answer(2) || !r.answer(3) {
+		t.Error("the late answer to 2 is taken, or that to 3 is not")
+	}
+	r = second()
+	if got := r.failAt(way); !slices.Equal(got, []uint64{1}) || r.answer(1) {
+		t.Errorf("when the first gate dies fail %v, want 1, and nothing comes after that", got)
+	}
+	if r.unsent(1) || !r.unsent(3) || r.awaits(3) {
+		t.Error("1 has failed, and 3 has not")
 	}
 }
 

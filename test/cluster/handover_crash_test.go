@@ -112,7 +112,7 @@ func dieAt(t *testing.T, f *apptest.Cluster, steps map[link.Kind]bool, victim st
 // knows them.
 func TestClientOfAMachineWithoutPower(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
-		m := startMovesWith(t, f, true, 20*time.Second)
+		m := startMovesWith(t, f, true, 20*time.Second, nil)
 		tr := &traveller{m: m}
 		tr.come("gate:1")
 		tr.call("Room.Join", "7", "in")

@@ -10,6 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lonng/nano"
+	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/session"
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
@@ -33,7 +36,7 @@ func (tr *traveller) comesTo(gate string) (tries int) {
 // same, however long that takes, and loses nothing: its client comes again while it is on its way.
 func TestSlowHandoverLosesNothing(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
-		m := startMovesWith(t, f, true, 20*time.Second)
+		m := startMovesWith(t, f, true, 20*time.Second, nil)
 		tr := &traveller{m: m}
 		tr.come("gate:1")
 		tr.call("Room.Join", "7", "in")
@@ -75,12 +78,62 @@ func TestSlowHandoverLosesNothing(t *testing.T) {
 	})
 }
 
+// A backend is cut off from the first gate while the session goes to the second. Its client hears
+// of a gap. What the backend had sent to the first gate arrives there when newer messages are with
+// the client: that is dropped, and counted, so that nothing comes out of order.
+func TestPushesThatAreLateAfterAGap(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := startMovesWith(t, f, true, 5*time.Second, nil, nano.WithErrorShape(func(_ *session.Session, _ string, err error) any {
+			time.Sleep(2 * time.Second) // so the session has left when the error is there
+			return map[string]string{"code": codeOf(err)}
+		}))
+		tr := &traveller{m: m}
+		tr.come("gate:1")
+		tr.call("Room.Join", "7", "in")
+		s := <-m.in
+		mid := tr.Request("Room.Wait", []byte("later"))
+		synctest.Wait()
+		f.Silence(apptest.Master, "gate:1")
+		defer f.Heal()
+		m.push(s, 1, 4) // on their way
+		close(m.free)   // and the answer
+		tr.Close()
+		synctest.Wait()
+		if tr.comesTo("gate:2"); !tr.said.Gap {
+			t.Fatalf("at the second gate: %+v", tr.said)
+		}
+		m.push(s, 5, 8)
+		failed := false
+		for next := 5; next <= 8 || !failed; tr.received++ {
+			switch msg := tr.Message(); {
+			case msg.Type == codec.Push && string(msg.Data) == strconv.Itoa(next):
+				next++
+			case msg.Type == codec.Response && msg.ID == mid && msg.Err && !failed:
+				failed = true // and there is no other answer, although that is on its way
+			default:
+				t.Fatalf("before push %d: %v %q", next, msg, msg.Data)
+			}
+		}
+		f.Heal()
+		time.Sleep(3 * time.Second)
+		m.push(s, 9, 10)
+		tr.wants(9, 10)
+		if n := m.gates["gate:1"].Stats().Lost; n != 4 {
+			t.Errorf("%d late pushes are counted", n)
+		}
+		tr.Close()
+		tr.comesTo("gate:1") // which takes what comes from now on
+		m.push(s, 11, 14)
+		tr.wants(11, 14)
+	})
+}
+
 // Nodes push to a user whose session goes to another gate, which is one of them: what one node
 // sends arrives in order.
 func TestPushesToAUserOnTheWay(t *testing.T) {
 	const each = 20
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
-		m := startMovesWith(t, f, true, 20*time.Second)
+		m := startMovesWith(t, f, true, 20*time.Second, nil)
 		nodes := []*apptest.Node{m.back, m.gates["gate:1"], m.gates["gate:2"], m.gates["gate:3"]}
 		tr := &traveller{m: m}
 		tr.come("gate:1")

@@ -80,11 +80,11 @@ func (m *moves) watch(n *apptest.Node, name string) *apptest.Node {
 // startMoves starts the backend, which is the master, and gates; those in serving have the room's
 // handlers, too.
 func startMoves(t *testing.T, f *apptest.Cluster, backend bool, serving ...string) *moves {
-	return startMovesWith(t, f, backend, time.Second, serving...)
+	return startMovesWith(t, f, backend, time.Second, serving)
 }
 
-// startMovesWith starts nodes with heartbeats of their own.
-func startMovesWith(t *testing.T, f *apptest.Cluster, backend bool, beat time.Duration, serving ...string) *moves {
+// startMovesWith starts nodes with heartbeats, and gates with options, of their own.
+func startMovesWith(t *testing.T, f *apptest.Cluster, backend bool, beat time.Duration, serving []string, opts ...nano.Option) *moves {
 	m := &moves{t: t, f: f, gates: make(map[string]*apptest.Node), room: nano.NewGroup("room"), in: make(chan *session.Session, 100), free: make(chan struct{})}
 	comps := new(component.Components)
 	if backend {
@@ -92,12 +92,13 @@ func startMovesWith(t *testing.T, f *apptest.Cluster, backend bool, beat time.Du
 	}
 	m.back = m.watch(f.Start(t, apptest.Master, comps, nano.WithHeartbeatInterval(beat)), "back")
 	nodes := []*apptest.Node{m.back}
+	opts = append(opts, nano.WithHeartbeatInterval(beat), nano.WithResume(nano.Resume{Window: 30 * time.Second}))
 	for _, addr := range []string{"gate:1", "gate:2", "gate:3"} {
 		comps := new(component.Components)
 		if slices.Contains(serving, addr) {
 			comps = m.handlers()
 		}
-		m.gates[addr] = m.watch(f.Start(t, addr, comps, nano.WithHeartbeatInterval(beat), nano.WithResume(nano.Resume{Window: 30 * time.Second})), addr)
+		m.gates[addr] = m.watch(f.Start(t, addr, comps, opts...), addr)
 		nodes = append(nodes, m.gates[addr])
 	}
 	apptest.Meet(t, nodes...)
