@@ -101,8 +101,9 @@ func (n *Node) PushTo(uid int64, route string, v any) error {
 // KickUser kicks all sessions of a user, whichever gates they are at. Every gate looks for them
 // itself, so the kick finds each session whose Bind was answered before, at its gate or on a
 // backend. ErrOffline if there are none: where this node has heard of none, it waits for the gates
-// to say so, at most 250 ms. Called by a handler, a task or a timer it does not wait: ErrOffline
-// then says that this node has not heard of any, and the gates are told all the same.
+// to say so, at most a second; a gate that says nothing by then makes it an "unavailable" error.
+// Called by a handler, a task or a timer it does not wait: ErrOffline then says that this node has
+// not heard of any, and the gates are told all the same.
 func (n *Node) KickUser(uid int64, reason string) error {
 	if !n.ready.Load() {
 		return ErrOffline

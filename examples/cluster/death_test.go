@@ -177,7 +177,7 @@ func TestAGateHangs(t *testing.T) {
 // joins meanwhile.
 func TestTheMasterIsKilledAndAnotherJoinsMeanwhile(t *testing.T) {
 	w := newWorld(t, 1, 1)
-	l := w.load(clients, w.gates, "")
+	l := w.loadWithin(answerAtAll, clients, w.gates, "")
 	began := l.mark()
 	w.kill(w.master)
 	late := w.chat("late")
@@ -194,7 +194,7 @@ func TestTheMasterIsKilledAndAnotherJoinsMeanwhile(t *testing.T) {
 // The master hangs for longer than anybody waits for it, and comes back.
 func TestTheMasterHangs(t *testing.T) {
 	w := newWorld(t, 1, 1)
-	l := w.load(clients, w.gates, "")
+	l := w.loadWithin(answerAtAll, clients, w.gates, "")
 	began := l.mark()
 	w.signal(w.master, syscall.SIGSTOP)
 	time.Sleep(7 * time.Second)
@@ -228,7 +228,7 @@ func TestABackendAndAGateAreKilledTogether(t *testing.T) {
 // A new version is rolled out while people play: no request is to fail.
 func TestRollingRestartOfTheBackends(t *testing.T) {
 	w := newWorld(t, 3, 1)
-	l := w.load(clients, w.gates, "")
+	l := w.loadWithin(answerAtAll, clients, w.gates, "")
 	began := l.mark()
 	for i, p := range w.chats {
 		w.stop(p, 10*time.Second)

@@ -199,7 +199,10 @@ func (d *demo) supervise(ctx, asked context.Context, c *child, ready chan<- stat
 		select {
 		case <-time.After(d.restart):
 		case <-asked.Done():
-			return
+		case <-ctx.Done():
+		}
+		if asked.Err() != nil || ctx.Err() != nil {
+			return // though the time has passed as well
 		}
 		again := make(chan state, 1)
 		ready = again

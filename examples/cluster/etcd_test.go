@@ -17,7 +17,6 @@ func TestTheListIsKeptByEtcd(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes, and waits for heartbeats")
 	}
-	ranEtcd = true
 	list := etcdtest.Start(t, 1, nil)
 	w := newWorld(t, 2, 1, "--etcd-endpoints", strings.Join(list.Endpoints(), ","), "--etcd-ttl", "3s", "--etcd-prefix", "chat/")
 	c, err := dial(w.gates[0].tcp, t)

@@ -22,13 +22,16 @@ import (
 // beat is the heartbeat of the clusters of these tests.
 const beat = time.Second
 
+// folder has the program, once a test has needed it.
+var folder string
+
 // built compiles the example once for all tests.
 var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "nano-cluster-")
-	if err != nil {
+	var err error
+	if folder, err = os.MkdirTemp("", "nano-cluster-"); err != nil {
 		return "", err
 	}
-	program := filepath.Join(dir, "cluster")
+	program := filepath.Join(folder, "cluster")
 	out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("%w\n%s", err, out)
@@ -36,20 +39,12 @@ var built = sync.OnceValues(func() (string, error) {
 	return program, err
 })
 
-// ranEtcd says that a test has run etcd.
-var ranEtcd bool
-
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if testing.Short() {
-		os.Exit(code)
+	if folder != "" {
+		_ = os.RemoveAll(folder)
 	}
-	if program, err := built(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(program))
-	}
-	if ranEtcd {
-		etcdtest.Clean()
-	}
+	etcdtest.Clean()
 	os.Exit(code)
 }
 

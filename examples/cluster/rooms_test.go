@@ -123,7 +123,7 @@ func TestADrainedBackendMovesItsRoomsWithTheirPeople(t *testing.T) {
 	w := newWorld(t, 2, 2)
 	quiet := w.joined(t, 0, "quiet") // who says nothing hears of it all the same
 	speaker := w.joined(t, 1, "speaker")
-	l := w.load(clients, w.gates, "room")
+	l := w.loadWithin(answerAtAll, clients, w.gates, "room")
 	var said []string
 	say := func() {
 		said = append(said, fmt.Sprint("line ", len(said)+1))

@@ -183,8 +183,10 @@ func (d *demo) keep(ctx context.Context, c *child, ready chan<- error) {
 		ready = make(chan error, 1)
 		select {
 		case <-ctx.Done():
-			return
 		case <-time.After(d.restart):
+		}
+		if ctx.Err() != nil {
+			return // though the time has passed as well
 		}
 	}
 }

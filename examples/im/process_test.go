@@ -25,6 +25,7 @@ import (
 	"time"
 
 	setting "github.com/lonng/nano/contrib/config"
+	"github.com/lonng/nano/contrib/etcd/etcdtest"
 	"github.com/lonng/nano/examples/im/channels"
 	"github.com/lonng/nano/examples/im/load"
 	"github.com/lonng/nano/examples/im/store"
@@ -43,7 +44,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	etcdtest.Clean()
+	os.Exit(code)
 }
 
 // process is a node as a process of its own.

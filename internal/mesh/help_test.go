@@ -87,9 +87,18 @@ type heard struct {
 // connect gives p a link to one who listens.
 func (h *heard) connect(t *testing.T, p *peer) {
 	t.Helper()
-	s, err := link.NewSender(link.SenderConfig{Log: p.log, Dial: func(ctx context.Context) (link.Stream, error) {
-		return &heardStream{heard: h, ctx: ctx, acks: make(chan link.Ack, 64)}, nil
-	}})
+	h.connectBy(t, p, link.SenderConfig{Dial: h.dial})
+}
+
+func (h *heard) dial(ctx context.Context) (link.Stream, error) {
+	return &heardStream{heard: h, ctx: ctx, acks: make(chan link.Ack, 64)}, nil
+}
+
+// connectBy is connect by a link of one's own.
+func (h *heard) connectBy(t *testing.T, p *peer, cfg link.SenderConfig) {
+	t.Helper()
+	cfg.Log = p.log
+	s, err := link.NewSender(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -129,12 +129,17 @@ func (l *logins) pushHere(s *session.Session, route string, v any, data []byte) 
 	return s.Push(route, data)
 }
 
-// kickWait is how long Kick waits for gates that may have a user of whom this node has not heard.
-const kickWait = 250 * time.Millisecond
+// kickWait is how long Kick waits for gates that may have a user of whom this node has not heard: a
+// gate whose machine is busy answers within it, too.
+const kickWait = time.Second
+
+// errNoWord is Kick's where it cannot tell whether there was anybody to kick.
+var errNoWord = fault.New(fault.Unavailable, "cluster: a gate that may have the user does not answer, so it may kick them or not")
 
 // Kick kicks all sessions of a user. Every gate looks for them itself, so it finds each session
 // whose Bind was answered before. ErrOffline if there are none: where this node has heard of none,
-// it waits for the gates to say so, but not when it is called by a handler, a task or a timer.
+// it waits for the gates to say so, but not when it is called by a handler, a task or a timer. A
+// gate that says nothing makes it errNoWord.
 func (l *logins) Kick(uid int64, reason string) error {
 	if uid == 0 {
 		return ErrOffline
@@ -170,13 +175,14 @@ func (l *logins) Kick(uid int64, reason string) error {
 			asked = append(asked, q)
 		}
 	}
-	if anyYes(asked) {
-		found = true
+	yes, silent := anyYes(asked)
+	switch {
+	case found || yes:
+		return errors.Join(errs...)
+	case silent:
+		return errNoWord
 	}
-	if !found {
-		return ErrOffline
-	}
-	return errors.Join(errs...)
+	return ErrOffline
 }
 
 // kickHere kicks the sessions of a user that are at this gate, now or when the Binds by backends
@@ -212,29 +218,33 @@ type question struct {
 	call *pendingCall
 }
 
-// anyYes waits for a yes, but not for long, and tells whether there was one.
-func anyYes(asked []question) bool {
+// anyYes waits for a yes, but not for long, and tells whether there was one, and else whether any
+// of them has said nothing.
+func anyYes(asked []question) (yes, silent bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), kickWait)
-	answers := make(chan bool, len(asked))
+	type answer struct{ yes, silent bool }
+	answers := make(chan answer, len(asked))
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
 	defer cancel()
 	for _, q := range asked {
 		waiting.Go(func() {
-			yes := false
+			a := answer{silent: true}
 			select {
 			case <-q.call.done:
-				yes = len(q.call.data) > 0
+				a = answer{yes: len(q.call.data) > 0, silent: q.call.err != nil}
 			case <-ctx.Done():
 			}
 			q.peer.calls.remove(q.call.id)
-			answers <- yes
+			answers <- a
 		})
 	}
 	for range asked {
-		if <-answers {
-			return true
+		a := <-answers
+		if a.yes {
+			return true, false
 		}
+		silent = silent || a.silent
 	}
-	return false
+	return false, silent
 }

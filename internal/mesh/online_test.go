@@ -48,7 +48,7 @@ func TestFirstYesIsEnough(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 			asked[3].call.end([]byte{1}, nil)
 		}()
-		if yes := anyYes(asked); !yes || time.Since(began) > 10*time.Millisecond {
+		if yes, _ := anyYes(asked); !yes || time.Since(began) > 10*time.Millisecond {
 			t.Errorf("it says %v after %v", yes, time.Since(began))
 		}
 		for i, q := range asked {
@@ -57,8 +57,15 @@ func TestFirstYesIsEnough(t *testing.T) {
 			}
 		}
 		began = time.Now()
-		if yes := anyYes(asked[:1]); yes || time.Since(began) != kickWait {
-			t.Errorf("nobody answers: it says %v after %v", yes, time.Since(began))
+		if yes, silent := anyYes(asked[1:2]); yes || silent || time.Since(began) > 0 {
+			t.Errorf("one says no: %v, silent %v, after %v", yes, silent, time.Since(began))
+		}
+		if yes, silent := anyYes(asked[2:3]); yes || !silent || time.Since(began) != kickWait {
+			t.Errorf("nobody answers: %v, silent %v, after %v", yes, silent, time.Since(began))
+		}
+		asked[4].call.end(nil, errPeerGone)
+		if yes, silent := anyYes(asked[4:]); yes || !silent {
+			t.Errorf("one is gone: %v, silent %v", yes, silent)
 		}
 	})
 }

@@ -99,26 +99,29 @@ func (q *questions) answer(ctx context.Context, what string, data []byte) (answe
 }
 
 // reply sends an answer, or why there is none. The text is for people who run nodes, so that of any
-// error is sent. An answer that has no room is dropped: whoever asked asks again.
+// error is sent. An answer that the link does not take, because it is too large or has no room, is
+// such an error: whoever asked does not wait in vain.
 func (q *questions) reply(way *peer, id uint64, answer []byte, err error) {
-	f := &link.Frame{Kind: link.Reply, ID: id, Data: answer}
-	if err != nil {
-		e := (*component.Error)(nil)
-		if !errors.As(err, &e) {
-			e = component.Errorf(component.CodeInternal, "%v", err)
-		}
-		f.Flags = flagError
-		f.Data, _ = json.Marshal(dispatch.DefaultShape(e)) // two strings can be encoded
-	}
 	if way == nil || way.link == nil {
 		return
 	}
-	dirty, err := way.link.Queue(f)
-	if err != nil {
+	f := &link.Frame{Kind: link.Reply, ID: id, Data: answer}
+	if err == nil {
+		var dirty bool
+		if dirty, err = way.link.Queue(f); err == nil {
+			if dirty {
+				way.link.Flush()
+			}
+			return
+		}
+		err = component.Errorf(component.CodeExhausted, "the answer of %d bytes was not sent: %v", len(answer), err)
 		q.log.Debug("an answer about the node was not sent", "peer", way.addr, "err", err)
-		return
 	}
-	if dirty {
-		way.link.Flush()
+	e := (*component.Error)(nil)
+	if !errors.As(err, &e) {
+		e = component.Errorf(component.CodeInternal, "%v", err)
 	}
+	f.Flags = flagError
+	f.Data, _ = json.Marshal(dispatch.DefaultShape(e)) // two strings can be encoded
+	_ = way.sendNow(f)                                 // a link that has no room for this begins anew, which ends the question
 }

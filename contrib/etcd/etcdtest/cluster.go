@@ -5,6 +5,7 @@ package etcdtest
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,25 +24,35 @@ import (
 	"github.com/lonng/nano/internal/nanotest"
 )
 
+// program is what the members of all clusters run.
+var program struct {
+	once   sync.Once
+	folder string // where it is, made by the first who needs it
+	err    error
+}
+
 // build compiles the member: without the race detector, which would take minutes for etcd's server
 // and is for the code that is tested here.
-var build = sync.OnceValues(func() (program string, err error) {
-	dir, err := os.MkdirTemp("", "nano-etcd-")
-	if err != nil {
-		return "", err
-	}
-	program = filepath.Join(dir, "member")
-	out, err := exec.CommandContext(context.Background(), "go", "build", "-o", program, "github.com/lonng/nano/contrib/etcd/etcdtest/member").CombinedOutput()
-	if err != nil {
-		return program, fmt.Errorf("build a member of etcd: %w\n%s", err, out)
-	}
-	return program, nil
-})
+func build() (path string, err error) {
+	program.once.Do(func() {
+		if program.folder, program.err = os.MkdirTemp("", "nano-etcd-"); program.err != nil {
+			return
+		}
+		out, err := exec.CommandContext(context.Background(), "go", "build", "-o", filepath.Join(program.folder, "member"),
+			"github.com/lonng/nano/contrib/etcd/etcdtest/member").CombinedOutput()
+		if err != nil {
+			program.err = fmt.Errorf("build a member of etcd: %w\n%s", err, out)
+		}
+	})
+	return filepath.Join(program.folder, "member"), program.err
+}
 
-// Clean removes what Start has built. Call it at the end of TestMain.
+// Clean removes what Start has built, if it has. Call it at the end of TestMain: no cluster can be
+// started after it.
 func Clean() {
-	if program, err := build(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(program))
+	program.once.Do(func() { program.err = errors.New("start etcd: Clean was called before") })
+	if program.folder != "" {
+		_ = os.RemoveAll(program.folder)
 	}
 }
 
@@ -60,7 +71,7 @@ type TLS struct{ Cert, Key, CA string }
 // Cluster is an etcd of several members on this machine.
 type Cluster struct {
 	t       T
-	program string
+	path    string   // of the members' program
 	args    []string // of all members
 	members []*member
 }
@@ -81,11 +92,11 @@ type member struct {
 // tls may be nil.
 func Start(t T, n int, tls *TLS) *Cluster {
 	t.Helper()
-	program, err := build()
+	path, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Cluster{t: t, program: program}
+	c := &Cluster{t: t, path: path}
 	var all []string
 	for i := range n {
 		m := &member{name: "m" + strconv.Itoa(i), dir: t.TempDir(), client: nanotest.FreeAddr(t), peer: nanotest.FreeAddr(t)}
@@ -127,7 +138,7 @@ func (c *Cluster) Endpoints() []string {
 func (c *Cluster) start(i int) <-chan error {
 	m := c.members[i]
 	ready := make(chan error, 1)
-	m.cmd = exec.CommandContext(context.Background(), c.program, append([]string{
+	m.cmd = exec.CommandContext(context.Background(), c.path, append([]string{
 		"-name", m.name, "-dir", m.dir, "-client", m.client, "-peer", m.peer, "-advertised", m.way.addr(),
 	}, c.args...)...)
 	out, err := m.cmd.StdoutPipe()
