@@ -10,8 +10,8 @@ import (
 // Indexing for the search stays out of the way of messages: it takes up to indexStep of them at a
 // time, and pauses.
 const (
-	indexStep  = 1000
-	indexPause = 150 * time.Millisecond
+	indexStep  = 400
+	indexPause = 60 * time.Millisecond
 	searchWait = 2 * time.Second // how long a search waits for what was stored before it
 )
 

@@ -5,10 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -24,10 +26,15 @@ type sqlite struct {
 	heads      map[string]*head // of the channels that were changed; the writer's
 	version    int64            // of the data, as far as others change it
 	lag        *indexer
+	log        *checkpointer
 }
 
 // OpenSQLite opens the store in folder, which is made if it does not exist.
 func OpenSQLite(ctx context.Context, folder string) (Store, error) {
+	return openSQLite(ctx, folder, checkpointEvery, maxLog)
+}
+
+func openSQLite(ctx context.Context, folder string, moveEvery time.Duration, most int) (Store, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, failed("make the data folder", err)
 	}
@@ -45,7 +52,7 @@ func OpenSQLite(ctx context.Context, folder string) (Store, error) {
 	}
 	s := &sqlite{db: newDB(&base{}), heads: make(map[string]*head)}
 	var err error
-	if s.pool, err = open(1, "wal_autocheckpoint(4000)"); err != nil {
+	if s.pool, err = open(1, fmt.Sprintf("wal_autocheckpoint(%d)", most)); err != nil {
 		return nil, failed("open "+file, err)
 	}
 	if s.conn, err = s.pool.Conn(ctx); err != nil {
@@ -75,6 +82,12 @@ func OpenSQLite(ctx context.Context, folder string) (Store, error) {
 		_ = s.Close() // the first error says more
 		return nil, err
 	}
+	moving, err := open(1)
+	if err != nil {
+		_ = s.Close() // the first error says more
+		return nil, failed("open "+file, err)
+	}
+	s.log = newCheckpointer(moving, moveEvery)
 	s.lag = newIndexer(s.base)
 	return s, nil
 }
@@ -83,6 +96,7 @@ func OpenSQLite(ctx context.Context, folder string) (Store, error) {
 func (s *sqlite) Close() error {
 	if s.lag != nil {
 		s.lag.close()
+		s.log.close()
 	}
 	return s.db.Close()
 }
@@ -131,6 +145,11 @@ func (s *sqlite) apply(batch []job) []result {
 
 // commit writes a batch, and notes in results what has become of each job.
 func (s *sqlite) commit(ctx context.Context, batch []job, results []result) error {
+	if s.log != nil && s.log.rest() {
+		if _, err := s.own.ExecContext(ctx, checkpoint); err != nil {
+			slog.Warn("database log not moved into its file", "err", err)
+		}
+	}
 	if _, err := s.statements.begin.ExecContext(ctx); err != nil {
 		return err
 	}
@@ -141,6 +160,9 @@ func (s *sqlite) commit(ctx context.Context, batch []job, results []result) erro
 	if err != nil {
 		_, _ = s.conn.ExecContext(ctx, "ROLLBACK") // the first error says more
 		return err
+	}
+	if s.log != nil {
+		s.log.wake()
 	}
 	if posted && s.lag != nil {
 		s.lag.wake()

@@ -3,12 +3,21 @@ package store
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // Bounds of the writer's queue.
 const (
 	maxWaiting = 50_000 // changes that wait; more are refused with ErrBusy
 	maxBatch   = 2_000  // changes of one transaction
+)
+
+// Many small commits take a busy machine's time from all else: at 1,000 messages a second, one costs
+// four times what it costs at 8,000. So a commit follows the last one after some time for each job
+// that this one had besides the first. Who writes alone does not wait.
+const (
+	gatherEach = 2 * time.Millisecond
+	gatherMost = 20 * time.Millisecond
 )
 
 // job is one thing to write: a change, how far somebody has read, or a function.
@@ -41,6 +50,7 @@ type writer struct {
 	queue  []job
 	closed bool
 	wake   chan struct{}
+	ending chan struct{} // closed with closed
 
 	done   chan []result
 	ended  sync.WaitGroup
@@ -48,7 +58,7 @@ type writer struct {
 }
 
 func newWriter(apply func([]job) []result, onStop func()) *writer {
-	w := &writer{apply: apply, wake: make(chan struct{}, 1), done: make(chan []result, 2), onStop: onStop}
+	w := &writer{apply: apply, wake: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan []result, 2), onStop: onStop}
 	w.ended.Add(2)
 	go w.write()
 	go w.tell()
@@ -98,7 +108,10 @@ func (w *writer) waiting() int {
 // close takes no more, and returns when what was queued is written.
 func (w *writer) close() {
 	w.mu.Lock()
-	w.closed = true
+	if !w.closed {
+		w.closed = true
+		close(w.ending)
+	}
 	w.mu.Unlock()
 	w.signal()
 	w.ended.Wait()
@@ -119,15 +132,30 @@ func (w *writer) write() {
 		closed := w.closed
 		w.mu.Unlock()
 		if n > 0 {
+			next := time.Now().Add(min(gatherMost, time.Duration(n-1)*gatherEach))
 			if results := w.apply(batch); len(results) > 0 {
 				w.done <- results
 			}
+			w.gather(time.Until(next))
 			continue
 		}
 		if closed {
 			return
 		}
 		<-w.wake
+	}
+}
+
+// gather waits for what shares the next commit, unless the writer ends.
+func (w *writer) gather(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.ending:
 	}
 }
 
