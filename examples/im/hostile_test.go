@@ -244,7 +244,7 @@ func TestOtherSitesGetNothing(t *testing.T) {
 		}{
 			{"GET", "/pictures/" + p.ID, 401}, {"GET", "/pictures/" + p.ID + "/thumb", 401}, {"POST", "/pictures?channel=global", 401},
 			{"POST", "/auth/name", 403}, {"POST", "/auth/logout", 403}, {"GET", "/auth/ways", 200},
-			{"OPTIONS", "/pictures?channel=global", 404}, {"OPTIONS", "/auth/name", 405}, {"OPTIONS", "/api/v1/push", 401}, {"POST", "/api/v1/push", 401}, {"GET", "/metrics", 401},
+			{"OPTIONS", "/pictures?channel=global", 405}, {"OPTIONS", "/auth/name", 405}, {"OPTIONS", "/api/v1/push", 401}, {"POST", "/api/v1/push", 401}, {"GET", "/metrics", 401},
 		} {
 			req, err := http.NewRequest(c.method, "http://"+w.addr+c.path, strings.NewReader("{}"))
 			if err != nil {

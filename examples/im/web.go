@@ -77,7 +77,9 @@ func (c *config) web(l net.Listener, people *accounts.Accounts, g *gate.Gate, b 
 	}
 	mux.Handle("/", pages)
 	mux.Handle("/auth/", people.Handler())
-	pictures.New(people, &albums{b}, func() string { return channels.NewID("i-") }).Register(mux)
+	album := pictures.New(people, &albums{b}, func() string { return channels.NewID("i-") })
+	mux.Handle("/pictures", album)
+	mux.Handle("/pictures/", album)
 	options := []nano.Option{
 		nano.WithEndpoint(nano.Endpoint{Listener: l, WebSocket: true, Path: "/nano"}),
 		nano.WithHTTPHandler(mux),

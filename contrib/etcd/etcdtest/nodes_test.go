@@ -229,6 +229,27 @@ func TestEtcdIsAwayUnderLoad(t *testing.T) {
 	}
 }
 
+// A member of etcd dies, the leader even, and another one is cut off from the rest: while a majority
+// lives, no player notices, nobody is dropped, and nodes join.
+func TestAMemberOfEtcdIsLostUnderLoad(t *testing.T) {
+	w := newWorld(t)
+	lost := w.etcd.Leader()
+	w.etcd.Kill(lost)
+	w.start(room())
+	w.meet(w.nodes...)
+	w.playFor(ttl)
+	w.etcd.Restart(lost)
+
+	lost = w.etcd.Leader()
+	w.etcd.Cut(lost, true)
+	w.playFor(ttl)
+	w.start(room())
+	w.etcd.Cut(lost, false)
+	w.meet(w.nodes...)
+	w.playOn()
+	w.keptAll()
+}
+
 // cut cuts all nodes off from etcd, or lets them reach it again.
 func (w *world) cut(cut bool, more ...*node) {
 	for _, n := range append(more, w.nodes...) {

@@ -8,11 +8,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -79,19 +76,29 @@ type Accounts struct {
 	secret atomic.Pointer[[]byte]
 	ready  chan struct{} // closed when the secret is known
 	once   sync.Once
-	logged rules.Seldom
+
+	mu     sync.Mutex
+	logged map[string]*rules.Seldom // by what is logged
 }
 
 // note logs what went wrong, once a second: strangers can have it go wrong as often as they like.
+// What is one of few texts, and none of them keeps others out of the log.
 func (a *Accounts) note(level slog.Level, what string, args ...any) {
-	if a.logged.Now() {
+	a.mu.Lock()
+	seldom := a.logged[what]
+	if seldom == nil {
+		seldom = new(rules.Seldom)
+		a.logged[what] = seldom
+	}
+	a.mu.Unlock()
+	if seldom.Now() {
 		slog.Log(context.Background(), level, what, args...)
 	}
 }
 
 // New returns accounts by a configuration.
 func New(conf Config) *Accounts {
-	a := &Accounts{conf: conf, ready: make(chan struct{}), mux: http.NewServeMux(), parser: jwt.NewParser(
+	a := &Accounts{conf: conf, ready: make(chan struct{}), mux: http.NewServeMux(), logged: make(map[string]*rules.Seldom), parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithAudience(audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway))}
 	if conf.Secret != nil {
 		a.SetSecret(conf.Secret)
@@ -138,7 +145,7 @@ func (a *Accounts) Handler() http.Handler {
 			Fail(w, http.StatusForbidden, "permission_denied", "another site's page may not do that")
 			return
 		}
-		a.mux.ServeHTTP(w, r)
+		Serve(a.mux, w, r)
 	})
 }
 
@@ -417,50 +424,4 @@ func (a *Accounts) revoke(ctx context.Context, token string) error {
 	}
 	a.conf.SignedOut(u.User, id)
 	return nil
-}
-
-// maxBody is how large a request to sign in may be.
-const maxBody = 16 << 10
-
-// Body reads a request's JSON body into v. If it cannot, it answers, and reports false.
-func Body(w http.ResponseWriter, r *http.Request, v any) bool {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		Fail(w, http.StatusUnsupportedMediaType, "invalid_argument", "the body must be application/json")
-		return false
-	}
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		Fail(w, http.StatusRequestEntityTooLarge, "invalid_argument", "the body is too large")
-		return false
-	}
-	if err := json.Unmarshal(b, v); err != nil {
-		Fail(w, http.StatusBadRequest, "invalid_argument", "the body is no JSON of this request")
-		return false
-	}
-	return true
-}
-
-// Answer answers a request with JSON.
-func Answer(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	if err := json.NewEncoder(w).Encode(v); err != nil {
-		slog.Debug("answer", "err", err) // the client is gone
-	}
-}
-
-// Fail answers a request with an error in the one form that errors have.
-func Fail(w http.ResponseWriter, status int, code, message string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	Answer(w, map[string]any{"error": map[string]string{"code": code, "message": message}})
-}
-
-// message returns what a client may read of an error.
-func message(err error) string {
-	_, text, found := strings.Cut(err.Error(), ": ")
-	if !found {
-		return err.Error()
-	}
-	return text
 }

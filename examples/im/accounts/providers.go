@@ -165,7 +165,7 @@ func (a *Accounts) begin(name string, p Provider) http.HandlerFunc {
 func (a *Accounts) finish(name string, p Provider) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		fail := func(why string, err error) {
-			a.note(slog.LevelInfo, "sign in failed", "provider", name, "why", why, "err", err)
+			a.note(slog.LevelInfo, "sign in elsewhere failed", "provider", name, "why", why, "err", err)
 			http.Redirect(w, r, "/?error="+url.QueryEscape(why), http.StatusFound)
 		}
 		c, err := r.Cookie(flowCookie)

@@ -60,8 +60,9 @@ type Store interface {
 	Get(ctx context.Context, u store.User, id string, thumb bool) (store.Picture, []byte, error)
 }
 
-// Handler serves /pictures.
+// Handler serves /pictures and what is below it.
 type Handler struct {
+	mux      *http.ServeMux
 	accounts *accounts.Accounts
 	store    Store
 	newID    func() string
@@ -74,15 +75,18 @@ type Handler struct {
 
 // New returns a handler.
 func New(a *accounts.Accounts, s Store, newID func() string) *Handler {
-	return &Handler{accounts: a, store: s, newID: newID, decoding: make(chan struct{}, decoders), users: make(map[string]*rules.Bucket)}
+	h := &Handler{
+		mux: http.NewServeMux(), accounts: a, store: s, newID: newID,
+		decoding: make(chan struct{}, decoders), users: make(map[string]*rules.Bucket),
+	}
+	h.mux.HandleFunc("POST /pictures", h.upload)
+	h.mux.HandleFunc("GET /pictures/{id}", func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, false) })
+	h.mux.HandleFunc("GET /pictures/{id}/thumb", func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, true) })
+	return h
 }
 
-// Register adds the routes.
-func (h *Handler) Register(mux *http.ServeMux) {
-	mux.HandleFunc("POST /pictures", h.upload)
-	mux.HandleFunc("GET /pictures/{id}", func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, false) })
-	mux.HandleFunc("GET /pictures/{id}/thumb", func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, true) })
-}
+// ServeHTTP serves a request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { accounts.Serve(h.mux, w, r) }
 
 func (h *Handler) upload(w http.ResponseWriter, r *http.Request) {
 	u, err := h.accounts.ByRequest(r)
