@@ -96,8 +96,7 @@ func (d *digests) connection(c *connection) {
 	d.hear(c.Gate)
 	d.node.online.Set(c.Gate, c.User.ID, c.User.Name, c.Platform, c.Here)
 	if c.Here && d.node.gate != nil {
-		d.node.gate.Moved(c.User.ID, c.Platform, c.Since, c.At)
-		d.node.gate.Supersede(c.User.ID, c.Platform, c.Since)
+		d.node.gate.CameElsewhere(c.User.ID, c.Platform, c.Since, c.At)
 	}
 }
 

@@ -118,6 +118,7 @@ const handshakeTime = 5 * time.Second
 // opens it.
 func handshake(people *accounts.Accounts, g *gate.Gate) func(*session.Session, *nano.Handshake) error {
 	return func(s *session.Session, h *nano.Handshake) error {
+		came := time.Now()
 		var hello struct {
 			User struct {
 				Platform string `json:"platform"`
@@ -147,7 +148,7 @@ func handshake(people *accounts.Accounts, g *gate.Gate) func(*session.Session, *
 		case err != nil:
 			return nano.Refuse(protocol.AwayCode, "the messenger cannot sign you in right now; connect again")
 		}
-		platform, err := g.Welcome(s, u, hello.User.Platform, accounts.TokenID(token))
+		platform, err := g.Welcome(s, u, hello.User.Platform, accounts.TokenID(token), came)
 		h.User = map[string]string{"id": u.ID, "name": u.Name, "platform": platform}
 		return err
 	}

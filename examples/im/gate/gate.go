@@ -52,7 +52,7 @@ type seat struct {
 	platform string
 	token    string // id of the one by which it was signed in
 	session  *session.Session
-	since    int64        // when it came: the newer one of two stays
+	since    int64        // when its handshake came: the newer one of two stays
 	here     atomic.Int64 // when it came to this gate, or was resumed here; later than at the gate before
 
 	// Under the gate's lock:
@@ -114,8 +114,9 @@ func (g *Gate) Attach(app *nano.App) {
 }
 
 // Welcome makes a session that of a user, who has signed in by the token with that id, and returns
-// its platform: for the hook of handshakes.
-func (g *Gate) Welcome(s *session.Session, u store.User, platform, tokenID string) (string, error) {
+// its platform: for the hook of handshakes. came is when the handshake arrived: it may have waited
+// for longer than one that arrived after it.
+func (g *Gate) Welcome(s *session.Session, u store.User, platform, tokenID string, came time.Time) (string, error) {
 	if platform == "" {
 		platform = Platforms[0]
 	}
@@ -125,7 +126,7 @@ func (g *Gate) Welcome(s *session.Session, u store.User, platform, tokenID strin
 	if others := slices.DeleteFunc(g.of(u.ID), func(st *seat) bool { return st.platform == platform }); len(others) >= maxPlatforms {
 		return "", nano.Refuse(protocol.RefuseCode, "you are connected on too many platforms")
 	}
-	s.Set(keySeat, &seat{user: u, platform: platform, token: tokenID, session: s, since: time.Now().UnixMicro()})
+	s.Set(keySeat, &seat{user: u, platform: platform, token: tokenID, session: s, since: came.UnixMicro()})
 	return platform, s.Bind(u.UID())
 }
 
@@ -142,26 +143,31 @@ func (g *Gate) opened(s *session.Session) {
 	}
 }
 
-// enter enters a session. An older one of the same user and platform has to go.
+// enter enters a session. The older one of two of the same user and platform has to go. That is the
+// new one if its handshake has waited, and its client has tried again meanwhile.
 func (g *Gate) enter(st *seat) {
 	if g.all.Add(st.session) != nil {
 		return // it has closed
 	}
 	g.mu.Lock()
+	late := slices.ContainsFunc(g.seats[st.user.ID], func(other *seat) bool { return other.platform == st.platform && other.since > st.since })
 	g.seats[st.user.ID] = append(g.seats[st.user.ID], st)
 	_, out := g.signedOut.at[st.token]
 	g.mu.Unlock()
+	if late {
+		_ = st.session.Kick(protocol.KickElsewhere) // it has ended by itself
+	}
 	if out {
 		_ = st.session.Kick(protocol.KickSignedOut) // it has ended by itself
 	}
 	g.online.Set(g.name, st.user.ID, st.user.Name, st.platform, true)
-	g.Supersede(st.user.ID, st.platform, st.since)
+	g.supersede(st.user.ID, st.platform, st.since)
 	g.hooks.Came(st.user, st.platform, st.since, st.here.Load())
 }
 
-// Supersede kicks the sessions of a user on a platform that are older than one that has just come,
+// supersede kicks the sessions of a user on a platform that are older than one that has just come,
 // here or elsewhere.
-func (g *Gate) Supersede(user, platform string, since int64) {
+func (g *Gate) supersede(user, platform string, since int64) {
 	for _, old := range g.of(user) {
 		if old.platform == platform && old.since < since {
 			_ = old.session.Kick(protocol.KickElsewhere) // it has ended by itself

@@ -50,16 +50,28 @@ func (g *Gate) resumed(s *session.Session) {
 		g.hooks.Came(st.user, st.platform, st.since, st.here.Load()) // it may have been elsewhere meanwhile
 		return
 	}
-	g.Moved(st.user.ID, st.platform, st.since, st.here.Load())
+	g.moved(st.user.ID, st.platform, st.since, st.here.Load())
 	st.session = s
 	g.enter(st)
 	report(protocol.PushAgain, s.Push(protocol.PushAgain, protocol.Empty{}))
 }
 
-// Moved forgets a session of a user that has come to another gate: it is the one that came to the
-// messenger at the first time, and to that gate at the second. One that is here since then stays:
-// the news was slower than its client.
-func (g *Gate) Moved(user, platform string, since, there int64) {
+// CameElsewhere notes that a user has come to another gate: the session is the one that came to the
+// messenger at the first time, and to that gate at the second. If a newer one is here, that gate is
+// told.
+func (g *Gate) CameElsewhere(user, platform string, since, there int64) {
+	g.moved(user, platform, since, there)
+	g.supersede(user, platform, since)
+	for _, st := range g.of(user) {
+		if st.platform == platform && st.since > since {
+			g.hooks.Came(st.user, st.platform, st.since, st.here.Load())
+		}
+	}
+}
+
+// moved forgets a session of a user that has come to another gate. One that is here since then
+// stays: the news was slower than its client.
+func (g *Gate) moved(user, platform string, since, there int64) {
 	for _, st := range g.of(user) {
 		if st.platform == platform && st.since == since && st.here.Load() < there {
 			g.gone(st)
