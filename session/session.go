@@ -39,7 +39,7 @@ type extra struct {
 	bindMu sync.Mutex
 
 	// Session.mu guards the rest.
-	data      map[string]any
+	values    *values      // nil: none
 	context   *lifeContext // made on demand
 	observers *observers   // made on demand
 }

@@ -1,15 +1,110 @@
 package session
 
-import "maps"
+import (
+	"maps"
+	"slices"
+)
+
+// values are those of a session. Most sessions have a few, for which a map would take ten times the
+// room: they stand in a list until there are more than fewValues.
+type values struct {
+	few  []entry
+	many map[string]any // nil while few holds them all
+}
+
+// entry is a value and its key.
+type entry struct {
+	key   string
+	value any
+}
+
+const fewValues = 8
+
+// valuesOf returns the values of a map.
+func valuesOf(data map[string]any) *values {
+	if len(data) == 0 {
+		return nil
+	}
+	v := &values{}
+	for key, value := range data {
+		v.set(key, value)
+	}
+	return v
+}
+
+// find returns the place of a key in the list; -1 if it is not there. v may be nil.
+func (v *values) find(key string) int {
+	if v == nil {
+		return -1
+	}
+	for i := range v.few {
+		if v.few[i].key == key {
+			return i
+		}
+	}
+	return -1
+}
+
+// get returns the value of a key. v may be nil.
+func (v *values) get(key string) (value any, ok bool) {
+	if i := v.find(key); i >= 0 {
+		return v.few[i].value, true
+	}
+	if v != nil {
+		value, ok = v.many[key]
+	}
+	return value, ok
+}
+
+// set stores a value.
+func (v *values) set(key string, value any) {
+	i := v.find(key)
+	switch {
+	case i >= 0:
+		v.few[i].value = value
+	case v.many != nil:
+		v.many[key] = value
+	case len(v.few) < fewValues:
+		v.few = append(v.few, entry{key, value})
+	default:
+		v.many = v.all()
+		v.many[key] = value
+		v.few = nil
+	}
+}
+
+// remove deletes a value. v may be nil.
+func (v *values) remove(key string) {
+	if i := v.find(key); i >= 0 {
+		v.few = slices.Delete(v.few, i, i+1)
+	} else if v != nil {
+		delete(v.many, key)
+	}
+}
+
+// all returns a map of all values, never nil, which is the caller's. v may be nil.
+func (v *values) all() map[string]any {
+	if v == nil {
+		return make(map[string]any)
+	}
+	if v.many != nil {
+		return maps.Clone(v.many)
+	}
+	data := make(map[string]any, len(v.few)+1)
+	for _, e := range v.few {
+		data[e.key] = e.value
+	}
+	return data
+}
 
 // Set stores value under key until the session ends.
 func (s *Session) Set(key string, value any) {
 	x := s.more()
 	s.mu.Lock()
-	if x.data == nil {
-		x.data = make(map[string]any)
+	if x.values == nil {
+		x.values = new(values)
 	}
-	x.data[key] = value
+	x.values.set(key, value)
 	s.mu.Unlock()
 	if w, ok := s.NetworkEntity().(ValueWatcher); ok {
 		w.ValueChanged(s, key)
@@ -19,7 +114,7 @@ func (s *Session) Set(key string, value any) {
 // Remove deletes the value of key.
 func (s *Session) Remove(key string) {
 	s.mu.Lock()
-	delete(s.dataLocked(), key)
+	s.valuesLocked().remove(key)
 	s.mu.Unlock()
 	if w, ok := s.NetworkEntity().(ValueWatcher); ok {
 		w.ValueChanged(s, key)
@@ -30,7 +125,7 @@ func (s *Session) Remove(key string) {
 func (s *Session) HasKey(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.dataLocked()[key]
+	_, ok := s.valuesLocked().get(key)
 	return ok
 }
 
@@ -40,41 +135,38 @@ func (s *Session) HasKey(key string) bool {
 func (s *Session) Value(key string) any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.dataLocked()[key]
+	value, _ := s.valuesLocked().get(key)
+	return value
 }
 
 // State returns a map of all values, never nil. The map is a copy; the values are shared.
 func (s *Session) State() map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	data := s.dataLocked()
-	if data == nil {
-		return make(map[string]any)
-	}
-	return maps.Clone(data)
+	return s.valuesLocked().all()
 }
 
-// dataLocked returns the values; nil if there are none.
-func (s *Session) dataLocked() map[string]any {
+// valuesLocked returns the values; nil if there are none.
+func (s *Session) valuesLocked() *values {
 	if x := s.extra.Load(); x != nil {
-		return x.data
+		return x.values
 	}
 	return nil
 }
 
 // replaceLocked replaces all values and returns those from before.
-func (s *Session) replaceLocked(data map[string]any) (before map[string]any) {
-	if data == nil && s.extra.Load() == nil {
+func (s *Session) replaceLocked(now *values) (before *values) {
+	if now == nil && s.extra.Load() == nil {
 		return nil
 	}
 	x := s.more()
-	before, x.data = x.data, data
+	before, x.values = x.values, now
 	return before
 }
 
 // Restore replaces all values by those of data, which it copies; nil leaves none.
 func (s *Session) Restore(data map[string]any) {
-	now := maps.Clone(data)
+	now := valuesOf(data)
 	s.mu.Lock()
 	before := s.replaceLocked(now)
 	s.mu.Unlock()
@@ -82,11 +174,12 @@ func (s *Session) Restore(data map[string]any) {
 }
 
 // valuesChanged tells who wants to know that all values were replaced.
-func (s *Session) valuesChanged(before, now map[string]any) {
+func (s *Session) valuesChanged(replaced *values, now map[string]any) {
 	w, ok := s.NetworkEntity().(ValueWatcher)
 	if !ok {
 		return
 	}
+	before := replaced.all() // nobody else has it any more
 	for key := range before {
 		w.ValueChanged(s, key)
 	}

@@ -56,7 +56,7 @@ type seat struct {
 	here     atomic.Int64 // when it came to this gate, or was resumed here; later than at the gate before
 
 	// Under the gate's lock:
-	channels map[string]struct{} // whose pushes it gets; nil before im.start, and after the end
+	channels []string            // whose pushes it gets, in order; nil before im.start, and after the end
 	left     map[string]struct{} // channels that it has left while their list was on its way
 	live     map[string]struct{} // live rooms that it watches
 }
@@ -208,8 +208,8 @@ func (g *Gate) gone(st *seat) {
 	}
 	in := st.channels
 	st.channels = nil
-	for id := range in {
-		g.leaveLocked(st, id)
+	for _, id := range in {
+		g.outLocked(st, id)
 	}
 	for id := range st.live {
 		g.unwatchLocked(st, id)
@@ -234,8 +234,8 @@ func (g *Gate) enterLocked(st *seat, channel string) {
 	if st.channels == nil {
 		return
 	}
-	if _, ok := st.channels[channel]; !ok && g.inLocked(st, channel) {
-		st.channels[channel] = struct{}{}
+	if at, there := slices.BinarySearch(st.channels, channel); !there && g.inLocked(st, channel) {
+		st.channels = slices.Insert(st.channels, at, channel)
 	}
 }
 
@@ -255,10 +255,12 @@ func (g *Gate) inLocked(st *seat, channel string) bool {
 	return false
 }
 
-// leaveLocked has a session hear no more of a channel.
+// leaveLocked has a session hear no more of a channel, if it does.
 func (g *Gate) leaveLocked(st *seat, channel string) {
-	delete(st.channels, channel)
-	g.outLocked(st, channel)
+	if at, there := slices.BinarySearch(st.channels, channel); there {
+		st.channels = slices.Delete(st.channels, at, at+1)
+		g.outLocked(st, channel)
+	}
 }
 
 // outLocked takes a session out of a group, which ends with its last one.
@@ -421,14 +423,12 @@ func (g *Gate) move(e *protocol.Event) {
 			if st.left != nil {
 				st.left[e.Channel] = struct{}{}
 			}
-			if _, ok := st.channels[e.Channel]; ok {
-				g.leaveLocked(st, e.Channel)
-			}
+			g.leaveLocked(st, e.Channel)
 		}
 	}
 	g.mu.Unlock()
 	for _, u := range came {
-		g.tellPresence(u, map[string]struct{}{e.Channel: {}})
+		g.tellPresence(u, []string{e.Channel})
 	}
 }
 
@@ -440,13 +440,13 @@ func report(route string, err error) {
 }
 
 // tellPresence tells those with whom a user shares channels whether the user is there.
-func (g *Gate) tellPresence(u store.User, in map[string]struct{}) {
+func (g *Gate) tellPresence(u store.User, in []string) {
 	platforms := g.online.Platforms(u.ID)
 	data, err := json.Marshal(protocol.Presence{User: u.ID, Online: len(platforms) > 0, Platforms: platforms})
 	if err != nil {
 		return // strings can be encoded
 	}
-	for id := range in {
+	for _, id := range in {
 		if id != channels.GlobalID {
 			g.hooks.Emit(&protocol.Event{Channel: id, Route: protocol.PushPresence, Data: data})
 		}

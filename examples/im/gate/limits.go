@@ -29,7 +29,7 @@ var (
 
 // user is how much one user has done of late. It belongs to the scheduler.
 type user struct {
-	at                                              time.Time
+	at                                              int64 // of the last request, in nanoseconds of Unix time
 	anything, talk, typing, find, arrange, refusals rules.Bucket
 }
 
@@ -44,11 +44,12 @@ const restless = 3 * time.Minute
 
 // of returns how much a user has done.
 func (p *paces) of(id string) *user {
+	now := time.Now()
 	u := p.users[id]
 	if u == nil {
 		if len(p.users) >= p.most { // each look goes over twice as many as the last one has left
 			for id, u := range p.users {
-				if time.Since(u.at) > restless {
+				if now.Sub(time.Unix(0, u.at)) > restless {
 					delete(p.users, id)
 				}
 			}
@@ -57,7 +58,7 @@ func (p *paces) of(id string) *user {
 		u = &user{}
 		p.users[id] = u
 	}
-	u.at = time.Now()
+	u.at = now.UnixNano()
 	return u
 }
 
@@ -89,7 +90,7 @@ func (p *paces) limit(st *seat, name string) error {
 
 // take returns an error for one request too many, and kicks who does not stop.
 func (*paces) take(st *seat, u *user, b *rules.Bucket, p pace) error {
-	now := u.at
+	now := time.Unix(0, u.at)
 	if b.Take(now, p.burst, p.every) {
 		return nil
 	}

@@ -57,7 +57,7 @@ func (g *Gate) watch(ctx context.Context, s *session.Session, req *protocol.Chan
 	}
 	req.SetBy(st.user)
 	reply := &protocol.LiveReply{}
-	scheduler.FromContext(ctx).Await(func() { err = g.backend.Call(ctx, req.Channel, "liveenter", req, reply) })
+	scheduler.FromContext(ctx).Await(func() { err = g.call(ctx, req.Channel, "liveenter", req, reply) })
 	if err != nil {
 		return nil, err
 	}

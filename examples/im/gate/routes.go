@@ -2,6 +2,8 @@ package gate
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/component"
@@ -82,12 +84,24 @@ func forward[Req, Resp any, P asked[Req]](ctx context.Context, g *Gate, s *sessi
 		p.SetPlatform(st.platform)
 	}
 	resp := new(Resp)
-	scheduler.FromContext(ctx).Await(func() { err = g.backend.Call(ctx, key, name, req, resp) })
+	scheduler.FromContext(ctx).Await(func() { err = g.call(ctx, key, name, req, resp) })
 	if err != nil {
 		return nil, err
 	}
 	g.complete(resp)
 	return resp, nil
+}
+
+// callTime bounds a call of a node that runs channels.
+const callTime = 15 * time.Second
+
+// call calls a function of the node that key belongs to. It does not end with the session: the
+// database hangs a context of its own on that of each call, and what a session's context needs for
+// that, it would keep as long as it lives.
+func (g *Gate) call(ctx context.Context, key, name string, req, resp any) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
+	defer cancel()
+	return g.backend.Call(ctx, key, name, req, resp)
 }
 
 // send stores a message. It does not wait, so that messages of one session keep their order.
@@ -141,7 +155,7 @@ func (g *Gate) start(ctx context.Context, s *session.Session, req *protocol.Star
 	g.mu.Lock()
 	first := st.channels == nil
 	if first {
-		st.channels = make(map[string]struct{})
+		st.channels = make([]string, 0, 1) // most are in that of everybody at least
 	}
 	st.left = make(map[string]struct{})
 	g.mu.Unlock()
@@ -150,14 +164,14 @@ func (g *Gate) start(ctx context.Context, s *session.Session, req *protocol.Star
 	req.Platform, req.IDsOnly = st.platform, true
 	reply := &protocol.StartReply{}
 	scheduler.FromContext(ctx).Await(func() {
-		if err = g.backend.Call(ctx, st.user.ID, "start", req, reply); err != nil {
+		if err = g.call(ctx, st.user.ID, "start", req, reply); err != nil {
 			return
 		}
 		g.follow(st, reply.Channels)
 		all := *req
 		all.IDsOnly = false
 		reply = &protocol.StartReply{}
-		err = g.backend.Call(ctx, st.user.ID, "start", &all, reply)
+		err = g.call(ctx, st.user.ID, "start", &all, reply)
 	})
 	if err != nil {
 		return nil, err
@@ -165,10 +179,7 @@ func (g *Gate) start(ctx context.Context, s *session.Session, req *protocol.Star
 	g.complete(reply)
 	if first {
 		g.mu.RLock()
-		in := make(map[string]struct{}, len(st.channels))
-		for id := range st.channels {
-			in[id] = struct{}{}
-		}
+		in := slices.Clone(st.channels)
 		g.mu.RUnlock()
 		g.tellPresence(st.user, in)
 	}
