@@ -47,7 +47,8 @@ type arrival struct {
 	uid    int64     // whose it is in the directory, at this gate already; 0: nobody's
 	frames []waitingFrame
 	bytes  int
-	done   chan struct{} // closed when it is here, or there is none
+	missed map[resume.Place]struct{} // nodes of which something was too late, that may have been new
+	done   chan struct{}             // closed when it is here, or there is none
 }
 
 // waitingFrame is a frame that waits for a session.
@@ -79,6 +80,42 @@ func (a *arrivals) hold(from string, f *link.Frame) bool {
 	ar.bytes += size
 	ar.frames = append(ar.frames, waitingFrame{from, ownFrame(f)})
 	return true
+}
+
+// dropped notes that something of a node for a session was dropped, which was too late, or is new
+// if the session is on its way here.
+func (a *arrivals) dropped(from *peer, id int64) {
+	if a.count.Load() == 0 {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ar := a.all[id]
+	if ar == nil {
+		return
+	}
+	if ar.missed == nil {
+		ar.missed = make(map[resume.Place]struct{})
+	}
+	ar.missed[placeOf(from)] = struct{}{}
+}
+
+// leftBehind has the client of a session that arrives, and the nodes themselves, hear of a gap where
+// these do not know yet that it has left this gate before: what they send is dropped until they do,
+// or was on its way here.
+func (a *arrivals) leftBehind(ar *arrival, d *departing) {
+	t := ar.claim.Token
+	for _, at := range d.Known {
+		p := a.peers.to(process{at.Addr, at.Epoch})
+		late := p != nil && a.departures.behind(p, t.Session) // before it says that it knows, nothing of it is taken
+		a.mu.Lock()
+		_, missed := ar.missed[at]
+		a.mu.Unlock()
+		if late || missed {
+			d.Behind = append(d.Behind, at)
+			d.Loss.Tell(t, d.State)
+		}
+	}
 }
 
 // ownFrame returns a copy of a frame for one session.
@@ -161,7 +198,7 @@ func (a *arrivals) end(id int64, ar *arrival) {
 		a.mu.Unlock()
 		for i := range frames {
 			switch f := &frames[i].Frame; {
-			case ar.why != resume.Later:
+			case ar.why != resume.Later || isMessage(f):
 				a.inbound.deliver(frames[i].from, f)
 			case !a.departures.sendOn(f): // it is not over: its client comes again, and hears of a gap
 				a.refusals.Lost.Add(1)
@@ -338,6 +375,7 @@ func (a *arrivals) ask(at resume.Place, ar *arrival) (resume.Claimed, resume.Pla
 // its entity until end: what they push waits, as what other nodes push does.
 func (a *arrivals) arrive(from resume.Place, ar *arrival, d departing) error {
 	id := ar.claim.Token.Session
+	a.leftBehind(ar, &d)
 	r := a.remotes.take(sessionKey{from.Addr, from.Epoch, id})
 	var s *session.Session
 	lane := laneOfRemote(r)

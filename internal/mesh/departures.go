@@ -35,23 +35,11 @@ type departures struct {
 	logins   *logins
 	arrivals *arrivals
 
-	late    atomic.Int32 // of lags
+	late    atomic.Int64 // as lags has it
 	mu      sync.Mutex
 	moves   resume.Moves // where sessions have gone, as far as this node knows
 	leaving map[int64]*departure
-	lags    map[lagging]*lag
-}
-
-// lagging names a node that was told that a session goes elsewhere.
-type lagging struct {
-	session int64
-	node    *peer
-}
-
-// lag is what is known of such a node, until it has said that it knows.
-type lag struct {
-	told int // times that it was told, and has not said so
-	late int // of these, up to the last time that the session went without its word
+	lags    resume.Lags[*peer]
 }
 
 // departure is a session that may be on its way to another gate.
@@ -291,9 +279,7 @@ func (d *departures) depart(conn *gate.Conn, t resume.Token, p *peer) departing 
 			out.Behind = append(out.Behind, placeOf(q))
 		}
 		d.log.Warn("a session went to another gate before all nodes had said that they know", "session", s.ID(), "peer", p.addr, "missing", len(late), "one", late[0].addr)
-		if !out.Loss.Concerns(t) { // else the client hears of a gap anyway
-			out.Loss = resume.Loss{Turn: out.State.Issued}
-		}
+		out.Loss.Tell(t, out.State)
 	}
 	if out.UID != 0 {
 		d.logins.directory.enter(out.UID, login{key, out.Since})
@@ -323,9 +309,9 @@ func (d *departures) tell(nodes []*peer, id, uid int64, to resume.Place) (late [
 	}
 	words := make(chan word, len(nodes))
 	for _, p := range nodes {
-		d.tells(lagging{id, p})
+		d.lag(func(l *resume.Lags[*peer]) { l.Tell(id, p) })
 		d.background(func() {
-			err := p.tellFor(ctx, movedFrame(id, uid, to), func() { d.knows(lagging{id, p}) })
+			err := p.tellFor(ctx, movedFrame(id, uid, to), func() { d.lag(func(l *resume.Lags[*peer]) { l.Knows(id, p) }) })
 			// Of one that has left, nothing comes any more.
 			words <- word{placeOf(p), err == nil || d.peers.to(process{p.addr, p.epoch}) == nil}
 		})
@@ -337,64 +323,40 @@ func (d *departures) tell(nodes []*peer, id, uid int64, to resume.Place) (late [
 	for _, p := range nodes {
 		if slices.Contains(h.Late(), placeOf(p)) {
 			late = append(late, p)
-			d.leaveBehind(lagging{id, p})
+			d.lag(func(l *resume.Lags[*peer]) { l.Leave(id, p) })
 		}
 	}
 	return late
 }
 
-// tells notes that a node is told where a session goes.
-func (d *departures) tells(of lagging) {
+// lag changes what is known of nodes that may not know where sessions go.
+func (d *departures) lag(change func(l *resume.Lags[*peer])) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.lags == nil {
-		d.lags = make(map[lagging]*lag)
-	}
-	if d.lags[of] == nil {
-		d.lags[of] = new(lag)
-	}
-	d.lags[of].told++
+	change(&d.lags)
+	d.late.Store(int64(d.lags.Late()))
 }
 
-// knows notes that a node has said that it knows, or that nothing more comes of it.
-func (d *departures) knows(of lagging) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	l := d.lags[of]
-	if l.late > 0 {
-		if l.late--; l.late == 0 {
-			d.late.Add(-1)
-		}
-	}
-	if l.told--; l.told == 0 {
-		delete(d.lags, of)
-	}
-}
-
-// leaveBehind notes that a session goes before a node has said that it knows.
-func (d *departures) leaveBehind(of lagging) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	l := d.lags[of]
-	if l == nil { // it has said so this moment
-		return
-	}
-	if l.late == 0 {
-		d.late.Add(1)
-	}
-	l.late = l.told
-}
-
-// tooLate reports whether what a node pushes to a session is to be dropped: it is older than what
-// that sends to the gate where the session has gone, whose client has heard of a gap.
+// tooLate reports whether what a node pushes to a session is to be dropped, and counts it: it is
+// older than what that sends to the gate where the session has gone, whose client has heard of a
+// gap. Where the session is on its way back, that hears of it.
 func (d *departures) tooLate(from *peer, id int64) bool {
+	if !d.behind(from, id) {
+		return false
+	}
+	d.arrivals.dropped(from, id)
+	d.refusals.Lost.Add(1)
+	return true
+}
+
+// behind reports whether what a node pushes to a session is too late.
+func (d *departures) behind(from *peer, id int64) bool {
 	if d.late.Load() == 0 {
 		return false
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	l := d.lags[lagging{id, from}]
-	return l != nil && l.late > 0
+	return d.lags.TooLate(id, from)
 }
 
 // movedFrame says where a session goes.

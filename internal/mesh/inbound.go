@@ -6,7 +6,6 @@ import (
 	"runtime/debug"
 	"slices"
 
-	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
@@ -124,7 +123,6 @@ func (in *inbound) handle(from *sender, f *link.Frame, calls *dispatch.Batch) {
 // when it is.
 func (in *inbound) handleForClient(from *sender, f *link.Frame) {
 	if f.Kind == link.Push && in.departures.tooLate(from.way, f.Session) {
-		in.refusals.Lost.Add(1)
 		return
 	}
 	if !in.arrivals.hold(from.addr, f) {
@@ -158,15 +156,17 @@ func (in *inbound) handleHold(from string, f *link.Frame) {
 // has introduced has no user and no values: what comes of it is refused. Only gates of the 0.5
 // series, and who calls as they do, introduce nobody.
 func (in *inbound) handleMessage(from *sender, f *link.Frame, add addCall) {
-	if string(f.Text) == in.addr { // a backend has called in the name of a session of this gate's
-		if c, _ := in.client(f.Session); c != nil {
-			add(c, codec.View{Type: codec.Notify, Route: f.Route, Data: f.Data}, from, costOf(f), f.Trace)
-			return
-		}
-		if in.remotes.byID(f.Session, f.UID) == nil { // it has not gone to another gate just now
+	if string(f.Text) == in.addr && !in.isElsewhere(f) { // a node speaks in the name of a session of this gate's
+		switch c, _ := in.client(f.Session); {
+		case in.arrivals.hold(from.addr, f):
 			from.Spent(costOf(f))
-			return
+		case c != nil:
+			add(c, messageOf(f), from, costOf(f), f.Trace)
+		default:
+			in.ignore(from.addr, f)
+			from.Spent(costOf(f))
 		}
+		return
 	}
 	key, way := in.keyOf(from, f)
 	r := in.remotes.get(key)
@@ -188,6 +188,31 @@ func (in *inbound) handleMessage(from *sender, f *link.Frame, add addCall) {
 		m = from
 	}
 	add(r, messageOf(f), m, costOf(f), f.Trace)
+}
+
+// isElsewhere tells whether the session of a message is known here as a client of another gate: it
+// has just gone there, or has not come from there.
+func (in *inbound) isElsewhere(f *link.Frame) bool { return in.remotes.byID(f.Session, f.UID) != nil }
+
+// isMessage tells whether a frame is a message for handlers.
+func isMessage(f *link.Frame) bool { return f.Kind == link.Request || f.Kind == link.Notify }
+
+// deliverMessage has a handler here called with a message that another node has sent in the name of
+// a client of this gate.
+func (in *inbound) deliverMessage(c *gate.Conn, from string, f *link.Frame) {
+	if c == nil {
+		in.ignore(from, f)
+		return
+	}
+	calls := in.table.BeginMetered()
+	calls.Add(c, messageOf(f))
+	calls.Submit()
+}
+
+// ignore drops a message in the name of a session that this gate does not have any more.
+func (in *inbound) ignore(from string, f *link.Frame) {
+	in.refusals.Unknown.Add(1)
+	in.log.Debug("a message in the name of an unknown session was dropped", "peer", from, "session", f.Session, "kind", f.Kind)
 }
 
 // keyOf names the session of a message, and the way to its gate: that is the sender, or the one
@@ -248,6 +273,10 @@ func (in *inbound) deliver(from string, f *link.Frame) {
 		return
 	}
 	c, s := in.client(f.Session)
+	if isMessage(f) { // it has waited for the session
+		in.deliverMessage(c, from, f)
+		return
+	}
 	if c == nil {
 		if in.departures.sendOn(f) {
 			return
@@ -289,9 +318,7 @@ func (in *inbound) push(c *gate.Conn, f *link.Frame) error {
 // handleMulticast pushes one payload to many of this gate's clients, encoded once.
 func (in *inbound) handleMulticast(from *sender, f *link.Frame) {
 	if in.departures.late.Load() > 0 {
-		all := len(f.Sessions)
 		f.Sessions = slices.DeleteFunc(f.Sessions, func(id int64) bool { return in.departures.tooLate(from.way, id) })
-		in.refusals.Lost.Add(uint64(all - len(f.Sessions)))
 	}
 	if in.arrivals.count.Load() > 0 {
 		in.holdMulticast(from, f)

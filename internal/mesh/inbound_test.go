@@ -22,6 +22,7 @@ func TestStrangeMessagesAreRefused(t *testing.T) {
 		{"notify", linkVersion, link.Frame{Kind: link.Notify, Session: 5}, "Refused session 5 id 0 gate ", false},
 		{"in a gate's name", linkVersion, link.Frame{Kind: link.Request, Session: 5, ID: 9, Text: []byte("gate:2")}, "Refused session 5 id 9 gate gate:2", false},
 		{"in nobody's name", linkVersion, link.Frame{Kind: link.Notify, Session: 5, Text: []byte("gone:1")}, "Refused session 5 id 0 gate gone:1", false},
+		{"in the name of a client of this gate's", linkVersion, link.Frame{Kind: link.Notify, Session: 5, Text: []byte("self:1")}, "", false},
 		{"request of an older gate", answersFrom - 1, link.Frame{Kind: link.Request, Session: 5, ID: 9}, "Response session 5 id 9 gate ", false},
 		{"notify of an older gate", answersFrom - 1, link.Frame{Kind: link.Notify, Session: 5}, "", true},
 	} {

@@ -165,3 +165,32 @@ func TestBackendThatHasASessionBeforeItIsHere(t *testing.T) {
 		t.Errorf("there is none: the backend hears %v", got)
 	}
 }
+
+// A session comes back to this gate before a node has said that it knew of its leaving. What that
+// node sends is dropped as too late, though it may be new: the client hears of a gap, and so does
+// the node, also if it has said so before the session is here.
+func TestWhatIsDroppedOnTheWayBackIsAGap(t *testing.T) {
+	m, _ := newMesh(t, nil)
+	meet(m, other("back:1"), other("back:2"))
+	p, token := m.peers.at("back:1"), resume.Token{Session: 5, Turn: 3}
+	m.departures.lag(func(l *resume.Lags[*peer]) {
+		l.Tell(5, p)
+		l.Leave(5, p)
+	})
+	ar, _ := m.Arrivals.begin(gate.Claim{Token: token})
+	batch := m.table.BeginMetered()
+	from := &sender{peers: m.peers, addr: p.addr, epoch: p.epoch, way: p, in: &inboundLink{}}
+	m.inbound.handle(from, &link.Frame{Kind: link.Push, Session: 5, Route: []byte("n")}, batch)
+	m.inbound.handle(from, &link.Frame{Kind: link.Multicast, Sessions: []int64{5}, Route: []byte("n")}, batch)
+	batch.Submit()
+	if n := m.refusals.Lost.Load(); n != 2 {
+		t.Errorf("%d pushes are counted, want 2", n)
+	}
+	m.departures.lag(func(l *resume.Lags[*peer]) { l.Knows(5, p) })
+	d := departing{Known: []resume.Place{placeOf(p), placeOf(m.peers.at("back:2"))}}
+	d.State.Issued = 4
+	m.Arrivals.leftBehind(ar, &d)
+	if !slices.Equal(d.Behind, []resume.Place{placeOf(p)}) || !d.Loss.Concerns(token) {
+		t.Errorf("behind are %v, and the client hears of %+v", d.Behind, d.Loss)
+	}
+}

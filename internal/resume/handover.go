@@ -88,6 +88,14 @@ type Loss struct {
 // Concerns reports whether a client with a token has to hear of it.
 func (l Loss) Concerns(t Token) bool { return t.Turn <= l.Turn }
 
+// Tell has a client with a token hear of one more loss of a session, with all that have come before
+// it, unless it hears of one anyway.
+func (l *Loss) Tell(t Token, s State) {
+	if !l.Concerns(t) {
+		*l = Loss{Turn: s.Issued}
+	}
+}
+
 // Handover is the owner's part of giving a session away. The owner serves its client no more, and
 // tells all who know the session where it goes. When each of them has said that it knows, nothing
 // more comes for the session, and the owner sends its state.

@@ -242,3 +242,29 @@ func TestSearchesAreBounded(t *testing.T) {
 		t.Error("one has ended, so one may begin")
 	}
 }
+
+// A node is told twice that a session goes, and the second time it goes without its word: only when
+// both words are there, nothing of it is too late any more.
+func TestLags(t *testing.T) {
+	var l resume.Lags[string]
+	l.Tell(1, "back")
+	l.Tell(1, "back")
+	l.Tell(1, "room")
+	l.Leave(1, "back")
+	l.Leave(1, "none")
+	for _, words := range []int{0, 1, 2} {
+		if late := words < 2; l.TooLate(1, "back") != late || l.Late() > 0 != late {
+			t.Errorf("after %d words it is too late: %v, and %d nodes are", words, l.TooLate(1, "back"), l.Late())
+		}
+		l.Tell(1, "back") // of the times after that, nothing is too late
+		l.Knows(1, "back")
+	}
+	if l.TooLate(1, "room") || l.TooLate(2, "back") {
+		t.Error("what nobody has gone without is too late")
+	}
+	l.Knows(1, "room")
+	l.Knows(1, "room") // once too often
+	if l.Late() != 0 {
+		t.Errorf("%d nodes are late", l.Late())
+	}
+}

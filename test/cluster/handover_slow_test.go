@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/nanotest"
 	"github.com/lonng/nano/session"
 	"github.com/lonng/nano/test/internal/apptest"
 )
@@ -125,6 +127,46 @@ func TestPushesThatAreLateAfterAGap(t *testing.T) {
 		tr.comesTo("gate:1") // which takes what comes from now on
 		m.push(s, 11, 14)
 		tr.wants(11, 14)
+	})
+}
+
+// A backend calls a handler of the second gate in the name of a session that is on its way there:
+// the handler runs when the session is there, as its user, and in order.
+func TestNotifyInTheNameOfASessionOnItsWay(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		var told nanotest.Record
+		hall := apptest.Handlers(apptest.Funcs{"Hall.Tell": func(_ context.Context, s *session.Session, data []byte) error {
+			told.Add(fmt.Sprintf("%s of %d", data, s.UID()))
+			return s.Push("n", data)
+		}})
+		m := startMovesWith(t, f, true, 20*time.Second, nil, nano.WithComponents(hall))
+		tr := &traveller{m: m}
+		tr.come("gate:1")
+		tr.call("Room.Join", "7", "in")
+		s := <-m.in
+		s.Router().Bind("Hall", "gate:2")
+		synctest.Wait()
+		f.Lag(3 * time.Second)
+		tr.Close()
+		var calling sync.WaitGroup
+		calling.Go(func() {
+			time.Sleep(7 * time.Second) // the backend knows where the session goes after 6 s, and it is there after 12 s
+			for i := 1; i <= 4; i++ {
+				if err := s.RPC("Hall.Tell", []byte(strconv.Itoa(i))); err != nil {
+					t.Errorf("notify %d: %v", i, err)
+				}
+			}
+		})
+		if tr.comesTo("gate:2"); tr.said.Gap {
+			t.Errorf("at the second gate: %+v", tr.said)
+		}
+		calling.Wait()
+		f.Lag(0)
+		time.Sleep(5 * time.Second) // until what is on its way has arrived
+		tr.wants(1, 4)
+		if got := told.List(); !slices.Equal(got, []string{"1 of 7", "2 of 7", "3 of 7", "4 of 7"}) {
+			t.Errorf("the handler was told %q", got)
+		}
 	})
 }
 

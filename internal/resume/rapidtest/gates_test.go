@@ -59,6 +59,8 @@ type arrival struct {
 	words  map[int]word
 	visits []*visit // the first has begun it
 	held   []message
+
+	dropped map[int]bool // nodes of which something was too late since then
 }
 
 type gateNode struct {
@@ -75,8 +77,7 @@ type gateNode struct {
 	goes    message          // to whom
 	queue   []message        // claims, and
 	waits   []*visit         // handshakes that wait for that
-	told    map[int]int      // nodes that have not said that they know, and how often they were told
-	late    map[int]int      // of these times, up to the last that the session went without its word
+	lags    resume.Lags[int] // nodes that have not said that they know
 
 	arrival *arrival
 }
@@ -182,12 +183,9 @@ func (c *play) release(i, by int, m message) {
 			told = append(told, placeOf(n))
 		}
 	}
-	if g.told == nil {
-		g.told, g.late = make(map[int]int), make(map[int]int)
-	}
 	g.leaving, g.goes = resume.NewHandover(told), message{from: by, token: m.token}
 	for _, p := range told {
-		g.told[c.numberOf(p)]++
+		g.lags.Tell(1, c.numberOf(p))
 		c.send(i, c.numberOf(p), message{kind: "moved", at: placeOf(by)})
 	}
 	c.leave(i)
@@ -209,12 +207,10 @@ func (c *play) leave(i int) {
 	}
 	behind := make(map[int]bool)
 	for _, p := range g.leaving.Late() {
-		if n := c.numberOf(p); g.told[n] > 0 {
-			g.late[n], c.upLate[n], behind[n] = g.told[n], true, true
-			if !g.loss.Concerns(g.goes.token) {
-				g.loss = resume.Loss{Turn: g.session.State().Issued}
-			}
-		}
+		n := c.numberOf(p)
+		g.lags.Leave(1, n)
+		c.upLate[n], behind[n] = true, true
+		g.loss.Tell(g.goes.token, g.session.State())
 	}
 	to := g.goes.from
 	a := message{kind: "answer", said: resume.Given, state: g.session.State(), loss: g.loss, known: []int{i}, behind: behind}
@@ -239,8 +235,7 @@ func (c *play) leave(i int) {
 // heard takes a node's word that it knows where the session has gone.
 func (c *play) heard(i, from int) {
 	g := &c.gates[i]
-	g.told[from]--
-	g.late[from] = max(0, g.late[from]-1)
+	g.lags.Knows(1, from)
 	if g.leaving != nil {
 		g.leaving.Told(placeOf(from), true)
 		c.leave(i)
@@ -251,7 +246,10 @@ func (c *play) heard(i, from int) {
 func (c *play) push(to int, m message) {
 	g := &c.gates[to]
 	switch {
-	case g.late[m.from] > 0: // the client has heard of a gap, and the backend will
+	case g.lags.TooLate(1, m.from): // the client has heard of a gap, and the backend will
+		if g.arrival != nil { // or they hear of another one: it may be new
+			g.arrival.dropped[m.from] = true
+		}
 	case g.arrival != nil:
 		g.arrival.held = append(g.arrival.held, m)
 	case g.session != nil:

@@ -25,7 +25,7 @@ func (c *play) visited(i int, v *visit) {
 	case g.session != nil:
 		c.welcome(i, v)
 	default:
-		a := &arrival{visits: []*visit{v}, asked: -1}
+		a := &arrival{visits: []*visit{v}, asked: -1, dropped: make(map[int]bool)}
 		g.arrival = a
 		var step resume.Step
 		a.search, step = resume.NewSearch(placeOf(i), v.token, c.until())
@@ -137,10 +137,15 @@ func (c *play) arrive(i int, m message) {
 	}
 	g.moves.Forget(1)
 	for _, n := range m.known {
-		if n != i {
-			g.known[n] = true
-			c.send(i, n, message{kind: "open", gap: m.behind[n]})
+		if n == i {
+			continue
 		}
+		g.known[n] = true
+		behind := g.lags.TooLate(1, n) || g.arrival.dropped[n] // what it sends is dropped until it knows, or was
+		if behind {
+			g.loss.Tell(g.arrival.visits[0].token, m.state)
+		}
+		c.send(i, n, message{kind: "open", gap: m.behind[n] || behind})
 	}
 }
 
@@ -382,6 +387,15 @@ func (c *play) events(crashes bool) map[string]func(*rapid.T) {
 			}
 			c.crash(i)
 		}
+		events["go without the slow"] = func(t *rapid.T) {
+			i := living(t)
+			g := &c.gates[i]
+			if g.leaving == nil || rapid.IntRange(0, 2).Draw(t, "luck") > 0 {
+				t.Skip("no session is late")
+			}
+			g.leaving.Expire()
+			c.leave(i)
+		}
 	}
 	return events
 }
@@ -428,6 +442,35 @@ func TestGates(t *testing.T) {
 		c.settle()
 		if c.hole != [nodes]int{} || c.missing != [nodes]int{} || c.upMissing != [nodes]int{} {
 			rt.Fatal("a gap, and no gate has crashed")
+		}
+	})
+}
+
+// A session goes without the word of a backend, and comes back to the first gate before that has
+// said that it knows. What the backend sends there is new, and the gate takes it for something that
+// is too late: the backend hears of a gap.
+func TestSessionComesBackBeforeANodeKnows(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		c := newPlay(rt)
+		c.come(1)
+		c.deliver(1, 0) // the claim
+		c.gates[0].leaving.Expire()
+		c.leave(0)
+		c.deliver(0, 1) // the session
+		c.come(0)
+		c.deliver(0, 1) // the claim
+		c.deliver(1, 3) // the session has come to gate 1
+		c.deliver(1, 3) // and goes to gate 0
+		c.backs[3].pushed++
+		c.send(3, 0, message{kind: "push", from: 3, n: 1})
+		if rapid.Bool().Draw(rt, "the word comes before the session") {
+			c.deliver(3, 0)
+			c.deliver(0, 3)
+			c.deliver(3, 0)
+		}
+		c.settle()
+		if c.last[3] != 0 || c.missing[3] != 1 {
+			rt.Fatalf("the client has push %d of 1, and the backend has heard of a gap up to %d", c.last[3], c.missing[3])
 		}
 	})
 }
