@@ -19,6 +19,27 @@ import (
 	"github.com/lonng/nano/examples/im/store/postgrestest"
 )
 
+// sharedPostgres is a PostgreSQL that tests share, each with a database of its own: to start one takes
+// longer than most tests do.
+type sharedPostgres struct {
+	once   sync.Once
+	server *postgrestest.Server // nil: there is none, or no test has needed it
+	err    error
+}
+
+var shared sharedPostgres
+
+func (p *sharedPostgres) start() (*postgrestest.Server, error) {
+	p.once.Do(func() { p.server, p.err = postgrestest.Start(context.Background(), "fsync=off") })
+	return p.server, p.err
+}
+
+func (p *sharedPostgres) stop() {
+	if p.server != nil {
+		p.server.Stop()
+	}
+}
+
 // several is a messenger of several nodes in this process.
 type several struct {
 	t      *testing.T
@@ -39,15 +60,16 @@ type running struct {
 func newSeveral(t *testing.T) *several {
 	t.Helper()
 	s := &several{t: t, conf: config{data: t.TempDir(), apiKeys: []string{"secret"}, names: true, liveTick: 100 * time.Millisecond, token: "together", heartbeat: 3 * time.Second, listen: "127.0.0.1:0"}}
-	server, err := postgrestest.Start(t.Context(), "fsync=off")
+	server, err := shared.start()
 	switch {
 	case errors.Is(err, postgrestest.ErrMissing):
 		t.Log("SKIPPED: PostgreSQL:", err)
 	case err != nil:
 		t.Fatal(err)
 	default:
-		t.Cleanup(server.Stop)
-		s.conf.database = server.URL
+		if s.conf.database, err = server.Database(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s.master = s.start(roleMaster)
 	s.conf.master = s.master.conf.listen

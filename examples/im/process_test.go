@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 
 // process is a node as a process of its own.
 type process struct {
-	t    *testing.T
+	t    testing.TB
 	args []string
 
 	mu    sync.Mutex
@@ -62,7 +62,7 @@ type process struct {
 }
 
 // startProcess starts a node, and waits until it says that it serves. It ends with the test.
-func startProcess(t *testing.T, args ...string) *process {
+func startProcess(t testing.TB, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, args: append(args, "--with-parent", "--quiet")}
 	t.Cleanup(func() {
@@ -138,7 +138,7 @@ type processes struct {
 	logicArgs     []string
 }
 
-func startProcesses(t *testing.T, where ...string) *processes {
+func startProcesses(t testing.TB, where ...string) *processes {
 	t.Helper()
 	w := &processes{}
 	master := nanotest.FreeAddr(t)
