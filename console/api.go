@@ -18,7 +18,6 @@ import (
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/component"
-	"github.com/lonng/nano/internal/fault"
 )
 
 // api is the JSON of the console, for those who were let in. The page is made of it, too.
@@ -65,10 +64,11 @@ func failWith(w http.ResponseWriter, err error) {
 	code, status := component.CodeInternal, http.StatusInternalServerError
 	text := err.Error()
 	var e *nano.Error
-	if errors.As(err, &e) {
+	switch {
+	case errors.As(err, &e):
 		code, text = e.Code, e.Message
-	} else if of, _, ok := fault.Of(err); ok { // of a user's kick or push
-		code = of
+	case errors.Is(err, nano.ErrOffline): // of a user's kick or push
+		code = component.CodeNotFound
 	}
 	switch code {
 	case component.CodeNotFound:

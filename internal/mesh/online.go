@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/fault"
 	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/link"
@@ -134,7 +135,7 @@ func (l *logins) pushHere(s *session.Session, route string, v any, data []byte) 
 const kickWait = time.Second
 
 // errNoWord is Kick's where it cannot tell whether there was anybody to kick.
-var errNoWord = fault.New(fault.Unavailable, "cluster: a gate that may have the user does not answer, so it may kick them or not")
+var errNoWord error = component.Errorf(component.CodeUnavailable, "a gate that may have the user does not answer, so it may kick them or not")
 
 // Kick kicks all sessions of a user. Every gate looks for them itself, so it finds each session
 // whose Bind was answered before. ErrOffline if there are none: where this node has heard of none,
