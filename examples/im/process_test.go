@@ -142,7 +142,10 @@ func startProcesses(t testing.TB, where ...string) *processes {
 	t.Helper()
 	w := &processes{}
 	master := nanotest.FreeAddr(t)
-	common := []string{"--token", "together", "--heartbeat", "500ms", "--api-key", "secret"}
+	common := []string{"--token", "together", "--api-key", "secret"}
+	if _, figures := t.(*testing.B); !figures { // which are those of the default
+		common = append(common, "--heartbeat", "500ms")
+	}
 	w.master = startProcess(t, append([]string{"master", "--listen", master}, common...)...)
 	for range 2 {
 		w.logics = append(w.logics, startProcess(t, append(append([]string{"logic", "--listen", nanotest.FreeAddr(t), "--master", master}, common...), where...)...))
