@@ -46,6 +46,7 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	etcdtest.Clean()
+	shared.stop()
 	os.Exit(code)
 }
 

@@ -64,8 +64,8 @@ func TestOneFaultHidesNoOtherInTheLog(t *testing.T) {
 			Enter: func(context.Context, store.User) error { return errors.New("the store is away") },
 		}).Handler()
 		for range 5 {
-			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/auth/oidc/callback", nil))
-			r := httptest.NewRequest("POST", "/auth/name", strings.NewReader(`{"name":"Ann"}`))
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/auth/oidc/callback", nil))
+			r := httptest.NewRequest(http.MethodPost, "/auth/name", strings.NewReader(`{"name":"Ann"}`))
 			r.Header.Set("Content-Type", "application/json")
 			h.ServeHTTP(httptest.NewRecorder(), r)
 		}
