@@ -108,8 +108,8 @@ func (h *heard) connectBy(t *testing.T, p *peer, cfg link.SenderConfig) {
 		_ = s.Close(ctx)
 		<-s.Done()
 	})
-	p.link = s
-	p.queued.Store(true) // flush does what the gate would
+	p.peers.roster.do(func() { p.link = s }) // its goroutine reads it
+	p.queued.Store(true)                     // flush does what the gate would
 }
 
 // flush returns what was sent since the last time.

@@ -30,7 +30,7 @@ func TestStrangeMessagesAreRefused(t *testing.T) {
 			m, log := newMesh(t, nil)
 			meet(m, other("gate:1"), other("gate:2"))
 			p := m.peers.at("gate:1")
-			p.version = c.version
+			m.roster.do(func() { p.version = c.version })
 			h := new(heard)
 			h.connect(t, p)
 			new(heard).connect(t, m.peers.at("gate:2")) // else it counts as one of the 0.5 series
