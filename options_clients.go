@@ -169,7 +169,8 @@ func WithCheckOriginFunc(fn func(*http.Request) bool) Option {
 // ends in "/", as the default path does, an [http.ServeMux] serves a request for which it has a
 // longer pattern. Any other handler serves every request that does not ask for a WebSocket, and
 // with the path "/" every path but "/". Without TLS, requests may come by HTTP/2 as well, from
-// clients that know it beforehand ("h2c"). Default: no pages with New, http.DefaultServeMux with Listen.
+// clients that know it beforehand ("h2c"). Default: no pages with New, http.DefaultServeMux with
+// Listen.
 func WithHTTPHandler(h http.Handler) Option {
 	return func(o *cluster.Options) { o.Pages = h }
 }

@@ -57,7 +57,8 @@ while [ "$round" -lt "$rounds" ]; do
             echo "    its output: $log"
         fi
         echo "$(($(date +%s) - began)) $1 $2" >>"$work/took"' package <"$work/packages"
-    # The longest begin first. What reads sources, and samples that compile or do not, is the same in each round.
+    # The longest begin first. What reads sources, and samples that compile or do not, is the same
+    # in each round.
     sort -rn "$work/took" | cut -d' ' -f2- | grep -v '/internal/archtest$\|/internal/apitest$' >"$work/packages"
     rm "$work/took"
 done

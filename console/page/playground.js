@@ -1,6 +1,7 @@
 // The playground: a client of the node's own, which calls the routes of the cluster. The form is
 // made of what the nodes say of them (api/describe); the connection is the package
-// nano-websocket-client, from clients/js. Payloads that are no JSON are made and read by the node that has the route.
+// nano-websocket-client, from clients/js. Payloads that are no JSON are made and read by the node
+// that has the route.
 import { get, post } from "./api.js";
 import { el, text, toast } from "./dom.js";
 import { asJSON, newForm } from "./form.js";

@@ -19,8 +19,8 @@ import (
 	"github.com/lonng/nano/examples/im/store/postgrestest"
 )
 
-// sharedPostgres is a PostgreSQL that tests share, each with a database of its own: to start one takes
-// longer than most tests do.
+// sharedPostgres is a PostgreSQL that tests share, each with a database of its own: to start one
+// takes longer than most tests do.
 type sharedPostgres struct {
 	once   sync.Once
 	server *postgrestest.Server // nil: there is none, or no test has needed it

@@ -100,9 +100,9 @@ func (a *arrivals) dropped(from *peer, id int64) {
 	ar.missed[placeOf(from)] = struct{}{}
 }
 
-// leftBehind has the client of a session that arrives, and the nodes themselves, hear of a gap where
-// these do not know yet that it has left this gate before: what they send is dropped until they do,
-// or was on its way here.
+// leftBehind has the client of a session that arrives, and the nodes themselves, hear of a gap
+// where these do not know yet that it has left this gate before: what they send is dropped until
+// they do, or was on its way here.
 func (a *arrivals) leftBehind(ar *arrival, d *departing) {
 	t := ar.claim.Token
 	for _, at := range d.Known {

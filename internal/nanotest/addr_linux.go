@@ -8,8 +8,8 @@ import (
 )
 
 // ReserveAddr returns an address at 127.0.0.1 for a process that is started, and started again.
-// Until release its port is reserved: Linux gives it neither to a connection nor to who asks for any
-// port, and lets who names it listen there.
+// Until release its port is reserved: Linux gives it neither to a connection nor to who asks for
+// any port, and lets who names it listen there.
 func ReserveAddr() (addr string, release func(), err error) {
 	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {

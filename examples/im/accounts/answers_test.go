@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/lonng/nano/examples/im/accounts"
 	"github.com/lonng/nano/examples/im/pictures"
@@ -58,7 +57,6 @@ func TestOneFaultHidesNoOtherInTheLog(t *testing.T) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
 	t.Cleanup(func() { slog.SetDefault(was) })
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(2 * time.Second)
 		h := accounts.New(accounts.Config{
 			Secret: []byte("0123456789abcdef0123456789abcdef"), Names: true, Providers: map[string]accounts.Provider{"oidc": nil},
 			Enter: func(context.Context, store.User) error { return errors.New("the store is away") },

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 )
 
@@ -17,57 +16,25 @@ const (
 
 // indexer enters new messages of SQLite into its full text index, a moment after they were stored.
 type indexer struct {
-	db    *base
-	woken chan struct{}
-	stop  chan struct{}
-	once  sync.Once
-	ended chan struct{}
+	*errand
+	db *base
 }
 
 func newIndexer(d *base) *indexer {
-	x := &indexer{db: d, woken: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{})}
+	x := &indexer{db: d}
+	x.errand = newErrand(indexPause, func() bool {
+		more, err := x.step(context.Background())
+		if err != nil {
+			slog.Warn("message index not updated", "err", err)
+		}
+		return more
+	})
 	x.wake() // for what was stored before a crash
-	go x.run()
 	return x
 }
 
-// wake says that there are new messages.
-func (x *indexer) wake() {
-	select {
-	case x.woken <- struct{}{}:
-	default:
-	}
-}
-
-func (x *indexer) close() {
-	x.once.Do(func() { close(x.stop) })
-	<-x.ended
-}
-
-func (x *indexer) run() {
-	defer close(x.ended)
-	for {
-		select {
-		case <-x.woken:
-		case <-x.stop:
-			return
-		}
-		for more := true; more; {
-			var err error
-			if more, err = x.step(context.Background()); err != nil {
-				slog.Warn("message index not updated", "err", err)
-			}
-			select {
-			case <-time.After(indexPause):
-			case <-x.stop:
-				return
-			}
-		}
-	}
-}
-
 // catchUp indexes what is there without pauses: somebody searches, and looks for what was just
-// said. What is not done by the end of ctx stays with run.
+// said. What is not done by the end of ctx stays with the errand.
 func (x *indexer) catchUp(ctx context.Context) error {
 	for more := true; more && ctx.Err() == nil; {
 		const open = "SELECT EXISTS (SELECT 1 FROM messages WHERE id > (SELECT id FROM indexed))"

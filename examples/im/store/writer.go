@@ -12,9 +12,9 @@ const (
 	maxBatch   = 2_000  // changes of one transaction
 )
 
-// Many small commits take a busy machine's time from all else: at 1,000 messages a second, one costs
-// four times what it costs at 8,000. So a commit follows the last one after some time for each job
-// that this one had besides the first. Who writes alone does not wait.
+// Many small commits take a busy machine's time from all else: at 1,000 messages a second, one
+// costs four times what it costs at 8,000. So a commit follows the last one after some time for
+// each job that the last one had besides its first. Who writes alone does not wait.
 const (
 	gatherEach = 2 * time.Millisecond
 	gatherMost = 20 * time.Millisecond

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,58 +64,93 @@ func TestOneAloneDoesNotWait(t *testing.T) {
 	})
 }
 
-// The log of SQLite begins anew while people write all the time, though no commit moves it into the
-// file: it does not grow without end.
-func TestTheLogBeginsAnew(t *testing.T) {
-	folder := t.TempDir()
-	s, err := openSQLite(t.Context(), folder, 5*time.Millisecond, 0)
+// logged is a store on SQLite that holds one channel, and whose log can be looked at.
+type logged struct {
+	t      *testing.T
+	s      *sqlite
+	folder string
+	epoch  int64
+}
+
+func newLogged(t *testing.T, moveEvery time.Duration) *logged {
+	t.Helper()
+	l := &logged{t: t, folder: t.TempDir()}
+	s, err := openSQLite(t.Context(), l.folder, moveEvery, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	t.Cleanup(func() { _ = s.Close() })
+	l.s = s.(*sqlite)
 	if err := s.CreateChannel(t.Context(), Channel{ID: "a", Kind: Group}, nil); err != nil {
 		t.Fatal(err)
 	}
-	epoch, _, err := s.Claim(t.Context(), "a")
-	if err != nil {
+	if l.epoch, _, err = s.Claim(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
-	stop := make(chan struct{})
-	var writing sync.WaitGroup
-	defer writing.Wait()
-	defer close(stop)
+	return l
+}
+
+// say stores a message.
+func (l *logged) say(who string, n int) {
+	stored := make(chan error, 1)
+	l.s.Change(&Change{Epoch: l.epoch, Message: Message{Channel: "a", From: who, CID: fmt.Sprint(n), Text: "hello"},
+		Done: func(_ Message, _ bool, err error) { stored <- err }})
+	if err := <-stored; err != nil {
+		l.t.Error(err)
+	}
+}
+
+// begun returns how often the log has begun anew.
+func (l *logged) begun() uint32 {
+	l.t.Helper()
+	log, err := os.Open(filepath.Join(l.folder, "im.db-wal"))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer log.Close()
+	header := make([]byte, 16)
+	if _, err = io.ReadFull(log, header); err != nil {
+		l.t.Fatal(err)
+	}
+	return binary.BigEndian.Uint32(header[12:])
+}
+
+// The log of SQLite begins anew while people write all the time, though no commit moves all of it
+// into the file: it does not grow without end.
+func TestTheLogBeginsAnew(t *testing.T) {
+	l := newLogged(t, 5*time.Millisecond)
+	var over atomic.Bool
+	var others sync.WaitGroup
+	defer others.Wait()
+	defer over.Store(true)
 	for i := range 4 {
-		writing.Go(func() {
-			stored := make(chan error, 1)
-			for n := 0; ; n++ {
-				s.Change(&Change{Epoch: epoch, Message: Message{Channel: "a", From: fmt.Sprint(i), CID: fmt.Sprint(n), Text: "hello"},
-					Done: func(_ Message, _ bool, err error) { stored <- err }})
-				select {
-				case err := <-stored:
-					if err != nil {
-						t.Error(err)
-						return
-					}
-				case <-stop:
-					return
-				}
+		others.Go(func() {
+			for n := 0; !over.Load(); n++ {
+				l.say(fmt.Sprint(i), n)
 			}
 		})
 	}
-	for end, times := time.Now().Add(time.Minute), uint32(0); times < 3; time.Sleep(time.Millisecond) {
-		log, err := os.Open(filepath.Join(folder, "im.db-wal"))
-		if err != nil {
-			t.Fatal(err)
+	const most = 5000
+	for n := 0; l.begun() < 3; n++ {
+		if n == most {
+			t.Fatalf("in %d messages the log has begun %d times", most, l.begun())
 		}
-		header := make([]byte, 16)
-		_, err = io.ReadFull(log, header)
-		log.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		times = binary.BigEndian.Uint32(header[12:]) // how often it has begun
-		if time.Now().After(end) {
-			t.Fatalf("in a minute the log began %d times", times)
-		}
+		l.say("ann", n)
+	}
+}
+
+// What was committed while the log was moved is moved by the next commit, which begins the log anew.
+func TestTheWriterMovesTheRestOfTheLog(t *testing.T) {
+	l := newLogged(t, time.Hour)
+	l.say("ann", 1)
+	before := l.begun()
+	l.say("ann", 2)
+	if n := l.begun(); n != before {
+		t.Fatalf("nobody has moved the log, and it has begun %d times after %d", n, before)
+	}
+	l.s.log.moved.Store(true) // before the second message, as far as the writer knows
+	l.say("ann", 3)
+	if n := l.begun(); n != before+1 {
+		t.Errorf("the log has begun %d times after %d", n, before)
 	}
 }
