@@ -158,7 +158,8 @@ type Gate struct {
 	PacketsOut uint64 `json:"packetsOut"`
 
 	// Slow is how many connections have 64 KiB or more that are not written yet. Queued is the sum
-	// of these queues in bytes, and Largest the largest of them; both are known to 64 KiB.
+	// of these queues in bytes, in which a broadcast counts for each client that it waits for, and
+	// Largest the largest of them; both are known to 64 KiB.
 	Slow    int   `json:"slow"`
 	Queued  int64 `json:"queuedBytes"`
 	Largest int64 `json:"largestBytes"`

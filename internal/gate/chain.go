@@ -21,8 +21,8 @@ const (
 	forms
 )
 
-// chainMax is up to how many bytes of a chain are made into one byte string for all who have it.
-// What is longer waits for clients that do not keep up, each of which is somewhere else.
+// chainMax is how many bytes of a byte string made for all who have a chain each of them may account
+// for. What is longer waits for few clients, which do not keep up.
 const chainMax = 64 << 10
 
 // chain is a sequence of shared frames that wait for a connection. It is immutable, so that all
@@ -33,9 +33,9 @@ type chain struct {
 	before *chain // nil: frame is the only one
 	frame  *frame
 	sizes  sizes
-	count  int         // frames
-	latest int         // how many of the frames may be replaced
-	shared atomic.Bool // more than one connection has it
+	count  int          // frames
+	latest int          // how many of the frames may be replaced
+	others atomic.Int32 // how many connections have come to have it, beside one
 
 	mu     sync.Mutex
 	joined [forms]atomic.Pointer[[]byte] // what is written; nil until it is made
@@ -94,6 +94,14 @@ func (q *chain) with(f *frame) *chain {
 		return &f.only
 	}
 	return newChain(q, f)
+}
+
+// share is how many bytes of the chain each connection that has it accounts for.
+func (q *chain) share(as form) int { return q.sizes.in(as) / int(1+q.others.Load()) }
+
+// joins tells whether the chain is written as one byte string, which all who have it share.
+func (q *chain) joins(as form) bool {
+	return (q.before == nil || q.others.Load() > 0) && q.share(as) <= chainMax
 }
 
 // bytes returns all packets of the chain as they are written. They are made once.
@@ -167,9 +175,7 @@ type extension struct{ from, to *chain }
 func (e *extensions) extend(q *chain, f *frame) *chain {
 	for _, x := range e.last {
 		if x.from == q && x.to.frame == f {
-			if !x.to.shared.Load() {
-				x.to.shared.Store(true)
-			}
+			x.to.others.Add(1)
 			return x.to
 		}
 	}

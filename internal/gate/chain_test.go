@@ -110,7 +110,7 @@ func TestMembersShareWhatIsMerged(t *testing.T) {
 					t.Errorf("%s: member %d does not wait for the delay", kind.name, i)
 				}
 				o := c.takeLocked()
-				c.inFlight = 0
+				c.inFlight = weight{}
 				c.mu.Unlock()
 				if len(o.segs) != 1 {
 					t.Fatalf("%s: member %d gets %d writes, want 1", kind.name, i, len(o.segs))

@@ -96,7 +96,7 @@ func (c *Conn) cut() {
 	c.closing = true
 	abort := c.abort || !c.flushed && (c.writing || c.queuedLocked()) // what is dropped here is not to stay in the kernel
 	c.dropLocked()
-	c.weighLocked(0)
+	c.weighLocked()
 	c.setTimerLocked(0, nil)
 	c.mu.Unlock()
 	if abort {

@@ -333,7 +333,7 @@ func TestBroadcastIsCompressedOnce(t *testing.T) {
 			for i, c := range cs {
 				c.mu.Lock()
 				o := c.takeLocked()
-				c.inFlight = 0
+				c.inFlight = weight{}
 				c.mu.Unlock()
 				w.encoder.zip.deflate(o)
 				if i > 0 {

@@ -58,10 +58,10 @@ func (w *slowWriter) run() {
 func (w *slowWriter) next() *outbuf {
 	c := w.conn
 	c.mu.Lock()
-	c.inFlight = 0
-	c.weighLocked(c.queuedBytesLocked())
+	c.inFlight = weight{}
+	c.weighLocked()
 	if !c.writableLocked() || c.wasCut {
-		c.writing, c.stuck, c.inFlight = false, false, 0
+		c.writing, c.stuck = false, false
 		closing := c.closing
 		c.mu.Unlock()
 		if closing {

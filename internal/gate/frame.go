@@ -35,8 +35,15 @@ func newFrame(packet []byte, m manner) *frame {
 		f.only.latest = 1
 	}
 	f.only.sizes = sizes{formPackets: len(packet), formMessage: len(f.wire), formBatch: len(packet)}
-	f.only.shared.Store(true)
 	return f
+}
+
+// goesTo notes for how many connections the frame is.
+func (f *frame) goesTo(n int) {
+	f.only.others.Store(int32(max(n-1, 0)))
+	if f.gz != nil {
+		f.gz.goesTo(n)
+	}
 }
 
 // keep makes the frame of a message one that many sessions keep in the same memory.

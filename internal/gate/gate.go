@@ -56,7 +56,7 @@ type Config struct {
 	NoDelay          map[string]struct{}         // routes whose pushes do not wait
 	Deliveries       map[string]session.Delivery // by route; others are delivered in the default way
 	SendQueue        int                         // bytes queued for one session
-	SendQueues       int                         // bytes queued for all sessions, those with less than 64 KiB left out
+	SendQueues       int                         // bytes of memory for what is queued for all sessions, those with less than 64 KiB left out
 	DropSlow         bool                        // what overflows the queue is dropped; else the session is kicked
 	ErrorsToAll      bool                        // error responses also to clients that did not ask for them
 	CompressMin      int                         // WebSocket messages of so many bytes are compressed for clients that accept it; 0 never

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -8,50 +9,56 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// heavies are the connections with large queues. All queues together have a cap; small ones do not
-// count.
+// heavies are the connections with large queues. What all queues together take of memory has a cap;
+// small ones do not count.
 type heavies struct {
 	gate      *Gate
-	queued    atomic.Int64 // bytes of all
+	queued    atomic.Int64 // the shares of all
 	relieving atomic.Bool
 
 	mu  sync.Mutex
-	all map[*output]int // how large they are
+	all map[*output]weight
 }
 
-// weigh notes that the queue of a connection counts n bytes, by d more than it did; 0: it is not
-// large.
-func (h *heavies) weigh(q *output, n, d int) {
-	h.set(q, n)
+// weight is how much is queued for a connection: the bytes that are to be written, and its share of
+// the memory that they take. What waits for many connections is there once.
+type weight struct{ bytes, share int }
+
+// weigh notes what is queued for a connection; nothing: its queue is not large.
+func (h *heavies) weigh(q *output, w weight) {
+	d := w.share - h.set(q, w).share
 	if total := h.queued.Add(int64(d)); d > 0 && total > int64(h.gate.cfg.SendQueues) {
 		h.relieve()
 	}
 }
 
-func (h *heavies) set(q *output, bytes int) {
+// set notes a weight, and returns the one before.
+func (h *heavies) set(q *output, w weight) (before weight) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if bytes == 0 {
+	before = h.all[q]
+	if w.bytes == 0 {
 		delete(h.all, q)
-		return
+		return before
 	}
 	if h.all == nil {
-		h.all = make(map[*output]int)
+		h.all = make(map[*output]weight)
 	}
-	h.all[q] = bytes
+	h.all[q] = w
+	return before
 }
 
 func (h *heavies) snapshot() (count int, sum, largest int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, n := range h.all {
-		sum += int64(n)
-		largest = max(largest, int64(n))
+	for _, w := range h.all {
+		sum += int64(w.bytes)
+		largest = max(largest, int64(w.bytes))
 	}
 	return len(h.all), sum, largest
 }
 
-// relieve cuts the connections with the largest queues until all queues together are within the
+// relieve cuts the connections whose queues take the most memory until all together are within the
 // cap. It does not wait.
 func (h *heavies) relieve() {
 	g := h.gate
@@ -63,25 +70,26 @@ func (h *heavies) relieve() {
 		defer g.running.Done()
 		defer h.relieving.Store(false)
 		type heavy struct {
-			c      *Conn
-			weight int
+			c *Conn
+			weight
 		}
 		var all []heavy
+		h.mu.Lock()
+		weights := maps.Clone(h.all)
+		h.mu.Unlock()
 		for _, c := range g.snapshot() {
-			c.mu.Lock()
-			if c.weight > 0 {
-				all = append(all, heavy{c, c.weight})
+			if w, is := weights[&c.output]; is {
+				all = append(all, heavy{c, w})
 			}
-			c.mu.Unlock()
 		}
-		slices.SortFunc(all, func(a, b heavy) int { return b.weight - a.weight })
+		slices.SortFunc(all, func(a, b heavy) int { return b.share - a.share })
 		for _, at := range all {
 			if h.queued.Load() <= int64(g.cfg.SendQueues) {
 				return
 			}
 			g.counters.SlowKicked.Add(1)
 			g.cfg.Log.Warn("session cut: all send queues together are full, and its queue is the largest", "session", at.c.owner().sess.ID(),
-				"uid", at.c.owner().sess.UID(), "remote", at.c.peer(), "bytes", at.weight)
+				"uid", at.c.owner().sess.UID(), "remote", at.c.peer(), "bytes", at.bytes)
 			at.c.because(session.CloseSlow, "all send queues together were full, and its queue was the largest")
 			at.c.cut()
 		}

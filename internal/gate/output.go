@@ -26,7 +26,7 @@ type output struct {
 	mu        sync.Mutex
 	chain     *chain  // shared frames that are all there is; out is nil then
 	out       *outbuf // what is queued; nil when nothing is, and when chain is not
-	inFlight  int     // bytes that a writer has taken and not written yet
+	inFlight  weight  // what a writer has taken and not written yet
 	round     uint32  // the delay of the flush queue in whose list it is, or was
 	listed    bool    // in the flush queue's list
 	first     bool    // in the flush queue's list of those that are flushed first
@@ -40,7 +40,7 @@ type output struct {
 	merges    bool    // this and wantsGzip, wantsErr: set before the handshake is answered, constant after
 	wantsGzip bool
 	wantsErr  bool
-	weight    int // queued bytes that count for the cap of all queues
+	weighed   int // how many queued bytes the cap of all queues knows of
 	transit   *transit
 
 	sock transport.Conn
@@ -132,7 +132,7 @@ func (q *output) queuedLocked() bool { return q.chain != nil || q.out != nil }
 
 // queuedBytesLocked is how much is queued.
 func (q *output) queuedBytesLocked() int {
-	return q.inFlight + q.waitingLocked()
+	return q.inFlight.bytes + q.waitingLocked()
 }
 
 // waitingLocked is how much of that nobody has taken to write it.
@@ -174,6 +174,9 @@ func (q *output) outLocked() *outbuf {
 				}
 			}
 			q.chain = nil
+			if q.weighed > 0 { // as many bytes, but now they are its own
+				q.gate.heavies.weigh(q, weight{q.weighed, q.shareLocked()})
+			}
 		}
 	}
 	return q.out
@@ -287,10 +290,14 @@ func (q *output) queueCountedLocked(f *frame, made *extensions) (list urgency, h
 // connection to the flush queue with the urgency list. hurry says that the queue has become long:
 // then it does not wait, and the flush queue must hurry.
 func (q *output) listLocked(when urgency, before int) (list urgency, hurry bool) {
+	now := q.waitingLocked()
+	if now+q.inFlight.bytes >= weighFrom {
+		q.weighLocked()
+	}
 	if q.writing || q.held && q.aheadLocked() == nil {
 		return never, false
 	}
-	hurry = before < hurryAt && q.waitingLocked() >= hurryAt
+	hurry = before < hurryAt && now >= hurryAt
 	switch {
 	case when == atFirst:
 		if !q.first {
@@ -343,21 +350,24 @@ func (q *output) writableLocked() bool { return q.aheadLocked() != nil || !q.hel
 // takeLocked takes what may go now to write it: the queue, or what goes ahead of it.
 func (q *output) takeLocked() *outbuf {
 	var o *outbuf
+	var share int
 	switch as := q.form(); {
 	case q.aheadLocked() != nil:
 		o = getOutbuf(false)
 		o.addFrame(q.transit.ahead)
 		q.transit.ahead = nil
-	case q.chain != nil && q.chain.shared.Load() && q.chain.sizes.in(as) <= chainMax:
+	case q.chain != nil && q.chain.joins(as):
 		o = getOutbuf(false) // the bytes are a whole message where the client takes one
 		o.addFrame(q.chain.bytes(as))
 		o.count, o.deflated = q.chain.count, true
+		share = q.chain.share(as)
 		q.chain = nil
 	default:
 		o = q.outLocked()
+		share = o.size
 		q.out = nil
 	}
-	q.inFlight = o.size
+	q.inFlight = weight{o.size, share}
 	o.finish()
 	return o
 }

@@ -53,24 +53,34 @@ func (q *output) admitLocked(n int, m *manner) error {
 			return ErrBufferExceed
 		}
 	}
-	if queued+n >= weighFrom {
-		q.weighLocked(queued + n)
-	}
 	return nil
 }
 
-// weighLocked counts n queued bytes for the cap of all queues. Small queues do not count, and small
+// weighLocked counts what is queued for the cap of all queues. Small queues do not count, and small
 // changes neither: most messages touch nothing that connections share.
-func (q *output) weighLocked(n int) {
-	if n < weighFrom {
+func (q *output) weighLocked() {
+	n := q.queuedBytesLocked()
+	if n < weighFrom || q.wasCut {
 		n = 0
 	}
-	d := n - q.weight
+	d := n - q.weighed
 	if d == 0 || n > 0 && d > -weighFrom && d < weighFrom {
 		return
 	}
-	q.weight = n
-	q.gate.heavies.weigh(q, n, d)
+	q.weighed = n
+	if n == 0 {
+		q.gate.heavies.weigh(q, weight{})
+	} else {
+		q.gate.heavies.weigh(q, weight{n, q.shareLocked()})
+	}
+}
+
+// shareLocked is the connection's share of the memory that its queue takes.
+func (q *output) shareLocked() int {
+	if q.chain != nil {
+		return q.inFlight.share + q.chain.share(q.form())
+	}
+	return q.inFlight.share + q.waitingLocked()
 }
 
 // busyLocked tells whether the client does not keep up: the kernel takes no more for it. Where that

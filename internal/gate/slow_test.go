@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lonng/nano/internal/nanotest"
+	"github.com/lonng/nano/session"
 )
 
 func queuedBytes(c *Conn) int {
@@ -119,14 +121,112 @@ func TestCapOfAllQueues(t *testing.T) {
 		fill(t, s, 1)
 		c.Push("onIt")
 		for _, conn := range w.snapshot() {
-			if conn.weight > 4<<16 {
-				t.Errorf("a queue of %d bytes was left, and smaller ones were cut", conn.weight)
+			if conn.weighed > 4<<16 {
+				t.Errorf("a queue of %d bytes was left, and smaller ones were cut", conn.weighed)
 			}
 			conn.cut()
 		}
 		synctest.Wait()
 		if n := w.heavies.queued.Load(); n != 0 {
 			t.Errorf("%d bytes are counted, and nobody is left", n)
+		}
+	})
+}
+
+// What waits for many is in memory once, and counts once for the cap, whatever its form. What a
+// client has of its own counts in full, and it is that client that is cut.
+func TestCapOfAllQueuesCountsWhatIsSharedOnce(t *testing.T) {
+	const members, limit = 40, 2 << 20
+	for name, kind := range map[string]struct {
+		websocket       bool
+		body            string
+		messages, bytes int
+	}{
+		"tcp":                  {false, "{}", 300, 1 << 10},
+		"websocket":            {true, "{}", 300, 1 << 10},
+		"websocket with batch": {true, batch, 300, 1 << 10},
+		"one large message":    {false, "{}", 2, 300 << 10}, // the first is being written
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(c *Config) { c.SendQueues, c.WriteTimeout, c.Heartbeat = limit, time.Hour, time.Hour })
+				var clients []*nanotest.Client
+				var to []*session.Session
+				for range members {
+					c, s := w.join(t, kind.websocket, kind.body)
+					clients, to = append(clients, c), append(to, s)
+				}
+				send := func(to []*session.Session) {
+					for i := range kind.messages {
+						if err := w.Multicast("onIt", bytes.Repeat([]byte{byte(i)}, kind.bytes), to); err != nil {
+							t.Fatal(err)
+						}
+						synctest.Wait()
+					}
+				}
+				send(to)
+				if n := w.counters.SlowKicked.Load(); n > 0 {
+					t.Fatalf("%d of %d were cut; %d bytes are queued in all", n, members, w.heavies.queued.Load())
+				}
+				if f := w.Figures(); f.Slow != members || f.Queued < int64(members*(kind.bytes*(kind.messages-1)-weighFrom)) {
+					t.Errorf("figures: %d slow clients have %d bytes queued", f.Slow, f.Queued)
+				}
+
+				_, s := w.join(t, kind.websocket, kind.body)
+				for range 35 {
+					if err := s.Push("onIt", make([]byte, 64<<10-100)); err != nil && !errors.Is(err, ErrBrokenPipe) {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+				}
+				if n := w.counters.SlowKicked.Load(); n != 1 || w.Len() != members {
+					t.Errorf("%d were cut, and %d members of %d are there", n, w.Len(), members)
+				}
+
+				for _, c := range clients {
+					for i := range kind.messages {
+						if got := c.Push("onIt"); len(got) != kind.bytes || got[0] != byte(i) {
+							t.Fatalf("message %d is %d bytes of another", i, len(got))
+						}
+					}
+				}
+				synctest.Wait()
+				if n := w.heavies.queued.Load(); n != 0 {
+					t.Errorf("%d bytes are counted, and all is read", n)
+				}
+			})
+		})
+	}
+}
+
+// A queue that others have too becomes a client's own with the first message that is for it alone,
+// and counts in full from then on.
+func TestCapOfAllQueuesKnowsWhatIsNoLongerShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const members, messages, size = 40, 300, 1 << 10
+		w := newWorld(t, func(c *Config) { c.SendQueues, c.WriteTimeout, c.Heartbeat = 2<<20, time.Hour, time.Hour })
+		var to []*session.Session
+		for range members {
+			_, s := w.join(t, false, "{}")
+			to = append(to, s)
+		}
+		for range messages {
+			if err := w.Multicast("onIt", make([]byte, size), to); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		for _, s := range to {
+			if err := s.Push("own", []byte("x")); err != nil && !errors.Is(err, ErrBrokenPipe) {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		if n := w.heavies.queued.Load(); n > 2<<20 {
+			t.Errorf("%d bytes are queued", n)
+		}
+		if n := w.Len(); n*(messages*size-weighFrom) > 2<<20 || n < 3 {
+			t.Errorf("%d members are left, each with %d bytes of its own", n, messages*size)
 		}
 	})
 }

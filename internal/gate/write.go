@@ -247,8 +247,8 @@ func (c *Conn) Flush() {
 		}
 		c.gate.counters.written(size, count)
 		c.mu.Lock()
-		c.writing, c.inFlight = false, 0
-		c.weighLocked(c.queuedBytesLocked())
+		c.writing, c.inFlight = false, weight{}
+		c.weighLocked()
 		if c.wasCut {
 			c.mu.Unlock()
 			c.gate.remove(c)
@@ -261,7 +261,7 @@ func (c *Conn) Flush() {
 func (c *Conn) writeFailed(err error) {
 	c.gate.cfg.Log.Debug("connection ended: write failed", "session", c.owner().sess.ID(), "remote", c.peer(), "err", err)
 	c.mu.Lock()
-	c.writing, c.inFlight, c.abort = false, 0, true // the kernel is not to go on with the rest
+	c.writing, c.inFlight, c.abort = false, weight{}, true // the kernel is not to go on with the rest
 	c.mu.Unlock()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.because(session.CloseSlow, "nothing was taken within the write timeout")
