@@ -24,7 +24,6 @@ type connection struct {
 	User     store.User `json:"user"`
 	Platform string     `json:"platform"`
 	Since    int64      `json:"since"`
-	At       int64      `json:"at"` // when it came to the gate
 	Here     bool       `json:"here"`
 }
 
@@ -85,8 +84,8 @@ func forNodes[T any](cs *component.Components, route string, f func(*T)) {
 }
 
 // change tells all nodes of a connection here.
-func (d *digests) change(u store.User, platform string, since, at int64, here bool) {
-	_ = d.node.app.NotifyAll("node.connection", &connection{d.node.conf.listen, u, platform, since, at, here}) // the digest finds who was not told
+func (d *digests) change(u store.User, platform string, since int64, here bool) {
+	_ = d.node.app.NotifyAll("node.connection", &connection{d.node.conf.listen, u, platform, since, here}) // the digest finds who was not told
 }
 
 func (d *digests) connection(c *connection) {
@@ -96,7 +95,7 @@ func (d *digests) connection(c *connection) {
 	d.hear(c.Gate)
 	d.node.online.Set(c.Gate, c.User.ID, c.User.Name, c.Platform, c.Here)
 	if c.Here && d.node.gate != nil {
-		d.node.gate.CameElsewhere(c.User.ID, c.Platform, c.Since, c.At)
+		d.node.gate.CameElsewhere(c.User.ID, c.Platform, c.Since)
 	}
 }
 

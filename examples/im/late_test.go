@@ -53,7 +53,7 @@ func TestAHandshakeThatWasSlowKicksNobody(t *testing.T) {
 	came := make(chan cameAgain, 10)
 	g := gate.New("here", nil, online.New(), gate.Hooks{
 		Emit: func(*protocol.Event) {},
-		Came: func(u store.User, _ string, since, _ int64) { came <- cameAgain{u.ID, since} }, Went: func(store.User, string, int64, int64) {},
+		Came: func(u store.User, _ string, since int64) { came <- cameAgain{u.ID, since} }, Went: func(store.User, string, int64) {},
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -103,7 +103,7 @@ func TestAHandshakeThatWasSlowKicksNobody(t *testing.T) {
 		}
 	}
 	<-came // of the older one
-	g.CameElsewhere("ann", "app", newer.since-1, 0)
+	g.CameElsewhere("ann", "app", newer.since-1)
 	if again := <-came; again != newer {
 		t.Errorf("the gate with the older one is told of %+v, not of %+v", again, newer)
 	}

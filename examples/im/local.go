@@ -126,7 +126,7 @@ func (n *local) build(ctx context.Context, conf config) error {
 	nodes := newHere(service, n.rooms)
 	g = gate.New("here", nodes, registry, gate.Hooks{
 		Emit: func(e *protocol.Event) { g.Deliver(e) },
-		Came: func(store.User, string, int64, int64) {}, Went: func(store.User, string, int64, int64) {},
+		Came: func(store.User, string, int64) {}, Went: func(store.User, string, int64) {},
 	})
 	secret, err := n.store.Secret(ctx, tokenSecret)
 	if err != nil {

@@ -139,8 +139,8 @@ func (n *node) buildLogic(ctx context.Context) (err error) {
 func (n *node) buildGate(ctx context.Context, components *component.Components) (err error) {
 	n.gate = gate.New(n.conf.listen, n.fleet, n.online, gate.Hooks{
 		Emit: n.emit,
-		Came: func(u store.User, platform string, since, at int64) { n.digests.change(u, platform, since, at, true) },
-		Went: func(u store.User, platform string, since, at int64) { n.digests.change(u, platform, since, at, false) },
+		Came: func(u store.User, platform string, since int64) { n.digests.change(u, platform, since, true) },
+		Went: func(u store.User, platform string, since int64) { n.digests.change(u, platform, since, false) },
 	})
 	n.gate.Register(components)
 	component.HandleNotify(components, "gate.event", func(_ context.Context, _ *session.Session, e *protocol.Event) error {

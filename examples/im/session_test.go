@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/lonng/nano"
 	"github.com/lonng/nano/clients/client"
 	"github.com/lonng/nano/examples/im/channels"
 	"github.com/lonng/nano/examples/im/online"
@@ -89,6 +90,20 @@ func (w *way) cut() {
 	w.conns = nil
 }
 
+// hold keeps the scheduler of a node from everything until goOn is called.
+func hold(t *testing.T, app *nano.App) (goOn func()) {
+	t.Helper()
+	held, free := make(chan struct{}), make(chan struct{})
+	app.Scheduler().PushTask(func() {
+		close(held)
+		<-free
+	})
+	<-held
+	goOn = sync.OnceFunc(func() { close(free) })
+	t.Cleanup(goOn)
+	return goOn
+}
+
 // times returns how often a person has heard a text.
 func (p *person) times(text string) (n int) {
 	p.mu.Lock()
@@ -158,6 +173,10 @@ func TestASessionGoesToAnotherGate(t *testing.T) {
 	})
 	told := 0
 	for round, to := range []int{1, 0, 1} { // there and back
+		goOn := func() {}
+		if to == 1 { // the gate before hears late that she has gone; Bob is at the other one
+			goOn = hold(t, s.gates[0].app)
+		}
 		via.lead(s.gates[to].listener.Addr().String())
 		via.cut()
 		bob.say(group, fmt.Sprint("meanwhile ", round))
@@ -173,6 +192,7 @@ func TestASessionGoesToAnotherGate(t *testing.T) {
 			}
 			return n >= told
 		})
+		goOn()
 		start := call[protocol.StartReply](ann, "im.start", object{})
 		i := slices.IndexFunc(start.Channels, func(c *protocol.Channel) bool { return c.ID == group })
 		if start.Me.ID != "ann" || i < 0 {

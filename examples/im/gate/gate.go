@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lonng/nano"
@@ -52,8 +51,7 @@ type seat struct {
 	platform string
 	token    string // id of the one by which it was signed in
 	session  *session.Session
-	since    int64        // when its handshake came: the newer one of two stays
-	here     atomic.Int64 // when it came to this gate, or was resumed here; later than at the gate before
+	since    int64 // when its handshake came: the newer one of two stays
 
 	// Under the gate's lock:
 	channels []string            // whose pushes it gets, in order; nil before im.start, and after the end
@@ -92,7 +90,7 @@ type Hooks struct {
 	// Emit tells all gates, this one included.
 	Emit func(*protocol.Event)
 	// Came tells the other nodes of a connection, and Went of its end.
-	Came, Went func(u store.User, platform string, since, here int64)
+	Came, Went func(u store.User, platform string, since int64)
 }
 
 // New returns a gate. Attach completes it.
@@ -162,7 +160,7 @@ func (g *Gate) enter(st *seat) {
 	}
 	g.online.Set(g.name, st.user.ID, st.user.Name, st.platform, true)
 	g.supersede(st.user.ID, st.platform, st.since)
-	g.hooks.Came(st.user, st.platform, st.since, st.here.Load())
+	g.hooks.Came(st.user, st.platform, st.since)
 }
 
 // supersede kicks the sessions of a user on a platform that are older than one that has just come,
@@ -221,7 +219,7 @@ func (g *Gate) gone(st *seat) {
 		return // a newer one has its place
 	}
 	g.online.Set(g.name, st.user.ID, st.user.Name, st.platform, false)
-	g.hooks.Went(st.user, st.platform, st.since, st.here.Load())
+	g.hooks.Went(st.user, st.platform, st.since)
 	g.app.Scheduler().NewAfterTimer(offlineAfter, func() {
 		if !g.online.Online(st.user.ID, nil) {
 			g.tellPresence(st.user, in)

@@ -5,14 +5,15 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lonng/nano"
 	"github.com/lonng/nano/examples/im/protocol"
 	"github.com/lonng/nano/examples/im/store"
 	"github.com/lonng/nano/session"
 )
 
 // What follows is for sessions that change their gate: their clients have lost the connection and
-// come back elsewhere, or the gate is drained. The new gate gets the seat with the session. The old
-// one hears nothing from the framework; the new one tells it.
+// come back elsewhere, or the gate is drained. The new gate gets the seat with the session, and tells
+// the old one: until then, what that pushes to the session still finds its client.
 
 // carried is what the next gate is told of a seat.
 type carried struct {
@@ -20,12 +21,11 @@ type carried struct {
 	Platform string     `json:"platform"`
 	Token    string     `json:"token"`
 	Since    int64      `json:"since"`
-	Here     int64      `json:"here"`
 }
 
 // GobEncode writes what the next gate is told of a seat.
 func (st *seat) GobEncode() ([]byte, error) {
-	return json.Marshal(carried{st.user, st.platform, st.token, st.since, st.here.Load()})
+	return json.Marshal(carried{st.user, st.platform, st.token, st.since})
 }
 
 // GobDecode reads what the gate before has written.
@@ -33,47 +33,44 @@ func (st *seat) GobDecode(b []byte) error {
 	var c carried
 	err := json.Unmarshal(b, &c)
 	st.user, st.platform, st.token, st.since = c.User, c.Platform, c.Token, c.Since
-	st.here.Store(c.Here)
 	return err
 }
 
 // resumed enters a session that has come from another gate. Its client has to ask for im.start:
 // what it has missed on the way is in the store. One that was here before goes on as if nothing had
-// been.
+// been. The hook also runs at the gates where the session is not any more.
 func (g *Gate) resumed(s *session.Session) {
 	st := seatOf(s)
-	if st == nil {
+	if st == nil || nano.GateOf(s) != "" {
 		return
 	}
-	st.here.Store(max(time.Now().UnixMicro(), st.here.Load()+1))
 	if slices.Contains(g.of(st.user.ID), st) {
-		g.hooks.Came(st.user, st.platform, st.since, st.here.Load()) // it may have been elsewhere meanwhile
+		g.hooks.Came(st.user, st.platform, st.since) // it may have been elsewhere meanwhile
 		return
 	}
-	g.moved(st.user.ID, st.platform, st.since, st.here.Load())
+	g.moved(st.user.ID, st.platform, st.since)
 	st.session = s
 	g.enter(st)
 	report(protocol.PushAgain, s.Push(protocol.PushAgain, protocol.Empty{}))
 }
 
 // CameElsewhere notes that a user has come to another gate: the session is the one that came to the
-// messenger at the first time, and to that gate at the second. If a newer one is here, that gate is
-// told.
-func (g *Gate) CameElsewhere(user, platform string, since, there int64) {
-	g.moved(user, platform, since, there)
+// messenger at that time. If a newer one is here, that gate is told.
+func (g *Gate) CameElsewhere(user, platform string, since int64) {
+	g.moved(user, platform, since)
 	g.supersede(user, platform, since)
 	for _, st := range g.of(user) {
 		if st.platform == platform && st.since > since {
-			g.hooks.Came(st.user, st.platform, st.since, st.here.Load())
+			g.hooks.Came(st.user, st.platform, st.since)
 		}
 	}
 }
 
-// moved forgets a session of a user that has come to another gate. One that is here since then
-// stays: the news was slower than its client.
-func (g *Gate) moved(user, platform string, since, there int64) {
+// moved forgets a session of a user that has come to another gate. One that is back stays: the news
+// was slower than its client.
+func (g *Gate) moved(user, platform string, since int64) {
 	for _, st := range g.of(user) {
-		if st.platform == platform && st.since == since && st.here.Load() < there {
+		if st.platform == platform && st.since == since && nano.GateOf(st.session) != "" {
 			g.gone(st)
 		}
 	}
