@@ -87,10 +87,9 @@ func (h *handshake) serve(body []byte) error {
 		h.refuse(err)
 		return nil
 	}
-	if phase(c.phase.Load()) == leaving { // the validator closed the session
+	if !c.phase.CompareAndSwap(uint32(waiting), uint32(shaken)) { // the validator closed the session, or took too long
 		return nil
 	}
-	c.phase.CompareAndSwap(uint32(waiting), uint32(shaken))
 	c.gate.counters.Opened.Add(1)
 	c.gate.cfg.Opened(c.sess)
 	h.release(f)
