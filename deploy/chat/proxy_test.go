@@ -132,10 +132,10 @@ func (c *cluster) proxy(file, program string, command func(path string) []string
 }
 
 // enter has a new client enter the room, and says something in it.
-func (c *cluster) enter(url string) (*client.Client, error) {
+func (c *cluster) enter(url string, opts ...client.Option) (*client.Client, error) {
 	ctx, cancel := context.WithTimeout(c.Context(), 10*time.Second)
 	defer cancel()
-	cl, err := client.Dial(ctx, url)
+	cl, err := client.Dial(ctx, url, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -158,6 +158,11 @@ func (c *cluster) serves(websocket, tcp string, asked bool) {
 		}
 	}
 	for _, g := range c.gates[:1] {
+		if asked { // one who does not go elsewhere, so that the drain is not over before it is seen
+			if _, err := c.enter("ws://"+g.websocket+"/nano", client.WithoutResume()); err != nil {
+				c.Fatal(err)
+			}
+		}
 		if err := g.process.Process.Signal(syscall.SIGTERM); err != nil {
 			c.Fatal(err)
 		}
