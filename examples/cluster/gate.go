@@ -45,11 +45,21 @@ func newGateway(name string) *Gateway {
 	return &Gateway{name: name, visitors: nano.NewGroup("visitors")}
 }
 
-// opened runs for each client that comes, before its first message, and for one that comes back.
-// What is set here is forwarded to backends.
+// opened runs for each client that comes, before its first message. What is set here is forwarded to
+// backends.
 func (g *Gateway) opened(s *session.Session) {
 	s.Set("gate", g.name)
 	_ = g.visitors.Add(s) // it is there already, or has closed: closed comes next
+	g.changed()
+}
+
+// resumed runs for each client that comes back, at the gate that its session has left, too.
+func (g *Gateway) resumed(s *session.Session) {
+	if nano.GateOf(s) == "" {
+		g.opened(s)
+		return
+	}
+	_ = g.visitors.Leave(s) // another gate counts it
 	g.changed()
 }
 

@@ -129,7 +129,7 @@ func newGate(conf *settings) (*nano.App, announcement, error) {
 		pages.Handle("/console/", http.StripPrefix("/console", console.New(app, console.Config{Token: string(conf.ConsoleToken)})))
 	}
 	app.Lifetime().OnOpened(gate.opened)
-	app.Lifetime().OnResumed(gate.opened) // it may have come from another gate
+	app.Lifetime().OnResumed(gate.resumed)
 	app.Lifetime().OnClosed(gate.closed)
 	report := func() {
 		r := conf.report(app, "gate")

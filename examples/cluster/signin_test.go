@@ -3,9 +3,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"net"
+	"slices"
 	"testing"
 	"time"
+
+	people "github.com/lonng/nano/clients/client"
 )
 
 // Who signs in twice must be told at the first place, wherever the second one is. If it failed, a
@@ -44,6 +49,46 @@ func TestNobodyLeavesWhoIsStillThere(t *testing.T) {
 	until(t, 5*time.Second, "Ada is not said to have left", func() bool { return watcher.leftCount("Ada") > 0 })
 	if n := watcher.leftCount("Ada"); n != 1 {
 		t.Errorf("Ada has left %d times", n)
+	}
+}
+
+// Who comes back at another gate is counted there, and no more at the first.
+func TestWhoChangesTheGateIsCountedOnce(t *testing.T) {
+	w := newWorld(t, 1, 0)
+	for _, name := range []string{"gate 1", "gate 2"} {
+		w.gates = append(w.gates, w.start(w.gate(name, "--clients-resume", "30s")))
+	}
+	w.agree(10 * time.Second)
+	conns := make(chan net.Conn, 10)
+	gates := w.gates
+	c, err := people.Dial(t.Context(), "tcp://either:1", people.WithDialer(func(ctx context.Context, network, _ string) (net.Conn, error) {
+		at := gates[0]
+		gates = gates[len(gates)-1:]
+		conn, err := new(net.Dialer).DialContext(ctx, network, at.tcp)
+		if err == nil {
+			conns <- conn
+		}
+		return conn, err
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	counted := func(want int) {
+		t.Helper()
+		until(t, 10*time.Second, fmt.Sprintf("%d people are counted at the first gate", want), func() bool {
+			o, err := w.overview()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return slices.ContainsFunc(o.Nodes, func(n Counted) bool { return n.Name == "gate 1" && n.Users == want })
+		})
+	}
+	counted(1)
+	_ = (<-conns).Close()
+	counted(0)
+	if _, err := people.Call[EnterReply](t.Context(), c, "gate.enter", EnterRequest{}); err != nil {
+		t.Error(err)
 	}
 }
 

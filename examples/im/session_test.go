@@ -219,6 +219,47 @@ func TestASessionGoesToAnotherGate(t *testing.T) {
 	})
 }
 
+// A gate that notices late that somebody has come and gone has neither the session nor its channels.
+func TestASessionGoesBeforeItsGateHasNoticed(t *testing.T) {
+	s := newSeveral(t)
+	bob := s.at(s.gates[1]).enter("Bob", "web")
+	via := newWay(t, s.gates[0].listener.Addr().String())
+	here := &world{t: t, addr: via.l.Addr().String()}
+	token := s.at(s.gates[1]).token("Ann")
+	goOn := hold(t, s.gates[0].app)
+	before := s.gates[0].app.Snapshot().Gate.PacketsIn
+	came := make(chan *person, 1)
+	go func() {
+		ann, err := here.connect(token, "web")
+		if err != nil {
+			t.Error(err)
+		}
+		came <- ann
+	}()
+	until(t, "the gate has neither her handshake nor im.start", func() bool { return s.gates[0].app.Snapshot().Gate.PacketsIn >= before+3 })
+	via.lead(s.gates[1].listener.Addr().String())
+	via.cut()
+	until(t, "she is not at the other gate", func() bool { return s.gates[1].online.Online("ann", nil) })
+	goOn()
+	ann := <-came
+	if t.Failed() {
+		return
+	}
+	until(t, "she is not told that she is at another gate", func() bool {
+		ann.mu.Lock()
+		defer ann.mu.Unlock()
+		return slices.ContainsFunc(ann.pushes, func(x push) bool { return x.route == protocol.PushAgain })
+	})
+	call[protocol.StartReply](ann, "im.start", object{})
+	bob.say(channels.GlobalID, "once")
+	bob.say(channels.GlobalID, "then")
+	ann.heard("then", func(m store.Message) bool { return m.Text == "then" })
+	if n := ann.times("once"); n != 1 {
+		t.Errorf("what was said was heard %d times", n)
+	}
+	until(t, "the gate before has the session", func() bool { return len(s.gates[0].online.At(s.gates[0].conf.listen)) == 0 })
+}
+
 // Signing out ends the token, for a page and for a client, at all gates and for good. Other tokens
 // of the user stay.
 func TestSigningOutRevokesTheToken(t *testing.T) {

@@ -21,12 +21,13 @@ const (
 	forms
 )
 
-// chainMax is how many bytes of a byte string made for all who have a chain each of them may account
-// for. What is longer waits for few clients, which do not keep up.
+// chainMax is up to how many bytes of a chain are made into one byte string for all who have it.
+// What is longer waits for clients that do not keep up, each of which is somewhere else.
 const chainMax = 64 << 10
 
-// chain is a sequence of shared frames that wait for a connection. It is immutable, so that all
-// connections that are to get the same have the same chain. What has to be written is made once for
+// chain is a sequence of shared frames that wait for a connection. Nothing of it changes but what it
+// counts and what was made of it, so that all connections that are to get the same have the same
+// chain. What has to be written is made once for
 // all of them, by the first that is flushed. The frames stay what they are: who needs the packets
 // of a queue one by one goes along before.
 type chain struct {
@@ -35,7 +36,7 @@ type chain struct {
 	sizes  sizes
 	count  int          // frames
 	latest int          // how many of the frames may be replaced
-	others atomic.Int32 // how many connections have come to have it, beside one
+	others atomic.Int32 // for how many connections it was made, beside one
 
 	mu     sync.Mutex
 	joined [forms]atomic.Pointer[[]byte] // what is written; nil until it is made
@@ -96,12 +97,23 @@ func (q *chain) with(f *frame) *chain {
 	return newChain(q, f)
 }
 
-// share is how many bytes of the chain each connection that has it accounts for.
-func (q *chain) share(as form) int { return q.sizes.in(as) / int(1+q.others.Load()) }
+// share is how many bytes of the chain a connection that has it accounts for. How many have the last
+// frame is known only when its multicast is over, so those count who had all before it.
+func (q *chain) share(as form) int {
+	if q.before == nil {
+		return q.each(as)
+	}
+	return q.before.each(as) + q.frame.only.each(as)
+}
+
+func (q *chain) each(as form) int { return q.sizes.in(as) / int(1+q.others.Load()) }
 
 // joins tells whether the chain is written as one byte string, which all who have it share.
 func (q *chain) joins(as form) bool {
-	return (q.before == nil || q.others.Load() > 0) && q.share(as) <= chainMax
+	if q.before == nil && as == as.plain() {
+		return true // it is one
+	}
+	return (q.before == nil || q.others.Load() > 0) && q.sizes.in(as) <= chainMax
 }
 
 // bytes returns all packets of the chain as they are written. They are made once.
@@ -161,14 +173,22 @@ func (q *chain) frames() []*frame {
 }
 
 // extensions are the chains that one multicast has made longer by its frame. Most of its
-// connections have one of very few chains, so that a few places find nearly all of them.
+// connections have one of very few chains, so that a few places find nearly all of them; more if
+// clients do not keep up, each of which has stopped somewhere else.
 type extensions struct {
 	last [4]extension
 	next int
+	more map[extended]*chain // those that last has no place for; made on demand
 }
 
 // extension is a chain, and what it became by a frame.
 type extension struct{ from, to *chain }
+
+// extended is a chain that was made longer, and by what.
+type extended struct {
+	from *chain
+	by   *frame
+}
 
 // extend returns the chain with f behind q: one for all connections that have q. What f replaces is
 // left out.
@@ -179,7 +199,17 @@ func (e *extensions) extend(q *chain, f *frame) *chain {
 			return x.to
 		}
 	}
+	if to := e.more[extended{q, f}]; to != nil {
+		to.others.Add(1)
+		return to
+	}
 	to := q.without(&f.manner).with(f)
+	if out := e.last[e.next]; out.to != nil {
+		if e.more == nil {
+			e.more = make(map[extended]*chain)
+		}
+		e.more[extended{out.from, out.to.frame}] = out.to
+	}
 	e.last[e.next] = extension{q, to}
 	e.next = (e.next + 1) % len(e.last)
 	return to

@@ -16,7 +16,7 @@ type heavies struct {
 	queued    atomic.Int64 // the shares of all
 	relieving atomic.Bool
 
-	mu  sync.Mutex
+	mu  sync.Mutex // the locks of outputs come before it
 	all map[*output]weight
 }
 
@@ -24,7 +24,8 @@ type heavies struct {
 // the memory that they take. What waits for many connections is there once.
 type weight struct{ bytes, share int }
 
-// weigh notes what is queued for a connection; nothing: its queue is not large.
+// weigh notes what is queued for a connection, which has its lock. The zero weight says that the
+// queue is not large.
 func (h *heavies) weigh(q *output, w weight) {
 	d := w.share - h.set(q, w).share
 	if total := h.queued.Add(int64(d)); d > 0 && total > int64(h.gate.cfg.SendQueues) {
@@ -78,7 +79,7 @@ func (h *heavies) relieve() {
 		weights := maps.Clone(h.all)
 		h.mu.Unlock()
 		for _, c := range g.snapshot() {
-			if w, is := weights[&c.output]; is {
+			if w, ok := weights[&c.output]; ok {
 				all = append(all, heavy{c, w})
 			}
 		}
@@ -88,9 +89,9 @@ func (h *heavies) relieve() {
 				return
 			}
 			g.counters.SlowKicked.Add(1)
-			g.cfg.Log.Warn("session cut: all send queues together are full, and its queue is the largest", "session", at.c.owner().sess.ID(),
+			g.cfg.Log.Warn("session cut: all send queues together are full, and its queue takes the most memory", "session", at.c.owner().sess.ID(),
 				"uid", at.c.owner().sess.UID(), "remote", at.c.peer(), "bytes", at.bytes)
-			at.c.because(session.CloseSlow, "all send queues together were full, and its queue was the largest")
+			at.c.because(session.CloseSlow, "all send queues together were full, and its queue took the most memory")
 			at.c.cut()
 		}
 	}()

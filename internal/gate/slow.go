@@ -57,7 +57,7 @@ func (q *output) admitLocked(n int, m *manner) error {
 }
 
 // weighLocked counts what is queued for the cap of all queues. Small queues do not count, and small
-// changes neither: most messages touch nothing that connections share.
+// changes of how much that is neither: most messages touch nothing that connections share.
 func (q *output) weighLocked() {
 	n := q.queuedBytesLocked()
 	if n < weighFrom || q.wasCut {

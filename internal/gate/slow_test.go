@@ -141,15 +141,18 @@ func TestCapOfAllQueuesCountsWhatIsSharedOnce(t *testing.T) {
 		websocket       bool
 		body            string
 		messages, bytes int
+		delay           time.Duration
 	}{
-		"tcp":                  {false, "{}", 300, 1 << 10},
-		"websocket":            {true, "{}", 300, 1 << 10},
-		"websocket with batch": {true, batch, 300, 1 << 10},
-		"one large message":    {false, "{}", 2, 300 << 10}, // the first is being written
+		"tcp":                  {false, "{}", 300, 1 << 10, 0},
+		"websocket":            {true, "{}", 300, 1 << 10, 0},
+		"websocket with batch": {true, batch, 300, 1 << 10, time.Millisecond},
+		"one large message":    {false, "{}", 2, 300 << 10, 0}, // the first is being written
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, func(c *Config) { c.SendQueues, c.WriteTimeout, c.Heartbeat = limit, time.Hour, time.Hour })
+				w := newWorld(t, func(c *Config) {
+					c.SendQueues, c.WriteTimeout, c.Heartbeat, c.WriteDelay = limit, time.Hour, time.Hour, kind.delay
+				})
 				var clients []*nanotest.Client
 				var to []*session.Session
 				for range members {
@@ -161,6 +164,7 @@ func TestCapOfAllQueuesCountsWhatIsSharedOnce(t *testing.T) {
 						if err := w.Multicast("onIt", bytes.Repeat([]byte{byte(i)}, kind.bytes), to); err != nil {
 							t.Fatal(err)
 						}
+						time.Sleep(kind.delay)
 						synctest.Wait()
 					}
 				}
@@ -197,6 +201,45 @@ func TestCapOfAllQueuesCountsWhatIsSharedOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Clients that stop reading one after the other share what comes for all who have stopped by then.
+func TestCapOfAllQueuesCountsOnceFromWhereverClientsStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const members, messages, size = 60, 300, 1 << 10
+		w := newWorld(t, func(c *Config) { c.SendQueues, c.WriteTimeout, c.Heartbeat = 6<<20, time.Hour, time.Hour })
+		var clients []*nanotest.Client
+		var to []*session.Session
+		for range members {
+			c, s := w.join(t, false, "{}")
+			clients, to = append(clients, c), append(to, s)
+		}
+		send := func() {
+			if err := w.Multicast("onIt", make([]byte, size), to); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		const stops = 12
+		for stop := range stops { // each twelfth stops at the first message, then those beside
+			send()
+			for i, c := range clients {
+				if i%stops > stop {
+					c.Push("onIt")
+				}
+			}
+			synctest.Wait()
+		}
+		for range messages {
+			send()
+		}
+		if n := w.counters.SlowKicked.Load(); n > 0 {
+			t.Errorf("%d of %d were cut; %d bytes are queued in all", n, members, w.heavies.queued.Load())
+		}
+		if n := w.heavies.queued.Load(); n < messages*size {
+			t.Errorf("%d bytes are counted, and %d are there", n, messages*size)
+		}
+	})
 }
 
 // A queue that others have too becomes a client's own with the first message that is for it alone,

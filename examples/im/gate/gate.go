@@ -136,7 +136,7 @@ func seatOf(s *session.Session) *seat {
 // opened enters a session that was signed in here. One that comes from another gate is not, yet:
 // see resumed.
 func (g *Gate) opened(s *session.Session) {
-	if st := seatOf(s); st != nil && st.session == s {
+	if st := seatOf(s); st != nil && st.session == s && nano.GateOf(s) == "" { // else it has gone to another gate already
 		g.enter(st)
 	}
 }
@@ -173,6 +173,9 @@ func (g *Gate) supersede(user, platform string, since int64) {
 	}
 }
 
+// hereLocked reports whether a session is at this gate, and has not ended.
+func (g *Gate) hereLocked(st *seat) bool { return slices.Contains(g.seats[st.user.ID], st) }
+
 // of returns the seats of a user at this gate.
 func (g *Gate) of(user string) []*seat {
 	g.mu.RLock()
@@ -193,7 +196,7 @@ func (g *Gate) closed(s *session.Session) {
 // gone clears up after a session that has ended, or has gone to another gate.
 func (g *Gate) gone(st *seat) {
 	g.mu.Lock()
-	if !slices.Contains(g.seats[st.user.ID], st) {
+	if !g.hereLocked(st) {
 		g.mu.Unlock()
 		return // it is gone already
 	}

@@ -63,7 +63,7 @@ func (g *Gate) watch(ctx context.Context, s *session.Session, req *protocol.Chan
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if _, ok := st.live[req.Channel]; ok || s.Closed() {
+	if _, ok := st.live[req.Channel]; ok || !g.hereLocked(st) {
 		return reply, nil
 	}
 	if len(st.live) >= maxWatched {

@@ -38,10 +38,18 @@ func (st *seat) GobDecode(b []byte) error {
 
 // resumed enters a session that has come from another gate. Its client has to ask for im.start:
 // what it has missed on the way is in the store. One that was here before goes on as if nothing had
-// been. The hook also runs at the gates where the session is not any more.
+// been. The hook also runs at the gate that the session has left.
 func (g *Gate) resumed(s *session.Session) {
 	st := seatOf(s)
-	if st == nil || nano.GateOf(s) != "" {
+	if st == nil {
+		return
+	}
+	if nano.GateOf(s) != "" {
+		g.app.Scheduler().NewAfterTimer(offlineAfter, func() { // in case that the other gate's word is lost
+			if nano.GateOf(s) != "" {
+				g.gone(st)
+			}
+		})
 		return
 	}
 	if slices.Contains(g.of(st.user.ID), st) {

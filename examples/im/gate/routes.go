@@ -153,11 +153,13 @@ func (g *Gate) start(ctx context.Context, s *session.Session, req *protocol.Star
 		return nil, err
 	}
 	g.mu.Lock()
-	first := st.channels == nil
-	if first {
-		st.channels = make([]string, 0, 1) // most are in that of everybody at least
+	first := false
+	if g.hereLocked(st) { // else it has gone to another gate, where its client asks again
+		if first = st.channels == nil; first {
+			st.channels = make([]string, 0, 1) // most are in that of everybody at least
+		}
+		st.left = make(map[string]struct{})
 	}
-	st.left = make(map[string]struct{})
 	g.mu.Unlock()
 
 	req.SetBy(st.user)
@@ -191,8 +193,8 @@ func (g *Gate) start(ctx context.Context, s *session.Session, req *protocol.Star
 func (g *Gate) follow(st *seat, channels []*protocol.Channel) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if s := st.session; s.Closed() {
-		return // closed clears up, or has
+	if !g.hereLocked(st) {
+		return
 	}
 	for _, c := range channels {
 		if _, left := st.left[c.ID]; !left && c.Role != store.Invited {
