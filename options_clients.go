@@ -360,9 +360,10 @@ func WithSendQueue(bytes int) Option {
 }
 
 // WithSendQueues limits the bytes that are queued for all sessions together. Broadcasts that wait
-// for many count once for all who have stopped at the same message, and queues of less than 64 KiB
-// do not count. Over the limit, the node cuts the sessions whose queues take the most memory,
-// without flushing them; Stats counts them as SlowKicked. Default: 1 GiB.
+// for many count once for all who have stopped at the same message, until they are written to
+// again, and queues of less than 64 KiB do not count. Over the limit, the node cuts the sessions
+// whose queues take the most memory, without flushing them; Stats counts them as SlowKicked.
+// Default: 1 GiB.
 func WithSendQueues(bytes int) Option {
 	return func(o *cluster.Options) { o.SendQueues = bytes }
 }

@@ -49,8 +49,8 @@ func (l *Lifetimes) OnSuspended(h LifetimeHandler) { l.add(&l.suspended, h) }
 // OnResumed adds a handler for sessions whose client has come back on a new connection. A node runs
 // it on its scheduler, before the calls of the messages that the client sends then. It also runs
 // for a client whose former connection was not known to be lost, so that there was no OnSuspended.
-// In a cluster it runs as well on the gate that the session has left for another one, and nano.GateOf
-// says where the client is.
+// In a cluster it runs as well on the gate that the session has left for another one, and on
+// backends after a gap: nano.GateOf says where the client is.
 func (l *Lifetimes) OnResumed(h LifetimeHandler) { l.add(&l.resumed, h) }
 
 // OnClosed adds a handler for the end of sessions. When it runs, the session still has its uid, its

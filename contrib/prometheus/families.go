@@ -152,7 +152,7 @@ func addQueues(add adder) {
 	counter("received_packets_total", "Packets from clients.", func(g *metrics.Gate) uint64 { return g.PacketsIn })
 	counter("sent_packets_total", "Packets to clients.", func(g *metrics.Gate) uint64 { return g.PacketsOut })
 	gauge("slow_connections", "Connections with 64 KiB or more that are not written yet.", func(g *metrics.Gate) float64 { return float64(g.Slow) })
-	gauge("send_queue_bytes", "Bytes in the queues of slow connections.", func(g *metrics.Gate) float64 { return float64(g.Queued) })
+	gauge("send_queue_bytes", "Bytes in the queues of slow connections; a broadcast counts for each that it waits for.", func(g *metrics.Gate) float64 { return float64(g.Queued) })
 	gauge("send_queue_largest_bytes", "Bytes in the largest queue.", func(g *metrics.Gate) float64 { return float64(g.Largest) })
 	add("sessions_kicked_total", "Sessions that were kicked: by the application, or because they did not read.", func(s *metrics.Snapshot, to *sink) {
 		to.counter(float64(s.Gate.Kicked), "application")

@@ -147,7 +147,7 @@ func (c *cluster) enter(url string, opts ...client.Option) (*client.Client, erro
 	return cl, err
 }
 
-// Through the proxy, clients of both kinds reach the room; while a gate drains and after its end,
+// Through the proxy, clients of both kinds reach the room; while a gate drains, or after its end,
 // new ones reach the other.
 func (c *cluster) serves(websocket, tcp string, asked bool) {
 	c.Helper()

@@ -217,9 +217,11 @@ func (g *Gateway) role(c *config) (role, error) {
 		options: options,
 		ready: func(app *nano.App) {
 			app.Lifetime().OnResumed(func(s *session.Session) {
-				if s.String(keyGate) != "" { // a client's, and not one of another gate
-					s.Set(keyGate, g.name)
+				if nano.GateOf(s) != "" { // its client has gone to another gate, whose lobby it asks for
+					_ = g.lobby.Leave(s)
+					return
 				}
+				s.Set(keyGate, g.name)
 			})
 		},
 	}, nil

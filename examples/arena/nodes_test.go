@@ -15,6 +15,7 @@ import (
 	"github.com/lonng/nano/clients/client"
 	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/examples/arena/sim"
+	"github.com/lonng/nano/internal/nanotest"
 	"github.com/lonng/nano/session"
 )
 
@@ -245,6 +246,34 @@ func startTestLocal(t *testing.T, backends int) *local {
 
 func (l *local) named(name string) *localNode {
 	return l.nodes[slices.IndexFunc(l.nodes, func(n *localNode) bool { return n.conf.name == name })]
+}
+
+// Who looks at the list of rooms and comes back at another gate gets no second list from the first.
+func TestTheLobbyIsAtOneGate(t *testing.T) {
+	l := startTestLocal(t, 1)
+	gate1, gate2 := l.named("gate 1"), l.named("gate 2")
+	inLobby := func(n *localNode) (count int) {
+		for _, g := range n.app.Snapshot().Groups.Largest {
+			if g.Name == "lobby" {
+				count += g.Members
+			}
+		}
+		return count
+	}
+	ada := connect(t, gate1)
+	if _, err := client.Call[LobbyReply](t.Context(), ada.Client, "gate.lobby", &Empty{}); err != nil {
+		t.Fatal(err)
+	}
+	if n := inLobby(gate1); n != 1 {
+		t.Fatalf("%d people are in the lobby", n)
+	}
+	ada.noted(func() {
+		ada.at = gate2
+		_ = ada.nc.Close()
+	})
+	nanotest.Until(t, "she is at the other gate, and in no lobby", func() bool {
+		return gate2.app.Stats().Sessions == 1 && inLobby(gate1) == 0
+	})
 }
 
 // Behind two gates people meet in one room, on whichever backend it is. Who is disconnected comes

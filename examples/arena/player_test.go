@@ -21,6 +21,7 @@ type player struct {
 	seq   uint16
 
 	mu      sync.Mutex
+	at      *localNode // where the next connection goes
 	nc      net.Conn
 	news    chan struct{} // closed and made anew when anything has come
 	state   *snapshot
@@ -33,11 +34,14 @@ type player struct {
 
 func connect(t *testing.T, n *localNode) *player {
 	t.Helper()
-	p := &player{t: t, news: make(chan struct{})}
+	p := &player{t: t, at: n, news: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
-		nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		p.mu.Lock()
+		at := p.at
+		p.mu.Unlock()
+		nc, err := new(net.Dialer).DialContext(ctx, network, page.Address(at.conf.page.Addr()))
 		p.noted(func() { p.nc = nc })
 		return nc, err
 	}

@@ -21,6 +21,10 @@ const clients = 16
 // reported it.
 const patience = 5*beat + beat/2
 
+// noticed is how long after the death of a node requests for it may fail. It is a second, unless the
+// machine has other things to do.
+const noticed = 3 * beat
+
 // A backend that crashes takes the game away from its players until they are somewhere else: at
 // most for a second.
 func TestABackendIsKilled(t *testing.T) {
@@ -32,14 +36,14 @@ func TestABackendIsKilled(t *testing.T) {
 	began := l.mark()
 	w.kill(victim)
 	w.chats = w.chats[1:]
-	time.Sleep(2 * time.Second)
+	time.Sleep(noticed + time.Second)
 	l.report(t, "SIGKILL of a backend", began)
 	lost, _, requests := l.failed()
 	for _, f := range lost {
 		if f.backend != victim.addr {
 			t.Errorf("a request to the backend %s, which lives, failed: %v", f.backend, f.err)
 		}
-		if after := f.at.Sub(began); after > time.Second {
+		if after := f.at.Sub(began); after > noticed {
 			t.Errorf("a request still failed %v after the kill: %v", after, f.err)
 		}
 	}
@@ -219,7 +223,7 @@ func TestABackendAndAGateAreKilledTogether(t *testing.T) {
 	l.report(t, "SIGKILL of a backend and a gate", began)
 	lost, _, _ := l.failed()
 	for _, f := range lost {
-		if f.backend != chat.addr || f.at.Sub(began) > time.Second {
+		if f.backend != chat.addr || f.at.Sub(began) > noticed {
 			t.Errorf("%v after the kill a request to %s failed: %v", f.at.Sub(began), f.backend, f.err)
 		}
 	}

@@ -45,8 +45,8 @@ func newGateway(name string) *Gateway {
 	return &Gateway{name: name, visitors: nano.NewGroup("visitors")}
 }
 
-// opened runs for each client that comes, before its first message. What is set here is forwarded to
-// backends.
+// opened runs for each client that comes, before its first message. What is set here is forwarded
+// to backends.
 func (g *Gateway) opened(s *session.Session) {
 	s.Set("gate", g.name)
 	_ = g.visitors.Add(s) // it is there already, or has closed: closed comes next

@@ -222,7 +222,6 @@ func TestASessionGoesToAnotherGate(t *testing.T) {
 // A gate that notices late that somebody has come and gone has neither the session nor its channels.
 func TestASessionGoesBeforeItsGateHasNoticed(t *testing.T) {
 	s := newSeveral(t)
-	bob := s.at(s.gates[1]).enter("Bob", "web")
 	via := newWay(t, s.gates[0].listener.Addr().String())
 	here := &world{t: t, addr: via.l.Addr().String()}
 	token := s.at(s.gates[1]).token("Ann")
@@ -251,13 +250,15 @@ func TestASessionGoesBeforeItsGateHasNoticed(t *testing.T) {
 		return slices.ContainsFunc(ann.pushes, func(x push) bool { return x.route == protocol.PushAgain })
 	})
 	call[protocol.StartReply](ann, "im.start", object{})
-	bob.say(channels.GlobalID, "once")
-	bob.say(channels.GlobalID, "then")
+	until(t, "the gate before has the session", func() bool { return len(s.gates[0].online.At(s.gates[0].conf.listen)) == 0 })
+	cid := s.at(s.gates[0]).enter("Cid", "web")
+	cid.say(channels.GlobalID, "once") // when he has heard it, that gate has told everybody
+	cid.heard("once", func(m store.Message) bool { return m.Text == "once" })
+	cid.say(channels.GlobalID, "then")
 	ann.heard("then", func(m store.Message) bool { return m.Text == "then" })
 	if n := ann.times("once"); n != 1 {
 		t.Errorf("what was said was heard %d times", n)
 	}
-	until(t, "the gate before has the session", func() bool { return len(s.gates[0].online.At(s.gates[0].conf.listen)) == 0 })
 }
 
 // Signing out ends the token, for a page and for a client, at all gates and for good. Other tokens

@@ -25,18 +25,17 @@ const (
 // What is longer waits for clients that do not keep up, each of which is somewhere else.
 const chainMax = 64 << 10
 
-// chain is a sequence of shared frames that wait for a connection. Nothing of it changes but what it
-// counts and what was made of it, so that all connections that are to get the same have the same
-// chain. What has to be written is made once for
-// all of them, by the first that is flushed. The frames stay what they are: who needs the packets
-// of a queue one by one goes along before.
+// chain is a sequence of shared frames that wait for a connection. The frames of one never change,
+// so that all connections that are to get the same have the same chain. What has to be written is
+// made once for all of them, by the first that is flushed. The frames stay what they are: who needs
+// the packets of a queue one by one goes along before.
 type chain struct {
 	before *chain // nil: frame is the only one
 	frame  *frame
 	sizes  sizes
 	count  int          // frames
 	latest int          // how many of the frames may be replaced
-	others atomic.Int32 // for how many connections it was made, beside one
+	others atomic.Int32 // connections that came to have it, less one
 
 	mu     sync.Mutex
 	joined [forms]atomic.Pointer[[]byte] // what is written; nil until it is made
@@ -82,9 +81,12 @@ func (q *chain) without(m *manner) *chain {
 	if at == nil {
 		return q
 	}
+	others := q.others.Load() // as many have what is made here
 	q = at.before
 	for i := len(after) - 1; i >= 0; i-- {
-		q = q.with(after[i])
+		if q = q.with(after[i]); q.before != nil {
+			q.others.Store(others)
+		}
 	}
 	return q
 }
@@ -97,8 +99,9 @@ func (q *chain) with(f *frame) *chain {
 	return newChain(q, f)
 }
 
-// share is how many bytes of the chain a connection that has it accounts for. How many have the last
-// frame is known only when its multicast is over, so those count who had all before it.
+// share is how many bytes of the chain a connection that has it accounts for. How many have it is
+// known only when the multicast of its last frame is over, so the chain before that is divided by
+// the count of its own.
 func (q *chain) share(as form) int {
 	if q.before == nil {
 		return q.each(as)
@@ -110,10 +113,7 @@ func (q *chain) each(as form) int { return q.sizes.in(as) / int(1+q.others.Load(
 
 // joins tells whether the chain is written as one byte string, which all who have it share.
 func (q *chain) joins(as form) bool {
-	if q.before == nil && as == as.plain() {
-		return true // it is one
-	}
-	return (q.before == nil || q.others.Load() > 0) && q.sizes.in(as) <= chainMax
+	return q.before == nil || q.others.Load() > 0 && q.sizes.in(as) <= chainMax
 }
 
 // bytes returns all packets of the chain as they are written. They are made once.
@@ -190,18 +190,24 @@ type extended struct {
 	by   *frame
 }
 
+// again counts one more connection that comes to have the chain.
+func (q *chain) again() *chain {
+	if q.before != nil { // else its frame knows how many these are
+		q.others.Add(1)
+	}
+	return q
+}
+
 // extend returns the chain with f behind q: one for all connections that have q. What f replaces is
 // left out.
 func (e *extensions) extend(q *chain, f *frame) *chain {
 	for _, x := range e.last {
 		if x.from == q && x.to.frame == f {
-			x.to.others.Add(1)
-			return x.to
+			return x.to.again()
 		}
 	}
 	if to := e.more[extended{q, f}]; to != nil {
-		to.others.Add(1)
-		return to
+		return to.again()
 	}
 	to := q.without(&f.manner).with(f)
 	if out := e.last[e.next]; out.to != nil {

@@ -90,8 +90,9 @@ func (r *drainRound) ask(now time.Time) {
 	if since := now.Sub(r.began); since < r.spread {
 		due = int(float64(due) * float64(since) / float64(r.spread))
 	}
+	var made extensions
 	for ; r.asked < due; r.asked++ {
-		r.sendAway(r.all[r.asked])
+		r.sendAway(r.all[r.asked], &made)
 	}
 }
 
@@ -122,8 +123,9 @@ func (d *drain) sessions() (connected, away int) {
 }
 
 // sendAway asks the client to come back on another connection, if it can. A session that waits for
-// its client is told nothing: that client comes back anyhow.
-func (r *drainRound) sendAway(c *Conn) {
+// its client is told nothing: that client comes back anyhow. made are the chains that this has made
+// for others.
+func (r *drainRound) sendAway(c *Conn, made *extensions) {
 	res := c.res.Load()
 	if res == nil || phase(c.phase.Load()) != working {
 		return
@@ -134,7 +136,7 @@ func (r *drainRound) sendAway(c *Conn) {
 		f.mu.Unlock()
 		return
 	}
-	list, err := res.push(f, drainFrame, nil) // it gives the lock back
+	list, err := res.push(f, drainFrame, made) // it gives the lock back
 	if err != nil {
 		return // the session ends
 	}

@@ -38,11 +38,11 @@ func newFrame(packet []byte, m manner) *frame {
 	return f
 }
 
-// goesTo notes for how many connections the frame is.
-func (f *frame) goesTo(n int) {
+// noteReceivers notes for how many connections the frame is.
+func (f *frame) noteReceivers(n int) {
 	f.only.others.Store(int32(max(n-1, 0)))
 	if f.gz != nil {
-		f.gz.goesTo(n)
+		f.gz.noteReceivers(n)
 	}
 }
 

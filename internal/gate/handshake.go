@@ -87,7 +87,10 @@ func (h *handshake) serve(body []byte) error {
 		h.refuse(err)
 		return nil
 	}
-	if !c.phase.CompareAndSwap(uint32(waiting), uint32(shaken)) { // the validator closed the session, or took too long
+	c.mu.Lock()
+	over := c.closing || !c.phase.CompareAndSwap(uint32(waiting), uint32(shaken))
+	c.mu.Unlock()
+	if over { // the validator closed the session, or took too long
 		return nil
 	}
 	c.gate.counters.Opened.Add(1)

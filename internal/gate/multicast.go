@@ -29,7 +29,7 @@ func (g *Gate) multicast(route string, v any, m manner, to []*session.Session) e
 	if err != nil {
 		return err
 	}
-	f.goesTo(len(to))
+	f.noteReceivers(len(to))
 	var errs []error
 	var made extensions
 	var batch [64]Flusher

@@ -350,7 +350,7 @@ func (q *output) writableLocked() bool { return q.aheadLocked() != nil || !q.hel
 // takeLocked takes what may go now to write it: the queue, or what goes ahead of it.
 func (q *output) takeLocked() *outbuf {
 	var o *outbuf
-	var share int
+	var own weight
 	switch as := q.form(); {
 	case q.aheadLocked() != nil:
 		o = getOutbuf(false)
@@ -360,14 +360,14 @@ func (q *output) takeLocked() *outbuf {
 		o = getOutbuf(false) // the bytes are a whole message where the client takes one
 		o.addFrame(q.chain.bytes(as))
 		o.count, o.deflated = q.chain.count, true
-		share = q.chain.share(as)
+		own = weight{o.size, q.chain.share(as)}
 		q.chain = nil
 	default:
 		o = q.outLocked()
-		share = o.size
+		own = weight{o.size, o.size}
 		q.out = nil
 	}
-	q.inFlight = weight{o.size, share}
+	q.inFlight = own
 	o.finish()
 	return o
 }

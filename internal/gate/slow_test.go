@@ -203,8 +203,8 @@ func TestCapOfAllQueuesCountsWhatIsSharedOnce(t *testing.T) {
 	}
 }
 
-// Clients that stop reading one after the other share what comes for all who have stopped by then.
-func TestCapOfAllQueuesCountsOnceFromWhereverClientsStopped(t *testing.T) {
+// Clients share what waits for them with those who have stopped at the same message.
+func TestCapOfAllQueuesCountsOnceForEachStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const members, messages, size = 60, 300, 1 << 10
 		w := newWorld(t, func(c *Config) { c.SendQueues, c.WriteTimeout, c.Heartbeat = 6<<20, time.Hour, time.Hour })
@@ -240,6 +240,45 @@ func TestCapOfAllQueuesCountsOnceFromWhereverClientsStopped(t *testing.T) {
 			t.Errorf("%d bytes are counted, and %d are there", n, messages*size)
 		}
 	})
+}
+
+// What comes between broadcasts for many leaves it shared: heartbeats, each client's at another time,
+// and messages that replace older ones.
+func TestCapOfAllQueuesCountsOnceBesideOthers(t *testing.T) {
+	const members, messages, size = 60, 300, 1 << 10
+	for name, between := range map[string]func(w *world, i int, to []*session.Session) error{
+		"heartbeats": func(*world, int, []*session.Session) error {
+			time.Sleep(10 * time.Millisecond)
+			return nil
+		},
+		"messages that replace others": func(w *world, i int, to []*session.Session) error {
+			return w.MulticastAs("at", make([]byte, size+3*size*(i%2)), session.DeliverLatest, "key", to)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(c *Config) { c.SendQueues, c.WriteTimeout, c.MissedBeats = 6<<20, time.Hour, 1000 })
+				var to []*session.Session
+				for range members {
+					_, s := w.join(t, false, "{}")
+					to = append(to, s)
+				}
+				for i := range messages {
+					if err := w.Multicast("onIt", make([]byte, size), to); err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+					if err := between(w, i, to); err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+				}
+				if n := w.counters.SlowKicked.Load(); n > 0 {
+					t.Errorf("%d of %d were cut; %d bytes are queued in all", n, members, w.heavies.queued.Load())
+				}
+			})
+		})
+	}
 }
 
 // A queue that others have too becomes a client's own with the first message that is for it alone,

@@ -161,8 +161,9 @@ func (w *wheel) run() {
 			for _, c := range silent {
 				w.silent(c)
 			}
+			var made extensions
 			for _, c := range beats {
-				w.heartbeat(c)
+				w.heartbeat(c, &made)
 			}
 			clear(beats)
 			clear(silent)
@@ -217,13 +218,13 @@ func (w *wheel) stop() {
 // heartbeatFrame is the same for everybody.
 var heartbeatFrame = newFrame(codec.AppendPacket(nil, codec.Heartbeat, nil), manner{when: soon})
 
-// heartbeat sends a client its heartbeat.
-func (w *wheel) heartbeat(c *Conn) {
+// heartbeat sends a client its heartbeat. made are the chains that this tick has made.
+func (w *wheel) heartbeat(c *Conn, made *extensions) {
 	if r := c.res.Load(); r != nil {
 		r.beat(c)
 		return
 	}
-	list, _ := c.pushFrame(heartbeatFrame, nil) // an error says that the connection ends
+	list, _ := c.pushFrame(heartbeatFrame, made) // an error says that the connection ends
 	c.gate.flushes.add(list, c)
 }
 

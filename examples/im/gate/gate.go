@@ -173,7 +173,7 @@ func (g *Gate) supersede(user, platform string, since int64) {
 	}
 }
 
-// hereLocked reports whether a session is at this gate, and has not ended.
+// hereLocked reports whether the gate has a seat.
 func (g *Gate) hereLocked(st *seat) bool { return slices.Contains(g.seats[st.user.ID], st) }
 
 // of returns the seats of a user at this gate.

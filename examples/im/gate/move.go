@@ -12,8 +12,8 @@ import (
 )
 
 // What follows is for sessions that change their gate: their clients have lost the connection and
-// come back elsewhere, or the gate is drained. The new gate gets the seat with the session, and tells
-// the old one: until then, what that pushes to the session still finds its client.
+// come back elsewhere, or the gate is drained. The new gate gets the seat with the session, and
+// tells the old one: until then, what the old gate pushes to the session still finds its client.
 
 // carried is what the next gate is told of a seat.
 type carried struct {
@@ -36,6 +36,9 @@ func (st *seat) GobDecode(b []byte) error {
 	return err
 }
 
+// tellTime is within which the new gate tells the old one.
+const tellTime = 3 * time.Second
+
 // resumed enters a session that has come from another gate. Its client has to ask for im.start:
 // what it has missed on the way is in the store. One that was here before goes on as if nothing had
 // been. The hook also runs at the gate that the session has left.
@@ -45,7 +48,7 @@ func (g *Gate) resumed(s *session.Session) {
 		return
 	}
 	if nano.GateOf(s) != "" {
-		g.app.Scheduler().NewAfterTimer(offlineAfter, func() { // in case that the other gate's word is lost
+		g.app.Scheduler().NewAfterTimer(tellTime, func() { // if the other gate's message is lost
 			if nano.GateOf(s) != "" {
 				g.gone(st)
 			}
