@@ -35,7 +35,7 @@ type chain struct {
 	sizes  sizes
 	count  int          // frames
 	latest int          // how many of the frames may be replaced
-	others atomic.Int32 // connections that came to have it, less one
+	others atomic.Int32 // connections that came to have it, less one: that, or more than half of it
 
 	mu     sync.Mutex
 	joined [forms]atomic.Pointer[[]byte] // what is written; nil until it is made
@@ -178,11 +178,22 @@ func (q *chain) frames() []*frame {
 type extensions struct {
 	last [4]extension
 	next int
-	more map[extended]*chain // those that last has no place for; made on demand
+	more map[extended]*extension // those that last has no place for; made on demand
 }
 
-// extension is a chain, and what it became by a frame.
-type extension struct{ from, to *chain }
+// extension is a chain, what it became by a frame, and for how many others.
+type extension struct {
+	from, to *chain
+	others   int32
+}
+
+// again counts one more connection. Others may look at what is counted, so that is written now and
+// then only.
+func (x *extension) again() {
+	if x.others++; x.others&(x.others-1) == 0 && x.to.before != nil { // else its frame knows how many they are
+		x.to.others.Store(x.others)
+	}
+}
 
 // extended is a chain that was made longer, and by what.
 type extended struct {
@@ -190,33 +201,27 @@ type extended struct {
 	by   *frame
 }
 
-// again counts one more connection that comes to have the chain.
-func (q *chain) again() *chain {
-	if q.before != nil { // else its frame knows how many these are
-		q.others.Add(1)
-	}
-	return q
-}
-
 // extend returns the chain with f behind q: one for all connections that have q. What f replaces is
 // left out.
 func (e *extensions) extend(q *chain, f *frame) *chain {
-	for _, x := range e.last {
-		if x.from == q && x.to.frame == f {
-			return x.to.again()
+	for i := range e.last {
+		if x := &e.last[i]; x.from == q && x.to.frame == f {
+			x.again()
+			return x.to
 		}
 	}
-	if to := e.more[extended{q, f}]; to != nil {
-		return to.again()
+	if x := e.more[extended{q, f}]; x != nil {
+		x.again()
+		return x.to
 	}
 	to := q.without(&f.manner).with(f)
 	if out := e.last[e.next]; out.to != nil {
 		if e.more == nil {
-			e.more = make(map[extended]*chain)
+			e.more = make(map[extended]*extension)
 		}
-		e.more[extended{out.from, out.to.frame}] = out.to
+		e.more[extended{out.from, out.to.frame}] = &out
 	}
-	e.last[e.next] = extension{q, to}
+	e.last[e.next] = extension{from: q, to: to}
 	e.next = (e.next + 1) % len(e.last)
 	return to
 }
