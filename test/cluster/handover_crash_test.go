@@ -63,11 +63,17 @@ func dieAt(t *testing.T, f *apptest.Cluster, steps map[link.Kind]bool, victim st
 	select {
 	case got = <-came:
 	case <-dead:
-		if died = true; victim == "gate:1" {
+		if victim == "gate:1" {
 			got = <-came
 		}
 	}
 	f.Watch(nil)
+	synctest.Wait() // it may have been about to die as the client was answered
+	select {
+	case <-dead:
+		died = true
+	default:
+	}
 	if died && victim == "gate:2" { // whatever it has said has not arrived
 		got = outcome{}
 	} else {
