@@ -169,8 +169,10 @@ describe("cluster", { timeout: 600_000 }, () => {
     for (const name of [idle, "master"]) {
       process.kill(demo.pid(name), "SIGSTOP");
       try {
-        await ada.card(name).and(ada.page.locator("[data-state=stale]")).filter({ hasText: /last heard [3-9] s ago/ }).waitFor();
-        await ada.page.locator("#agree", { hasText: name === idle ? `Nothing is heard of ${name}` : "Nothing is heard of the master" }).waitFor();
+        await Promise.all([ // a backend leaves the list soon after, and so do the words
+          ada.card(name).and(ada.page.locator("[data-state=stale]")).filter({ hasText: /last heard [3-9] s ago/ }).waitFor(),
+          ada.page.locator("#agree", { hasText: name === idle ? `Nothing is heard of ${name}` : "Nothing is heard of the master" }).waitFor(),
+        ]);
       } finally {
         process.kill(demo.pid(name), "SIGCONT");
       }
