@@ -131,6 +131,7 @@ func TestAnyNodeActsOnASession(t *testing.T) {
 		}
 		other := o.gate.TCP.Client(t)
 		other.Ready()
+		synctest.Wait() // the node has heard of it
 		if err := at.Close(t.Context(), o.gate.Opened()[1]); err != nil {
 			t.Error(err)
 		}
