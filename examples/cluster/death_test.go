@@ -21,8 +21,8 @@ const clients = 16
 // reported it.
 const patience = 5*beat + beat/2
 
-// noticed is how long after the death of a node requests for it may fail. It is a second, unless the
-// machine has other things to do.
+// noticed is how long after the death of a node requests for it may fail. It is a second, unless
+// the machine has other things to do.
 const noticed = 3 * beat
 
 // A backend that crashes takes the game away from its players until they are somewhere else: at
@@ -36,7 +36,7 @@ func TestABackendIsKilled(t *testing.T) {
 	began := l.mark()
 	w.kill(victim)
 	w.chats = w.chats[1:]
-	time.Sleep(noticed + time.Second)
+	t.Logf("the nodes agreed %v after the kill", w.agree(patience).Round(time.Millisecond))
 	l.report(t, "SIGKILL of a backend", began)
 	lost, _, requests := l.failed()
 	for _, f := range lost {

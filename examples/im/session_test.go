@@ -219,7 +219,8 @@ func TestASessionGoesToAnotherGate(t *testing.T) {
 	})
 }
 
-// A gate that notices late that somebody has come and gone has neither the session nor its channels.
+// A gate that notices late that somebody has come and gone has neither the session nor its
+// channels.
 func TestASessionGoesBeforeItsGateHasNoticed(t *testing.T) {
 	s := newSeveral(t)
 	via := newWay(t, s.gates[0].listener.Addr().String())

@@ -355,6 +355,7 @@ func (q *output) takeLocked() *outbuf {
 	case q.aheadLocked() != nil:
 		o = getOutbuf(false)
 		o.addFrame(q.transit.ahead)
+		own = weight{o.size, o.size}
 		q.transit.ahead = nil
 	case q.chain != nil && q.chain.joins(as):
 		o = getOutbuf(false) // the bytes are a whole message where the client takes one

@@ -164,7 +164,7 @@ func TestCapOfAllQueuesCountsWhatIsSharedOnce(t *testing.T) {
 						if err := w.Multicast("onIt", bytes.Repeat([]byte{byte(i)}, kind.bytes), to); err != nil {
 							t.Fatal(err)
 						}
-						time.Sleep(kind.delay)
+						time.Sleep(kind.delay) // the bubble's clock, on which the delay runs
 						synctest.Wait()
 					}
 				}
@@ -242,13 +242,13 @@ func TestCapOfAllQueuesCountsOnceForEachStop(t *testing.T) {
 	})
 }
 
-// What comes between broadcasts for many leaves it shared: heartbeats, each client's at another time,
-// and messages that replace older ones.
+// What comes between broadcasts for many leaves it shared: heartbeats, each client's at another
+// time, and messages that replace older ones.
 func TestCapOfAllQueuesCountsOnceBesideOthers(t *testing.T) {
 	const members, messages, size = 60, 300, 1 << 10
 	for name, between := range map[string]func(w *world, i int, to []*session.Session) error{
 		"heartbeats": func(*world, int, []*session.Session) error {
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(10 * time.Millisecond) // the bubble's clock, which the heartbeats go by
 			return nil
 		},
 		"messages that replace others": func(w *world, i int, to []*session.Session) error {

@@ -139,7 +139,8 @@ func TestTheLogBeginsAnew(t *testing.T) {
 	}
 }
 
-// What was committed while the log was moved is moved by the next commit, which begins the log anew.
+// What was committed while the log was moved is moved by the next commit, which begins the log
+// anew.
 func TestTheWriterMovesTheRestOfTheLog(t *testing.T) {
 	l := newLogged(t, time.Hour)
 	l.say("ann", 1)
