@@ -2,6 +2,7 @@ package nano
 
 import (
 	"crypto/tls"
+	"math"
 	"net"
 	"slices"
 	"time"
@@ -118,9 +119,12 @@ func WithLinkQueue(bytes int) Option {
 // WithMaxLoss sets which share of the other nodes (0 to 1) the master takes for dead when they fall
 // silent at once; the master itself does not count. If more do, and at least two, the master takes
 // itself for the one that is cut off: it drops nobody until enough are back, and then gives the
-// others their full time of four heartbeats. 1 drops all. It has an effect on the master only.
-// Default: 0.5.
+// others their full time of four heartbeats. 0 drops one at a time only, 1 drops all. It has an
+// effect on the master only. Default: 0.5.
 func WithMaxLoss(share float64) Option {
+	if share == 0 {
+		share = math.SmallestNonzeroFloat64 // 0 in the Options means the default
+	}
 	return func(o *cluster.Options) { o.MaxLoss = share }
 }
 

@@ -131,6 +131,7 @@ func TestOptionsSetTheirFields(t *testing.T) {
 		"Forwarded values": {nano.WithForwardedValues("a", "b"), map[string]any{"Forwarded": []string{"a", "b"}}},
 		"LinkQueue":        {nano.WithLinkQueue(7), map[string]any{"LinkQueue": 7}},
 		"MaxLoss":          {nano.WithMaxLoss(0.25), map[string]any{"MaxLoss": 0.25}},
+		"No loss":          {nano.WithMaxLoss(0), map[string]any{"MaxLoss": math.SmallestNonzeroFloat64}},
 
 		"Keeper":       {nano.WithKeeper(noKeeper{}), map[string]any{"Keeper": noKeeper{}}},
 		"SessionCalls": {nano.WithSessionCalls(7), map[string]any{"SessionCalls": 7}},

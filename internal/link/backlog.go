@@ -58,6 +58,9 @@ func newBacklog(maxBatch int) backlog {
 // put encodes a frame of that body and size behind the others. It reports whether a batch became
 // full by it.
 func (l *backlog) put(f *Frame, body, size int) (sealed bool) {
+	if f.Left > 0 && l.frames > 0 && time.Since(l.since) >= ageAfter {
+		l.seal() // else what the others have waited would be taken off its time, too
+	}
 	if l.open != nil && l.open.refs == 1 && l.from == len(l.open.buf) {
 		l.open.buf, l.from = l.open.buf[:0], 0
 	}
@@ -190,12 +193,17 @@ func (l *backlog) restart(last uint64, unsent bool) (frames, bytes int) {
 // withdraw takes out everything that asks for an answer, and returns how many frames that were.
 func (l *backlog) withdraw() (frames int) {
 	l.seal()
+	var f Frame
 	for i := range l.kept() {
 		frames += l.rewrite(i, func(frame []byte, k Kind) []byte {
-			if k.asks() {
-				return nil
+			if !k.asks() {
+				return frame
 			}
-			return frame
+			r := Reader{rest: frame}
+			if ok, _ := r.Next(&f); ok && f.Flags&FlagOff != 0 {
+				return frame
+			}
+			return nil
 		})
 	}
 	return frames
@@ -222,7 +230,7 @@ const ageAfter = 10 * time.Millisecond
 // age takes off the frames of the batch that is sent next what they have waited, and takes out
 // those that are over their time. It returns how many these were.
 func (l *backlog) age(now time.Time) (frames int) {
-	if l.next == len(l.kept()) {
+	if l.next == len(l.kept()) && !l.seal() {
 		return 0
 	}
 	b := &l.kept()[l.next]

@@ -71,6 +71,10 @@ func (k Kind) untold() bool {
 	return k == Push || k == Multicast || k == Kick || k == Notify || k == Cast
 }
 
+// FlagOff in a Call says that nobody waits any more for the answer to the one before with its ID. It
+// asks for none itself.
+const FlagOff = 1 << 1
+
 // Frame is one message between two nodes. Its writers and readers agree on the meaning of the
 // fields. A zero field costs nothing on the wire; a negative session id or UID costs ten bytes.
 //

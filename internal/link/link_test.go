@@ -3,6 +3,7 @@ package link_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -332,18 +333,7 @@ func TestWithdraw(t *testing.T) {
 func TestTimeLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var withdrawn atomic.Uint64
-		w := &wire{receiver: newReceiver(t, link.ReceiverConfig{Epoch: 2}), epoch: 1}
-		left := map[uint64]time.Duration{}
-		w.handle = func(r *link.Reader) error {
-			var f link.Frame
-			for {
-				ok, err := r.Next(&f)
-				if !ok || err != nil {
-					return err
-				}
-				left[f.ID] = f.Left
-			}
-		}
+		w, left := wireOfTimes(t)
 		w.onRecv = func(c *conn, _ uint64) error { // the first two streams lose everything
 			if c.number < 3 {
 				return errCut
@@ -360,6 +350,55 @@ func TestTimeLeft(t *testing.T) {
 		w.end(t, s)
 		if len(left) != 2 || left[0] != 0 || left[3] > 7*time.Second || left[3] < 6*time.Second || withdrawn.Load() != 2 {
 			t.Errorf("what arrived has %v left, and %d were withdrawn", left, withdrawn.Load())
+		}
+	})
+}
+
+// wireOfTimes returns a wire, and the time that each frame has left which arrives there.
+func wireOfTimes(t *testing.T) (w *wire, left map[uint64]time.Duration) {
+	left = make(map[uint64]time.Duration)
+	w = &wire{receiver: newReceiver(t, link.ReceiverConfig{Epoch: 2}), epoch: 1}
+	w.handle = func(r *link.Reader) error {
+		var f link.Frame
+		for {
+			ok, err := r.Next(&f)
+			if !ok || err != nil {
+				return err
+			}
+			left[f.ID] = f.Left
+		}
+	}
+	return w, left
+}
+
+// The time before the first stream counts, too, and each call pays for its own only.
+func TestTimeLeftBeforeTheFirstStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var withdrawn atomic.Uint64
+		w, left := wireOfTimes(t)
+		w.onDial = func(context.Context) error { time.Sleep(time.Second); return nil }
+		s := newSender(t, link.SenderConfig{Dial: w.dial, Epoch: 1, Withdrawn: &withdrawn})
+		for _, f := range []struct {
+			kind link.Kind
+			id   uint64
+			left time.Duration
+			wait time.Duration // until the next
+		}{
+			{link.Call, 1, 500 * time.Millisecond, 0},
+			{link.Call, 2, 10 * time.Second, 0},
+			{link.Push, 3, 0, 900 * time.Millisecond},
+			{link.Call, 4, 50 * time.Millisecond, 0},
+			{link.Call, 5, 300 * time.Millisecond, 0},
+		} {
+			if _, err := s.Queue(&link.Frame{Kind: f.kind, ID: f.id, Left: f.left}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(f.wait)
+		}
+		w.end(t, s)
+		want := map[uint64]time.Duration{2: 9 * time.Second, 3: 0, 5: 200 * time.Millisecond}
+		if !maps.Equal(left, want) || withdrawn.Load() != 2 {
+			t.Errorf("what arrived has %v left, want %v; %d were withdrawn", left, want, withdrawn.Load())
 		}
 	})
 }

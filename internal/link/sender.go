@@ -229,8 +229,9 @@ func (s *Sender) Queue(f *Frame) (dirty bool, err error) {
 	return dirty, err
 }
 
-// Withdraw removes every queued frame that asks for an answer (Request and Call), because its
-// sender was told that there is none. The peer may still take what was sent already.
+// Withdraw removes every queued frame that asks for an answer (Request and Call, but no Call with
+// [FlagOff]), because its sender was told that there is none. The peer may still take what was sent
+// already.
 func (s *Sender) Withdraw() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

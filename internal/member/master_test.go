@@ -3,6 +3,7 @@ package member_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -432,6 +433,7 @@ func TestMasterMaxLoss(t *testing.T) {
 		{0, 2, 1, false}, {0, 2, 2, true}, {0, 3, 2, true}, {0, 4, 2, false}, {0, 4, 3, true}, {0, 1, 1, false},
 		{0.25, 4, 1, false}, {0.25, 4, 2, true}, {0.75, 4, 3, false}, {0.75, 4, 4, true},
 		{1, 4, 4, false}, {1, 2, 2, false},
+		{math.SmallestNonzeroFloat64, 10, 1, false}, {math.SmallestNonzeroFloat64, 10, 2, true},
 	} {
 		m, err := member.NewMaster(node("master", 1), member.Config{Interval: second, MaxLoss: test.share}, clock(0))
 		if err != nil {

@@ -174,6 +174,23 @@ func (a *arrivals) expect(uid, id int64, from process) {
 	}
 }
 
+// kick has those of a user's sessions kicked that are on their way here, when they have come, and
+// tells whether there are any.
+func (a *arrivals) kick(uid int64, reason string) (found bool) {
+	if a.count.Load() == 0 {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, ar := range a.all {
+		if ar.uid == uid {
+			found = true
+			ar.frames = append(ar.frames, waitingFrame{a.addr, link.Frame{Kind: link.Kick, Session: id, Text: []byte(reason)}})
+		}
+	}
+	return found
+}
+
 // end hands over what has waited, in order, until nothing waits. Handlers of this node that have
 // the session wait with the others until then: what they push later does not overtake that.
 func (a *arrivals) end(id int64, ar *arrival) {

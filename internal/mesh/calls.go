@@ -124,7 +124,7 @@ func (c *calls) begin(ctx context.Context, call *pendingCall, f *link.Frame) (ov
 	return func(tell bool) {
 		p.calls.remove(call.id)
 		if tell {
-			_ = p.send(&link.Frame{Kind: link.Call, Flags: flagOff, ID: call.id}) // a node that cannot be reached does without
+			p.callOff(call.id)
 		}
 	}, nil
 }

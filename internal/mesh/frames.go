@@ -22,7 +22,7 @@ const handsOverFrom = 4
 // Frame flags.
 const (
 	flagError      = 1 << iota // of Response and Reply
-	flagOff                    // of Bound: not any more; of Call: nobody waits for it any more
+	flagOff                    // of Bound: not any more; of Call: link.FlagOff
 	flagHold                   // of SessionOpened, to a gate: the sender has the session, and is to be told of its end
 	flagVouch                  // of SessionOpened: the sender is a backend, and Route is the session's gate
 	flagValues                 // of SessionChanged: the values in Data have changed, and nothing else

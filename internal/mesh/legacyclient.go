@@ -8,8 +8,11 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/lonng/nano/cluster/clusterpb"
 	"github.com/lonng/nano/internal/fault"
@@ -19,7 +22,7 @@ import (
 const (
 	lanes         = 8               // calls to one node at a time; a session keeps to one lane, so its order stays
 	laneMax       = 4096            // calls waiting in a lane
-	legacyTimeout = 5 * time.Second // for one call
+	legacyTimeout = 5 * time.Second // the most for one call
 )
 
 var errLaneFull = fault.New(fault.Exhausted, "cluster: too many calls wait for the node")
@@ -27,9 +30,7 @@ var errLaneFull = fault.New(fault.Exhausted, "cluster: too many calls wait for t
 // legacyClient speaks to a node that has no link, one of the 0.5 series: a call for each frame.
 type legacyClient struct {
 	*node
-	peers  *peers
-	client clusterpb.MemberClient
-	addr   string
+	peer *peer
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -42,29 +43,34 @@ type legacyClient struct {
 }
 
 func newLegacyClient(p *peer) *legacyClient {
-	c := &legacyClient{node: p.node, peers: p.peers, client: clusterpb.NewMemberClient(p.way.Load()), addr: p.addr}
+	c := &legacyClient{node: p.node, peer: p}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.done.Add(1)
-	go c.watch(p)
+	go c.watch()
 	return c
 }
 
+// patience is how long a call may take.
+func (c *legacyClient) patience() time.Duration { return min(legacyTimeout, c.silence()) }
+
 // watch keeps the node connected, and sees when it is not: that is all by which its death shows
 // before its heartbeats are missed.
-func (c *legacyClient) watch(p *peer) {
+func (c *legacyClient) watch() {
 	defer c.done.Done()
 	down := false
-	conn := p.way.Load()
-	for state := conn.GetState(); ; state = conn.GetState() {
+	for {
+		conn := c.peer.way.Load()
+		state := conn.GetState()
 		switch {
 		case state == connectivity.Ready:
 			down = false
-			p.up()
+			c.peer.mute.Store(false)
+			c.peer.up()
 		case state == connectivity.Idle: // at first, and whenever a connection was lost
 			conn.Connect()
 		case state == connectivity.TransientFailure && !down:
 			down = true
-			p.down(errPeerGone)
+			c.peer.down(errPeerGone)
 		}
 		if !conn.WaitForStateChange(c.ctx, state) {
 			return
@@ -113,23 +119,42 @@ func (c *legacyClient) queue(f *link.Frame) error {
 func (c *legacyClient) run(lane chan *link.Frame) {
 	defer c.calls.Done()
 	for f := range lane {
-		if f.Kind == link.Request && len(f.Text) == 0 && !c.peers.sessions.awaits(f.Session, f.ID) {
+		if f.Kind == link.Request && len(f.Text) == 0 && !c.peer.peers.sessions.awaits(f.Session, f.ID) {
 			c.refusals.Withdrawn.Add(1)
 			continue // it was answered with an error while it waited here
 		}
-		ctx, cancel := context.WithTimeout(c.ctx, legacyTimeout)
-		err := c.call(ctx, f)
+		conn := c.peer.way.Load()
+		ctx, cancel := context.WithTimeout(c.ctx, c.patience())
+		err := c.call(ctx, clusterpb.NewMemberClient(conn), f)
 		cancel()
 		if err != nil && c.ctx.Err() == nil {
-			c.log.Warn("a call to a node failed", "peer", c.addr, "kind", f.Kind, "session", f.Session, "err", err)
+			c.log.Warn("a call to a node failed", "peer", c.peer.addr, "kind", f.Kind, "session", f.Session, "err", err)
 			if f.Kind == link.Request {
-				c.peers.sessions.fail(f.Session, f.ID, c.addr)
+				c.peer.peers.sessions.fail(f.Session, f.ID, c.peer.addr)
+			}
+			if status.Code(err) == codes.DeadlineExceeded {
+				c.leave(conn)
 			}
 		}
 	}
 }
 
-func (c *legacyClient) call(ctx context.Context, f *link.Frame) (err error) {
+// leave puts another connection in the place of one on which a call was not answered: gRPC may not
+// notice for long that nobody is heard on it. On a new one it shows at once when the node is back.
+func (c *legacyClient) leave(conn *grpc.ClientConn) {
+	fresh, err := c.peer.peers.dial(c.peer.addr, false)
+	if err != nil {
+		return // the options are those of the first one
+	}
+	if !c.peer.way.CompareAndSwap(conn, fresh) { // another lane was first
+		_ = fresh.Close()
+		return
+	}
+	c.peer.down(link.ErrSilent)
+	c.background(func() { _ = conn.Close() }) // may take seconds
+}
+
+func (c *legacyClient) call(ctx context.Context, to clusterpb.MemberClient, f *link.Frame) (err error) {
 	ctx = metadata.AppendToOutgoingContext(ctx, headerAddr, c.node.addr)
 	gate := string(f.Text)
 	if gate == "" {
@@ -137,20 +162,20 @@ func (c *legacyClient) call(ctx context.Context, f *link.Frame) (err error) {
 	}
 	switch f.Kind {
 	case link.Request:
-		_, err = c.client.HandleRequest(ctx, &clusterpb.RequestMessage{GateAddr: gate, SessionId: f.Session, Id: f.ID, Route: string(f.Route), Data: f.Data})
+		_, err = to.HandleRequest(ctx, &clusterpb.RequestMessage{GateAddr: gate, SessionId: f.Session, Id: f.ID, Route: string(f.Route), Data: f.Data})
 	case link.Notify:
-		_, err = c.client.HandleNotify(ctx, &clusterpb.NotifyMessage{GateAddr: gate, SessionId: f.Session, Route: string(f.Route), Data: f.Data})
+		_, err = to.HandleNotify(ctx, &clusterpb.NotifyMessage{GateAddr: gate, SessionId: f.Session, Route: string(f.Route), Data: f.Data})
 	case link.Push:
-		_, err = c.client.HandlePush(ctx, &clusterpb.PushMessage{SessionId: f.Session, Route: string(f.Route), Data: f.Data})
+		_, err = to.HandlePush(ctx, &clusterpb.PushMessage{SessionId: f.Session, Route: string(f.Route), Data: f.Data})
 	case link.Response:
 		if f.Flags&flagError != 0 { // an old gate would take it for an answer
 			return nil
 		}
-		_, err = c.client.HandleResponse(ctx, &clusterpb.ResponseMessage{SessionId: f.Session, Id: f.ID, Data: f.Data})
+		_, err = to.HandleResponse(ctx, &clusterpb.ResponseMessage{SessionId: f.Session, Id: f.ID, Data: f.Data})
 	case link.SessionClosed:
-		_, err = c.client.SessionClosed(ctx, &clusterpb.SessionClosedRequest{SessionId: f.Session})
+		_, err = to.SessionClosed(ctx, &clusterpb.SessionClosedRequest{SessionId: f.Session})
 	case link.Close, link.Kick:
-		_, err = c.client.CloseSession(ctx, &clusterpb.CloseSessionRequest{SessionId: f.Session})
+		_, err = to.CloseSession(ctx, &clusterpb.CloseSessionRequest{SessionId: f.Session})
 	}
 	return err
 }

@@ -140,7 +140,7 @@ var errNoWord error = component.Errorf(component.CodeUnavailable, "a gate that m
 // Kick kicks all sessions of a user. Every gate looks for them itself, so it finds each session
 // whose Bind was answered before. ErrOffline if there are none: where this node has heard of none,
 // it waits for the gates to say so, but not when it is called by a handler, a task or a timer. A
-// gate that says nothing makes it errNoWord.
+// gate that says nothing, or cannot be reached, makes it errNoWord.
 func (l *logins) Kick(uid int64, reason string) error {
 	if uid == 0 {
 		return ErrOffline
@@ -151,7 +151,7 @@ func (l *logins) Kick(uid int64, reason string) error {
 	for _, key := range l.directory.of(uid) {
 		at[process{key.gate, key.epoch}], found = true, true
 	}
-	wait := !found && scheduler.Current() == nil
+	wait, mute := !found && scheduler.Current() == nil, false
 	var asked []question
 	for _, p := range l.peers.all() {
 		if p.link == nil {
@@ -163,7 +163,11 @@ func (l *logins) Kick(uid int64, reason string) error {
 			f.Left = kickWait
 		}
 		q := question{p, newPendingCall()}
-		if wait && !p.lost.Load() && p.calls.begin(q.call) {
+		switch {
+		case !wait:
+		case p.lost.Load():
+			mute = true
+		case p.calls.begin(q.call):
 			f.ID = q.call.id
 		}
 		err := p.sendNow(f)
@@ -180,16 +184,17 @@ func (l *logins) Kick(uid int64, reason string) error {
 	switch {
 	case found || yes:
 		return errors.Join(errs...)
-	case silent:
+	case silent || mute:
 		return errNoWord
 	}
 	return ErrOffline
 }
 
 // kickHere kicks the sessions of a user that are at this gate, now or when the Binds by backends
-// that came before it have run.
+// that came before it have run, and those that are on their way here.
 func (l *logins) kickHere(uid int64, reason string) (found bool, err error) {
-	found = l.directory.kickAwaited(uid, reason) // first: one that runs now is found either way
+	found = l.arrivals.kick(uid, reason)
+	found = l.directory.kickAwaited(uid, reason) || found // before the others: one that runs now is found either way
 	for _, s := range l.users.Of(uid) {
 		err, found = errors.Join(err, s.Kick(reason)), true
 	}

@@ -78,12 +78,23 @@ func (p *peer) down(err error) {
 
 // downSince is when a link that is down now was of use last.
 func (p *peer) downSince(now time.Time) time.Time {
-	if p.link != nil {
+	switch {
+	case p.link != nil:
 		if heard := p.link.Stats().Heard; !heard.IsZero() && now.Sub(heard) > p.silence()/2 {
 			return heard
 		}
+	case p.mute.Load():
+		return now.Add(-p.legacy.patience())
 	}
 	return now
+}
+
+// connected tells whether a frame would be on its way at once.
+func (p *peer) connected() bool {
+	if p.link == nil {
+		return p.way.Load().GetState() == connectivity.Ready
+	}
+	return p.link.Stats().Connected
 }
 
 // oneWay tells whether the node cannot be connected to, and so gets no answer to what it may send
@@ -178,6 +189,11 @@ func (p *peer) multicast(f *link.Frame, to []*session.Session) (elsewhere []*ses
 		return elsewhere, nil
 	}
 	return elsewhere, p.send(f)
+}
+
+// callOff tells the node that nobody waits for a call any more. One that cannot be told goes on.
+func (p *peer) callOff(id uint64) {
+	_ = p.send(&link.Frame{Kind: link.Call, Flags: flagOff, ID: id})
 }
 
 // withdraw takes back what is queued and was answered with an error. A lane of calls asks before

@@ -96,9 +96,9 @@ func (c *pendingCalls) fail(err error) {
 	}
 }
 
-// giveUp ends all of them with an error. Replies may come yet: who has to know of that is told
-// then.
-func (c *pendingCalls) giveUp(err error) {
+// giveUp ends all of them with an error, and returns their ids. Replies may come yet: who has to
+// know of that is told then.
+func (c *pendingCalls) giveUp(err error) (ids []uint64) {
 	c.mu.Lock()
 	all := c.byID
 	c.byID = nil
@@ -112,9 +112,11 @@ func (c *pendingCalls) giveUp(err error) {
 		c.byID[id] = call
 	}
 	c.mu.Unlock()
-	for _, call := range all {
+	for id, call := range all {
 		call.end(nil, err)
+		ids = append(ids, id)
 	}
+	return ids
 }
 
 // close refuses more calls. Those that were begun may have their replies yet.

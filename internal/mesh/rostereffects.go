@@ -46,9 +46,12 @@ func (r *roster) carryOutOne(e member.Effect) {
 		r.log.Warn("node cannot be reached", "peer", at.addr)
 		if p := r.peers.to(at); p != nil {
 			p.lost.Store(true)
-			p.calls.giveUp(unavailable(p.addr))
+			calls := p.calls.giveUp(unavailable(p.addr))
 			r.sessions.failAt(p, false)
 			p.withdraw()
+			for _, id := range calls {
+				p.callOff(id)
+			}
 		}
 	case member.Forsaken:
 		r.log.Warn("node cannot be reached for long: its sessions are closed here", "peer", at.addr)

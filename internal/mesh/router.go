@@ -200,7 +200,7 @@ func (rt *router) canReach(service string) bool {
 		return true
 	}
 	for _, m := range rt.roster.table().Open(service) {
-		if p := rt.peers.at(m.Addr); p != nil && (p.link == nil || p.link.Stats().Connected) {
+		if p := rt.peers.at(m.Addr); p != nil && p.connected() {
 			return true
 		}
 	}

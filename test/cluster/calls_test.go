@@ -183,6 +183,39 @@ func TestCancelledCallEndsItsHandler(t *testing.T) {
 	}
 }
 
+// Who has called gives up while the other node cannot be reached: because it is told that, or by
+// itself. When the link is back, the handler that works for it is told.
+func TestCallThatWasGivenUpInACutEndsItsHandler(t *testing.T) {
+	for name, cancels := range map[string]bool{"unreachable": false, "cancelled": true} {
+		t.Run(name, func(t *testing.T) {
+			apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+				w := newWatched()
+				m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+				a := f.Start(t, "back:1", apptest.Handlers(nil))
+				b := f.Start(t, "back:2", apptest.Handlers(apptest.Funcs{"W.Do": w.handle}))
+				apptest.Meet(t, m, a, b)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				called := make(chan error, 1)
+				go func() { called <- a.Call(ctx, "W.Do", nil, nil) }()
+				<-w.began
+				f.Block("back:1", "back:2")
+				if cancels {
+					time.AfterFunc(300*time.Millisecond, cancel)
+				}
+				time.Sleep(2 * time.Second)
+				if err := <-called; err == nil || errors.Is(err, context.Canceled) != cancels {
+					t.Errorf("the call: %v", err)
+				}
+				f.Allow("back:1", "back:2")
+				if end := <-w.ends; end.after > 5*time.Second {
+					t.Errorf("the handler worked for %v", end.after)
+				}
+			})
+		})
+	}
+}
+
 // A notify has nobody who waits: the context of its handler does not end with the message.
 func TestNotifyHasNoDeadline(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {

@@ -80,7 +80,8 @@ func TestKickOverASlowNetwork(t *testing.T) {
 	}
 }
 
-// Nobody has the user: that is said, and not after long. While a gate hangs, nobody can say it.
+// Nobody has the user: that is said, and not after long. While a gate hangs, nobody can say it, for
+// however long that is.
 func TestKickOfNobodySaysSo(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
@@ -97,12 +98,16 @@ func TestKickOfNobodySaysSo(t *testing.T) {
 			t.Errorf("the kick of nobody says %v", err)
 		}
 		f.Freeze("gate:2")
-		err := m.KickUser(7, "banned")
-		if code := dispatch.CodeOf(err); code != component.CodeUnavailable || errors.Is(err, nano.ErrOffline) {
-			t.Errorf("the kick while a gate hangs says %v", err)
-		}
-		if took := time.Since(began); took > time.Second {
-			t.Errorf("that took %v", took)
+		for _, wait := range []time.Duration{0, 3 * time.Second} {
+			time.Sleep(wait)
+			err := m.KickUser(7, "banned")
+			if code := dispatch.CodeOf(err); code != component.CodeUnavailable || errors.Is(err, nano.ErrOffline) {
+				t.Errorf("the kick while a gate hangs says %v", err)
+			}
+			if took := time.Since(began) - wait; took > time.Second {
+				t.Errorf("that took %v", took)
+			}
+			began = time.Now()
 		}
 		f.Thaw("gate:2")
 	})
@@ -148,27 +153,65 @@ func TestSecondLoginAtAGateLeavesNobodyOnline(t *testing.T) {
 // A gate cannot be reached just then, so who kicks is told that the user is not online. Whoever
 // signs in there after that is not kicked when the network is back.
 func TestKickThatFoundNobodyKicksNobodyLater(t *testing.T) {
-	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
-		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
-		g := f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn()))
-		third := f.Start(t, "back:1", apptest.Handlers(nil))
-		apptest.Meet(t, m, g, third)
-		f.Freeze("gate:1")
-		time.Sleep(time.Second)
-		if err := third.KickUser(7, "banned"); err == nil {
-			t.Fatal("the kick says that it found somebody")
-		}
-		c := g.TCP.Client(t)
-		c.Beats = true
-		c.Ready(apptest.AcceptErrors)
-		apptest.Call(t, c, "A.Bind", "7", "<nil>")
-		for range 5 {
-			time.Sleep(time.Second / 2)
-			apptest.Pong(t, c)
-		}
-		f.Thaw("gate:1")
-		nanotest.Until(t, "all hear each other again", func() bool { apptest.Pong(t, c); return third.Online(7) })
-		time.Sleep(time.Second)
-		apptest.Pong(t, c)
-	})
+	for _, before := range []time.Duration{time.Second, 3 * time.Second} { // with the link up, and down
+		t.Run(before.String(), func(t *testing.T) {
+			apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+				m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+				g := f.Start(t, "gate:1", apptest.Handlers(apptest.SignIn()))
+				third := f.Start(t, "back:1", apptest.Handlers(nil))
+				apptest.Meet(t, m, g, third)
+				f.Freeze("gate:1")
+				time.Sleep(before)
+				if err := third.KickUser(7, "banned"); err == nil {
+					t.Fatal("the kick says that it found somebody")
+				}
+				c := g.TCP.Client(t)
+				c.Beats = true
+				c.Ready(apptest.AcceptErrors)
+				apptest.Call(t, c, "A.Bind", "7", "<nil>")
+				for range 5 {
+					time.Sleep(time.Second / 2)
+					apptest.Pong(t, c)
+				}
+				f.Thaw("gate:1")
+				nanotest.Until(t, "all hear each other again", func() bool { apptest.Pong(t, c); return third.Online(7) })
+				time.Sleep(time.Second)
+				apptest.Pong(t, c)
+			})
+		})
+	}
+}
+
+// A user's session goes from one gate to another just as somebody has the user kicked. Whenever that
+// is, the session ends if the kick says so, and a user who plays is not called offline.
+func TestKickFindsASessionOnItsWay(t *testing.T) {
+	const lag = 200 * time.Millisecond
+	for wait := time.Duration(0); wait <= 8*lag; wait += lag / 2 {
+		t.Run(wait.String(), func(t *testing.T) {
+			apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+				m := startMoves(t, f, true)
+				tr := &traveller{m: m}
+				tr.come("gate:1")
+				tr.call("Room.Join", "7", "in")
+				s := <-m.in
+				synctest.Wait()
+				f.Lag(lag)
+				defer f.Lag(0)
+				came := make(chan struct{})
+				go func() {
+					defer close(came)
+					tr.try("gate:2")
+				}()
+				time.Sleep(wait + time.Millisecond)
+				if err := m.gates["gate:3"].KickUser(7, "banned"); err != nil {
+					t.Errorf("the kick says %v", err)
+				}
+				<-came
+				time.Sleep(10 * lag)
+				if !s.Closed() || m.back.Online(7) {
+					t.Errorf("closed %v, online %v: %q", s.Closed(), m.back.Online(7), m.told.List())
+				}
+			})
+		})
+	}
 }

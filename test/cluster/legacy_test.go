@@ -236,6 +236,60 @@ func TestDeadOldBackendCostsOneSecond(t *testing.T) {
 	})
 }
 
+// A gate and an old backend lose each other without a word: what was asked has its error within
+// three heartbeats, however much it is, and what is asked then goes to another.
+func TestSilentOldBackendIsNoticed(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(nil))
+		apptest.Meet(t, m, g)
+		o := newOld(t, f, "old:1", "Back")
+		o.handle = func(gate string, id int64, mid uint64, _ string, data []byte) {
+			_, _ = o.member(gate).HandleResponse(t.Context(), &clusterpb.ResponseMessage{SessionId: id, Id: mid, Data: []byte("old")})
+		}
+		beats := &mix{t: t, f: f}
+		beats.beats(o)
+		synctest.Wait()
+		c := g.TCP.Client(t)
+		c.Beats = true
+		c.Ready(apptest.AcceptErrors)
+		apptest.Call(t, c, "Back.Echo", "x", "old")
+		f.Start(t, "back:1", apptest.Handlers(backend(nil)))
+		synctest.Wait()
+		f.Silence("gate:1", "old:1")
+		f.Silence("old:1", "gate:1")
+		defer f.Heal()
+		began := time.Now()
+		for range 5 {
+			c.Notify("Back.Echo", []byte("lost"))
+		}
+		var ids []uint64
+		for range 5 {
+			ids = append(ids, c.Request("Back.Echo", []byte("lost")))
+		}
+		for _, id := range ids {
+			if m := c.Response(id); !m.Err {
+				t.Errorf("answer %q", m.Data)
+			}
+		}
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("the errors took %v", took)
+		}
+		apptest.Call(t, c, "Back.Echo", "new", "new")
+		f.Heal()
+		time.Sleep(10 * time.Second)
+		for range 20 { // it has its share of new sessions again
+			c := g.TCP.Client(t)
+			c.Beats = true
+			c.Ready(apptest.AcceptErrors)
+			if m := c.Call("Back.Echo", []byte("new")); string(m.Data) == "old" {
+				return
+			}
+		}
+		t.Error("the old one gets no sessions any more")
+	})
+}
+
 // Our nodes in a cluster whose master is of the 0.5 series.
 func TestOldMasterKeepsTheList(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {

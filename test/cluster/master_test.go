@@ -121,6 +121,12 @@ func TestTakenAddressStaysItsOwners(t *testing.T) {
 		}
 		o.register()
 		newOld(t, f, "old:1", "Old").register()
+
+		// So it is where the list has lost the old one, or has never had it.
+		newOld(t, f, "old:2", "Old")
+		if err := apart(f, "old:2").Start(t.Context()); err == nil || !strings.Contains(err.Error(), "an address of its own") {
+			t.Errorf("one of ours takes the place of a v0.5 node that is not in the list: %v", err)
+		}
 	})
 }
 

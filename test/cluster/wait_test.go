@@ -105,6 +105,26 @@ func TestWaitForAService(t *testing.T) {
 	})
 }
 
+// A node of the 0.5 series is reached when there is a connection to it.
+func TestWaitForAnOldNode(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(nil))
+		apptest.Meet(t, m, g)
+		f.Block("gate:1", "old:1")
+		newOld(t, f, "old:1", "Old").register()
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		if err := g.WaitFor(ctx, "Old"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("nothing gets there: %v", err)
+		}
+		f.Allow("gate:1", "old:1")
+		if err := g.WaitFor(t.Context(), "Old"); err != nil {
+			t.Errorf("when it can be reached: %v", err)
+		}
+	})
+}
+
 // A node in no cluster says at once what it will never reach.
 func TestWaitForAlone(t *testing.T) {
 	n := apptest.Start(t, apptest.Handlers(nil))
