@@ -209,9 +209,9 @@ func WithHandshakeValidator(fn func(*session.Session, []byte) error) Option {
 	return func(o *cluster.Options) { o.Validate = fn }
 }
 
-// WithHandshakeTimeout sets the time from the begin of a connection to the end of its handshake.
-// The header of an HTTP request has the same time, and so has each 64 KiB of its body. Default: 10
-// s.
+// WithHandshakeTimeout sets how long each part of a connection's beginning may take: TLS with the
+// header of a proxy, the header of an HTTP request, each 64 KiB of its body, and the handshake.
+// Default: 10 s.
 func WithHandshakeTimeout(d time.Duration) Option {
 	return func(o *cluster.Options) { o.HandshakeTimeout = d }
 }
@@ -270,7 +270,8 @@ func WithMessageRate(perSecond float64, burst int, p cluster.LimitPolicy) Option
 // WithConnectionsPerAddress limits the open connections of one IP address, or of one /64 network of
 // IPv6: those of clients, and those of pages and half-open ones too, so a browser needs some six.
 // The node closes every further one; Stats counts them as LimitedAddresses. Behind a proxy, name
-// the proxy with [WithTrustedProxies]: all clients have its address otherwise. Default: no limit.
+// the proxy with [WithTrustedProxies]: all clients have its address otherwise. As many sessions of
+// one address, and no more, wait for their clients to come back ([WithResume]). Default: no limit.
 func WithConnectionsPerAddress(n int) Option {
 	return func(o *cluster.Options) { o.Limits.PerAddress = n }
 }

@@ -21,9 +21,10 @@ const (
 	forms
 )
 
-// chainMax is up to how many bytes of a chain are made into one byte string for all who have it.
-// What is longer waits for clients that do not keep up, each of which is somewhere else.
-const chainMax = 64 << 10
+// pieceMax is up to how many bytes of a chain are made into one byte string for all who have it.
+// What is longer waits for clients that do not keep up, each of which has stopped somewhere else:
+// they have all pieces but the last in common.
+const pieceMax = 64 << 10
 
 // chain is a sequence of shared frames that wait for a connection. The frames of one never change,
 // so that all connections that are to get the same have the same chain. What has to be written is
@@ -31,6 +32,7 @@ const chainMax = 64 << 10
 // the packets of a queue one by one goes along before.
 type chain struct {
 	before *chain // nil: frame is the only one
+	start  *chain // what is before the last piece; nil: there is but one
 	frame  *frame
 	sizes  sizes
 	count  int          // frames
@@ -38,7 +40,7 @@ type chain struct {
 	others atomic.Int32 // connections that came to have it, less one: that, or more than half of it
 
 	mu     sync.Mutex
-	joined [forms]atomic.Pointer[[]byte] // what is written; nil until it is made
+	joined [forms]atomic.Pointer[[]byte] // what is written of the last piece; nil until it is made
 }
 
 // sizes are the bytes of a chain in each form, without the header of formBatch. What is compressed
@@ -60,9 +62,12 @@ func (as form) plain() form {
 
 // newChain returns a chain with f behind q.
 func newChain(q *chain, f *frame) *chain {
-	n := &chain{before: q, frame: f, sizes: f.only.sizes, count: q.count + 1, latest: q.latest + f.only.latest}
+	n := &chain{before: q, start: q.start, frame: f, sizes: f.only.sizes, count: q.count + 1, latest: q.latest + f.only.latest}
 	for i, size := range q.sizes {
 		n.sizes[i] += size
+	}
+	if n.pieceSize(formMessage) > pieceMax {
+		n.start = q
 	}
 	return n
 }
@@ -111,14 +116,28 @@ func (q *chain) share(as form) int {
 
 func (q *chain) each(as form) int { return q.sizes.in(as) / int(1+q.others.Load()) }
 
-// joins tells whether the chain is written as one byte string, which all who have it share.
-func (q *chain) joins(as form) bool {
-	return q.before == nil || q.others.Load() > 0 && q.sizes.in(as) <= chainMax
+// pieceSize is how many bytes the last piece has.
+func (q *chain) pieceSize(as form) int {
+	if q.start == nil {
+		return q.sizes.in(as)
+	}
+	return q.sizes.in(as) - q.start.sizes.in(as)
 }
 
-// bytes returns all packets of the chain as they are written. They are made once.
-func (q *chain) bytes(as form) []byte {
-	if q.before == nil {
+// joins tells whether the chain is written as byte strings that others share.
+func (q *chain) joins() bool { return q.before == nil || q.start != nil || q.others.Load() > 0 }
+
+// addTo queues all packets of the chain as they are written.
+func (q *chain) addTo(o *outbuf, as form) {
+	if q.start != nil {
+		q.start.addTo(o, as)
+	}
+	o.addFrame(q.piece(as))
+}
+
+// piece returns the packets of the last piece as they are written. They are made once.
+func (q *chain) piece(as form) []byte {
+	if q.before == q.start {
 		switch as {
 		case formPackets:
 			return q.frame.packet()
@@ -140,11 +159,11 @@ func (q *chain) bytes(as form) []byte {
 	return b
 }
 
-// join makes the bytes of the chain.
+// join makes the bytes of the last piece.
 func (q *chain) join(as form) []byte {
-	all := q.frames()
+	all := q.frames(q.start)
 	batch := as.plain() == formBatch
-	b := make([]byte, 0, wsframe.HeaderRoom+q.sizes.in(as))
+	b := make([]byte, 0, wsframe.HeaderRoom+q.pieceSize(as))
 	if batch {
 		b = b[:wsframe.HeaderRoom]
 	}
@@ -161,14 +180,13 @@ func (q *chain) join(as form) []byte {
 	return b
 }
 
-// frames returns the frames in order.
-func (q *chain) frames() []*frame {
-	n := q.count
-	all := make([]*frame, n)
-	for at := q; at != nil; at = at.before {
-		n--
-		all[n] = at.frame
+// frames returns the frames behind those of start in order; of nil: all.
+func (q *chain) frames(start *chain) []*frame {
+	all := make([]*frame, 0, q.count)
+	for at := q; at != start; at = at.before {
+		all = append(all, at.frame)
 	}
+	slices.Reverse(all)
 	return all
 }
 

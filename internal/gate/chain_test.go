@@ -3,6 +3,7 @@ package gate
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,47 +20,75 @@ func testFrame(data string) *frame {
 	return newFrame(codec.AppendPacket(nil, codec.Data, []byte(data)), manner{when: delayed})
 }
 
-// What a chain writes is what its frames would write one after the other, in each form; and it is
-// made once, whoever asks for it at the same time.
-func TestChainBytes(t *testing.T) {
-	for _, sizes := range [][]int{{1}, {1, 2}, {0, 130, 70_000}, {40, 40, 40, 40, 40, 40, 40, 40, 40, 40}} {
+// What a chain writes is what its frames would write one after the other, in each form; and each
+// piece is made once, whoever asks for it at the same time.
+func TestChainPieces(t *testing.T) {
+	for _, row := range []struct{ sizes, starts []int }{
+		{[]int{1}, []int{0}},
+		{[]int{1, 2}, []int{0}},
+		{[]int{40, 40, 40, 40, 40, 40, 40, 40, 40, 40}, []int{0}},
+		{[]int{0, 130, 70_000}, []int{0, 2}},
+		{[]int{70_000, 1, 1, 70_000, 70_000}, []int{0, 1, 3, 4}},
+		{[]int{30_000, 30_000, 30_000, 30_000, 30_000}, []int{0, 2, 4}},
+	} {
 		var made extensions
 		var q *chain
-		var packets, messages []byte
 		var fs []*frame
-		for i, n := range sizes {
+		var pieces [][]*frame
+		size := 0
+		for i, n := range row.sizes {
 			f := testFrame(strings.Repeat(fmt.Sprint(i), n))
-			fs = append(fs, f)
-			packets = append(packets, f.packet()...)
-			messages = wsframe.AppendFrame(messages, wsframe.OpBinary, f.packet())
+			fs, size = append(fs, f), size+len(f.packet())
+			if slices.Contains(row.starts, i) {
+				pieces = append(pieces, nil)
+			}
+			last := len(pieces) - 1
+			pieces[last] = append(pieces[last], f)
 			if q == nil {
 				q = &f.only
 			} else {
 				q = made.extend(q, f)
 			}
 		}
-		batch := wsframe.AppendFrame(nil, wsframe.OpBinary, packets)
-		for as, want := range [forms][]byte{packets, messages, batch, messages, batch} { // these frames are not compressed
-			got := make([][]byte, 8)
+		for as := range forms { // these frames are not compressed
+			var want []byte
+			for _, piece := range pieces {
+				var packets []byte
+				for _, f := range piece {
+					packets = append(packets, f.packet()...)
+					if as.plain() == formMessage {
+						want = wsframe.AppendFrame(want, wsframe.OpBinary, f.packet())
+					}
+				}
+				switch as.plain() {
+				case formPackets:
+					want = append(want, packets...)
+				case formBatch:
+					want = wsframe.AppendFrame(want, wsframe.OpBinary, packets)
+				}
+			}
+			got := make([]*outbuf, 8)
 			var wg sync.WaitGroup
 			for i := range got {
-				wg.Go(func() { got[i] = q.bytes(form(as)) })
+				got[i] = getOutbuf(false)
+				wg.Go(func() { q.addTo(got[i], as) })
 			}
 			wg.Wait()
-			for _, b := range got {
-				if !bytes.Equal(b, want) {
-					t.Errorf("%v, form %d: %d bytes, want %d, or others", sizes, as, len(b), len(want))
+			for _, o := range got {
+				o.finish()
+				if b := bytes.Join(o.segs, nil); !bytes.Equal(b, want) || o.size != len(want) {
+					t.Errorf("%v, form %d: %d bytes, want %d, or others", row.sizes, as, len(b), len(want))
 				}
-				if &b[0] != &got[0][0] {
-					t.Errorf("%v, form %d: made more than once", sizes, as)
+				if end := len(o.segs) - 1; &o.segs[end][0] != &got[0].segs[end][0] {
+					t.Errorf("%v, form %d: made more than once", row.sizes, as)
 				}
 			}
 		}
-		if q.sizes[formPackets] != len(packets) || q.sizes[formMessage] != len(messages) || q.sizes[formBatch] != len(packets) {
-			t.Errorf("%v: sizes %v, want %d and %d", sizes, q.sizes, len(packets), len(messages))
+		if n := q.sizes[formPackets]; n != size || n != q.sizes[formBatch] || q.sizes[formMessage] <= n {
+			t.Errorf("%v: sizes %v, want %d", row.sizes, q.sizes, size)
 		}
-		if fmt.Sprint(q.frames()) != fmt.Sprint(fs) {
-			t.Errorf("%v: the frames are not there one by one", sizes)
+		if fmt.Sprint(q.frames(nil)) != fmt.Sprint(fs) {
+			t.Errorf("%v: the frames are not there one by one", row.sizes)
 		}
 	}
 }
@@ -112,6 +141,7 @@ func TestMembersShareWhatIsMerged(t *testing.T) {
 				o := c.takeLocked()
 				c.inFlight = weight{}
 				c.mu.Unlock()
+				c.ready(o)
 				if len(o.segs) != 1 {
 					t.Fatalf("%s: member %d gets %d writes, want 1", kind.name, i, len(o.segs))
 				}

@@ -82,9 +82,6 @@ func (z *compressor) gzip(payload []byte) []byte {
 // deflate compresses the messages that are about to be written, except those that are compressed
 // already and control frames.
 func (z *compressor) deflate(o *outbuf) {
-	if o.deflated {
-		return
-	}
 	size := 0
 	for i, seg := range o.segs {
 		if deflated, ok := z.segment(seg); ok {

@@ -335,7 +335,7 @@ func TestBroadcastIsCompressedOnce(t *testing.T) {
 				o := c.takeLocked()
 				c.inFlight = weight{}
 				c.mu.Unlock()
-				w.encoder.zip.deflate(o)
+				c.ready(o)
 				if i > 0 {
 					if len(o.segs) != 1 || same != nil && &o.segs[0][0] != &same[0] {
 						t.Fatalf("batch %v: member %d has bytes of its own", merges, i)
@@ -402,6 +402,42 @@ func payloadsOf(t *testing.T, b []byte) (all []string) {
 		b = rest
 	}
 	return all
+}
+
+// Who sends to a client does not wait while what it got before is compressed.
+func TestNobodyWaitsForCompression(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.CompressMin = 50 })
+		var c *Conn
+		var to []*session.Session
+		for range 2 {
+			var s *session.Session
+			c, s = hold(w, true, true)
+			c.deflates = true
+			stall(c, false)
+			to = append(to, s)
+		}
+		for range 100 {
+			if err := w.Multicast("onIt", make([]byte, 4<<10), to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		slots := w.encoder.zip.slots
+		for range cap(slots) {
+			slots <- struct{}{} // as if others compressed
+		}
+		go c.Flush()
+		synctest.Wait()
+		if c.mu.TryLock() {
+			c.mu.Unlock()
+		} else {
+			t.Error("the connection is locked while its queue waits to be compressed")
+		}
+		for range cap(slots) {
+			<-slots
+		}
+		synctest.Wait()
+	})
 }
 
 // Memory for compression is that of what is compressed at this moment, however many connections

@@ -45,6 +45,7 @@ func takeOutput(t *testing.T, c *Conn) (all []string) {
 	size := c.waitingLocked()
 	o := c.takeLocked()
 	c.inFlight = weight{}
+	c.ready(o)
 	defer o.release()
 	b := written(o, 1<<20)
 	if !c.merges && len(b) != size {

@@ -72,9 +72,7 @@ func (w *slowWriter) next() *outbuf {
 	}
 	o := c.takeLocked()
 	c.mu.Unlock()
-	if c.deflates {
-		c.gate.encoder.zip.deflate(o)
-	}
+	c.ready(o)
 	return o
 }
 

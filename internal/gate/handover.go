@@ -223,7 +223,7 @@ func (g *Gate) Adopt(h Handed, from net.Addr, lane *scheduler.Lane, sessionOf fu
 	c.res.Store(r)
 	c.sess = sessionOf(c)
 	g.counters.Opened.Add(1)
-	if !g.resumer.wait(c) {
+	if !g.resumer.wait(c, from) {
 		_ = r.shut(nil, session.CloseReason{Kind: session.CloseShutdown})
 		return errNoRoom
 	}

@@ -49,7 +49,7 @@ func (h *handshake) serve(body []byte) error {
 		if err != nil {
 			return err
 		}
-		c.control(f)
+		c.control(f, nil)
 		return nil
 	}
 	h.said = h.read(body)

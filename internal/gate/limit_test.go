@@ -155,6 +155,39 @@ func TestConnectionsPerAddress(t *testing.T) {
 	})
 }
 
+// One address cannot take all places of those who have lost their connection: as many of its
+// sessions wait for their clients as it may have connections.
+func TestSuspendedSessionsPerAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newResumingWorld(t, func(c *Config) { c.Limits.PerAddress, c.MaxConns = 2, 10 })
+		drop := func(addr string) {
+			nc, err := w.tcp.DialFrom(addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := nanotest.NewClient(t, nc)
+			c.Ready(greetingOf("", 0))
+			c.Close()
+			synctest.Wait()
+		}
+		for i := range 20 {
+			drop(fmt.Sprintf("10.0.0.1:%d", i+1))
+		}
+		if n := w.resumer.waiting(); n != 2 {
+			t.Errorf("%d sessions of one address wait, want 2", n)
+		}
+		drop("10.0.0.2:1")
+		if n := w.resumer.waiting(); n != 3 {
+			t.Errorf("with one of another address %d wait, want 3", n)
+		}
+		time.Sleep(2 * time.Minute) // longer than they wait
+		drop("10.0.0.1:1")
+		if n := w.resumer.waiting(); n != 1 || len(w.resumer.count) != 1 {
+			t.Errorf("later %d wait, and %d addresses are counted, want 1", n, len(w.resumer.count))
+		}
+	})
+}
+
 // So many connections a second are accepted: the others wait, or are closed.
 func TestAcceptRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -17,18 +17,18 @@ const (
 // one only while something is queued or being written. Shared frames are immutable and written from
 // where they lie, as long as that does not cost a write of their own.
 type outbuf struct {
-	segs     [][]byte // in order; what lies in own beyond cut comes after them
-	own      []byte   // packets encoded or copied for this connection
-	cut      int
-	size     int // bytes queued
-	count    int // packets queued
-	fixed    int // of these, in segs and own: messages that may not be dropped
-	loose    looseList
-	shared   bool   // segs is one small shared frame and own is empty
-	merge    bool   // all packets become one WebSocket message
-	deflated bool   // what may be compressed is
-	pre      []byte // WebSocket frames before and after everything else
-	tail     []byte
+	segs   [][]byte // in order; what lies in own beyond cut comes after them
+	own    []byte   // packets encoded or copied for this connection
+	cut    int
+	size   int // bytes queued
+	count  int // packets queued
+	fixed  int // of these, in segs and own: messages that may not be dropped
+	loose  looseList
+	chain  *chain // what is to be added, once it is taken
+	shared bool   // segs is one small shared frame and own is empty
+	merge  bool   // all packets become one WebSocket message
+	pre    []byte // WebSocket frames before and after everything else
+	tail   []byte
 
 	next int // segs before it are written
 }
@@ -60,7 +60,7 @@ func (o *outbuf) release() {
 	o.cut, o.size, o.count, o.fixed, o.next = 0, 0, 0, 0, 0
 	o.loose.clear()
 	o.pre, o.tail = nil, nil
-	o.shared, o.merge, o.deflated = false, false, false
+	o.chain, o.shared, o.merge = nil, false, false
 	outbufs.Put(o)
 }
 

@@ -166,7 +166,7 @@ func (q *output) outLocked() *outbuf {
 	if q.out == nil {
 		q.out = getOutbuf(q.merges)
 		if q.chain != nil {
-			for _, f := range q.chain.frames() {
+			for _, f := range q.chain.frames(nil) {
 				if f.droppable() {
 					q.out.addLoose(f.in(q.form()), &f.manner)
 				} else {
@@ -291,7 +291,7 @@ func (q *output) queueCountedLocked(f *frame, made *extensions) (list urgency, h
 // then it does not wait, and the flush queue must hurry.
 func (q *output) listLocked(when urgency, before int) (list urgency, hurry bool) {
 	now := q.waitingLocked()
-	if now+q.inFlight.bytes >= weighFrom {
+	if q.weighed > 0 || now+q.inFlight.bytes >= weighFrom {
 		q.weighLocked()
 	}
 	if q.writing || q.held && q.aheadLocked() == nil {
@@ -347,21 +347,21 @@ func (q *output) releaseLocked(answer *frame) {
 // writableLocked tells whether there is output that may go now.
 func (q *output) writableLocked() bool { return q.aheadLocked() != nil || !q.held && q.queuedLocked() }
 
-// takeLocked takes what may go now to write it: the queue, or what goes ahead of it.
+// takeLocked takes what may go now to write it: the queue, or what goes ahead of it. Its taker calls
+// ready.
 func (q *output) takeLocked() *outbuf {
 	var o *outbuf
 	var own weight
-	switch as := q.form(); {
+	switch {
 	case q.aheadLocked() != nil:
 		o = getOutbuf(false)
 		o.addFrame(q.transit.ahead)
 		own = weight{o.size, o.size}
 		q.transit.ahead = nil
-	case q.chain != nil && q.chain.joins(as):
-		o = getOutbuf(false) // the bytes are a whole message where the client takes one
-		o.addFrame(q.chain.bytes(as))
-		o.count, o.deflated = q.chain.count, true
-		own = weight{o.size, q.chain.share(as)}
+	case q.chain != nil && q.chain.joins():
+		o = getOutbuf(false) // a piece is a whole message where the client takes one
+		o.chain = q.chain
+		own = weight{q.waitingLocked(), q.chain.share(q.form())}
 		q.chain = nil
 	default:
 		o = q.outLocked()
@@ -369,8 +369,21 @@ func (q *output) takeLocked() *outbuf {
 		q.out = nil
 	}
 	q.inFlight = own
-	o.finish()
 	return o
+}
+
+// ready makes what was taken ready to be written. It is called without the lock: it may compress.
+func (q *output) ready(o *outbuf) {
+	if o.chain != nil {
+		o.chain.addTo(o, q.form())
+		o.count, o.chain = o.chain.count, nil
+		o.finish()
+		return
+	}
+	o.finish()
+	if q.deflates {
+		q.gate.encoder.zip.deflate(o)
+	}
 }
 
 // peer returns the address of this connection's client.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,7 +89,8 @@ type resumer struct {
 	mu    sync.Mutex
 	ends  resume.Ends
 	guard resume.Guard
-	away  map[*Conn]struct{} // suspended: no connection of theirs is in Gate.conns
+	away  map[*Conn]netip.Addr // suspended: no connection of theirs is in Gate.conns; with the address that they count for
+	count map[netip.Addr]int   // of those of each address; nil without a limit
 }
 
 // lockServing waits for what another connection of the session serves.
@@ -347,14 +349,14 @@ func (r *resumable) readBy(c *Conn) *Conn {
 // time to time. It does nothing for nil.
 func (r *resumable) received(c *Conn, n int) {
 	if r != nil && r.Receive(n) {
-		r.beat(c)
+		c.control(countFrame(r.Received()), nil)
 	}
 }
 
-// beat sends a heartbeat on a connection that says how many data packets came.
-func (r *resumable) beat(c *Conn) {
-	body := resume.AppendCount(make([]byte, 0, 10), r.Received())
-	c.control(newFrame(codec.AppendPacket(nil, codec.Heartbeat, body), manner{when: soon}))
+// countFrame returns the heartbeat that says that n data packets came.
+func countFrame(n uint64) *frame {
+	body := resume.AppendCount(make([]byte, 0, 10), n)
+	return newFrame(codec.AppendPacket(nil, codec.Heartbeat, body), manner{when: soon})
 }
 
 // beaten takes what a client's heartbeat says, which nil does not listen to.

@@ -159,22 +159,33 @@ func TestCapOfAllQueuesCountsWhatIsSharedOnce(t *testing.T) {
 					c, s := w.join(t, kind.websocket, kind.body)
 					clients, to = append(clients, c), append(to, s)
 				}
-				send := func(to []*session.Session) {
-					for i := range kind.messages {
-						if err := w.Multicast("onIt", bytes.Repeat([]byte{byte(i)}, kind.bytes), to); err != nil {
+				sent := 0
+				send := func(messages int) {
+					for range messages {
+						if err := w.Multicast("onIt", bytes.Repeat([]byte{byte(sent)}, kind.bytes), to); err != nil {
 							t.Fatal(err)
 						}
+						sent++
 						time.Sleep(kind.delay) // the bubble's clock, on which the delay runs
 						synctest.Wait()
 					}
+					if n := w.counters.SlowKicked.Load(); n > 0 {
+						t.Fatalf("%d of %d were cut; %d bytes are queued in all", n, members, w.heavies.queued.Load())
+					}
 				}
-				send(to)
-				if n := w.counters.SlowKicked.Load(); n > 0 {
-					t.Fatalf("%d of %d were cut; %d bytes are queued in all", n, members, w.heavies.queued.Load())
+				read := func(i int) {
+					for _, c := range clients {
+						if got := c.Push("onIt"); len(got) != kind.bytes || got[0] != byte(i) {
+							t.Fatalf("message %d is %d bytes of another", i, len(got))
+						}
+					}
 				}
+				send(kind.messages)
 				if f := w.Figures(); f.Slow != members || f.Queued < int64(members*(kind.bytes*(kind.messages-1)-weighFrom)) {
 					t.Errorf("figures: %d slow clients have %d bytes queued", f.Slow, f.Queued)
 				}
+				read(0) // all that waits is being written from then on
+				send(1)
 
 				_, s := w.join(t, kind.websocket, kind.body)
 				for range 35 {
@@ -187,12 +198,8 @@ func TestCapOfAllQueuesCountsWhatIsSharedOnce(t *testing.T) {
 					t.Errorf("%d were cut, and %d members of %d are there", n, w.Len(), members)
 				}
 
-				for _, c := range clients {
-					for i := range kind.messages {
-						if got := c.Push("onIt"); len(got) != kind.bytes || got[0] != byte(i) {
-							t.Fatalf("message %d is %d bytes of another", i, len(got))
-						}
-					}
+				for i := 1; i < sent; i++ {
+					read(i)
 				}
 				synctest.Wait()
 				if n := w.heavies.queued.Load(); n != 0 {
@@ -246,21 +253,27 @@ func TestCapOfAllQueuesCountsOnceForEachStop(t *testing.T) {
 // time, and messages that replace older ones.
 func TestCapOfAllQueuesCountsOnceBesideOthers(t *testing.T) {
 	const members, messages, size = 60, 300, 1 << 10
-	for name, between := range map[string]func(w *world, i int, to []*session.Session) error{
-		"heartbeats": func(*world, int, []*session.Session) error {
-			time.Sleep(10 * time.Millisecond) // the bubble's clock, which the heartbeats go by
-			return nil
-		},
-		"messages that replace others": func(w *world, i int, to []*session.Session) error {
+	beats := func(*world, int, []*session.Session) error {
+		time.Sleep(10 * time.Millisecond) // the bubble's clock, which the heartbeats go by
+		return nil
+	}
+	for name, row := range map[string]struct {
+		world    func(*testing.T, ...func(*Config)) *world
+		greeting string
+		between  func(w *world, i int, to []*session.Session) error
+	}{
+		"heartbeats":                        {newWorld, "{}", beats},
+		"heartbeats that say how many came": {newResumingWorld, greetingOf("", 0), beats},
+		"messages that replace others": {newWorld, "{}", func(w *world, i int, to []*session.Session) error {
 			return w.MulticastAs("at", make([]byte, size+3*size*(i%2)), session.DeliverLatest, "key", to)
-		},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, func(c *Config) { c.SendQueues, c.WriteTimeout, c.MissedBeats = 6<<20, time.Hour, 1000 })
+				w := row.world(t, func(c *Config) { c.SendQueues, c.WriteTimeout, c.MissedBeats = 6<<20, time.Hour, 1000 })
 				var to []*session.Session
 				for range members {
-					_, s := w.join(t, false, "{}")
+					_, s := w.join(t, false, row.greeting)
 					to = append(to, s)
 				}
 				for i := range messages {
@@ -268,7 +281,7 @@ func TestCapOfAllQueuesCountsOnceBesideOthers(t *testing.T) {
 						t.Fatal(err)
 					}
 					synctest.Wait()
-					if err := between(w, i, to); err != nil {
+					if err := row.between(w, i, to); err != nil {
 						t.Fatal(err)
 					}
 					synctest.Wait()
@@ -310,6 +323,25 @@ func TestCapOfAllQueuesKnowsWhatIsNoLongerShared(t *testing.T) {
 		if n := w.Len(); n*(messages*size-weighFrom) > 2<<20 || n < 3 {
 			t.Errorf("%d members are left, each with %d bytes of its own", n, messages*size)
 		}
+	})
+}
+
+// A queue that has become small counts no more, though its client has read nothing: what was large
+// was replaced.
+func TestCapOfAllQueuesKnowsWhatWasReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, classes, func(c *Config) { c.SendQueues = 2 << 20 })
+		c, s := hold(w, false, false)
+		stall(c, true)
+		for _, size := range []int{1 << 20, 1 << 10} {
+			if err := s.Push("latest", append([]byte("a="), make([]byte, size)...)); err != nil {
+				t.Fatal(err)
+			}
+			if n := w.heavies.queued.Load(); size > weighFrom && n < int64(size) || size < weighFrom && n != 0 {
+				t.Errorf("with %d bytes queued %d are counted", size, n)
+			}
+		}
+		takeOutput(t, c)
 	})
 }
 

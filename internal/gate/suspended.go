@@ -1,6 +1,8 @@
 package gate
 
 import (
+	"net"
+	"net/netip"
 	"time"
 
 	"github.com/lonng/nano/internal/resume"
@@ -20,7 +22,7 @@ func (r *resumable) lost(c *Conn) bool {
 	case r.over || r.carrier != c:
 		f.mu.Unlock()
 		return true
-	case !c.outlives() || !g.resumer.wait(f):
+	case !c.outlives() || !g.resumer.wait(f, c.peer()):
 		r.over, r.carrier = true, nil
 		r.Out.Clear()
 		r.weighLocked()
@@ -50,10 +52,15 @@ func (r *resumable) expire() {
 	_ = r.shut(nil, session.CloseReason{Kind: session.CloseNetwork, Reason: "the client did not come back"})
 }
 
-// wait takes a session into the set of those that wait for their client, unless the gate is closing
-// or has no room for more.
-func (z *resumer) wait(f *Conn) bool {
+// wait takes a session into the set of those that wait for their client, who was at an address,
+// unless the gate is closing or has no room for more, of all or of that address.
+func (z *resumer) wait(f *Conn, at net.Addr) bool {
 	g := z.gate
+	var ip netip.Addr
+	perAddress := g.cfg.Limits.PerAddress
+	if perAddress > 0 {
+		ip = networkOf(at)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	z.mu.Lock()
@@ -61,10 +68,19 @@ func (z *resumer) wait(f *Conn) bool {
 	if g.ending || g.cfg.MaxConns > 0 && len(z.away) >= g.cfg.MaxConns {
 		return false
 	}
-	if z.away == nil {
-		z.away = make(map[*Conn]struct{})
+	if ip.IsValid() {
+		if z.count[ip] >= perAddress {
+			return false
+		}
+		if z.count == nil {
+			z.count = make(map[netip.Addr]int)
+		}
+		z.count[ip]++
 	}
-	z.away[f] = struct{}{}
+	if z.away == nil {
+		z.away = make(map[*Conn]netip.Addr)
+	}
+	z.away[f] = ip
 	g.running.Add(1)
 	return true
 }
@@ -72,8 +88,13 @@ func (z *resumer) wait(f *Conn) bool {
 // returned takes a session out of that set.
 func (z *resumer) returned(f *Conn) {
 	z.mu.Lock()
-	_, ok := z.away[f]
+	ip, ok := z.away[f]
 	delete(z.away, f)
+	if ip.IsValid() {
+		if z.count[ip]--; z.count[ip] == 0 {
+			delete(z.count, ip)
+		}
+	}
 	z.mu.Unlock()
 	if ok {
 		z.gate.running.Done()

@@ -161,9 +161,9 @@ func (w *wheel) run() {
 			for _, c := range silent {
 				w.silent(c)
 			}
-			var made extensions
+			var same sameBeats
 			for _, c := range beats {
-				w.heartbeat(c, &made)
+				w.heartbeat(c, &same)
 			}
 			clear(beats)
 			clear(silent)
@@ -218,13 +218,31 @@ func (w *wheel) stop() {
 // heartbeatFrame is the same for everybody.
 var heartbeatFrame = newFrame(codec.AppendPacket(nil, codec.Heartbeat, nil), manner{when: soon})
 
-// heartbeat sends a client its heartbeat. made are the chains that this tick has made.
-func (w *wheel) heartbeat(c *Conn, made *extensions) {
+// sameBeats are what the heartbeats of one tick share.
+type sameBeats struct {
+	made   extensions
+	counts map[uint64]*frame // of sessions that can be resumed, by what they say; made on demand
+}
+
+func (b *sameBeats) count(n uint64) *frame {
+	if b.counts == nil {
+		b.counts = make(map[uint64]*frame)
+	}
+	f := b.counts[n]
+	if f == nil {
+		f = countFrame(n)
+		b.counts[n] = f
+	}
+	return f
+}
+
+// heartbeat sends a client its heartbeat.
+func (w *wheel) heartbeat(c *Conn, same *sameBeats) {
 	if r := c.res.Load(); r != nil {
-		r.beat(c)
+		c.control(same.count(r.Received()), &same.made)
 		return
 	}
-	list, _ := c.pushFrame(heartbeatFrame, made) // an error says that the connection ends
+	list, _ := c.pushFrame(heartbeatFrame, &same.made) // an error says that the connection ends
 	c.gate.flushes.add(list, c)
 }
 

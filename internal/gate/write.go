@@ -182,14 +182,14 @@ func (c *Conn) refuseUnlock(err error) error {
 	return err
 }
 
-// control sends on this connection what is no message, and is not counted.
-func (c *Conn) control(f *frame) {
+// control sends on this connection what is no message, and is not counted. made is as in pushFrame.
+func (c *Conn) control(f *frame, made *extensions) {
 	c.mu.Lock()
 	if c.admitLocked(len(f.wire), &f.manner) != nil { // it ends, or reads nothing
 		c.mu.Unlock()
 		return
 	}
-	list, _ := c.queueCountedLocked(f, nil)
+	list, _ := c.queueCountedLocked(f, made)
 	c.mu.Unlock()
 	c.gate.flushes.add(list, c)
 }
@@ -228,9 +228,7 @@ func (c *Conn) Flush() {
 		}
 		o := c.takeLocked()
 		c.mu.Unlock()
-		if c.deflates {
-			c.gate.encoder.zip.deflate(o)
-		}
+		c.ready(o)
 		size, count := o.size, o.count
 		stuck, err := c.writeNow(o)
 		if stuck {
