@@ -464,6 +464,7 @@ func (a *arrivals) signIn(s *session.Session, uid int64, since uint64, opens boo
 		a.sched.PushTaskTo(laneOf(s), func() { a.life.Bound(s) })
 	}
 	if refused != nil {
+		a.logins.tell(s, uid, true) // nodes that know where it went have the user here
 		a.log.Info("a session that came from another gate is not its user's any more", "session", s.ID(), "uid", uid, "err", refused)
 		_ = s.Kick("already signed in")
 		return

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/member"
+	"github.com/lonng/nano/internal/nanotest"
 	"github.com/lonng/nano/mock"
 	"github.com/lonng/nano/session"
 )
@@ -106,7 +107,10 @@ func TestRoutesThatAreKept(t *testing.T) {
 	if m.Routes.Reaches("Chat", "back:1") {
 		t.Error("a node is reached for a service that it does not run")
 	}
-	if !m.Routes.canReach("Room") || m.Routes.canReach("Chat") || m.Routes.coming("Room") {
+	var back heard
+	back.connect(t, m.peers.at("back:1"))
+	nanotest.Until(t, "a link is up", func() bool { return m.Routes.canReach("Room") })
+	if m.Routes.canReach("Chat") || m.Routes.coming("Room") {
 		t.Error("what can be reached is not what the nodes run")
 	}
 }
