@@ -250,7 +250,8 @@ export class Connection<R extends Routes = Routes> {
    * Sends and resolves to the answer. Rejects with a NanoError: the server's, or that of what
    * happened on the way; after the timeout; and when the signal says so (the server is not told).
    * While a connection that was open is away, the request waits for the next; if that comes too
-   * late, the error is `unavailable` and says what keeps it away.
+   * late, the error is `unavailable` and says what keeps it away. So it is for a request that was
+   * sent before, where the session waits too.
    */
   request<K extends Name<Requests<R>>>(
     route: K,

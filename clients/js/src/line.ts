@@ -115,8 +115,8 @@ export interface Line {
   /** Ends a request, which is forgotten. False if there is none with the id. */
   _settle(id: unknown, err: NanoError | undefined, answer?: unknown): boolean;
   /**
-   * Ends a request whose time is over: with what keeps the connection away, if that is what it
-   * still waits for.
+   * Ends a request whose time is over: with err while the connection is open, else with what keeps
+   * the connection away.
    */
   _expire(id: number, err: NanoError): void;
 }
@@ -137,7 +137,7 @@ export function createLine(addresses: string[], options: LineOptions, owner: Lin
   let limit = options.maxPacket; // of a body; what waits for the first handshake is measured after it
   let wanted = false;
   let again = false; // there was a connection before
-  let away: NanoError | undefined; // while attempts fail: why there is no connection
+  let away: NanoError | undefined; // what keeps the connection away
   let tried = 0;
   let at = 0; // which address comes next
   let moving: Link | undefined; // is about to be left
@@ -161,9 +161,9 @@ export function createLine(addresses: string[], options: LineOptions, owner: Lin
       session?._forget();
       if (err) unsent.forEach(() => owner._error(new NanoError("unavailable", `a notify was not sent: ${err.message}`, err.details)));
     }
-    if (err && !session?._token) {
+    if (err) {
       away = closed ? err : new NanoError("unavailable", err.message, err.details);
-      for (const id of [...pending.keys()]) {
+      for (const id of session?._token ? [] : [...pending.keys()]) {
         if (!again || !queue.has(id)) line._settle(id, away);
       }
     }
@@ -203,6 +203,7 @@ export function createLine(addresses: string[], options: LineOptions, owner: Lin
     const link = line._link!;
     dictionary = dict;
     line._kept = kept;
+    away = undefined;
     limit = options.maxPacket ?? (answer.sys.maxPacket || LIMIT);
     timer = setTimeout(() => (tried = 0), steadyAfter);
     const then = session?._opened(answer.sys);
@@ -248,7 +249,10 @@ export function createLine(addresses: string[], options: LineOptions, owner: Lin
     _link: undefined,
     _kept: options.dictionary,
     _open() {
-      if (line._state === "closed") tried = 0;
+      if (line._state === "closed") {
+        tried = 0;
+        away = undefined;
+      }
       if (!line._link) dial();
     },
     _close(reason) {
@@ -286,7 +290,7 @@ export function createLine(addresses: string[], options: LineOptions, owner: Lin
       return !!settle;
     },
     _expire(id, err) {
-      line._settle(id, queue.has(id) ? (tried && away) || new NanoError("unavailable", "no connection in time") : err);
+      line._settle(id, line._state === "open" ? err : (away ?? new NanoError("unavailable", "no connection in time")));
     },
   };
   return line;

@@ -441,26 +441,49 @@ test("without a server, a request fails at once with the cause, and what it inte
   silent.close();
 });
 
-test("a request that waits for the connection to come back ends with what keeps it away", async () => {
-  const connection = await opened({ reconnect: { min: 100, max: 100 } });
-  await net.last().lose();
-  const kept = connection.request("kept", {}, { timeout: 5000 });
-  const given = fails(connection.request("given up", {}, { timeout: 250 }), "unavailable", "cannot connect");
+for (const [name, first, next] of [
+  ["", undefined, undefined],
+  [", one that was sent too where the session waits", resuming({ token: "one" }), resuming({ token: "two", resumed: true, received: 1 })],
+]) {
+  test(`a request that waits for the connection to come back ends with what keeps it away${name}`, async () => {
+    const connection = await opened({ reconnect: { min: 100, max: 100 } }, first);
+    const sent = first && fails(connection.request("sent", {}, { timeout: 250 }), "unavailable", "cannot connect");
+    await net.last().lose();
+    const kept = connection.request("kept", {}, { timeout: 5000 });
+    const given = fails(connection.request("given up", {}, { timeout: 250 }), "unavailable", "cannot connect");
+    await later(100);
+    await net.last().lose();
+    await later(100);
+    await net.last().lose();
+    await later(50);
+    await Promise.all([sent, given]);
+    await later(50);
+    await net.last().open(next);
+    const socket = net.last();
+    assert.deepEqual(socket.messages().map(({ route }) => route), ["kept"]);
+    const slow = fails(connection.request("slow", {}, { timeout: 100 }), "deadline_exceeded"); // the connection is open
+    await socket.receive(socket.message({ type: Type.Response, id: socket.messages()[0].id, data: 1 }));
+    assert.equal(await kept, 1);
+    await later(100);
+    await slow;
+  });
+}
+
+test("a request does not end with what kept the connection away before", async () => {
+  const connection = await opened();
+  await net.last().lose({ type: "close", code: 1006, reason: "restart" });
+  await later(400);
+  await net.last().open(resuming({ token: "one" }));
+  await net.last().lose({ type: "close", code: 1006, reason: "no network" });
+  const given = fails(connection.request("a", {}, { timeout: 100 }), "unavailable", "no network");
   await later(100);
-  await net.last().lose();
-  await later(100);
-  await net.last().lose();
-  await later(50);
   await given;
-  await later(50);
-  await net.last().open();
-  const socket = net.last();
-  assert.deepEqual(socket.messages().map(({ route }) => route), ["kept"]);
-  const slow = fails(connection.request("slow", {}, { timeout: 100 }), "deadline_exceeded"); // this one was sent
-  await socket.receive(socket.message({ type: Type.Response, id: socket.messages()[0].id, data: 1 }));
-  assert.equal(await kept, 1);
+  connection.close("enough");
+  connection.open();
+  const waits = fails(connection.request("b", {}, { timeout: 100 }), "unavailable", "no connection in time");
   await later(100);
-  await slow;
+  await waits;
+  connection.close();
 });
 
 test("notifies that waited for a connection that never comes are told of, each", async () => {

@@ -360,9 +360,9 @@ function createLine(addresses, options, owner, raw, session) {
       session?._forget();
       if (err) unsent.forEach(() => owner._error(new NanoError("unavailable", `a notify was not sent: ${err.message}`, err.details)));
     }
-    if (err && !session?._token) {
+    if (err) {
       away = closed ? err : new NanoError("unavailable", err.message, err.details);
-      for (const id of [...pending.keys()]) {
+      for (const id of session?._token ? [] : [...pending.keys()]) {
         if (!again || !queue.has(id)) line._settle(id, away);
       }
     }
@@ -397,6 +397,7 @@ function createLine(addresses, options, owner, raw, session) {
     const link = line._link;
     dictionary = dict;
     line._kept = kept;
+    away = void 0;
     limit = options.maxPacket ?? (answer.sys.maxPacket || LIMIT);
     timer = setTimeout(() => tried = 0, steadyAfter);
     const then = session?._opened(answer.sys);
@@ -439,7 +440,10 @@ function createLine(addresses, options, owner, raw, session) {
     _link: void 0,
     _kept: options.dictionary,
     _open() {
-      if (line._state === "closed") tried = 0;
+      if (line._state === "closed") {
+        tried = 0;
+        away = void 0;
+      }
       if (!line._link) dial();
     },
     _close(reason) {
@@ -476,7 +480,7 @@ function createLine(addresses, options, owner, raw, session) {
       return !!settle;
     },
     _expire(id, err) {
-      line._settle(id, queue.has(id) ? tried && away || new NanoError("unavailable", "no connection in time") : err);
+      line._settle(id, line._state === "open" ? err : away ?? new NanoError("unavailable", "no connection in time"));
     }
   };
   return line;
@@ -658,7 +662,8 @@ var Connection = class {
    * Sends and resolves to the answer. Rejects with a NanoError: the server's, or that of what
    * happened on the way; after the timeout; and when the signal says so (the server is not told).
    * While a connection that was open is away, the request waits for the next; if that comes too
-   * late, the error is `unavailable` and says what keeps it away.
+   * late, the error is `unavailable` and says what keeps it away. So it is for a request that was
+   * sent before, where the session waits too.
    */
   request(route, ...[value, options = {}]) {
     const { timeout = this._timeout, signal, serializer = this._serializer } = options;
