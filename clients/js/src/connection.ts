@@ -209,7 +209,7 @@ export class Connection<R extends Routes = Routes> {
 
   /** Ends the connection, until `open`. Requests that wait for an answer fail. */
   close(reason = "closed"): void {
-    this._line._close(reason);
+    this._line._close(new NanoError("unavailable", reason));
   }
 
   /** Resolves once the connection is open, and rejects if it is closed, or gets closed before. */

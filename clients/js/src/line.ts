@@ -104,7 +104,8 @@ export interface Line {
   _kept: VersionedDictionary | undefined;
   /** Opens the line, or ends a wait. Harmless if it is open. */
   _open(): void;
-  _close(reason: string): void;
+  /** Ends what waits for an answer with err itself, so that the caller can tell it from others. */
+  _close(err: NanoError): void;
   /** Goes on with the session on another connection, because the server is drained. */
   _move(): void;
   /**
@@ -255,9 +256,8 @@ export function createLine(addresses: string[], options: LineOptions, owner: Lin
       }
       if (!line._link) dial();
     },
-    _close(reason) {
+    _close(err) {
       wanted = false;
-      const err = new NanoError("unavailable", reason);
       if (line._link) line._link._end(err, true);
       else if (line._state === "waiting") lost(err);
     },

@@ -67,21 +67,20 @@ function address({ host, port, path = "", secure = (globalThis as { location?: L
   return `ws${secure ? "s" : ""}://${host}${port ? `:${port}` : ""}${path.replace(/^(?!\/|$)/, "/")}`;
 }
 
-// Why a connection ends that the page does not want any more. Its requests end with it without a
-// word.
-const BY_PAGE = "disconnected";
-
 /** Makes a client. `nano` is one; a page that needs several connections makes more. */
 export function createNano(): Nano {
   const events = new Emitter();
   const fail = (err: unknown, route?: string) => events._emit("error", err, route);
+  // Ends a connection that the page does not want any more, and its requests without a word. No
+  // text could mark it: a server may say the same.
+  const byPage = new NanoError("unavailable", "disconnected");
   let line: Line | undefined;
   let params: InitParams;
 
   const init = (given: InitParams, callback?: (socket: unknown) => void) => {
     const before = line;
     line = undefined;
-    before?._close(BY_PAGE);
+    before?._close(byPage);
     params = given;
     const mine: Line = (line = createLine(
       [address(given)],
@@ -159,10 +158,10 @@ export function createNano(): Nano {
       route ||= msg.route;
       if (!route) return;
       // The callback gets no errors, as ever.
-      post(route, msg, (err, body) => (err ? err.message === BY_PAGE || fail(err, route) : guard(() => callback?.(body))));
+      post(route, msg, (err, body) => (err ? err === byPage || fail(err, route) : guard(() => callback?.(body))));
     },
     notify: (route, msg) => post(route, msg || {}),
-    disconnect: () => line?._close(BY_PAGE),
+    disconnect: () => line?._close(byPage),
     on,
     once(event, listener) {
       events._add(event, listener, true);

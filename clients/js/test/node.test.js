@@ -480,6 +480,10 @@ describe("v0.5's face", { timeout: 60_000 }, () => {
     assert.deepEqual(got.splice(0), [["unavailable", "connection lost", "test.silent"]]);
 
     await init(nano, server);
+    const refused = heard(nano, "error");
+    nano.request("test.refuse", { reason: "disconnected" }, answer); // what disconnect() ends requests with
+    await refused;
+    assert.deepEqual(got.splice(0), [["unavailable", "disconnected", "test.refuse"]]);
     nano.request("test.silent", answer);
     const left = heard(nano, "disconnect");
     nano.disconnect();

@@ -446,9 +446,8 @@ function createLine(addresses, options, owner, raw, session) {
       }
       if (!line._link) dial();
     },
-    _close(reason) {
+    _close(err) {
       wanted = false;
-      const err = new NanoError("unavailable", reason);
       if (line._link) line._link._end(err, true);
       else if (line._state === "waiting") lost(err);
     },
@@ -625,7 +624,7 @@ var Connection = class {
   }
   /** Ends the connection, until `open`. Requests that wait for an answer fail. */
   close(reason = "closed") {
-    this._line._close(reason);
+    this._line._close(new NanoError("unavailable", reason));
   }
   /** Resolves once the connection is open, and rejects if it is closed, or gets closed before. */
   ready() {
@@ -723,16 +722,16 @@ function connect(url, options) {
 function address({ host, port, path = "", secure = globalThis.location?.protocol === "https:" }) {
   return `ws${secure ? "s" : ""}://${host}${port ? `:${port}` : ""}${path.replace(/^(?!\/|$)/, "/")}`;
 }
-var BY_PAGE = "disconnected";
 function createNano() {
   const events = new Emitter();
   const fail = (err, route) => events._emit("error", err, route);
+  const byPage = new NanoError("unavailable", "disconnected");
   let line;
   let params;
   const init = (given, callback) => {
     const before = line;
     line = void 0;
-    before?._close(BY_PAGE);
+    before?._close(byPage);
     params = given;
     const mine = line = createLine(
       [address(given)],
@@ -803,10 +802,10 @@ function createNano() {
       msg || (msg = {});
       route || (route = msg.route);
       if (!route) return;
-      post(route, msg, (err, body) => err ? err.message === BY_PAGE || fail(err, route) : guard(() => callback?.(body)));
+      post(route, msg, (err, body) => err ? err === byPage || fail(err, route) : guard(() => callback?.(body)));
     },
     notify: (route, msg) => post(route, msg || {}),
-    disconnect: () => line?._close(BY_PAGE),
+    disconnect: () => line?._close(byPage),
     on,
     once(event, listener) {
       events._add(event, listener, true);

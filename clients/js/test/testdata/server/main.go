@@ -157,6 +157,9 @@ func register(cs *component.Components) {
 	component.Handle(cs, "test.fail", func(_ context.Context, _ *session.Session, v *text) (*text, error) {
 		return nil, nano.Errorf("full", "no room for %s", v.Text)
 	})
+	component.Handle(cs, "test.refuse", func(_ context.Context, _ *session.Session, v *reason) (*text, error) {
+		return nil, nano.Errorf("unavailable", "%s", v.Reason)
+	})
 	component.HandleNotify(cs, "test.silent", func(context.Context, *session.Session, *text) error { return nil })
 	component.HandleNotify(cs, "test.say", func(_ context.Context, s *session.Session, v *text) error { return s.Push("onSay", v) })
 	component.HandleRaw(cs, "test.raw", func(_ context.Context, s *session.Session, data []byte) error {
