@@ -104,6 +104,7 @@ func TestCommands(t *testing.T) {
 		{"bots, no handler for one step", []string{"bots", "-t", "100ms", "-r", "Room.Nowhere {}", "-r", `Room.Echo {"text":"a"}`, "--rate", "100", "--json", url}, "", 1, `"problems"`, "request Room.Nowhere: all"},
 		{"bots whose setup fails", []string{"bots", "-c", "2", "-t", "100ms", "--setup", "Room.Fail {}", "-r", `Room.Echo {"text":"a"}`, url}, "", 1, "", "request Room.Fail (setup): all 2 failed"},
 		{"bots, all kicked", []string{"bots", "-c", "2", "-n", "Room.Leave {}", "--rate", "100", url}, "", 1, "", "2 connections were lost"},
+		{"bots, all kicked in the setup", []string{"bots", "-c", "2", "-t", "100ms", "--setup", "Room.Evict {}", "--setup", "Room.Echo {}", "-r", "Room.Echo {}", url}, "", 1, "", "2 connections were lost"},
 		{"bots miss a threshold, all fail", []string{"bots", "-t", "100ms", "-r", "Room.Fail {}", "--rate", "100", "--max-errors", "0", url}, "", 1, "MISSED", "thresholds were missed; request Room.Fail: all"},
 		{"bots by a broken file", []string{"bots", "-s", broken, url}, "", 2, "", "line 1"},
 		{"describe what is malformed", []string{"describe", "-"}, `{"format":1,"$defs":{"A":null}}`, 1, "", "malformed"},

@@ -203,7 +203,14 @@ func (r *run) connect(i int) *client.Client {
 // prepare sends what is sent once. After an error the bot is of no use.
 func (r *run) prepare(ctx context.Context, c *client.Client, i int) bool {
 	for _, t := range r.setup {
-		if ctx.Err() != nil || !r.send(c, t, i, 0, time.Now()) {
+		if ctx.Err() != nil {
+			return false
+		}
+		switch err := r.send(c, t, i, 0, time.Now()); {
+		case errors.Is(err, client.ErrClosed), errors.Is(err, client.ErrLost):
+			r.dropped(err)
+			return false
+		case err != nil:
 			return false
 		}
 	}
@@ -231,8 +238,7 @@ func (r *run) work(ctx context.Context, c *client.Client, i int) {
 	}
 	select {
 	case <-c.Done():
-		r.lost.Add(1)
-		r.failures.add("connection", c.Err())
+		r.dropped(c.Err())
 	case <-ctx.Done():
 	}
 	cancel()
@@ -242,12 +248,18 @@ func (r *run) work(ctx context.Context, c *client.Client, i int) {
 	going.Wait()
 }
 
+// dropped counts a connection that has ended before its bot was done.
+func (r *run) dropped(cause error) {
+	r.lost.Add(1)
+	r.failures.add("connection", cause)
+}
+
 // send sends one message, waits for the answer of a request, and counts.
-func (r *run) send(c *client.Client, t *task, i, n int, begin time.Time) bool {
+func (r *run) send(c *client.Client, t *task, i, n int, begin time.Time) error {
 	data, err := t.payload.bytes(Vars{Bot: i, Bots: r.Connections, N: n})
 	if err != nil {
 		r.failures.add(t.route, err)
-		return false
+		return err
 	}
 	// Without ctx: what was sent before the end of the load gets its answer. The client's timeout
 	// bounds it.
@@ -256,11 +268,12 @@ func (r *run) send(c *client.Client, t *task, i, n int, begin time.Time) bool {
 	} else {
 		err = c.Notify(context.Background(), t.route, data)
 	}
-	return r.count(t, i, begin, err)
+	r.count(t, i, begin, err)
+	return err
 }
 
-// count counts what came of a message, and returns whether all is well.
-func (r *run) count(t *task, i int, begin time.Time, err error) bool {
+// count counts what came of a message.
+func (r *run) count(t *task, i int, begin time.Time, err error) {
 	switch {
 	case err == nil:
 		t.stats.sent.Add(1)
@@ -268,9 +281,9 @@ func (r *run) count(t *task, i int, begin time.Time, err error) bool {
 			t.stats.answered.Add(1)
 			t.stats.record(i, time.Since(begin))
 		}
-		return true
+		return
 	case errors.Is(err, client.ErrClosed) && !errors.Is(err, client.ErrLost):
-		return false // it was not sent, and the end of the connection is counted by itself
+		return // it was not sent, and the end of the connection is counted by itself
 	}
 	t.stats.failed.Add(1)
 	var said *client.Error
@@ -278,7 +291,6 @@ func (r *run) count(t *task, i int, begin time.Time, err error) bool {
 		t.stats.sent.Add(1) // else it was never on its way
 	}
 	r.failures.add(t.route, err)
-	return false
 }
 
 // counts returns answered requests and notifies of the steps, with those of the setup.

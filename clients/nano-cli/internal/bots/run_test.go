@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,9 @@ import (
 	"github.com/lonng/nano/clients/nano-cli/internal/bots"
 	"github.com/lonng/nano/clients/nano-cli/internal/nodetest"
 )
+
+// patient is a time within which any machine connects and answers.
+const patient = 30 * time.Second
 
 func rate(f float64) *float64 { return &f }
 
@@ -131,6 +135,29 @@ func TestWhatFailsIsCounted(t *testing.T) {
 				t.Errorf("the report says %d failures, %d lost, %+v", rep.Failures, rep.Connections.Lost, rep.Errors)
 			}
 		})
+	}
+}
+
+// A bot that is thrown out before its setup is over is a lost connection, not an idle one: a run of
+// such bots must not look as if all were well.
+func TestKickedInSetup(t *testing.T) {
+	app := nodetest.Start(t)
+	rep := run(t, t.Context(), &bots.Scenario{
+		URL: url(app, "tcp"), Connections: 4,
+		Duration: bots.Duration(time.Hour), Timeout: bots.Duration(patient),
+		Setup: []bots.Step{
+			{Request: "Room.Evict", Payload: `{"text":"out"}`},
+			{Request: "Room.Echo", Payload: "{}"},
+		},
+		Steps: []bots.Step{{Request: "Room.Echo", Payload: "{}"}},
+	})
+	if c := rep.Connections; c.Connected != 4 || c.Lost != c.Connected || len(rep.Problems) == 0 {
+		t.Errorf("the report says %+v, problems %q", c, rep.Problems)
+	}
+	if !slices.ContainsFunc(rep.Errors, func(e bots.ErrorCount) bool {
+		return e.Where == "connection" && e.Code == "kicked" && e.Count == 4
+	}) {
+		t.Errorf("the errors are %+v", rep.Errors)
 	}
 }
 

@@ -151,7 +151,7 @@ func (r *run) notifier(ctx context.Context, c *client.Client, t *task, i int, n 
 		if ctx.Err() != nil {
 			return
 		}
-		if !r.send(c, t, i, int(n.Add(1)-1), time.Now()) && c.State() == client.Closed {
+		if r.send(c, t, i, int(n.Add(1)-1), time.Now()) != nil && c.State() == client.Closed {
 			return
 		}
 	}

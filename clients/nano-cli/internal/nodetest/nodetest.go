@@ -54,6 +54,14 @@ func (r *Room) Never(*session.Session, *Text) error { return nil }
 // Leave kicks the session.
 func (r *Room) Leave(s *session.Session, m *Text) error { return s.Kick(m.Text) }
 
+// Evict answers, and then kicks the session.
+func (r *Room) Evict(s *session.Session, m *Text) error {
+	if err := s.Response(m); err != nil {
+		return err
+	}
+	return s.Kick(m.Text)
+}
+
 // New makes a node on a port of its own.
 func New(opts ...nano.Option) *nano.App {
 	comps := &component.Components{}
