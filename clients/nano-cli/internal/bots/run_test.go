@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lonng/nano"
+	"github.com/lonng/nano/clients/client"
 	"github.com/lonng/nano/clients/nano-cli/internal/bots"
 	"github.com/lonng/nano/clients/nano-cli/internal/nodetest"
 )
@@ -118,7 +119,7 @@ func TestWhatFailsIsCounted(t *testing.T) {
 	}{
 		{"no server", bots.Scenario{URL: "tcp://127.0.0.1:1", Duration: bots.Duration(time.Hour)}, "error", 0},
 		{"no such route", bots.Scenario{Steps: []bots.Step{{Request: "Room.Nothing", Rate: rate(50)}}}, "not_found", 0},
-		{"no answer", bots.Scenario{Steps: []bots.Step{{Request: "Room.Never", Payload: "{}", Rate: rate(0)}}}, "timeout", 0},
+		{"no answer", bots.Scenario{Timeout: short / 3, Steps: []bots.Step{{Request: "Room.Never", Payload: "{}", Rate: rate(0)}}}, "timeout", 0},
 		{"kicked", bots.Scenario{Duration: bots.Duration(time.Hour), Steps: []bots.Step{{Notify: "Room.Leave", Payload: `{"text":"out"}`, Rate: rate(50)}}}, "kicked", 2},
 		{"setup fails", bots.Scenario{Setup: []bots.Step{{Request: "Room.Fail", Payload: "{}"}}, Duration: bots.Duration(time.Hour)}, "permission_denied", 0},
 	} {
@@ -129,8 +130,18 @@ func TestWhatFailsIsCounted(t *testing.T) {
 			if c.sc.Duration == 0 {
 				c.sc.Duration = short
 			}
-			c.sc.Connections, c.sc.Timeout = 2, short/3
-			rep := run(t, t.Context(), &c.sc)
+			if c.sc.Timeout == 0 {
+				c.sc.Timeout = bots.Duration(patient)
+			}
+			c.sc.Connections = 2
+			runner := bots.Runner{
+				Scenario: &c.sc,
+				Options:  []client.Option{client.WithConnectTimeout(patient)}, // a short Timeout is of requests
+			}
+			rep, err := runner.Run(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
 			if len(rep.Errors) != 1 || rep.Errors[0].Code != c.code || rep.Failures == 0 || rep.Connections.Lost != c.lost {
 				t.Errorf("the report says %d failures, %d lost, %+v", rep.Failures, rep.Connections.Lost, rep.Errors)
 			}
@@ -164,13 +175,25 @@ func TestKickedInSetup(t *testing.T) {
 // Ctrl-C in the middle must give the figures so far.
 func TestCutShort(t *testing.T) {
 	app := nodetest.Start(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), patient)
 	defer cancel()
-	rep := run(t, ctx, &bots.Scenario{
-		URL: url(app, "tcp"), Connections: 100, Ramp: bots.Duration(20 * time.Second), Duration: bots.Duration(time.Hour),
-		Steps: []bots.Step{{Request: "Room.Echo", Payload: "{}", Rate: rate(0)}},
-	})
-	if c := rep.Connections; c.Asked != 100 || c.Connected != c.Tried || c.Connected == 100 || rep.Requests.Answered == 0 || rep.Failures != 0 {
+	runner := bots.Runner{
+		Scenario: &bots.Scenario{
+			URL: url(app, "tcp"), Connections: 1000, Timeout: bots.Duration(patient),
+			Ramp: bots.Duration(200 * time.Second), Duration: bots.Duration(time.Hour),
+			Steps: []bots.Step{{Request: "Room.Echo", Payload: "{}", Rate: rate(0)}},
+		},
+		Progress: func(p bots.Progress) {
+			if p.Connected > 0 && p.Answered > 0 {
+				cancel()
+			}
+		},
+	}
+	rep, err := runner.Run(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := rep.Connections; c.Asked != 1000 || c.Connected != c.Tried || c.Connected == 1000 || rep.Requests.Answered == 0 || rep.Failures != 0 {
 		t.Errorf("the report says %+v, %+v", rep.Connections, rep.Requests)
 	}
 }
