@@ -82,9 +82,9 @@ type Dictionary struct {
 	Routes  map[string]uint16 `json:"routes"`
 }
 
-// Client is a connection to a server with a session on it; with [WithReconnect], one connection and
-// session after the other. Any goroutine may call its methods at any time. Handlers may, too,
-// except for [Client.Shutdown].
+// Client is a session on a server, over one connection after the other where the server resumes
+// sessions; with [WithReconnect], one session after the other. Any goroutine may call its methods
+// at any time. Handlers may, too, except for [Client.Shutdown].
 type Client struct {
 	cfg    config
 	to     []target        // at least one, unless the configuration is wrong
@@ -178,9 +178,9 @@ func Dial(ctx context.Context, url string, opts ...Option) (*Client, error) {
 	return c, nil
 }
 
-// Connect connects, shakes hands and runs the setup. It succeeds once; after that, [WithReconnect]
-// makes new connections. After an error it may be called again. ctx bounds the connecting, not the
-// life of the connection.
+// Connect connects, shakes hands and runs the setup. It succeeds once; after that, the client makes
+// new connections by itself: see [WithReconnect] and [WithoutResume]. After an error it may be
+// called again. ctx bounds the connecting, not the life of the connection.
 //
 // The errors are *RefusedError, *KickError, those of the dialer and of the setup, that of ctx,
 // ErrConnected, and ErrClosed.

@@ -31,16 +31,22 @@
 //
 // # Losing the connection
 //
-// Without [WithReconnect] a lost connection ends the client, because a new connection is a new
-// session on the server, and only the application knows how to sign in again. With it, the client
-// connects again after whatever happens to a connection, and after the node's own kicks, for its
-// shutdown and for a slow consumer. A refused handshake and any other kick end the client; for
-// kicks [Reconnect] lets the application decide. A server that refuses a handshake with the code
-// 503 wants the client to try again.
+// Where the server resumes sessions, a client whose connection is lost comes back to its session,
+// with or without [WithReconnect], as long as the server keeps it. What is sent meanwhile is kept,
+// requests in flight get their answers, and no message is lost or doubled, unless a server has
+// died. If the session is gone when the client comes back, the client has a new one. [Change] tells
+// all this apart, and [WithoutResume] turns it off.
 //
-// Handlers stay. Requests in flight fail with [ErrLost], and it is not known whether the server has
-// run them. Requests made meanwhile wait, at most for the time of [WithAwayWait], and go on after
-// the function of [WithSetup] has signed in.
+// Without a session to come back to, a lost connection ends the client, because a new connection is
+// a new session on the server, and only the application knows how to sign in again. With
+// [WithReconnect] the client connects again after whatever happens to a connection, and after the
+// node's own kicks, for its shutdown and for a slow consumer. A refused handshake and any other
+// kick end the client; for kicks [Reconnect] lets the application decide. A server that refuses a
+// handshake with the code 503 wants the client to try again.
+//
+// Handlers stay. If the session does not go on, requests in flight fail with [ErrLost], and it is
+// not known whether the server has run them. Requests made while there is no session wait, at most
+// for the time of [WithAwayWait], and go on after the function of [WithSetup] has signed in.
 //
 // # What the server says
 //
@@ -57,6 +63,6 @@
 // each request in flight. A program of thousands of clients may bring an event loop that reads for
 // all of them: see [EventConn].
 //
-// What the package does not do: it does not compress what it sends, it uses no HTTP proxy (unless
-// [WithDialer] brings one), and it does not resume sessions.
+// What the package does not do: it does not compress what it sends, and it uses no HTTP proxy,
+// unless [WithDialer] brings one.
 package client

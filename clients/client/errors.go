@@ -18,8 +18,8 @@ var (
 	ErrNotConnected = errors.New("client: not connected")
 	// ErrConnected: Connect was called during or after a call that was successful.
 	ErrConnected = errors.New("client: connected already")
-	// ErrLost: the connection ended while the request was in flight. The server may have run it or
-	// not.
+	// ErrLost: the connection ended while the request was in flight, and its session did not go
+	// on. The server may have run it or not.
 	ErrLost = errors.New("client: connection lost")
 	// ErrAway: there was no connection, and none came within the time of WithAwayWait.
 	ErrAway = errors.New("client: away")

@@ -16,7 +16,7 @@ import (
 // The errors are:
 //   - *[Error], if the server answered with one
 //   - [ErrTimeout], or the error of ctx
-//   - [ErrLost], if the connection ended meanwhile
+//   - [ErrLost], if the connection ended meanwhile, and its session did not go on
 //   - [ErrAway] with the cause, if there was no connection and none came in time; if ctx ended
 //     first, with the error of ctx
 //   - [ErrClosed] and [ErrNotConnected]

@@ -235,8 +235,9 @@ func WithPushQueue(bytes int) Option {
 // ending the connection.
 func WithPushDrop() Option { return func(c *config) { c.pushDrop = true } }
 
-// WithReconnect makes the client connect again when a connection is lost. The zero Reconnect has
-// good defaults. Default: a lost connection ends the client.
+// WithReconnect makes the client connect again when a connection is lost and there is no session
+// to come back to. The zero Reconnect has good defaults. Default: such a loss ends the client. To a
+// session that the server keeps, the client comes back in any case: see [WithoutResume].
 func WithReconnect(r Reconnect) Option {
 	return func(c *config) {
 		r, err := r.checked()
@@ -252,10 +253,11 @@ func WithReconnect(r Reconnect) Option {
 // within what bounds them anyway. With 0 or less they do not wait. Default: 5 s.
 func WithAwayWait(d time.Duration) Option { return func(c *config) { c.awayWait = max(d, 0) } }
 
-// WithSetup sets what each connection needs before it is of use, such as signing in. Requests that
-// fn makes with its ctx go through; all others wait until fn has returned. On the first connection
-// fn is part of [Client.Connect], which returns its error; on later ones its error fails the
-// attempt. ctx ends with the connection, and when fn returns.
+// WithSetup sets what each session needs before it is of use, such as signing in. Requests that fn
+// makes with its ctx go through; all others wait until fn has returned. On the first connection fn
+// is part of [Client.Connect], which returns its error; on later ones its error fails the attempt.
+// A connection that goes on with a session does not call fn. ctx ends with the connection, and when
+// fn returns.
 func WithSetup(fn func(ctx context.Context, c *Client) error) Option {
 	return func(c *config) { c.setup = fn }
 }
