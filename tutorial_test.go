@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -39,11 +40,33 @@ func TestTutorialCompilesAndItsTestPasses(t *testing.T) {
 		{"vet", "./..."},
 		{"test", "./..."},
 	} {
-		cmd := exec.CommandContext(t.Context(), "go", args...)
-		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("go %v: %v\n%s", args, err, out)
-		}
+		goCommand(t, dir, args...)
+	}
+
+	// Then it adds an option and its import to main.go.
+	more := regexp.MustCompile("(?s)one more option in\n`main.go`, and `(\"[a-z/]+\")` among its imports.*?\n\n```go\n(.*?)```").FindStringSubmatch(string(doc))
+	if more == nil {
+		t.Fatal("found no option that is added to main.go")
+	}
+	file := filepath.Join(dir, "main.go")
+	program, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, file, strings.NewReplacer(
+		"import (\n", "import (\n"+more[1]+"\n",
+		"nano.WithSignals(),", more[2]+"nano.WithSignals(),",
+	).Replace(string(program)))
+	goCommand(t, dir, "vet", "./...")
+}
+
+// goCommand runs Go in a module that knows nothing of the workspace.
+func goCommand(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go %v: %v\n%s", args, err, out)
 	}
 }
 
