@@ -16,6 +16,7 @@ import (
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/cluster/keeper"
 	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/console"
 	"github.com/lonng/nano/mock"
 	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/scheduler"
@@ -234,14 +235,24 @@ func Example_insteadOfListen() {
 
 // A sample that does not compile costs every reader an hour. Whole programs in the documents are
 // compiled here; all other Go samples must stand in this file, line for line, where the compiler
-// sees them.
+// sees them, or in that of the module of contrib that they use. The tutorial has a test of its own.
 func TestSamplesInTheDocumentsCompile(t *testing.T) {
-	file, err := os.ReadFile("example_test.go")
+	var compiled strings.Builder
+	for _, module := range []string{"", "contrib/etcd", "contrib/otel", "contrib/prometheus"} {
+		file, err := os.ReadFile(filepath.Join(module, "example_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		compiled.WriteString(unindented(string(file)))
+	}
+	docs, err := filepath.Glob(filepath.Join("docs", "*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	compiled := unindented(string(file))
-	for _, doc := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", filepath.Join("docs", "from-v0.5.md"), filepath.Join("docs", "types.md")} {
+	for _, doc := range append(docs, "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", filepath.Join("contrib", "otel", "README.md")) {
+		if filepath.Base(doc) == "tutorial.md" {
+			continue
+		}
 		content, err := os.ReadFile(doc)
 		if err != nil {
 			t.Error(err)
@@ -250,8 +261,8 @@ func TestSamplesInTheDocumentsCompile(t *testing.T) {
 		for _, sample := range samples(string(content)) {
 			if strings.HasPrefix(sample, "package main\n") {
 				vet(t, doc, sample)
-			} else if !strings.Contains(compiled, unindented(sample)) {
-				t.Errorf("%s: this sample is not in example_test.go:\n%s", doc, sample)
+			} else if !strings.Contains(compiled.String(), unindented(sample)) {
+				t.Errorf("%s: this sample is in no example_test.go:\n%s", doc, sample)
 			}
 		}
 	}
@@ -314,6 +325,18 @@ func (k *notebook) Leave(context.Context) error {
 	return nil
 }
 
+// Keeper is keeper.Keeper as docs/cluster.md shows it; each has all methods of the other.
+type Keeper interface {
+	Join(ctx context.Context, self keeper.Member) (<-chan keeper.View, error) // enter; the views of the list from then on
+	Update(ctx context.Context, self keeper.Member) error                     // self.State has changed
+	Leave(ctx context.Context) error                                          // out of it at once
+}
+
+var (
+	_ Keeper        = keeper.Keeper(nil)
+	_ keeper.Keeper = Keeper(nil)
+)
+
 // A cluster whose list an engine keeps needs no master. Each node has its own Keeper.
 func ExampleWithKeeper() {
 	app := nano.New("127.0.0.1:0", nano.WithKeeper(new(notebook)), nano.WithSlog(slog.New(slog.DiscardHandler)))
@@ -361,4 +384,43 @@ func ExampleDescribeHandler() {
 	// Output:
 	// Room.Join request
 	// Room.Say notify
+}
+
+// Position is where a player is.
+type Position struct {
+	Player string
+	X, Y   float64
+}
+
+// What is soon out of date waits for nothing: a newer position takes the place of an older one, and
+// effects are not even queued for a client that does not keep up.
+func ExampleWithDelivery() {
+	const addr = ":3250"
+	nano.New(addr,
+		nano.WithDelivery(nano.LatestBy(func(p *Position) string { return p.Player }), "onMove"),
+		nano.WithDelivery(nano.DropWhenBusy(), "onEffect"),
+		nano.WithWriteDelay(10*time.Millisecond),
+		nano.WithNoDelay("onHit"),
+	)
+}
+
+// A page for the people who run nodes, beside the WebSocket.
+func Example_console() {
+	const addr = ""
+	pages := http.NewServeMux()
+	app := nano.New(addr,
+		nano.WithEndpoint(nano.Endpoint{Addr: ":3250", WebSocket: true, Path: "/nano"}),
+		nano.WithHTTPHandler(pages))
+	pages.Handle("/console/", http.StripPrefix("/console", console.New(app, console.Config{
+		Token: os.Getenv("NANO_CONSOLE_TOKEN"),
+	})))
+}
+
+// The console shows the last lines of the application's own log, too.
+func ExampleNewLogRing() {
+	const addr = ":3250"
+	ring := nano.NewLogRing(slog.NewTextHandler(os.Stderr, nil), 0)
+	slog.SetDefault(slog.New(ring))
+	app := nano.New(addr, nano.WithSlog(slog.Default()))
+	_ = app
 }

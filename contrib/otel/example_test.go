@@ -4,8 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 
-	"go.opentelemetry.io/otel/sdk/trace"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/lonng/nano"
@@ -16,10 +17,10 @@ import (
 )
 
 // A node whose handlers are traced. A program has an exporter that sends the spans somewhere, in
-// a batch processor (trace.WithBatcher).
+// a batch processor (sdktrace.WithBatcher).
 func Example() {
 	exporter := tracetest.NewInMemoryExporter()
-	provider := trace.NewTracerProvider(trace.WithSyncer(exporter))
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter))
 	defer func() { _ = provider.Shutdown(context.Background()) }()
 
 	var cs component.Components
@@ -54,4 +55,32 @@ func Example() {
 	// the price is 12
 	// server Shop.Price
 	// client Shop.Price
+}
+
+// A program that has set its provider by otel.SetTracerProvider.
+func ExampleNewTracer() {
+	const addr = ":3250"
+	app := nano.New(addr,
+		nano.WithTracer(otelnano.NewTracer()),
+		nano.WithSlog(slog.New(otelnano.LogHandler(slog.NewJSONHandler(os.Stderr, nil)))),
+	)
+	_ = app
+}
+
+// A provider that samples one trace in a hundred.
+func ExampleWithTracerProvider() {
+	const addr = ":3250"
+	exporter := tracetest.NewInMemoryExporter()
+
+	provider := sdktrace.NewTracerProvider(
+		sdktrace.WithBatcher(exporter), // such as otlptracegrpc.New(ctx)
+		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(0.01))),
+	)
+	defer provider.Shutdown(context.Background())
+
+	app := nano.New(addr,
+		nano.WithTracer(otelnano.NewTracer(otelnano.WithTracerProvider(provider))),
+		nano.WithSlog(slog.New(otelnano.LogHandler(slog.NewJSONHandler(os.Stderr, nil)))),
+	)
+	_ = app
 }

@@ -3,7 +3,6 @@ package promnano_test
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"regexp"
@@ -238,14 +237,4 @@ func TestDashboardAndAlertsNameWhatIsThere(t *testing.T) {
 			}
 		}
 	}
-}
-
-func Example() {
-	app := nano.New("127.0.0.1:0")
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(promnano.NewCollector(app))
-	pages := http.NewServeMux()
-	pages.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	pages.Handle("GET /healthz", nano.HealthHandler(app))
-	pages.Handle("GET /readyz", nano.ReadyHandler(app))
 }
