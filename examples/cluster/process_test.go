@@ -287,6 +287,21 @@ func (w *world) overview() (Overview, error) {
 	return reply.Overview, err
 }
 
+// counted waits until what the last gate shows is as wanted. One that does not answer in time is
+// asked again.
+func (w *world) counted(what string, ok func(Overview) bool) {
+	w.t.Helper()
+	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		o, err := w.overview()
+		if err == nil && ok(o) {
+			return
+		}
+		if time.Since(begin) > answerAtAll {
+			w.t.Fatalf("not within %v: %s; last it was %+v, %v", answerAtAll, what, o.Nodes, err)
+		}
+	}
+}
+
 // until waits for a condition.
 func until(t *testing.T, within time.Duration, what string, ok func() bool) {
 	t.Helper()

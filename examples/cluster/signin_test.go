@@ -79,11 +79,7 @@ func TestWhoChangesTheGateIsCountedOnce(t *testing.T) {
 	t.Cleanup(func() { _ = c.Close() })
 	counted := func(want int) {
 		t.Helper()
-		until(t, 10*time.Second, fmt.Sprintf("%d people are counted at the first gate", want), func() bool {
-			o, err := w.overview()
-			if err != nil {
-				t.Fatal(err)
-			}
+		w.counted(fmt.Sprintf("%d people are counted at the first gate", want), func(o Overview) bool {
 			return slices.ContainsFunc(o.Nodes, func(n Counted) bool { return n.Name == "gate 1" && n.Users == want }) &&
 				slices.ContainsFunc(o.Nodes, func(n Counted) bool { return n.Name == "gate 2" && (n.Users > 1 || want == 1) }) // who asks is one
 		})
@@ -120,11 +116,7 @@ func (w *world) enter(gate int, name string, signIn bool) *client {
 // seated waits until the master counts so many people in the room of the one backend.
 func (w *world) seated(people int) {
 	w.t.Helper()
-	until(w.t, 5*time.Second, fmt.Sprintf("there are not %d people in the room", people), func() bool {
-		o, err := w.overview()
-		if err != nil {
-			w.t.Fatal(err)
-		}
+	w.counted(fmt.Sprintf("%d people are in the room", people), func(o Overview) bool {
 		for _, n := range o.Nodes {
 			if n.Role == "chat" {
 				return len(n.Rooms) == 1 && n.Rooms[0] == Sized{"room", people}
