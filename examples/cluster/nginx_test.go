@@ -96,6 +96,9 @@ func startNginx(t *testing.T) *behind {
 // 127.0.0.1.
 const ours = "127.0.0.9"
 
+// throughNginx is how long an answer may take, of processes that have just started.
+const throughNginx = 10 * time.Second
+
 // page connects as a page does.
 func (b *behind) page() (*client, error) {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ours)}}
@@ -141,7 +144,7 @@ func TestBehindNginx(t *testing.T) {
 				t.Fatalf("with a dead gate: %v", err)
 			}
 			c.name, c.room = fmt.Sprint("late ", i), "late"
-			if err := c.join(2 * time.Second); err != nil {
+			if err := c.join(throughNginx); err != nil {
 				t.Errorf("with a dead gate: %v", err)
 			}
 		}
@@ -159,12 +162,12 @@ func testOwnAddress(t *testing.T, room string, connect func() (*client, error)) 
 		}
 		client.name, client.room = fmt.Sprint("c", i), room
 		var entered EnterReply
-		if err := client.call("gate.enter", EnterRequest{}, &entered, time.Second); err != nil {
+		if err := client.call("gate.enter", EnterRequest{}, &entered, throughNginx); err != nil {
 			t.Fatal(err)
 		}
 		seen[entered.Gate]++
 		var joined JoinReply
-		if err := client.call("chat.join", JoinRequest{Room: client.room, Name: client.name}, &joined, time.Second); err != nil {
+		if err := client.call("chat.join", JoinRequest{Room: client.room, Name: client.name}, &joined, throughNginx); err != nil {
 			t.Fatal(err)
 		}
 		if host, _, _ := net.SplitHostPort(joined.You); host != ours {
@@ -175,11 +178,11 @@ func testOwnAddress(t *testing.T, room string, connect func() (*client, error)) 
 	if len(seen) != 2 {
 		t.Errorf("all clients are at one gate: %v", seen)
 	}
-	if err := all[0].call("chat.say", SayRequest{Text: "hello"}, &SayReply{}, time.Second); err != nil {
+	if err := all[0].call("chat.say", SayRequest{Text: "hello"}, &SayReply{}, throughNginx); err != nil {
 		t.Fatal(err)
 	}
 	for _, client := range all {
-		until(t, 2*time.Second, client.name+" has not heard it", func() bool {
+		until(t, throughNginx, client.name+" has not heard it", func() bool {
 			client.mu.Lock()
 			defer client.mu.Unlock()
 			return len(client.heard) == 1
