@@ -18,10 +18,12 @@ type load struct {
 	done   sync.WaitGroup
 
 	mu       sync.Mutex
+	since    time.Time // of what follows
 	requests int
 	failures []failure
 	slowest  time.Duration
-	slow     int // answers that took longer than slowAnswer
+	slow     int           // answers that took longer than slowAnswer
+	waited   time.Duration // for answers that took longer than answerWithin
 	clients  []*client
 }
 
@@ -119,6 +121,9 @@ func (l *load) run(c *client) {
 			if took > slowAnswer {
 				l.slow++
 			}
+			if took > answerWithin {
+				l.waited += took
+			}
 		}
 		l.mu.Unlock()
 		if err == nil {
@@ -129,12 +134,17 @@ func (l *load) run(c *client) {
 	}
 }
 
-func (l *load) end() {
+// stop has clients ask no more.
+func (l *load) stop() {
 	select {
 	case <-l.quit:
 	default:
 		close(l.quit)
 	}
+}
+
+func (l *load) end() {
+	l.stop()
 	for _, c := range l.clients {
 		c.Close()
 	}
@@ -145,8 +155,8 @@ func (l *load) end() {
 func (l *load) mark() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.requests, l.failures, l.slowest, l.slow = 0, nil, 0, 0
-	return time.Now()
+	l.since, l.requests, l.failures, l.slowest, l.slow, l.waited = time.Now(), 0, nil, 0, 0, 0
+	return l.since
 }
 
 // failed returns the failures since mark, without those whose room had moved: these have an answer
