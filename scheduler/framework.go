@@ -135,7 +135,6 @@ func (s *Scheduler) SubmitTo(l *Lane, jobs []Job, stop func() <-chan struct{}) (
 		}
 		return len(jobs), nil
 	}
-	l.use(s)
 	came := s.backlog.stampOf(jobs)
 	s.mu.Lock()
 	for {
@@ -150,6 +149,7 @@ func (s *Scheduler) SubmitTo(l *Lane, jobs []Job, stop func() <-chan struct{}) (
 		}
 		q := s.backlog.queueOf(l)
 		if some := s.backlog.roomIn(q, jobs[n:]); some > 0 {
+			l.use(s)
 			s.backlog.addTo(q, came, jobs[n:n+some]...)
 			n += some
 		}

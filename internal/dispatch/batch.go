@@ -1,7 +1,7 @@
 package dispatch
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"slices"
 	"sync"
@@ -152,9 +152,9 @@ func (b *Batch) put(c *call, r *route) {
 	}
 	b.hand()
 	// The meter stays here: an application's scheduler may drop the call without a word.
-	p, mid := c.entity, c.mid
+	p, mid, refused := c.entity, c.mid, c.err
 	if err := c.schedule(); err != nil {
-		b.table.refuse(context.Background(), p, mid, r.name, err)
+		b.refuse(p, nil, mid, r.name, cmp.Or(refused, err))
 	}
 }
 
@@ -173,7 +173,7 @@ func (b *Batch) putOn(s *scheduler.Scheduler, c *call) {
 }
 
 // refuse ends a message with an error. Its answer comes after those of the messages before it, so
-// it takes their way. r may be nil.
+// it takes their way. r is nil if there is no route, or no scheduler for it.
 func (b *Batch) refuse(p Entity, r *route, mid uint64, name string, err error) {
 	b.end(p, r, mid, name, err, nil)
 }
@@ -185,21 +185,15 @@ func (b *Batch) end(p Entity, r *route, mid uint64, name string, err error, trac
 	if c.trace = trace; trace == nil {
 		c.traced(b.trace)
 	}
-	if mid == 0 || b.lane == nil {
-		b.table.refuse(c.begin(context.Background()), p, mid, name, err)
-		c.finish(err)
-		c.free()
-		return
-	}
 	switch {
+	case mid == 0 || b.lane == nil:
+		c.refuse()
+		c.free()
 	case r != nil:
 		b.put(c, r)
-	case len(b.jobs) > 0:
-		b.putOn(b.sched, c)
-	case b.lane.Latest() != nil:
-		b.putOn(b.lane.Latest(), c)
 	default:
-		b.putOn(b.table.cfg.Scheduler, c)
+		b.hand() // Latest has the messages before this one then
+		b.putOn(cmp.Or(b.lane.Latest(), b.table.cfg.Scheduler), c)
 	}
 }
 
@@ -208,34 +202,61 @@ func (b *Batch) hand() {
 	if len(b.jobs) == 0 {
 		return
 	}
-	var err error
-	n := 0
 	came := scheduler.Clock()
 	for _, j := range b.jobs {
 		j.(*call).came = came
 	}
-	switch {
-	case b.posts:
-		err = b.sched.PostTo(b.lanes, b.jobs)
-	case b.lane == nil:
-		err = b.sched.Submit(b.jobs, nil)
-	default:
-		n, err = b.sched.SubmitTo(b.lane, b.jobs, b.stop)
-	}
-	if err != nil {
-		for _, j := range b.jobs[n:] {
+	if n, err := b.give(b.sched, b.lanes, b.jobs); err != nil {
+		for i, j := range b.jobs[n:] {
 			c := j.(*call)
-			if !errors.Is(err, scheduler.ErrStopped) { // else its session has ended: nobody is to be told
-				err := b.table.closed(c.route, b.sched, err)
-				b.table.refuse(c.begin(context.Background()), c.entity, c.mid, c.Name(), err)
-				c.finish(err)
+			switch {
+			case errors.Is(err, scheduler.ErrStopped): // its session has ended: nobody is to be told
+				c.free()
+			case b.posts:
+				b.giveBack(c, b.lanes[i], err)
+			default:
+				b.giveBack(c, b.lane, err)
 			}
-			c.free()
 		}
 	}
 	clear(b.jobs)
 	clear(b.lanes)
 	b.jobs, b.lanes = b.jobs[:0], b.lanes[:0]
+}
+
+// give gives calls to a scheduler, and returns how many it has taken: all or none if the batch
+// posts.
+func (b *Batch) give(s *scheduler.Scheduler, lanes []*scheduler.Lane, jobs []scheduler.Job) (n int, err error) {
+	switch {
+	case b.posts:
+		err = s.PostTo(lanes, jobs)
+	case b.lane == nil:
+		err = s.Submit(jobs, nil)
+	default:
+		return s.SubmitTo(b.lane, jobs, b.stop)
+	}
+	return 0, err
+}
+
+// giveBack refuses a call that its scheduler has not taken, because that is closed. The answer comes
+// after those of the messages before it, unless these are for the closed scheduler, too.
+func (b *Batch) giveBack(c *call, lane *scheduler.Lane, err error) {
+	if c.err == nil {
+		c.err = b.table.closed(c.route, b.sched, err)
+	}
+	if c.mid != 0 && lane != nil {
+		for _, s := range []*scheduler.Scheduler{lane.Latest(), b.table.cfg.Scheduler} {
+			if s == nil || s == b.sched {
+				continue
+			}
+			c.sched = s
+			if _, err := b.give(s, []*scheduler.Lane{lane}, []scheduler.Job{c}); err == nil {
+				return
+			}
+		}
+	}
+	c.refuse()
+	c.free()
 }
 
 // Hand hands over the calls that were added so far: tasks that are pushed afterwards run after

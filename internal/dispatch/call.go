@@ -60,9 +60,7 @@ func (c *call) Run() {
 	c.spend()
 	if c.err != nil {
 		c.entity.Enter(c.mid)
-		ctx := c.begin(context.Background())
-		c.table.refuse(ctx, c.entity, c.mid, c.name, c.err)
-		c.finish(c.err)
+		c.refuse()
 		return
 	}
 	s := c.entity.Session()
@@ -131,6 +129,12 @@ func (c *call) end() {
 func (c *call) fail(ctx context.Context, err error) {
 	c.table.fail(ctx, c.entity, c.mid, c.routeName(), err)
 	c.finish(err)
+}
+
+// refuse answers a message that was refused.
+func (c *call) refuse() {
+	c.table.refuse(c.begin(context.Background()), c.entity, c.mid, c.routeName(), c.err)
+	c.finish(c.err)
 }
 
 // routeName returns the route that the message names, whether there is one or not.

@@ -429,6 +429,61 @@ func TestALoggerMayPanic(t *testing.T) {
 	}
 }
 
+// A room has had the last messages of a client, and has ended. What the client sends then is
+// answered: for the room, and for what nobody has.
+func TestRefusalsAfterTheEndOfARoom(t *testing.T) {
+	nothing := func(context.Context, *session.Session, []byte) error { return nil }
+	b := newBench(t, raw("Room.Say", nothing, component.WithSchedulerName("room")))
+	p, room := &lanedPeer{peer: b.peer}, scheduler.New()
+	p.s.Set("room", room)
+	room.Start()
+	send := func(v codec.View) {
+		batch := b.Begin()
+		batch.Add(p, v)
+		batch.Submit()
+	}
+	send(request(1, "Room.Say", ""))
+	finish(room)
+	send(request(2, "No.Such", ""))
+	send(request(3, "Room.Say", ""))
+	send(notify("Room.Say", ""))
+	b.finish()
+	for mid, want := range map[uint64]string{2: component.CodeNotFound, 3: component.CodeUnavailable} {
+		if f := b.peer.failure(t, mid); f.Code != want {
+			t.Errorf("request %d: %+v, want %s", mid, f, want)
+		}
+	}
+	if !b.log.Has("message refused", "route=No.Such") {
+		t.Errorf("the log is %q", b.log.Lines())
+	}
+}
+
+// Messages of several sessions come from another node together. An error answer waits for the
+// messages of its own session, whatever the others send.
+func TestErrorAnswersWaitForTheirOwnSession(t *testing.T) {
+	room := scheduler.New()
+	nothing := func(context.Context, *session.Session, []byte) error { return nil }
+	cs := raw("Room.Say", nothing, component.WithScheduler(room))
+	component.HandleRaw(cs, "Node.Do", nothing)
+	b := newBench(t, cs)
+	p, other := &lanedPeer{peer: b.peer}, &lanedPeer{peer: newPeer()}
+	send := func(p Entity, v codec.View) {
+		batch := b.BeginMetered()
+		batch.Add(other, notify("Node.Do", ""))
+		batch.Add(p, v)
+		batch.Submit()
+	}
+	send(p, request(1, "Room.Say", ""))
+	send(p, request(2, "No.Such", ""))
+	b.finish()
+	if len(b.peer.fails[2]) != 0 {
+		t.Error("the error answer has overtaken what waits for the room")
+	}
+	room.Start()
+	finish(room)
+	b.peer.failure(t, 2)
+}
+
 // What clients are told of an error of the framework does not name its package; the log does.
 func TestClientsSeeNoPackageNames(t *testing.T) {
 	for name, err := range map[string]error{

@@ -47,43 +47,61 @@ func TestHandlersThatAnswerLaterAreNotBounded(t *testing.T) {
 // A client takes answers in the order of its requests, where all are answered at once; an error
 // that is found when a message is read must not overtake what is still being handled.
 func TestErrorAnswersKeepTheOrder(t *testing.T) {
-	own := scheduler.New()
-	for name, opts := range map[string][]component.Option{"the node's scheduler": nil, "a component's scheduler": {component.WithScheduler(own)}} {
+	own, ended := scheduler.New(), scheduler.New()
+	ended.Close()
+	ofComponent := []component.Option{component.WithScheduler(own)}
+	ofSession := []component.Option{component.WithSchedulerName("room")}
+	for name, row := range map[string]struct {
+		slow, typed []component.Option
+		room        *scheduler.Scheduler // of the session
+		fails       bool                 // it runs no handler of typed
+	}{
+		"the node's scheduler":                      {},
+		"a component's scheduler":                   {slow: ofComponent, typed: ofComponent},
+		"a session without a scheduler":             {typed: ofSession, fails: true},
+		"a scheduler of the session that has ended": {typed: ofSession, room: ended, fails: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			cs := new(component.Components)
 			component.HandleRaw(cs, "Room.Slow", func(_ context.Context, s *session.Session, data []byte) error {
 				time.Sleep(time.Millisecond)
 				return s.Response(data)
-			}, opts...)
-			component.Handle(cs, "Room.Typed", func(_ context.Context, _ *session.Session, _ *struct{ A int }) (*struct{}, error) {
+			}, row.slow...)
+			component.Handle(cs, "Desk.Typed", func(_ context.Context, _ *session.Session, _ *struct{ A int }) (*struct{}, error) {
 				return &struct{}{}, nil
-			}, opts...)
+			}, row.typed...)
 			own.Start()
-			n := apptest.Start(t, cs)
+			n := apptest.Start(t, cs, nano.WithHandshakeValidator(func(s *session.Session, _ []byte) error {
+				if row.room != nil {
+					s.Set("room", row.room)
+				}
+				return nil
+			}))
 			c := n.TCP.Client(t)
 			c.Ready(apptest.AcceptErrors)
 			var all []byte
 			for i := range 20 {
-				all = append(all, apptest.Requests(1+3*i, 1, "Room.Slow")...)
-				all = append(all, apptest.Requests(2+3*i, 1, []string{"No.Such", "Room.None"}[i%2])...)
-				bad, err := codec.AppendData(nil, codec.Request, uint64(3+3*i), "Room.Typed", []byte("{"), 0, nil, 1<<20)
+				all = append(all, apptest.Requests(1+4*i, 1, "Room.Slow")...)
+				all = append(all, apptest.Requests(2+4*i, 1, []string{"No.Such", "Room.None"}[i%2])...)
+				bad, err := codec.AppendData(nil, codec.Request, uint64(3+4*i), "Desk.Typed", []byte("{"), 0, nil, 1<<20)
 				if err != nil {
 					t.Fatal(err)
 				}
 				all = append(all, bad...)
+				all = append(all, apptest.Requests(4+4*i, 1, "Desk.Typed")...)
 			}
 			for rest := all; len(rest) > 0; { // several reads: what one of them began is not done when the next comes
 				k := min(100, len(rest))
 				c.Write(rest[:k])
 				rest = rest[k:]
 			}
-			for want := uint64(1); want <= 60; want++ {
+			for want := uint64(1); want <= 80; want++ {
 				m := c.Message()
 				if m.ID != want {
 					t.Fatalf("the answer of request %d came in the place of %d's", m.ID, want)
 				}
-				if failed := m.Err; failed != (want%3 != 1) {
-					t.Fatalf("request %d: error %v", want, failed)
+				if fails := want%4 == 2 || want%4 == 3 || want%4 == 0 && row.fails; m.Err != fails {
+					t.Fatalf("request %d: error %v", want, m.Err)
 				}
 			}
 		})
