@@ -2,6 +2,7 @@ package log
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ const (
 	every     = time.Second // between two lines of one kind, and of one message once its first lines are used up
 	maxEvents = 256         // messages that are told apart: all of them are constants of the code
 	maxValue  = 255         // bytes of an attribute that tell kinds apart
+	maxText   = 512         // bytes of a value in a line, if it is no stack
 
 	debugFirst = 100                   // a debug line stands for one event: each is let through, up to so many at once,
 	debugEvery = 10 * time.Millisecond // and then one each
@@ -21,7 +23,8 @@ const (
 // are of one kind. The first of each kind is a line at once; then one line a second says how many
 // there were ("times"). A message has a number of first lines for all its kinds; when those are
 // used up, it has one line a second, for whichever kind ("mixed" if there are more kinds than it
-// tells apart). So neither the lines nor the memory grow with what comes in.
+// tells apart). A value whose text has more than 512 bytes is cut, unless it is a stack. So
+// neither the lines nor the memory grow with what comes in.
 //
 // All methods, and the handlers that WithAttrs and WithGroup return, may be used by any number of
 // goroutines.
@@ -286,8 +289,7 @@ func write(lines []line) {
 func (l line) write() error {
 	r := slog.NewRecord(l.record.Time, l.record.Level, l.record.Message, l.record.PC)
 	l.record.Attrs(func(a slog.Attr) bool {
-		a.Value = a.Value.Resolve()
-		r.AddAttrs(a)
+		r.AddAttrs(slog.Attr{Key: a.Key, Value: cut(a.Key, a.Value.Resolve())})
 		return true
 	})
 	if l.times > 1 {
@@ -297,6 +299,15 @@ func (l line) write() error {
 		r.AddAttrs(slog.Bool("mixed", true))
 	}
 	return l.to.Handle(l.ctx, r)
+}
+
+// cut shortens a value with a long text: whoever is outside may have chosen it.
+func cut(key string, v slog.Value) slog.Value {
+	text := v.String()
+	if len(text) <= maxText || key == "stack" {
+		return v
+	}
+	return slog.StringValue(fmt.Sprintf("%s... (%d bytes more)", text[:maxText], len(text)-maxText))
 }
 
 // current passes records on to slog.Default.

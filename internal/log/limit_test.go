@@ -147,6 +147,37 @@ func TestLimiterMakesValuesForLinesOnly(t *testing.T) {
 	})
 }
 
+// Names, addresses and errors come from outside, and may be long: a line is not, and says how much
+// it leaves out. A stack is the program's own.
+func TestLimiterCutsLongValues(t *testing.T) {
+	long := strings.Repeat("x", maxText+7)
+	cut := long[:maxText] + "... (7 bytes more)"
+	for _, c := range []struct {
+		key   string
+		value any
+		want  string
+	}{
+		{"method", long[:maxText], long[:maxText]},
+		{"method", long, cut},
+		{"err", errors.New(long), cut},
+		{"err", lazy(long), cut},
+		{"services", []string{long[:maxText/2], long[:maxText]}, "[" + strings.Repeat("x", maxText/2) + " " + strings.Repeat("x", maxText/2-2) + "... (259 bytes more)"},
+		{"stack", long, long},
+		{"n", 7, "7"},
+	} {
+		log, out := limited(t, 5)
+		log.Warn("m", c.key, c.value)
+		got := strings.Trim(strings.TrimPrefix(out.take()[0], "nano: WARN m "+c.key+"="), "\"\n\t")
+		if got != c.want {
+			t.Errorf("%s=%.20v: the line says %q", c.key, c.value, got)
+		}
+	}
+}
+
+type lazy string
+
+func (l lazy) LogValue() slog.Value { return slog.StringValue(string(l)) }
+
 type counted struct{ n *int }
 
 func (c counted) LogValue() slog.Value { *c.n++; return slog.StringValue("made") }

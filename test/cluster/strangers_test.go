@@ -90,6 +90,32 @@ func TestStrangersAreRefusedUnread(t *testing.T) {
 	})
 }
 
+// What a stranger calls itself, or a method, is as long as it likes; a line of the log is not.
+func TestStrangersMakeShortLines(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		long := strings.Repeat("x", 60<<10)
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil), nano.WithClusterToken("secret"))
+		conn, _ := newMetered(t, f, apptest.Master)
+		if err := conn.Invoke(t.Context(), "/"+long+"/x", &clusterpb.RegisterRequest{}, &clusterpb.RegisterResponse{}); status.Code(err) != codes.Unauthenticated {
+			t.Errorf("a call without the token is answered with %v", err)
+		}
+		withToken := metadata.AppendToOutgoingContext(t.Context(), "nano-token", "secret")
+		for _, addr := range []string{long, long + ":1"} { // the second may be one
+			req := &clusterpb.RegisterRequest{MemberInfo: &clusterpb.MemberInfo{ServiceAddr: addr, Services: []string{long}}}
+			_ = conn.Invoke(withToken, clusterpb.Master_Register_FullMethodName, req, &clusterpb.RegisterResponse{})
+		}
+		seen := 0
+		for _, line := range m.Log.Lines("xxxx") {
+			if seen++; len(line) > 2<<10 {
+				t.Errorf("a line of %d bytes: %.100s", len(line), line)
+			}
+		}
+		if seen < 2 {
+			t.Errorf("%d lines tell of three calls", seen)
+		}
+	})
+}
+
 // Who can reach a node without credentials cannot have it decode anything large by calls that are
 // small between nodes.
 func TestLargeUnaryMessagesAreRefused(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -160,6 +161,23 @@ func TestFloodsOfConnectionsMakeFewLines(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A header may have kilobytes, and its line in the log does not.
+func TestOriginsMakeShortLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := apptest.Start(t, new(component.Components), nano.WithSameOrigin())
+		nc, err := n.WS.Dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := nanotest.Upgrade(t, nc, "/", http.Header{"Origin": {"http://" + strings.Repeat("x", 15<<10)}}); err == nil {
+			t.Error("another origin was let in")
+		}
+		if lines := n.Log.Lines("upgrade refused", "xxxx"); len(lines) != 1 || len(lines[0]) > 2<<10 {
+			t.Errorf("logged %.3000q", lines)
+		}
+	})
 }
 
 // A client's text forges no line: neither in v0.5's logger nor in one of log/slog.
