@@ -12,6 +12,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -90,7 +91,7 @@ func run(ctx context.Context, s *settings) error {
 		if err != nil {
 			return err
 		}
-		server := &http.Server{Handler: health(app), ReadHeaderTimeout: 5 * time.Second}
+		server := newServer(health(app))
 		go func() { _ = server.Serve(l) }()
 		defer func() { _ = server.Close() }()
 	}
@@ -106,6 +107,14 @@ func newKeeper(s *settings) (*etcd.Keeper, error) {
 		Endpoints: s.Etcd.Endpoints, TLS: tls, Username: s.Etcd.Username, Password: string(s.Etcd.Password),
 		Prefix: s.Etcd.Prefix, TTL: s.Etcd.TTL, Logger: s.Logger(),
 	})
+}
+
+// newServer serves probes. What a stranger can have it hold is bounded, as by the gate for clients.
+func newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
+	}
 }
 
 // health answers probes: /healthz with whether a restart would help, /readyz with whether the node
