@@ -260,7 +260,8 @@ func WithMaxConnections(n int) Option {
 
 // WithMessageRate limits the requests and notifies of one session to perSecond, after burst
 // messages at once. What happens to a message over the limit is p's decision: [LimitWait],
-// [LimitDrop] or [LimitKick]. Stats counts them as LimitedMessages. Default: no limit.
+// [LimitDrop] or [LimitKick]. A handshake that the client repeats counts as a message. Stats counts
+// those over the limit as LimitedMessages. Default: no limit.
 func WithMessageRate(perSecond float64, burst int, p cluster.LimitPolicy) Option {
 	return func(o *cluster.Options) {
 		o.Limits.Messages, o.Limits.MessageBurst, o.Limits.MessagePolicy = perSecond, burst, p

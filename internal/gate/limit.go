@@ -3,9 +3,6 @@ package gate
 import (
 	"sync/atomic"
 	"time"
-
-	"github.com/lonng/nano/codec"
-	"github.com/lonng/nano/component"
 )
 
 // LimitPolicy says what happens to what is over a limit.
@@ -67,10 +64,16 @@ func bucketOf(f *Conn) *bucket {
 	return t.bucket
 }
 
-// limited holds a message to the limit of the session. false: it is dealt with.
-func (in *input) limited(v codec.View) (serve bool) {
+// takeToken takes a token of the session's bucket: for a message, or for a handshake that is
+// repeated. Where there is none, it waits for one or kicks the session, as the policy says. false:
+// there is still none, and nothing is to be served.
+func (in *input) takeToken() bool {
 	c := in.conn
-	l, f := &c.gate.cfg.Limits, c.owner() // one after the other, the connections of a session share its bucket
+	l := &c.gate.cfg.Limits
+	if l.Messages == 0 {
+		return true
+	}
+	f := c.owner() // one after the other, the connections of a session share its bucket
 	b := bucketOf(f)
 	wait := b.take(time.Now(), l.Messages, l.MessageBurst)
 	if wait == 0 {
@@ -79,13 +82,12 @@ func (in *input) limited(v codec.View) (serve bool) {
 	c.gate.counters.Limited.Messages.Add(1)
 	switch l.MessagePolicy {
 	case LimitDrop:
-		in.batch.Refuse(f, v, component.Errorf(component.CodeExhausted, "too many messages"))
 		return false
 	case LimitKick:
 		_ = c.Kick("flood")
 		return false
 	}
-	in.batch.Hand()
+	in.submit()
 	c.busy.Store(true) // what the client sends lies unread: it is not silent
 	defer c.busy.Store(false)
 	for ; wait > 0; wait = b.take(time.Now(), l.Messages, l.MessageBurst) {

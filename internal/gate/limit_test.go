@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -83,6 +84,43 @@ func TestMessageRate(t *testing.T) {
 			t.Errorf("kicked with %q", why)
 		}
 	})
+}
+
+// A handshake that is repeated is answered with the whole dictionary, so it counts as a message.
+func TestMessageRateOfRepeatedHandshakes(t *testing.T) {
+	for policy, answers := range map[LimitPolicy]int{LimitWait: 100, LimitDrop: 5, LimitKick: 5} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, func(c *Config) { c.Limits = Limits{Messages: 10, MessageBurst: 5, MessagePolicy: policy} })
+			c := w.dial(t, false)
+			c.Ready()
+			began := time.Now()
+			go func() { _ = c.SendRaw(bytes.Repeat(codec.AppendPacket(nil, codec.Handshake, nil), 100)) }()
+			for n := 0; n < answers; {
+				switch p := c.Packet(); p.Type {
+				case codec.Handshake:
+					n++
+				case codec.Heartbeat:
+				default:
+					t.Fatalf("policy %d: after %d answers came %v %q", policy, n, p.Type, p.Body)
+				}
+			}
+			switch policy {
+			case LimitWait:
+				if took := time.Since(began); took < 9*time.Second {
+					t.Errorf("100 handshakes took %v", took)
+				}
+			case LimitDrop:
+				time.Sleep(time.Second)
+				if m := c.Call("T.Echo", []byte("1")); string(m.Data) != "1" {
+					t.Errorf("after the handshakes that were dropped came %v", m)
+				}
+			case LimitKick:
+				if why := c.Kicked(); why != "flood" {
+					t.Errorf("kicked with %q", why)
+				}
+			}
+		})
+	}
 }
 
 // A client that waits for its limit can be kicked, and nobody waits for it at the end.

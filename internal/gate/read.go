@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/dispatch"
 	"github.com/lonng/nano/internal/wsframe"
 	"github.com/lonng/nano/session"
@@ -266,6 +267,9 @@ func (in *input) packet(p codec.Packet) error {
 	}
 	switch p.Type {
 	case codec.Handshake:
+		if ph != waiting && !in.takeToken() {
+			return nil
+		}
 		h := handshake{conn: c}
 		return h.serve(p.Body)
 	case codec.HandshakeAck:
@@ -304,14 +308,17 @@ func (in *input) data(body []byte) error {
 			return fmt.Errorf("%w: %d", codec.ErrRouteCode, v.Code)
 		}
 	}
+	v.Gzip = v.Gzip && c.wantsGzip // where it was not agreed, the bit means nothing, as in v0.5
+	serve := in.takeToken()
 	if in.batch == nil {
 		in.batch = c.gate.cfg.Table.Begin()
 	}
-	v.Gzip = v.Gzip && c.wantsGzip // where it was not agreed, the bit means nothing, as in v0.5
-	if c.gate.cfg.Limits.Messages > 0 && !in.limited(v) {
-		return nil
+	switch {
+	case serve:
+		in.batch.Add(c.owner(), v)
+	case c.gate.cfg.Limits.MessagePolicy == LimitDrop:
+		in.batch.Refuse(c.owner(), v, component.Errorf(component.CodeExhausted, "too many messages"))
 	}
-	in.batch.Add(c.owner(), v)
 	return nil
 }
 
