@@ -27,7 +27,13 @@ type input struct {
 	taken    int             // packets of the bytes that are served
 	gathered []byte          // of a compressed message that has not come whole
 	batch    *dispatch.Batch // of the read that is being worked on
+	given    int             // bytes of the messages in batch
 }
+
+// maxGiven is how many bytes of messages a batch has before it is submitted, though there is more of
+// the read. One read brings less, but it may be compressed. A gzip payload is submitted at once:
+// what it unpacks to is not known here.
+const maxGiven = 64 << 10
 
 var inputs = sync.Pool{New: func() any { return new(input) }}
 
@@ -198,7 +204,7 @@ func (in *input) submit() {
 	}
 	c := in.conn
 	b := in.batch
-	in.batch = nil
+	in.batch, in.given = nil, 0
 	c.busy.Store(true)
 	b.Submit()
 	if until := c.owner().pause.Swap(nil); until != nil {
@@ -318,6 +324,10 @@ func (in *input) data(body []byte) error {
 		in.batch.Add(c.owner(), v)
 	case c.gate.cfg.Limits.MessagePolicy == LimitDrop:
 		in.batch.Refuse(c.owner(), v, component.Errorf(component.CodeExhausted, "too many messages"))
+	}
+	in.given += codec.HeadLength + len(body)
+	if in.given > maxGiven || v.Gzip {
+		in.submit()
 	}
 	return nil
 }

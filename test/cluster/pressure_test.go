@@ -1,8 +1,11 @@
 package cluster_test
 
 import (
+	"bytes"
+	"compress/flate"
 	"context"
 	"fmt"
+	"net/http"
 	"runtime"
 	"strings"
 	"testing"
@@ -13,6 +16,7 @@ import (
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/nanotest"
+	"github.com/lonng/nano/internal/wsframe"
 	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/session"
@@ -65,6 +69,64 @@ func TestFloodOfOneClientHoldsUpNobodyElse(t *testing.T) {
 		for range flood / 1000 { // until all of it is taken, the client must look alive
 			time.Sleep(time.Second)
 			apptest.Call(t, good, "Back.Echo", "y", "y")
+		}
+		if err := <-sent; err != nil {
+			t.Errorf("the flood was cut: %v", err)
+		}
+		apptest.Call(t, bad, "Back.Echo", "z", "z")
+		if ran != flood {
+			t.Errorf("%d of %d messages were handled", ran, flood)
+		}
+		if lines := g.Log.Lines("queue is full"); len(lines) > 0 {
+			t.Errorf("the link's queue was full: %q", lines)
+		}
+		bad.Close()
+		good.Close()
+	})
+}
+
+// A browser compresses what it sends, so that one read brings many times the window of a session:
+// its reader waits all the same before it fills the link for others.
+func TestCompressedFloodHoldsUpNobodyElse(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		const flood, payload = 150, 60_000
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(nil), nano.WithLinkQueue(1<<20), nano.WithCompression(1<<20))
+		ran := 0
+		b := f.Start(t, "back:1", apptest.Handlers(backend(apptest.Funcs{
+			"Back.Slow": func(context.Context, *session.Session, []byte) error {
+				ran++
+				time.Sleep(10 * time.Millisecond)
+				return nil
+			},
+		})))
+		apptest.Meet(t, m, g, b)
+		nc, err := g.WS.Dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad, err := nanotest.Upgrade(t, nc, "/", http.Header{"Sec-WebSocket-Extensions": {"permessage-deflate"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		good := g.TCP.Client(t)
+		for _, c := range []*nanotest.Client{bad, good} {
+			c.Beats = true
+			c.Ready(apptest.AcceptErrors)
+			apptest.Call(t, c, "Back.Echo", "x", "x")
+		}
+		var packed bytes.Buffer
+		z, _ := flate.NewWriter(&packed, flate.BestCompression) // the level is one that there is
+		_, _ = z.Write(apptest.Notifies(1, "Back.Slow", payload))
+		_ = z.Flush()
+		message := bytes.TrimSuffix(packed.Bytes(), []byte{0, 0, 0xff, 0xff})
+		frame := wsframe.AppendMasked(nil, wsframe.Compressed|wsframe.OpBinary, true, [4]byte{}, message)
+		sent := make(chan error, 1)
+		go func() { sent <- bad.SendRaw(bytes.Repeat(frame, flood)) }()
+		for range 3 {
+			synctest.Wait()
+			apptest.Call(t, good, "Back.Echo", "y", "y")
+			time.Sleep(time.Second)
 		}
 		if err := <-sent; err != nil {
 			t.Errorf("the flood was cut: %v", err)
