@@ -120,7 +120,9 @@ func (c *Conn) Lane() *scheduler.Lane {
 // Waiting tells that the reader is about to wait, so that others do not wait for it. It returns a
 // channel that is closed when the session ends.
 func (c *Conn) Waiting() <-chan struct{} {
-	c.res.Load().readBy(c).sock.Waiting()
+	by := c.res.Load().readBy(c)
+	by.busy.Store(true) // what the client sends lies unread: it is not silent
+	by.sock.Waiting()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.transitLocked()

@@ -88,7 +88,6 @@ func (in *input) takeToken() bool {
 		return false
 	}
 	in.submit()
-	c.busy.Store(true) // what the client sends lies unread: it is not silent
 	defer c.busy.Store(false)
 	for ; wait > 0; wait = b.take(time.Now(), l.Messages, l.MessageBurst) {
 		t := time.NewTimer(wait)

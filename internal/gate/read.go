@@ -205,9 +205,9 @@ func (in *input) submit() {
 	c := in.conn
 	b := in.batch
 	in.batch, in.given = nil, 0
-	c.busy.Store(true)
 	b.Submit()
 	if until := c.owner().pause.Swap(nil); until != nil {
+		c.busy.Store(true)
 		c.sock.Waiting()
 		<-*until
 	}
