@@ -1,12 +1,6 @@
 package gate
 
-import (
-	"errors"
-	"os"
-	"time"
-)
-
-const writeUnit = 64 << 10 // what one call writes for a client that does not keep up
+import "time"
 
 // writeNow writes as much as it can without waiting; stuck says that there is more.
 func (q *output) writeNow(o *outbuf) (stuck bool, err error) {
@@ -28,7 +22,7 @@ func (q *output) writeNow(o *outbuf) (stuck bool, err error) {
 type slowWriter struct {
 	conn  *Conn
 	rest  *outbuf   // of a write that was begun; nil: of none
-	until time.Time // when the client is too slow; see write
+	until time.Time // when the client is too slow; conn.mu guards it once a write has begun
 }
 
 // run writes until the queue is empty.
@@ -76,34 +70,31 @@ func (w *slowWriter) next() *outbuf {
 	return o
 }
 
-// write blocks until everything is written, or the client is too slow: until is moved on by the
-// time that what it takes may last at the floor rate, and is never later than the write timeout
-// from now.
+// write blocks until everything is written, or the client is too slow.
 func (w *slowWriter) write(o *outbuf) error {
 	for !o.empty() {
-		unit := o.segs[o.next]
-		unit = unit[:min(len(unit), writeUnit)]
-		n, err := w.conn.sock.WriteUntil(unit, w.until)
+		n, err := w.conn.sock.WriteUntil(o.segs[o.next], w)
 		o.skip(n)
-		now := time.Now()
-		w.until = w.until.Add(time.Duration(n) * time.Second / w.slowest())
-		if most := now.Add(w.conn.gate.cfg.WriteTimeout); w.until.After(most) {
-			w.until = most
-		}
-		late := errors.Is(err, os.ErrDeadlineExceeded)
-		if err != nil && (!late || n == 0 || !now.Before(w.until)) { // else some of it was taken
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// slowest is how many bytes a second the client has to take now.
-func (w *slowWriter) slowest() time.Duration {
-	w.conn.mu.Lock()
-	defer w.conn.mu.Unlock()
-	if w.conn.queuedBytesLocked() > patienceTo {
-		return floorRate
+// Until returns when the client is too slow, now that it has taken n more bytes: later by the time
+// that those may last at the floor rate, and never later than the write timeout from now.
+func (w *slowWriter) Until(n int) time.Time {
+	c := w.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rate := time.Duration(patientRate)
+	if c.queuedBytesLocked() > patienceTo {
+		rate = floorRate
 	}
-	return patientRate
+	w.until = w.until.Add(time.Duration(n) * time.Second / rate)
+	if most := time.Now().Add(c.gate.cfg.WriteTimeout); w.until.After(most) {
+		w.until = most
+	}
+	return w.until
 }

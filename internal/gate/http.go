@@ -63,7 +63,7 @@ func (e *endpoints) serveWebSocket(l net.Listener, path string, conf *tls.Config
 	if !e.begin(in) {
 		return
 	}
-	var serve net.Listener = webListener{in, e.gate}
+	var serve net.Listener = webListener{in, e.gate, conf != nil}
 	if looped {
 		w.http = newHanded(l)
 		serve = w.http

@@ -207,6 +207,9 @@ func (e *endpoints) arrived(in *listener, nc net.Conn, at place, conf *tls.Confi
 		g.serve(sock, at, nil, nil, false, false)
 		return
 	}
+	if conf != nil {
+		nc = transport.Patient(nc)
+	}
 	if !g.cfg.ProxyProtocol || !g.cfg.trusted(nc.RemoteAddr()) {
 		if conf != nil {
 			nc = tls.Server(nc, conf)

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -32,34 +33,117 @@ func fill(t *testing.T, s interface{ Push(string, any) error }, n int) {
 }
 
 // A little that is queued costs little: a phone that reads a burst at 6 KiB a second gets all of
-// it.
+// it. TLS takes the first write that is late for its end, so none may be.
 func TestAShortQueueMayTakeItsTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(c *Config) { c.Heartbeat, c.WriteTimeout = time.Hour, 10*time.Second })
-		c, s := w.join(t, false, "{}")
-		fill(t, s, 4)
-		if err := c.Conn().SetReadDeadline(time.Time{}); err != nil {
-			t.Fatal(err)
-		}
-		buf := make([]byte, 6<<10)
-		for read := 0; read+len(buf) < 4*(64<<10-100); read += len(buf) {
-			if _, err := io.ReadFull(c.Conn(), buf); err != nil {
-				t.Fatalf("after %d bytes: %v", read, err)
+	cert := nanotest.NewTLS(t)
+	for name, dial := range map[string]func(t *testing.T, w *world) *nanotest.Client{
+		"tcp": func(t *testing.T, w *world) *nanotest.Client { return w.tcp.Client(t) },
+		"tls": func(t *testing.T, w *world) *nanotest.Client {
+			l := nanotest.NewListener()
+			w.ServeTCP(l, cert.Server)
+			return nanotest.NewClient(t, secure(t, l, cert))
+		},
+		"websocket over tls": func(t *testing.T, w *world) *nanotest.Client {
+			l := nanotest.NewListener()
+			w.ServeWebSocket(l, "/", cert.Server)
+			return nanotest.WebSocket(t, secure(t, l, cert))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(c *Config) { c.Heartbeat, c.WriteTimeout = time.Hour, 10*time.Second })
+				c := dial(t, w)
+				c.Ready()
+				s := <-w.opened
+				fill(t, s, 4)
+				if err := c.Conn().SetReadDeadline(time.Time{}); err != nil {
+					t.Fatal(err)
+				}
+				buf := make([]byte, 6<<10)
+				for read := 0; read+len(buf) < 4*(64<<10-100); read += len(buf) {
+					if _, err := io.ReadFull(c.Conn(), buf); err != nil {
+						t.Fatalf("after %d bytes: %v", read, err)
+					}
+					time.Sleep(time.Second)
+				}
+				// A byte a second is not reading.
+				fill(t, s, 3)
+				for began := time.Now(); w.Len() > 0; time.Sleep(time.Second) {
+					if _, err := io.ReadFull(c.Conn(), buf[:1]); err != nil || time.Since(began) > time.Minute {
+						break
+					}
+				}
+				synctest.Wait()
+				if w.Len() != 0 {
+					t.Error("a client that reads a byte a second is still there after a minute")
+				}
+			})
+		})
+	}
+}
+
+// secure connects with TLS.
+func secure(t *testing.T, to *nanotest.Listener, cert nanotest.TLS) net.Conn {
+	t.Helper()
+	nc, err := to.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Client(nc, cert.Client)
+}
+
+// The kernel tells of room when a third of its buffer is free. A client that frees less within the
+// write timeout, and more than the floor, is not one that takes nothing.
+func TestSlowReaderOfASocketGetsAll(t *testing.T) {
+	cert := nanotest.NewTLS(t)
+	for name, row := range map[string]struct {
+		change func(c *Config)
+		client func(nc net.Conn) net.Conn
+		conf   *tls.Config
+	}{
+		"loop":     {change: func(c *Config) { c.Portable = false }},
+		"portable": {change: func(c *Config) { c.Portable = true }},
+		"tls":      {client: func(nc net.Conn) net.Conn { return tls.Client(nc, cert.Client) }, conf: cert.Server},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(c *Config) {
+				c.Heartbeat, c.WriteTimeout = time.Minute, 2*time.Second
+				if row.change != nil {
+					row.change(c)
+				}
+			})
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
 			}
-			time.Sleep(time.Second)
-		}
-		// A byte a second is not reading.
-		fill(t, s, 3)
-		for began := time.Now(); w.Len() > 0; time.Sleep(time.Second) {
-			if _, err := io.ReadFull(c.Conn(), buf[:1]); err != nil || time.Since(began) > time.Minute {
-				break
+			w.ServeTCP(l, row.conf)
+			nc := dialed(t, l.Addr())
+			if err := nc.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
+				t.Fatal(err)
 			}
-		}
-		synctest.Wait()
-		if w.Len() != 0 {
-			t.Error("a client that reads a byte a second is still there after a minute")
-		}
-	})
+			if row.client != nil {
+				nc = row.client(nc)
+			}
+			c := nanotest.NewClient(t, nc)
+			c.Ready()
+			const size = 24 * (64<<10 - 100)
+			fill(t, <-w.opened, 24)
+			if err := nc.SetReadDeadline(time.Now().Add(nanotest.Patience)); err != nil {
+				t.Fatal(err)
+			}
+			buf, read := make([]byte, 6<<10), 0
+			for began := time.Now(); time.Since(began) < 3*time.Second; read += len(buf) {
+				if _, err := io.ReadFull(nc, buf); err != nil {
+					t.Fatalf("after %d bytes and %v: %v", read, time.Since(began), err)
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			if n, err := io.CopyN(io.Discard, nc, int64(size-read)); err != nil {
+				t.Errorf("after %d bytes: %v", int64(read)+n, err)
+			}
+		})
+	}
 }
 
 // A client that takes a little now and then, just before each deadline, must not hold megabytes for

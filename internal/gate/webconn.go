@@ -11,18 +11,24 @@ import (
 	"time"
 
 	"github.com/pires/go-proxyproto"
+
+	"github.com/lonng/nano/internal/transport"
 )
 
 // webListener makes webConns of what it accepts.
 type webListener struct {
 	*listener
 	gate *Gate
+	tls  bool
 }
 
 func (l webListener) Accept() (net.Conn, error) {
 	nc, p, err := l.accept()
 	if err != nil {
 		return nil, err
+	}
+	if l.tls {
+		nc = transport.Patient(nc)
 	}
 	return &webConn{Conn: nc, gate: l.gate, place: p, pace: newPace(l.gate.cfg.WriteTimeout)}, nil
 }
@@ -116,6 +122,9 @@ func handOver(nc net.Conn) (net.Conn, place) {
 	}
 	return c.Conn, p
 }
+
+// writeUnit is how much of a page or of a request's body has to move in the write timeout.
+const writeUnit = 64 << 10
 
 // pace is the time that the other side may still have us wait until it has moved the rest of 64
 // KiB. It belongs to one goroutine at a time.

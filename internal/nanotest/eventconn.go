@@ -157,7 +157,11 @@ func (c *eventConn) WriteSome([][]byte) (int, error) {
 
 func (c *eventConn) Blocks() bool { return false }
 
-func (c *eventConn) WriteUntil(b []byte, until time.Time) (int, error) {
+func (c *eventConn) WriteUntil(b []byte, p transport.Patience) (int, error) {
+	return transport.WritePatiently(b, p, c.writeUntil)
+}
+
+func (c *eventConn) writeUntil(b []byte, until time.Time) (int, error) {
 	if err := c.SetWriteDeadline(until); err != nil {
 		return 0, err
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -14,7 +15,12 @@ func Portable(nc net.Conn) Conn {
 	if c, ok := nc.(Conn); ok {
 		return c
 	}
-	p := &portable{nc: nc}
+	p := makePortable(nc)
+	return &p
+}
+
+func makePortable(nc net.Conn) portable {
+	p := portable{nc: nc}
 	if sc, ok := nc.(syscall.Conn); ok && rawIO {
 		p.raw, _ = sc.SyscallConn()
 	}
@@ -172,12 +178,30 @@ func (p *portable) WriteSome(segs [][]byte) (int, error) {
 	return n, err
 }
 
-func (p *portable) WriteUntil(b []byte, until time.Time) (int, error) {
+func (p *portable) WriteUntil(b []byte, w Patience) (int, error) {
+	if p.raw == nil {
+		if below := patientBelow(p.nc); below != nil {
+			below.setPatience(w)
+			defer below.setPatience(nil)
+			return p.writeUntil(b, w.Until(0)) // the deadline is for an alert that is being written
+		}
+	}
+	return WritePatiently(b, w, p.writeUntil)
+}
+
+func (p *portable) writeUntil(b []byte, until time.Time) (int, error) {
 	if err := p.nc.SetWriteDeadline(until); err != nil {
 		return 0, err
 	}
 	n, err := p.nc.Write(b)
 	_ = p.nc.SetWriteDeadline(time.Time{}) // a closed connection needs no deadline
+	if p.raw != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		var k int // the kernel tells of room when a third of its buffer is free; a slow client frees less
+		if k, err = p.WriteSome([][]byte{b[n:]}); err == nil && n+k < len(b) {
+			err = os.ErrDeadlineExceeded
+		}
+		n += k
+	}
 	return n, err
 }
 
@@ -217,16 +241,21 @@ func (p *portable) Discard() {
 
 // below is the connection under all layers of TLS, HTTP and PROXY headers.
 func below(nc net.Conn) net.Conn {
-	for {
-		switch t := nc.(type) {
-		case interface{ NetConn() net.Conn }: // TLS and HTTP
-			nc = t.NetConn()
-		case interface{ Raw() net.Conn }: // with a PROXY header
-			nc = t.Raw()
-		default:
-			return nc
-		}
+	for next := under(nc); next != nil; next = under(next) {
+		nc = next
 	}
+	return nc
+}
+
+// under is the connection below one such layer, nil if there is none.
+func under(nc net.Conn) net.Conn {
+	switch t := nc.(type) {
+	case interface{ NetConn() net.Conn }: // TLS and HTTP
+		return t.NetConn()
+	case interface{ Raw() net.Conn }: // with a PROXY header
+		return t.Raw()
+	}
+	return nil
 }
 
 func (p *portable) Close() error {

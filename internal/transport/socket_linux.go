@@ -271,8 +271,12 @@ func (s *Socket) WriteSome(segs [][]byte) (int, error) {
 	return n, err
 }
 
-// WriteUntil waits for room as long as there is time.
-func (s *Socket) WriteUntil(b []byte, until time.Time) (int, error) {
+// WriteUntil waits for room as long as p does.
+func (s *Socket) WriteUntil(b []byte, p Patience) (int, error) {
+	return WritePatiently(b, p, s.writeUntil)
+}
+
+func (s *Socket) writeUntil(b []byte, until time.Time) (int, error) {
 	n, err := s.WriteSome([][]byte{b})
 	if err != nil || n == len(b) {
 		return n, err
@@ -284,22 +288,23 @@ func (s *Socket) WriteUntil(b []byte, until time.Time) (int, error) {
 	defer s.writer.Store(nil)
 	late := time.NewTimer(time.Until(until))
 	defer late.Stop()
-	for n < len(b) {
+	for over := false; ; {
 		k, err := s.WriteSome([][]byte{b[n:]})
 		n += k
-		if err != nil {
+		switch {
+		case err != nil || n == len(b):
 			return n, err
-		}
-		if k > 0 {
+		case k > 0:
 			continue
+		case over:
+			return n, os.ErrDeadlineExceeded
 		}
 		select {
 		case <-w.room:
 		case <-late.C:
-			return n, os.ErrDeadlineExceeded
+			over = true // the kernel tells of room when a third of its buffer is free; a slow client frees less
 		}
 	}
-	return n, nil
 }
 
 // Unsent is how many bytes the client has not acknowledged.

@@ -37,8 +37,8 @@ type Conn interface {
 	WriteSome(segs [][]byte) (n int, err error)
 	// Blocks reports that the connection cannot do that: every write, and CloseWrite, may wait.
 	Blocks() bool
-	// WriteUntil waits until b is written or the time is over: os.ErrDeadlineExceeded.
-	WriteUntil(b []byte, until time.Time) (n int, err error)
+	// WriteUntil waits until b is written or p has no more patience: os.ErrDeadlineExceeded.
+	WriteUntil(b []byte, p Patience) (n int, err error)
 	// Unsent is how many written bytes the client has not acknowledged; 0 where that is not known.
 	Unsent() int
 	// Traffic returns what the kernel has counted; ok is false where it does not tell.
