@@ -65,6 +65,15 @@ type Sized interface {
 	Size() int
 }
 
+// Refusable is a [Sized] job that [Scheduler.PostTo] may refuse. It runs in its turn all the same,
+// and holds nothing until then.
+type Refusable interface {
+	Sized
+	// Refuse has Run say that there was no room. It is called before the job waits, and Size
+	// returns 0 after it.
+	Refuse()
+}
+
 // Stamped is a [Job] that knows when it came, by [Clock]. Where the first of some jobs does, the
 // scheduler does not read the clock for them.
 type Stamped interface {
@@ -174,7 +183,8 @@ func (s *Scheduler) SubmitTo(l *Lane, jobs []Job, stop func() <-chan struct{}) (
 }
 
 // PostTo queues each job in the lane of the same index; a nil lane is for a job without one. It
-// takes all or none, and never waits. See [Scheduler.Post].
+// takes all or none, and never waits. See [Scheduler.Post]. Where all lanes hold 256 MiB, it
+// refuses each [Refusable] job for a lane in which a job waits.
 func (s *Scheduler) PostTo(lanes []*Lane, jobs []Job) error {
 	came := s.backlog.stampOf(jobs)
 	s.mu.Lock()
@@ -186,7 +196,11 @@ func (s *Scheduler) PostTo(lanes []*Lane, jobs []Job) error {
 	for i, j := range jobs {
 		if l := lanes[i]; l != nil {
 			l.use(s)
-			s.backlog.addTo(s.backlog.queueOf(l), came, j)
+			q := s.backlog.queueOf(l)
+			if r, ok := j.(Refusable); ok && q.len() > 0 && s.backlog.lanes.bytes+r.Size() > allBytes {
+				r.Refuse()
+			}
+			s.backlog.addTo(q, came, j)
 		} else {
 			s.backlog.addOne(came, j)
 		}

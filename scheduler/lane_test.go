@@ -423,3 +423,51 @@ func TestLanesHoldSoManyBytes(t *testing.T) {
 		end(s)
 	})
 }
+
+// refusable is a large job that may be told that there is no room.
+type refusable struct {
+	large
+	refused bool
+}
+
+func (r *refusable) Refuse() { r.refused, r.size = true, 0 }
+
+// A backend's scheduler is held up. Nobody can have a link wait, so what finds no room is told so in
+// its turn; each session may have one message all the same.
+func TestPostedJobsHoldSoManyBytes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := New() // runs nothing yet
+		all, ran := 0, 0
+		post := func(l *Lane, size int) *refusable {
+			j := &refusable{large: large{job{"test.job", func() { ran++ }}, size}}
+			if err := s.PostTo([]*Lane{l}, []Job{j}); err != nil {
+				t.Fatal(err)
+			}
+			all++
+			return j
+		}
+		full := s.NewLane(0)
+		for range allBytes >> 20 {
+			if post(full, 1<<20).refused {
+				t.Fatalf("a job is refused with %d bytes", s.backlog.lanes.bytes)
+			}
+		}
+		for range 100 {
+			if !post(full, 1<<10).refused {
+				t.Error("a job is taken beyond all bytes")
+			}
+		}
+		if post(s.NewLane(0), 1<<10).refused {
+			t.Error("the only job of a lane is refused")
+		}
+		if got := s.backlog.lanes.bytes; got != allBytes+1<<10 {
+			t.Errorf("%d bytes wait", got)
+		}
+		s.Start()
+		synctest.Wait()
+		if ran != all || s.backlog.lanes.bytes != 0 {
+			t.Errorf("%d of %d jobs ran, and %d bytes are left", ran, all, s.backlog.lanes.bytes)
+		}
+		end(s)
+	})
+}

@@ -51,6 +51,17 @@ func (c *call) Name() string {
 // payload.
 func (c *call) Size() int { return c.size }
 
+// errNoRoom is for messages of other nodes, which nobody can have wait.
+var errNoRoom error = component.Errorf(component.CodeExhausted, "too much waits for the handlers of this node")
+
+// Refuse drops what the call holds. It runs in its turn, to answer.
+func (c *call) Refuse() {
+	if c.err == nil {
+		c.err, c.name = errNoRoom, c.route.name
+		c.arg, c.raw, c.size = nil, nil, 0
+	}
+}
+
 // Came returns when the call was given to its scheduler.
 func (c *call) Came() time.Duration { return c.came }
 

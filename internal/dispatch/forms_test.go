@@ -315,3 +315,60 @@ func TestCallKnowsItsSize(t *testing.T) {
 		c.free()
 	}
 }
+
+// huge is a job that leaves no room for others.
+type huge struct{}
+
+func (huge) Run()         {}
+func (huge) Name() string { return "huge" }
+func (huge) Size() int    { return 1 << 30 }
+
+// far is a client of another gate.
+type far struct {
+	*peer
+	lane  *scheduler.Lane
+	spent int
+}
+
+func (f *far) Lane() *scheduler.Lane    { return f.lane }
+func (f *far) Waiting() <-chan struct{} { return nil }
+func (f *far) Spent(cost int)           { f.spent += cost }
+
+// What a gate sends to a backend whose handlers stand still does not fill its memory. The client is
+// told, behind the answers to what it sent before, and counts as waiting until then.
+func TestMessagesOfAGateWithoutRoomAreRefused(t *testing.T) {
+	var got seen[string]
+	b := newBench(t, raw("T.Do", func(_ context.Context, s *session.Session, data []byte) error {
+		got.add(string(data))
+		return s.Response(data)
+	}))
+	if err := b.sched.PostTo([]*scheduler.Lane{b.sched.NewLane(0)}, []scheduler.Job{huge{}}); err != nil {
+		t.Fatal(err)
+	}
+	p := &far{peer: newPeer(), lane: b.sched.NewLane(0)}
+	p.s = session.NewWithID(p, 1)
+	batch := b.BeginMetered()
+	for i, v := range []codec.View{request(1, "T.Do", "first"), request(2, "T.Do", "second"), notify("T.Do", "third")} {
+		batch.AddMetered(p, v, p, 10+i, nil)
+	}
+	batch.Submit()
+	if p.spent != 0 {
+		t.Error("what waits has left the queue")
+	}
+	b.finish()
+	if all := got.list(); len(all) != 1 || all[0] != "first" {
+		t.Errorf("the handler got %q", all)
+	}
+	if answers := p.Responses(); len(answers) != 1 || answers[0].MID != 1 {
+		t.Errorf("answers %+v", answers)
+	}
+	if f := p.failure(t, 2); f.Code != component.CodeExhausted {
+		t.Errorf("the second request failed with %+v", f)
+	}
+	if lines := b.log.Lines("message refused", "T.Do", component.CodeExhausted); len(lines) == 0 {
+		t.Error("no line tells of it")
+	}
+	if p.spent != 10+11+12 {
+		t.Errorf("%d bytes have left the queue", p.spent)
+	}
+}
