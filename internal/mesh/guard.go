@@ -44,6 +44,7 @@ func (s *server) tap(ctx context.Context, info *tap.Info) (context.Context, erro
 		s.log.Warn("stranger turned away at the service address", "method", info.FullMethodName)
 		return nil, errStranger
 	}
+	known(ctx)
 	if info.FullMethodName == clusterpb.Link_Carry_FullMethodName {
 		return ctx, nil
 	}

@@ -8,7 +8,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/keepalive"
@@ -71,8 +70,8 @@ func (s *server) build(register func(*grpc.Server)) {
 		grpc.UnaryInterceptor(s.guardUnary),
 		grpc.StreamInterceptor(s.guardStream),
 	}
-	if s.cfg.TLS != nil {
-		opts = append(opts, grpc.Creds(credentials.NewTLS(s.cfg.TLS)))
+	if c := s.transport(); c != nil {
+		opts = append(opts, grpc.Creds(c))
 	}
 	s.grpc = grpc.NewServer(opts...)
 	register(s.grpc)

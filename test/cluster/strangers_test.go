@@ -9,10 +9,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -112,6 +114,54 @@ func TestStrangersMakeShortLines(t *testing.T) {
 		}
 		if seen < 2 {
 			t.Errorf("%d lines tell of three calls", seen)
+		}
+	})
+}
+
+// Connections without a call cost memory and a descriptor each. They do not stay in any number, and
+// keep no node out.
+func TestStrangersConnectionsAreFew(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		token := nano.WithClusterToken("secret")
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil), token)
+		come := func(n int) (all []*grpc.ClientConn) {
+			for range n {
+				c, _ := newMetered(t, f, apptest.Master)
+				c.Connect()
+				all = append(all, c)
+			}
+			synctest.Wait()
+			return all
+		}
+		open := func(all []*grpc.ClientConn) (n int) {
+			for _, c := range all {
+				if c.GetState() == connectivity.Ready {
+					n++
+				}
+			}
+			return n
+		}
+		strangers := come(300)
+		if n := open(strangers); n != 256 {
+			t.Errorf("%d of 300 connections stay", n)
+		}
+		if !m.Log.Has("connection closed at the service address") {
+			t.Error("no line tells of them")
+		}
+		n := f.Start(t, "node:1", apptest.Handlers(nil), token)
+		apptest.Meet(t, m, n)
+		strangers = append(strangers, come(300)...)
+		time.Sleep(time.Minute)
+		if n := open(strangers); n != 256 {
+			t.Errorf("%d connections stay with a node among them", n)
+		}
+		if m.Log.Has("node left") || m.Log.Has("cannot be reached") || n.Log.Has("cannot be reached") {
+			t.Error("a node has lost its connection to strangers")
+		}
+		cut := strangers[0] // which has come and gone
+		if err := cut.Invoke(metadata.AppendToOutgoingContext(t.Context(), "nano-token", "secret"), clusterpb.Master_Register_FullMethodName,
+			&clusterpb.RegisterRequest{}, &clusterpb.RegisterResponse{}); status.Code(err) == codes.Unavailable {
+			t.Errorf("a connection that was closed does not come back for a call: %v", err)
 		}
 	})
 }
