@@ -391,7 +391,8 @@ func WithErrorResponses(all bool) Option {
 // WithErrorShape sets the function that makes the payload of error responses. It runs where the
 // request failed: on the scheduler, on the goroutine of a connection, or on that of the caller of
 // Session.FailMID, where route is "". Default: {"code","error"} of an [Error]; any other error has
-// the code "internal" and no text.
+// the code "internal" and no text. The default replaces a payload that neither the serializer nor
+// JSON can encode, and the log has a warning.
 func WithErrorShape(fn func(s *session.Session, route string, err error) any) Option {
 	return func(o *cluster.Options) { o.ErrorShape = fn }
 }

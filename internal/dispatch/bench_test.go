@@ -21,7 +21,7 @@ type mute struct {
 
 func (m *mute) Session() *session.Session           { return m.s }
 func (m *mute) Enter(uint64)                        {}
-func (m *mute) Fail(uint64, any)                    {}
+func (m *mute) Fail(uint64, []byte)                 {}
 func (m *mute) Response(any) error                  { return nil }
 func (m *mute) ResponseMid(mid uint64, v any) error { return nil }
 

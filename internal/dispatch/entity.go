@@ -19,7 +19,7 @@ type Entity interface {
 	Enter(mid uint64)
 	// Fail answers request mid with payload and the error flag. It does nothing if the client
 	// takes no errors, or if the request has its answer.
-	Fail(mid uint64, payload any)
+	Fail(mid uint64, payload []byte)
 }
 
 // Laned is an Entity whose messages keep their order, and take turns with those of other entities.

@@ -160,8 +160,8 @@ func TestErrorShape(t *testing.T) {
 	})
 	b.add(request(7, "A.B", ""))
 	b.finish()
-	if got := b.peer.fails[7]; len(got) != 1 || got[0] != (shape{"A.B", "why"}) {
-		t.Errorf("the client is told %+v", got)
+	if got := b.peer.fails[7]; len(got) != 1 || got[0] != `{"Route":"A.B","Text":"why"}` {
+		t.Errorf("the client is told %q", got)
 	}
 
 	b = newBench(t, comps, func(c *Config) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/fault"
+	"github.com/lonng/nano/serialize/json"
 	"github.com/lonng/nano/serialize/protobuf"
 	"github.com/lonng/nano/session"
 )
@@ -77,7 +78,25 @@ func (t *Table) answer(p Entity, mid uint64, route string, err error) {
 		c.FailWith(mid, err)
 		return
 	}
-	p.Fail(mid, t.shape(p.Session(), route, err))
+	p.Fail(mid, t.failure(p.Session(), route, err))
+}
+
+// failure returns the payload of a failed request. A shape that cannot be encoded costs itself.
+func (t *Table) failure(s *session.Session, route string, err error) []byte {
+	payload, bad := t.serializeFailure(t.shape(s, route, err))
+	if bad != nil {
+		t.cfg.Log.Warn("error shape was not encoded", "route", route, "err", bad)
+		payload, _ = t.serializeFailure(DefaultShape(err)) // JSON can carry two strings
+	}
+	return payload
+}
+
+// serializeFailure makes an error's payload, in JSON where the serializer cannot carry it.
+func (t *Table) serializeFailure(v any) ([]byte, error) {
+	if payload, err := Serialize(t.cfg.Serializer, v); err == nil {
+		return payload, nil
+	}
+	return Serialize(json.NewSerializer(), v)
 }
 
 func (t *Table) shape(s *session.Session, route string, err error) (payload any) {

@@ -23,12 +23,12 @@ type peer struct {
 	s *session.Session
 
 	mu     sync.Mutex
-	fails  map[uint64][]any
+	fails  map[uint64][]string
 	refuse error // of ResponseMid
 }
 
 func newPeer() *peer {
-	p := &peer{NetworkEntity: mock.NewNetworkEntity(), fails: map[uint64][]any{}}
+	p := &peer{NetworkEntity: mock.NewNetworkEntity(), fails: map[uint64][]string{}}
 	p.s = session.NewWithID(p, 1)
 	return p
 }
@@ -43,10 +43,10 @@ func (p *peer) ResponseMid(mid uint64, v any) error {
 	return p.NetworkEntity.ResponseMid(mid, v)
 }
 
-func (p *peer) Fail(mid uint64, payload any) {
+func (p *peer) Fail(mid uint64, payload []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fails[mid] = append(p.fails[mid], payload)
+	p.fails[mid] = append(p.fails[mid], string(payload))
 }
 
 // failure is the one error that request mid was answered with.
@@ -57,9 +57,9 @@ func (p *peer) failure(t *testing.T, mid uint64) *Failure {
 	if len(p.fails[mid]) != 1 {
 		t.Fatalf("request %d has %d error answers, want 1", mid, len(p.fails[mid]))
 	}
-	f, ok := p.fails[mid][0].(*Failure)
-	if !ok {
-		t.Fatalf("the error's payload is a %T", p.fails[mid][0])
+	f := new(Failure)
+	if err := json.NewSerializer().Unmarshal([]byte(p.fails[mid][0]), f); err != nil {
+		t.Fatalf("the error's payload is %q: %v", p.fails[mid][0], err)
 	}
 	return f
 }

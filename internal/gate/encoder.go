@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"encoding/json"
 	"fmt"
 	"sync"
 
@@ -57,14 +56,6 @@ func (e *encoder) compress(payload []byte) ([]byte, bool) {
 
 // serialize makes the payload of v.
 func (e *encoder) serialize(v any) ([]byte, error) { return dispatch.Serialize(e.cfg.Serializer, v) }
-
-// failure makes an error's payload, in JSON where the serializer cannot carry it.
-func (e *encoder) failure(v any) ([]byte, error) {
-	if b, err := e.serialize(v); err == nil {
-		return b, nil
-	}
-	return json.Marshal(v)
-}
 
 // mannerOf is how the push of v under route is delivered.
 func (e *encoder) mannerOf(route string, v any) manner {

@@ -51,14 +51,11 @@ func (c *Conn) FailMid(mid uint64, err error) error {
 }
 
 // Fail answers request mid with an error, unless it was answered or the client does not see errors.
-func (c *Conn) Fail(mid uint64, payload any) {
+func (c *Conn) Fail(mid uint64, payload []byte) {
 	if !c.SeesErrors() || !c.TakeAnswer(mid) {
 		return
 	}
-	b, err := c.gate.encoder.failure(payload)
-	if err == nil {
-		err = c.enqueue(codec.Response, mid, "", b, codec.FlagError, manner{when: atFirst})
-	}
+	err := c.enqueue(codec.Response, mid, "", payload, codec.FlagError, manner{when: atFirst})
 	if errors.Is(err, errMoved) {
 		c.res.Load().movedTo().Fail(mid, payload)
 		return

@@ -282,7 +282,7 @@ func (c *calls) handleCall(from *sender, f *link.Frame, add addCall) {
 		left := f.Left
 		if left == 0 { // see send
 			if len(f.Data) < 8 {
-				s.Fail(f.ID, dispatch.DefaultShape(component.Errorf(component.CodeInvalid, "the call has no deadline")))
+				s.FailWith(f.ID, component.Errorf(component.CodeInvalid, "the call has no deadline"))
 				from.Spent(costOf(f))
 				return
 			}

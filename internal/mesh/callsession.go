@@ -155,21 +155,20 @@ func (c *callSession) FailMid(mid uint64, err error) error {
 }
 
 // Fail answers the call with an error.
-func (c *callSession) Fail(mid uint64, payload any) {
+func (c *callSession) Fail(mid uint64, payload []byte) {
 	if mid == 0 {
 		return
 	}
-	data, err := json.Marshal(payload)
-	if err != nil {
-		data, _ = json.Marshal(dispatch.DefaultShape(err))
-	}
-	if err := c.reply(data, flagError); err != nil {
+	if err := c.reply(payload, flagError); err != nil {
 		c.calls.log.Debug("a call's error was not sent", "peer", c.from, "err", err)
 	}
 }
 
 // FailWith answers the call with an error, in the shape that nodes read.
-func (c *callSession) FailWith(mid uint64, err error) { c.Fail(mid, dispatch.DefaultShape(err)) }
+func (c *callSession) FailWith(mid uint64, err error) {
+	payload, _ := json.Marshal(dispatch.DefaultShape(err)) // two strings can be encoded
+	c.Fail(mid, payload)
+}
 
 func (c *callSession) reply(data []byte, flags byte) error {
 	if !c.note(callAnswered) {

@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/netip"
@@ -147,18 +146,11 @@ func (r *remoteSession) FailMid(mid uint64, err error) error {
 }
 
 // Fail answers request mid with an error, which the gate gives to clients that accept it.
-func (r *remoteSession) Fail(mid uint64, payload any) {
+func (r *remoteSession) Fail(mid uint64, payload []byte) {
 	if !r.TakeAnswer(mid) {
 		return
 	}
-	data, err := r.all.serialize(payload)
-	if err != nil {
-		data, err = json.Marshal(payload)
-	}
-	if err == nil {
-		err = r.send(&link.Frame{Kind: link.Response, Flags: flagError, ID: mid, Data: data})
-	}
-	if err != nil {
+	if err := r.send(&link.Frame{Kind: link.Response, Flags: flagError, ID: mid, Data: payload}); err != nil {
 		r.all.log.Debug("error response not sent", "session", r.key().id, "gate", r.key().gate, "mid", mid, "err", err)
 	}
 }

@@ -81,6 +81,30 @@ func TestErrorsWithProtobufReachClients(t *testing.T) {
 	})
 }
 
+// A shape that cannot be encoded costs itself, on one node and behind a gate. The request had no
+// answer, and the log said nothing.
+func TestErrorShapeThatCannotBeEncoded(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		full := func(context.Context, *session.Session, []byte) error { return nano.Errorf("full", "the room is full") }
+		shape := nano.WithErrorShape(func(*session.Session, string, error) any { return map[string]any{"f": func() {}} })
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(apptest.Funcs{"Gate.Full": full}), shape)
+		b := f.Start(t, "back:1", apptest.Handlers(apptest.Funcs{"Back.Full": full}), shape)
+		apptest.Meet(t, m, g, b)
+		c := g.TCP.Client(t)
+		c.Ready(apptest.AcceptErrors)
+		for route, n := range map[string]*apptest.Node{"Gate.Full": g, "Back.Full": b} {
+			if m := c.Call(route, nil); !m.Err || string(m.Data) != `{"code":"full","error":"the room is full"}` {
+				t.Errorf("%s: answer %v %q", route, m, m.Data)
+			}
+			apptest.Pong(t, c)
+			if got := n.Log.Lines("WARN", route); len(got) != 1 || !strings.Contains(got[0], "error shape") {
+				t.Errorf("%s: logged %q", route, got)
+			}
+		}
+	})
+}
+
 // The application shapes its errors, and its clients read them: the node where the request has
 // failed shapes them, for a client behind a gate as for its own. What a shape is made of need not
 // be what the serializer takes.
