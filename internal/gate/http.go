@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -144,13 +145,28 @@ func (e *webEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.NotFound(w, r)
 			return
 		}
-		e.gate.cfg.Pages.ServeHTTP(w, r)
+		e.servePage(w, r)
 	case wants: // and was refused
 	default:
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Connection", "Upgrade")
 		http.Error(w, "This address takes WebSockets only: connect with a WebSocket client.", http.StatusUpgradeRequired)
 	}
+}
+
+// servePage has the application serve a page. Its panic costs the request.
+func (e *webEndpoint) servePage(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if err, _ := v.(error); !errors.Is(err, http.ErrAbortHandler) { // else the page has ended the request on purpose
+			e.gate.cfg.Log.Error("page panicked", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+		}
+		panic(http.ErrAbortHandler)
+	}()
+	e.gate.cfg.Pages.ServeHTTP(w, r)
 }
 
 // cleanPath is the path of a WebSocket as requests have it.

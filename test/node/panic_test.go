@@ -249,6 +249,25 @@ var panicsOfConnections = []panicking{
 			c.Ready()
 			alive(t, c)
 		},
+		logged: "ERROR page panicked path=/page panic=page",
+	},
+	{
+		name: "page that ends its request",
+		options: func() []nano.Option {
+			return []nano.Option{nano.WithHTTPHandler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))}
+		},
+		act: func(t *testing.T, w *panicWorld) {
+			nc, err := w.WS.Dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := nanotest.Upgrade(t, nc, "/page", nil); err == nil {
+				t.Error("a page that ends its request was upgraded")
+			}
+			if got := w.Log.Lines("panicked"); len(got) != 0 {
+				t.Errorf("logged: %q", got)
+			}
+		},
 	},
 }
 
