@@ -116,7 +116,8 @@ func chooseByPolicy(policy Routing) chooser {
 		}
 		i := policy(service, s, candidates)
 		if i < 0 || i >= len(candidates) {
-			return "", fmt.Errorf("cluster: the routing policy returned %d of %d candidates", i, len(candidates))
+			return "", fmt.Errorf("cluster: the routing policy returned %d of %d candidates: %w", i, len(candidates),
+				component.Errorf(component.CodeUnavailable, "the routing policy chose no node for service %q", service))
 		}
 		return candidates[i].Addr, nil
 	}

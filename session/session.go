@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lonng/nano/internal/fault"
 	"github.com/lonng/nano/service"
 )
 
@@ -196,7 +197,7 @@ func (s *Session) FailMID(mid uint64, err error) error {
 	}
 }
 
-var errNoError = errors.New("session: FailMID without an error")
+var errNoError = fault.New(fault.Invalid, "session: FailMID without an error")
 
 // Close ends the session: the node sends what is queued for the client, closes the connection, and
 // runs the OnClosed handlers. Close does not wait for that, and may be called again.

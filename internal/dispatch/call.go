@@ -208,16 +208,16 @@ func (r *route) local(p Entity) (scheduler.LocalScheduler, error) {
 	if r.sched != nil {
 		return r.sched, nil
 	}
-	switch l := p.Session().Value(r.byName).(type) {
-	case scheduler.LocalScheduler:
+	v := p.Session().Value(r.byName)
+	if l, ok := v.(scheduler.LocalScheduler); ok {
 		return l, nil
-	case nil: // a client may send anything at any time: before it is in a room, say
-		return nil, fmt.Errorf("dispatch: WithSchedulerName(%q): the session has no such value: %w", r.byName,
-			component.Errorf(component.CodeNotFound, "the session has no scheduler for %s", r.service()))
-	default:
-		return nil, fmt.Errorf("dispatch: WithSchedulerName(%q): the session's value is a %T, not a scheduler.LocalScheduler",
-			r.byName, l)
 	}
+	public := component.Errorf(component.CodeNotFound, "the session has no scheduler for %s", r.service())
+	if v == nil { // a client may send anything at any time: before it is in a room, say
+		return nil, fmt.Errorf("dispatch: WithSchedulerName(%q): the session has no such value: %w", r.byName, public)
+	}
+	return nil, fmt.Errorf("dispatch: WithSchedulerName(%q): the session's value is a %T, not a scheduler.LocalScheduler: %w",
+		r.byName, v, public)
 }
 
 // prepare makes the call with its argument. data is borrowed.

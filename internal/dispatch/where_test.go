@@ -97,7 +97,7 @@ func TestWithSchedulerName(t *testing.T) {
 		{"ours", ours, func() { ours.Start(); finish(ours) }, ""},
 		{"ours, closed", closed, nil, component.CodeUnavailable},
 		{"none", nil, nil, component.CodeNotFound},
-		{"of another type", "room 7", nil, component.CodeInternal},
+		{"of another type", "room 7", nil, component.CodeNotFound},
 		{"one that panics", &local{panic: true}, nil, component.CodeInternal},
 		{"a nil pointer of ours", (*scheduler.Scheduler)(nil), nil, component.CodeInternal},
 	} {

@@ -11,6 +11,7 @@ import (
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/dispatch"
+	"github.com/lonng/nano/internal/fault"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/internal/tally"
 	"github.com/lonng/nano/session"
@@ -87,10 +88,12 @@ func (c *calls) call(ctx context.Context, route string, v, reply any, trace []by
 		return nil
 	}
 	if err := c.cfg.Serializer.Unmarshal(call.data, reply); err != nil {
-		return fmt.Errorf("cluster: call %s: the reply is not a %T: %w", route, reply, err)
+		return fmt.Errorf("%w: %s: it is not a %T: %w", errReply, route, reply, err)
 	}
 	return nil
 }
+
+var errReply = fault.New(fault.Invalid, "cluster: the reply of a call does not parse")
 
 // begin has the handler called, here or at another node. over is to be called when nobody waits any
 // more: with tell set the handler is told.

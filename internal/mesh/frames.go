@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/lonng/nano/codec"
+	"github.com/lonng/nano/internal/fault"
 	"github.com/lonng/nano/internal/link"
 	"github.com/lonng/nano/session"
 )
@@ -65,13 +66,15 @@ func (n *node) pushFrame(kind link.Kind, route string, v any, data []byte) (*lin
 		return nil, err
 	}
 	if len(key) > maxKey {
-		return nil, fmt.Errorf("cluster: push %q: the key %.40q... of its delivery has %d bytes, more than %d", route, key, len(key), maxKey)
+		return nil, fmt.Errorf("cluster: push %q: the key %.40q... has %d bytes: %w", route, key, len(key), errKeyTooLong)
 	}
 	return f, nil
 }
 
 // maxKey is how long the key of session.DeliverLatest may be between nodes.
 const maxKey = 1 << 10
+
+var errKeyTooLong = fault.New(fault.Invalid, "cluster: the key of a delivery is over 1 KiB")
 
 // classOf returns the class of delivery that came with a push, and the key.
 func classOf(f *link.Frame) (class session.DeliveryClass, key string) {

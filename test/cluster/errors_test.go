@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/lonng/nano"
+	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/codec"
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/nanotest"
@@ -77,6 +78,56 @@ func TestErrorsWithProtobufReachClients(t *testing.T) {
 		}
 		if got, err := nano.Call[wrapperspb.StringValue](g.Context(t.Context()), "Back.Echo", wrapperspb.String("hi")); err != nil || got.GetValue() != "hi" {
 			t.Errorf("a node is told %v, %v", got, err)
+		}
+	})
+}
+
+// The framework's own errors have a code for clients, and tell them no types. They were "internal",
+// as if a handler had failed.
+func TestErrorsOfTheFrameworkHaveCodes(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		back := apptest.Handlers(apptest.Funcs{
+			"Back.Key": func(_ context.Context, s *session.Session, _ []byte) error {
+				return s.Push("onIt", strings.Repeat("k", 2000))
+			},
+			"Back.Call": func(ctx context.Context, _ *session.Session, _ []byte) error {
+				_, err := nano.Call[struct{}](ctx, "Back.Text", nil)
+				return err
+			},
+			"Back.Text": func(_ context.Context, s *session.Session, _ []byte) error { return s.Response([]byte("text")) },
+			"Back.Fail": func(ctx context.Context, s *session.Session, _ []byte) error {
+				return s.FailMID(nano.MessageID(ctx), nil)
+			},
+			"Back.Enter": func(_ context.Context, s *session.Session, data []byte) error {
+				s.Set("room", "of another type")
+				return s.Response(data)
+			},
+			"Odd.Do": apptest.Echo,
+		})
+		component.HandleRaw(back, "Room.Say", apptest.Echo, component.WithSchedulerName("room"))
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(nil), nano.WithRouting(func(service string, _ *session.Session, c []cluster.Candidate) int {
+			if service == "Odd" {
+				return len(c)
+			}
+			return 0
+		}))
+		b := f.Start(t, "back:1", back, nano.WithDelivery(nano.LatestBy(func(key string) string { return key }), "onIt"))
+		apptest.Meet(t, m, g, b)
+		c := g.TCP.Client(t)
+		c.Ready(apptest.AcceptErrors)
+		apptest.Call(t, c, "Back.Enter", "x", "x")
+		for _, row := range []struct{ route, code, text string }{
+			{"Back.Key", component.CodeInvalid, "the key of a delivery is over 1 KiB"},
+			{"Back.Call", component.CodeInvalid, "the reply of a call does not parse"},
+			{"Back.Fail", component.CodeInvalid, "FailMID without an error"},
+			{"Room.Say", component.CodeNotFound, "the session has no scheduler for Room"},
+			{"Odd.Do", component.CodeUnavailable, `the routing policy chose no node for service "Odd"`},
+		} {
+			var e struct{ Code, Error string }
+			if m := c.Call(row.route, nil); json.Unmarshal(m.Data, &e) != nil || e.Code != row.code || e.Error != row.text {
+				t.Errorf("%s: told %q, want %s: %s", row.route, m.Data, row.code, row.text)
+			}
 		}
 	})
 }

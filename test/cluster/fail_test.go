@@ -98,7 +98,7 @@ func failsLater(t *testing.T, f *apptest.Cluster, gated bool) {
 	}
 	before := b.Stats().Failed
 	for _, r := range []struct{ route, code string }{
-		{"Back.Later", "full"}, {"Back.Plain", "internal"}, {"Back.None", "internal"}, {"Back.Both", "full"},
+		{"Back.Later", "full"}, {"Back.Plain", "internal"}, {"Back.None", "invalid_argument"}, {"Back.Both", "full"},
 	} {
 		var e struct {
 			Code string
