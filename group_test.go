@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/lonng/nano"
+	"github.com/lonng/nano/cluster"
 	"github.com/lonng/nano/mock"
 	"github.com/lonng/nano/session"
 )
@@ -171,8 +172,8 @@ func TestGroupSessionsLeaveWhenTheyClose(t *testing.T) {
 		if !g.ContainsSession(s) || !g.Contains(1) || g.Count() != 2 {
 			t.Error("it is no member any more when OnClosed runs")
 		}
-		if err := g.Broadcast("onLeave", s.UID()); err == nil {
-			t.Error("a push to the closed session is no error")
+		if err := g.Broadcast("onLeave", s.UID()); err != nil {
+			t.Errorf("a push to the closed session is an error: %v", err)
 		}
 	})
 	a.end()
@@ -284,15 +285,21 @@ func TestGroupClosedAndZero(t *testing.T) {
 	m.end() // a session does not keep a group that it left
 }
 
+// deaf is a client that does not read.
+type deaf struct{ *mock.NetworkEntity }
+
+func (deaf) Push(string, any) error { return cluster.ErrBufferExceed }
+
 // One bad member harms no other, and each one's error is told.
 func TestGroupErrorsAreJoined(t *testing.T) {
 	g := nano.NewGroup("room")
 	all := []member{newMember(t, 1), newMember(t, 2), newMember(t, 3), newMember(t, 4)}
+	for _, i := range []int{1, 2} {
+		all[i].Session = session.New(deaf{all[i].net})
+	}
 	add(t, g, all...)
-	all[1].Close()
-	all[2].Close()
 	err := g.Broadcast("r", "v")
-	if !errors.Is(err, mock.ErrClosed) {
+	if !errors.Is(err, cluster.ErrBufferExceed) {
 		t.Errorf("error %v", err)
 	}
 	for i, m := range all {
@@ -303,6 +310,20 @@ func TestGroupErrorsAreJoined(t *testing.T) {
 		if got := len(m.got()); (got == 1) == bad {
 			t.Errorf("member %d got %d pushes", i, got)
 		}
+	}
+}
+
+// A test closes a session whose client is a mock: a broadcast is as right as on a node.
+func TestBroadcastToAClosedMockIsNoError(t *testing.T) {
+	g := nano.NewGroup("room")
+	a, b := newMember(t, 1), newMember(t, 2)
+	add(t, g, a, b)
+	a.Close()
+	if err := g.Broadcast("r", "v"); err != nil {
+		t.Error(err)
+	}
+	if len(a.got()) != 0 || len(b.got()) != 1 {
+		t.Errorf("got %v and %v", a.got(), b.got())
 	}
 }
 

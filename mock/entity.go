@@ -10,10 +10,13 @@ import (
 )
 
 var (
-	// ErrClosed is returned by what sends after the session's end.
-	ErrClosed = fault.New(fault.Unavailable, "mock: the session is closed")
+	// ErrClosed is returned by what sends after the session's end. It is cluster.ErrBrokenPipe, as on
+	// a node.
+	ErrClosed = fault.ErrBrokenPipe
 	// ErrNotify is returned by a response to a notify: its id is 0.
 	ErrNotify = fault.New(fault.Invalid, "mock: a response to a notify")
+
+	errAnswered = fault.New(fault.Exists, "mock: the request has its answer")
 )
 
 // Pushed is one push.
@@ -48,7 +51,8 @@ type NetworkEntity struct {
 	mid       *uint64 // nil: 1
 	pushes    []Pushed
 	responses []Responded
-	byID      map[uint64]any // the latest of the responses that FindResponseByMID finds
+	last      any            // of Response
+	byID      map[uint64]any // what FindResponseByMID finds
 	failures  []Failed
 	calls     []Called
 	done      chan struct{} // made on demand
@@ -115,14 +119,22 @@ func (n *NetworkEntity) SetLastMid(mid uint64) {
 func (n *NetworkEntity) Response(v any) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.respondLocked(n.lastMidLocked(), v, n.mid != nil)
+	v = own(v)
+	if err := n.respondLocked(n.lastMidLocked(), v, n.mid != nil); err != nil {
+		return err
+	}
+	n.last = v
+	return nil
 }
 
-// ResponseMid records a response to the message with the id mid.
+// ResponseMid records the response to the message with the id mid. A second one is an error.
 func (n *NetworkEntity) ResponseMid(mid uint64, v any) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.respondLocked(mid, v, true)
+	if _, answered := n.byID[mid]; answered {
+		return fmt.Errorf("mock: answer request %d: %w", mid, errAnswered)
+	}
+	return n.respondLocked(mid, own(v), true)
 }
 
 func (n *NetworkEntity) respondLocked(mid uint64, v any, found bool) error {
@@ -132,7 +144,6 @@ func (n *NetworkEntity) respondLocked(mid uint64, v any, found bool) error {
 	if mid == 0 {
 		return ErrNotify
 	}
-	v = own(v)
 	n.responses = append(n.responses, Responded{MID: mid, Value: v})
 	if found {
 		if n.byID == nil {
@@ -244,21 +255,19 @@ func (n *NetworkEntity) Calls() []Called {
 	return slices.Clone(n.calls)
 }
 
-// FindResponseByMID returns the latest response to the message with the id mid; nil if there is
-// none. As in v0.5, it finds answers by Response only after SetLastMid: see
-// [NetworkEntity.LastResponse].
+// FindResponseByMID returns the response to the message with the id mid; nil if there is none. As
+// in v0.5, it finds answers by Response only after SetLastMid: see [NetworkEntity.LastResponse].
 func (n *NetworkEntity) FindResponseByMID(mid uint64) any {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.byID[mid]
 }
 
-// FindResponseByRoute returns the latest push under route, nil if there is
-// none.
+// FindResponseByRoute returns the first push under route, nil if there is none.
 func (n *NetworkEntity) FindResponseByRoute(route string) any {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, p := range slices.Backward(n.pushes) {
+	for _, p := range n.pushes {
 		if p.Route == route {
 			return p.Value
 		}
@@ -266,12 +275,10 @@ func (n *NetworkEntity) FindResponseByRoute(route string) any {
 	return nil
 }
 
-// LastResponse returns the latest response, nil if there is none.
+// LastResponse returns the latest response by Response, nil if there is none. As in v0.5, it does
+// not find answers by ResponseMid: see [NetworkEntity.FindResponseByMID].
 func (n *NetworkEntity) LastResponse() any {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.responses) == 0 {
-		return nil
-	}
-	return n.responses[len(n.responses)-1].Value
+	return n.last
 }

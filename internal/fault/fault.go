@@ -19,6 +19,9 @@ const (
 	Deadline    = "deadline_exceeded"
 )
 
+// ErrBrokenPipe is cluster.ErrBrokenPipe. It stands here because package mock has it, too.
+var ErrBrokenPipe = New(Unavailable, "cluster: the session's connection is closed")
+
 // Error is an error with a code. It is immutable.
 type Error struct {
 	code, text string

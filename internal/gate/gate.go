@@ -35,7 +35,7 @@ import (
 
 // Errors of a connection's methods.
 var (
-	ErrBrokenPipe         = fault.New(fault.Unavailable, "cluster: the session's connection is closed")
+	ErrBrokenPipe         = fault.ErrBrokenPipe
 	ErrBufferExceed       = fault.New(fault.Exhausted, "cluster: the session's send queue is full: the client does not read fast enough")
 	ErrCloseClosedSession = fault.New(fault.Unavailable, "cluster: the session is closed already")
 	ErrSessionOnNotify    = fault.New(fault.Invalid, "cluster: no answer is possible: the message was a notify, or a request with id 0")
