@@ -45,15 +45,12 @@ func New(addr string, opts ...Option) *App {
 }
 
 // ownInstances gives an application instances of its own.
-func ownInstances(app *App, o *cluster.Options) {
+func ownInstances(o *cluster.Options) {
 	if o.Scheduler == nil {
 		o.Scheduler, o.OwnScheduler = scheduler.New(), true
 	}
 	if o.Lifetime == nil {
 		o.Lifetime = session.NewLifetime()
-		o.Lifetime.OnPanic(func(s *session.Session, v any, stack []byte) {
-			app.log().Error("lifetime handler panicked", "session", s.ID(), "uid", s.UID(), "panic", v, "stack", string(stack))
-		})
 	}
 	switch {
 	case o.Connections == nil && o.NodeID <= service.MaxNodeID: // else the start says that it is too large
@@ -67,12 +64,12 @@ func ownInstances(app *App, o *cluster.Options) {
 }
 
 // defaultInstances gives an application the default instances of the process.
-func defaultInstances(_ *App, o *cluster.Options) {
+func defaultInstances(o *cluster.Options) {
 	o.Scheduler, o.Lifetime = cmp.Or(o.Scheduler, scheduler.Default()), cmp.Or(o.Lifetime, session.Lifetime)
 }
 
 // newApp makes an application of opts. instances fills in what they leave open.
-func newApp(addr string, opts []Option, instances func(*App, *cluster.Options)) *App {
+func newApp(addr string, opts []Option, instances func(*cluster.Options)) *App {
 	var o cluster.Options
 	for _, opt := range opts {
 		if opt != nil {
@@ -82,8 +79,8 @@ func newApp(addr string, opts []Option, instances func(*App, *cluster.Options)) 
 	if !o.IsMaster && o.AdvertiseAddr == "" && o.Keeper == nil && o.ClientAddr == "" && len(o.Endpoints) == 0 {
 		o.ClientAddr = addr
 	}
+	instances(&o)
 	app := &App{quitting: make(chan struct{})}
-	instances(app, &o)
 	app.signals, app.drain, app.scheduler, app.lifetime = o.Signals, o.Drain.WithDefaults(), o.Scheduler, o.Lifetime
 	o.Answer = answers{app}.answer
 	app.node = &cluster.Node{Options: o, ServiceAddr: addr}

@@ -215,6 +215,7 @@ func (n *Node) prepare(set *settings) (names []string, err error) {
 	}
 	set.warn(n.ServiceAddr, services)
 	n.sched, n.life = set.scheduler, set.lifetimes
+	n.life.LogTo(n.front)
 	if n.conns = set.connections; n.conns == nil {
 		n.conns = service.Connections
 		service.ResetNodeId(set.nodeID)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -25,9 +26,10 @@ type Lifetimes struct {
 	// Only ever appended to, so that a reader may keep the slice it saw.
 	opened, bound, suspended, resumed, closed []LifetimeHandler
 	panicked                                  func(s *Session, v any, stack []byte)
+	log                                       *slog.Logger // nil: other
 
-	logOnce sync.Once
-	log     *slog.Logger // limited in its rate; made for the first panic
+	otherOnce sync.Once
+	other     *slog.Logger // limited in its rate; made for the first panic
 }
 
 // NewLifetime returns an instance without handlers, for one node.
@@ -63,11 +65,19 @@ func (l *Lifetimes) OnResumed(h LifetimeHandler) { l.add(&l.resumed, h) }
 func (l *Lifetimes) OnClosed(h LifetimeHandler) { l.add(&l.closed, h) }
 
 // OnPanic sets the function that is called after a panic of a handler, with the panic's value and
-// stack. The default, also for nil, logs an error by [log/slog], at most one per second.
+// stack. The default, also for nil, logs an error, at most one per second, as LogTo says.
 func (l *Lifetimes) OnPanic(f func(s *Session, v any, stack []byte)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.panicked = f
+}
+
+// LogTo sets the log for the panics of handlers. A node calls it at its start with its own log; the
+// last call wins. Default: [slog.Default].
+func (l *Lifetimes) LogTo(to *slog.Logger) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.log = to
 }
 
 func (l *Lifetimes) add(to *[]LifetimeHandler, h LifetimeHandler) {
@@ -146,23 +156,23 @@ func (l *Lifetimes) shield(s *Session, h LifetimeHandler) {
 
 func (l *Lifetimes) report(s *Session, v any, stack []byte) {
 	l.mu.RLock()
-	f := l.panicked
+	f, to := l.panicked, l.log
 	l.mu.RUnlock()
-	if f == nil {
-		l.logPanic(s, v, stack)
-		return
-	}
+	l.otherOnce.Do(func() { l.other = log.Default() })
 	defer func() {
 		if again := recover(); again != nil {
-			l.logPanic(s, v, stack)
-			l.logPanic(s, again, debug.Stack())
+			logPanic(l.other, s, v, stack)
+			logPanic(l.other, s, again, debug.Stack())
 		}
 	}()
+	if f == nil {
+		logPanic(cmp.Or(to, l.other), s, v, stack)
+		return
+	}
 	f(s, v, stack)
 }
 
-func (l *Lifetimes) logPanic(s *Session, v any, stack []byte) {
-	l.logOnce.Do(func() { l.log = log.Default() })
-	l.log.Error("lifetime handler panicked",
+func logPanic(to *slog.Logger, s *Session, v any, stack []byte) {
+	to.Error("lifetime handler panicked",
 		"session", s.ID(), "uid", s.UID(), "panic", v, "stack", string(stack))
 }

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -18,6 +19,7 @@ import (
 	"github.com/lonng/nano/scheduler"
 	jsonpayload "github.com/lonng/nano/serialize/json"
 	"github.com/lonng/nano/session"
+	"github.com/lonng/nano/test/internal/apptest"
 )
 
 // What stands here, up to lobbyMain, is a program as people wrote it for v0.5, with no name of ours
@@ -296,6 +298,64 @@ func (r *lobbyRun) end(anna, bert *nanotest.Client) {
 			r.t.Errorf("the logger was not told %q: %s", want, log)
 		}
 	}
+}
+
+// A hook that panics is in the log that the program has chosen, and not in slog.Default, where
+// nobody looks: also with the hooks of the process, and with the program's own.
+func TestPanicsOfHooksAreLogged(t *testing.T) {
+	own := session.NewLifetime()
+	for name, row := range map[string]struct {
+		hooks *session.Lifetimes
+		start func(t *testing.T, opts ...nano.Option)
+	}{
+		"Listen": {session.Lifetime, func(t *testing.T, opts ...nano.Option) {
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				nano.Listen("", opts...)
+			}()
+			t.Cleanup(func() {
+				nano.Shutdown()
+				<-ended
+			})
+		}},
+		"WithProcessDefaults": {session.Lifetime, func(t *testing.T, opts ...nano.Option) {
+			runs(t, append(opts, nano.WithProcessDefaults())...)
+		}},
+		"WithLifetime": {own, func(t *testing.T, opts ...nano.Option) { runs(t, append(opts, nano.WithLifetime(own))...) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			row.hooks.OnClosed(func(s *session.Session) {
+				if s.String("hook") == name {
+					panic("hook of " + name)
+				}
+			})
+			clients, logger := nanotest.NewListener(), new(printed)
+			row.start(t, nano.WithEndpoint(nano.Endpoint{Listener: clients}), nano.WithLogger(logger),
+				nano.WithComponents(apptest.Handlers(apptest.Funcs{"A.Set": func(_ context.Context, s *session.Session, data []byte) error {
+					s.Set("hook", string(data))
+					return s.Response(data)
+				}})))
+			c := clients.Client(t)
+			c.Ready()
+			apptest.Call(t, c, "A.Set", name, name)
+			c.Close()
+			nanotest.Until(t, "the log has the panic", func() bool {
+				log := strings.Join(logger.List(), "\n")
+				return strings.Contains(log, "lifetime handler panicked") && strings.Contains(log, "hook of "+name)
+			})
+		})
+	}
+}
+
+// runs starts an application until the test ends.
+func runs(t *testing.T, opts ...nano.Option) {
+	t.Helper()
+	app := nano.New("", opts...)
+	if err := app.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { apptest.Shutdown(t, app) })
 }
 
 // A program that was written for v0.5 does what it did, all of it together, for clients that speak
