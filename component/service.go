@@ -26,7 +26,8 @@ type Service struct {
 	Pushes map[string]reflect.Type
 
 	// Misses names the exported methods that take a session or a context but are no handlers, and
-	// says why. It is "" if there are none. A node logs it at its start.
+	// says why. It is "" if there are none. Methods of embedded types of other packages are not
+	// among them. A node logs it at its start.
 	Misses string
 
 	nameFunc  func(string) string

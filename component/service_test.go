@@ -55,6 +55,34 @@ func TestV05Component(t *testing.T) {
 	}
 }
 
+// part is of the component's package, and embeds a type of another one.
+type part struct{ *session.Lifetimes }
+
+func (part) Mine(*session.Session) {}
+
+// Whole embeds what takes sessions.
+type Whole struct {
+	component.Base
+	part
+	session.Binder
+}
+
+func (*Whole) Say(*session.Session, []byte) error { return nil }
+func (*Whole) Open(*session.Session, string)      {} // stands before that of Lifetimes
+
+// What an embedded type of another package takes is nobody's mistake: the application's own
+// methods are told.
+func TestMissesOfEmbeddedTypes(t *testing.T) {
+	s := component.NewService(&Whole{}, nil)
+	if err := s.ExtractHandler(); err != nil {
+		t.Fatal(err)
+	}
+	const want = "Mine: takes no argument after the session; Open: takes string as its argument, which is neither []byte nor a pointer; wanted is "
+	if !strings.HasPrefix(s.Misses, want) {
+		t.Errorf("misses %q, want %q", s.Misses, want)
+	}
+}
+
 // local is a scheduler of the application's.
 type local struct{ _ int }
 

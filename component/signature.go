@@ -25,7 +25,7 @@ func inspect(t reflect.Type) (found []*Handler, refused, misses []string) {
 		if problem != "" {
 			line := fmt.Sprintf("%s: %s", m.Name, problem)
 			refused = append(refused, line)
-			if isMeant(m) {
+			if isMeant(m) && !isBorrowed(t, m) {
 				misses = append(misses, line)
 			}
 			continue
@@ -41,6 +41,38 @@ func isMeant(m reflect.Method) bool {
 	in, _ := types(m.Type)
 	return slices.ContainsFunc(in[1:], func(t reflect.Type) bool {
 		return t == typeOfSession || t == typeOfSession.Elem() || t == typeOfContext
+	})
+}
+
+// isBorrowed reports whether m comes from an embedded type of another package, such as nano.Group:
+// its form is not the application's mistake.
+func isBorrowed(t reflect.Type, m reflect.Method) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	in, out := types(m.Type)
+	return slices.ContainsFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool {
+		from, receivers := f.Type, 1
+		if from.Kind() == reflect.Pointer {
+			from = from.Elem()
+		}
+		if !f.Anonymous || from.PkgPath() == t.PkgPath() {
+			return false
+		}
+		if from.Kind() == reflect.Interface {
+			receivers = 0
+		} else {
+			from = reflect.PointerTo(from)
+		}
+		its, ok := from.MethodByName(m.Name)
+		if !ok {
+			return false
+		}
+		itsIn, itsOut := types(its.Type)
+		return slices.Equal(itsIn[receivers:], in[1:]) && slices.Equal(itsOut, out) // else t has another one of that name
 	})
 }
 

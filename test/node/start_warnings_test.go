@@ -14,8 +14,12 @@ import (
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
-// Foyer has a handler, and methods that somebody took for handlers.
-type Foyer struct{ component.Base }
+// Foyer has a handler, and methods that somebody took for handlers. It holds its group by value, as
+// components of v0.5 do.
+type Foyer struct {
+	component.Base
+	nano.Group
+}
 
 func (*Foyer) Enter(*session.Session, []byte) error                 { return nil }
 func (*Foyer) Leave(*session.Session, *named)                       {}
@@ -27,7 +31,7 @@ func (*Foyer) Count() int                                           { return 0 }
 func TestMissedHandlersAreWarnedOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cs := new(component.Components)
-		cs.Register(&Foyer{})
+		cs.Register(&Foyer{Group: *nano.NewGroup("foyer")})
 		n := apptest.Start(t, cs)
 		lines := n.Log.Lines("WARN", "methods of a component are no handlers", "component=Foyer")
 		if len(lines) != 1 {
@@ -38,8 +42,10 @@ func TestMissedHandlersAreWarnedOf(t *testing.T) {
 				t.Errorf("%q is missing: %s", want, lines[0])
 			}
 		}
-		if strings.Contains(lines[0], "Count") || strings.Contains(lines[0], "Enter") {
-			t.Errorf("methods that are nobody's mistake: %s", lines[0])
+		for _, right := range []string{"Count", "Enter", "Add", "ContainsSession"} {
+			if strings.Contains(lines[0], right) {
+				t.Errorf("%s is nobody's mistake: %s", right, lines[0])
+			}
 		}
 	})
 }
@@ -67,10 +73,19 @@ func TestForgottenSerializerIsWarnedOf(t *testing.T) {
 	})
 }
 
+// Lounge has a handler, and the methods of its group.
+type Lounge struct {
+	component.Base
+	*nano.Group
+}
+
+func (*Lounge) Enter(*session.Session, []byte) error { return nil }
+
 // What is as it should be makes no noise.
 func TestNoWarningsForARightStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cs, _ := refusals()
+		cs.Register(&Lounge{Group: nano.NewGroup("lounge")})
 		n := apptest.Start(t, cs, nano.WithSerializer(json.NewSerializer()))
 		if got := n.Log.Lines("WARN"); len(got) != 0 {
 			t.Errorf("logged: %q", got)
