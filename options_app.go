@@ -29,9 +29,17 @@ func WithComponents(components *component.Components) Option {
 	return func(o *cluster.Options) { o.Components = components }
 }
 
-// WithPipeline sets the filters of inbound and outbound messages. Default: none.
+// WithPipeline sets the filters of inbound and outbound messages. In a cluster, inbound filters run
+// on the node that has the handler, and outbound filters on the client's gate. Default: none.
 func WithPipeline(pipeline pipeline.Pipeline) Option {
 	return func(o *cluster.Options) { o.Pipeline = pipeline }
+}
+
+// WithForwardFilter sets a filter of the messages that clients of this gate send to handlers of
+// other nodes, which the filters of [WithPipeline] see there. It may refuse or change a message. The
+// node is chosen afterwards, so the filter may decide by [session.Session.Router]. Default: none.
+func WithForwardFilter(filter pipeline.Func) Option {
+	return func(o *cluster.Options) { o.ForwardFilter = filter }
 }
 
 // WithSerializer sets the format of payloads. Default: protobuf.

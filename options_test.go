@@ -144,6 +144,7 @@ func TestOptionsSetTheirFields(t *testing.T) {
 		"Handshakes":   {nano.WithConcurrentHandshakes(7, nano.LimitDrop), map[string]any{"Limits": cluster.Limits{Handshakes: 7, HandshakePolicy: nano.LimitDrop}}},
 
 		"Pipeline":         {nano.WithPipeline(pipe), map[string]any{"Pipeline": pipe}},
+		"ForwardFilter":    {nano.WithForwardFilter(func(*session.Session, *pipeline.Message) error { return nil }), map[string]any{"ForwardFilter": nil}},
 		"Serializer":       {nano.WithSerializer(format), map[string]any{"Serializer": format}},
 		"Dictionary":       {nano.WithDictionary(map[string]uint16{"a": 1}), map[string]any{"Dictionary": map[string]uint16{"a": 1}}},
 		"MissedHeartbeats": {nano.WithMissedHeartbeats(4), map[string]any{"MissedHeartbeats": 4}},

@@ -109,6 +109,7 @@ type Options struct {
 
 	Components      *component.Components // WithComponents
 	Pipeline        pipeline.Pipeline     // WithPipeline
+	ForwardFilter   pipeline.Func         // WithForwardFilter
 	Serializer      serialize.Serializer  // WithSerializer
 	Dictionary      map[string]uint16     // WithDictionary
 	Scheduler       *scheduler.Scheduler  // WithScheduler

@@ -21,6 +21,7 @@ import (
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/internal/gate"
 	"github.com/lonng/nano/internal/nanotest"
+	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/scheduler"
 	"github.com/lonng/nano/service"
 	"github.com/lonng/nano/session"
@@ -325,6 +326,7 @@ func TestOptionsReachTheSettings(t *testing.T) {
 		SlowHandler: -1, Unanswered: 21, TimerPrecision: time.Second, ShutdownTimeout: 22, Debug: true, OwnScheduler: true,
 		IsMaster: true, AdvertiseAddr: "m", RetryInterval: 23, NodeID: 24, Label: "l", ServiceListener: listener, ClusterToken: "t",
 		Forwarded: []string{"f"}, LinkQueue: 25, MaxLoss: 0.5, Routing: RouteRandom(), UnregisterCallback: func(Member) {},
+		ForwardFilter: func(*session.Session, *pipeline.Message) error { return nil },
 	}
 	s, err := o.resolve()
 	if err != nil {
@@ -346,7 +348,7 @@ func TestOptionsReachTheSettings(t *testing.T) {
 		"resume":       {g.Resume, gate.ResumeConfig{Window: 26, Buffer: 27, Total: DefaultResumeTotal}},
 		"routes": {[]any{g.NoDelay, g.Deliveries, m.Deliveries}, []any{map[string]struct{}{"n": {}},
 			map[string]session.Delivery{"d": {Class: session.DeliverLatest}}, map[string]session.Delivery{"d": {Class: session.DeliverLatest}}}},
-		"functions": {[]bool{m.Choose != nil, m.Left != nil, s.connections == nil}, []bool{true, true, true}},
+		"functions": {[]bool{m.Choose != nil, m.Left != nil, s.connections == nil, s.table.Forwarded != nil}, []bool{true, true, true, true}},
 	} {
 		if !reflect.DeepEqual(c.got, c.want) {
 			t.Errorf("%s: %v, want %v", name, c.got, c.want)

@@ -89,6 +89,7 @@ func (o *Options) resolve() (*settings, error) {
 		Serializer:   s.gate.Serializer,
 		AliasesInput: aliases(s.gate.Serializer),
 		Pipeline:     o.Pipeline,
+		Forwarded:    o.ForwardFilter,
 		Dictionary:   s.gate.Dictionary,
 		MaxPayload:   s.gate.MaxPacket,
 		Shape:        o.ErrorShape,

@@ -199,7 +199,8 @@ func (g *Gateway) role(c *config) (role, error) {
 		nano.WithSameOrigin(),
 		nano.WithDictionary(routeCodes),
 		nano.WithHandshake(g.shake),
-		nano.WithPipeline(messages),
+		nano.WithPipeline(messages),       // where this node is a backend, too
+		nano.WithForwardFilter(g.look),    // where it is not
 		nano.WithForwardedValues(keyGate), // a backend sees this value of its sessions
 		nano.WithMaxPacket(4 << 10),
 		nano.WithMaxConnections(5000),

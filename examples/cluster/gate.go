@@ -65,10 +65,10 @@ func (g *Gateway) resumed(s *session.Session) {
 
 func (g *Gateway) closed(*session.Session) { g.changed() } // it has left the group by itself
 
-// look sees each message of a client before it goes anywhere. It runs where the message was read,
-// and its backend is chosen right after: a request to join goes to the backend that has the room
-// which it names, whatever the session was bound to before. So do the session's messages to "chat"
-// from then on.
+// look sees each message of a client before it goes to a backend. It runs where the message was
+// read, and its backend is chosen right after: a request to join goes to the backend that has the
+// room which it names, whatever the session was bound to before. So do the session's messages to
+// "chat" from then on.
 func (g *Gateway) look(s *session.Session, msg *pipeline.Message) error {
 	if msg.Route != "chat.join" {
 		return nil

@@ -13,7 +13,6 @@ import (
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/console"
 	"github.com/lonng/nano/examples/page"
-	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/session"
 )
 
@@ -110,11 +109,9 @@ func newGate(conf *settings) (*nano.App, announcement, error) {
 	gate := newGateway(conf.Name)
 	components := service("gate", gate)
 	forNodes(components, "gate.overview", gate.overview)
-	messages := pipeline.New()
-	messages.Inbound().PushBack(gate.look)
 	app := nano.New(conf.Address, append(options,
 		nano.WithComponents(components),
-		nano.WithPipeline(messages),
+		nano.WithForwardFilter(gate.look),
 		nano.WithRouting(nano.RouteHash(func(s *session.Session) string { return s.String("room") })),
 		nano.WithForwardedValues("gate"), // a backend sees this value of its sessions
 		nano.WithBindPolicy(nano.BindKickOld),

@@ -78,9 +78,13 @@ func (b *Batch) Add(p Entity, v codec.View) {
 		t.cfg.MessageLog.Info("message",
 			"type", v.Type, "route", name, "mid", v.ID, "session", p.Session().ID(), "bytes", len(data))
 	}
-	if !pipeline.Empty(t.inbound) {
+	filters := t.inbound
+	if r == nil && t.goesOn(p) { // the filters of the node that has the handler see it there
+		filters = t.forwarded
+	}
+	if !pipeline.Empty(filters) {
 		m := &codec.Message{Type: v.Type, ID: v.ID, Route: name, Data: slices.Clone(data)}
-		if err := Filter(t.inbound, p.Session(), m); err != nil {
+		if err := Filter(filters, p.Session(), m); err != nil {
 			b.refuse(p, r, v.ID, name, refusal(err))
 			return
 		}

@@ -167,8 +167,7 @@ func (c *call) spend() {
 // elsewhere serves a message that no local handler has. It returns the
 // message's trace: nil if it has none.
 func (t *Table) elsewhere(p Entity, m *codec.Message) (*callTrace, error) {
-	_, sent := p.(Sent)
-	if t.cfg.Remote == nil || sent { // or two nodes without the handler would send it to and fro
+	if !t.goesOn(p) {
 		return nil, component.Errorf(component.CodeNotFound, "no handler for route %q", m.Route)
 	}
 	if !t.spans.On() {
@@ -178,6 +177,12 @@ func (t *Table) elsewhere(p Entity, m *codec.Message) (*callTrace, error) {
 		Kind: tracing.Forward, Route: m.Route, Request: m.Type == codec.Request && m.ID != 0, Session: p.Session(),
 	})
 	return &callTrace{span: tracing.Span{Context: span.Context}, started: true}, t.cfg.Remote(p, m, span)
+}
+
+// goesOn reports whether a message of p that no local handler has goes to another node.
+func (t *Table) goesOn(p Entity) bool {
+	_, sent := p.(Sent) // or two nodes without the handler would send it to and fro
+	return t.cfg.Remote != nil && !sent
 }
 
 // schedule gives a call to the scheduler of its route. With an error the call is not given back

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -230,13 +231,53 @@ func TestRefusalStops(t *testing.T) {
 	b := newBench(t, raw("A.B", func(context.Context, *session.Session, []byte) error { ran = true; return nil }),
 		filters(func(*session.Session, *codec.Message) error { return errors.New("no") }, run))
 	b.add(request(7, "A.B", ""))
-	b.add(request(8, "No.Such", "")) // filters see messages for other nodes too
+	b.add(request(8, "No.Such", "")) // in no cluster, filters see this, too
 	b.finish()
 	if ran {
 		t.Error("something ran after the refusal")
 	}
 	if f := b.peer.failure(t, 8); f.Code != component.CodeRefused {
-		t.Errorf("a message for another node: %+v", f)
+		t.Errorf("a message that no handler has: %+v", f)
+	}
+}
+
+// sentPeer is a peer whose messages another node has sent.
+type sentPeer struct{ *peer }
+
+func (sentPeer) Sent() {}
+
+// A message that goes to another node passes the filter for that, and no other. One that another
+// node has sent goes nowhere: the filters see it.
+func TestForwardedMessagesHaveAFilterOfTheirOwn(t *testing.T) {
+	var got []string
+	b := newBench(t, new(component.Components), filters(func(_ *session.Session, m *codec.Message) error {
+		got = append(got, "inbound "+m.Route)
+		return nil
+	}), func(c *Config) {
+		c.Forwarded = func(_ *session.Session, m *codec.Message) error {
+			got = append(got, "forwarded "+m.Route)
+			if m.Route == "X.Secret" {
+				return component.Errorf(component.CodeUnauthenticated, "sign in first")
+			}
+			m.Data = []byte("changed")
+			return nil
+		}
+		c.Remote = func(_ Entity, m *codec.Message, _ tracing.Span) error {
+			got = append(got, "remote "+m.Route+" "+string(m.Data))
+			return nil
+		}
+	})
+	b.add(request(7, "X.Y", "data"))
+	b.add(request(8, "X.Secret", ""))
+	batch := b.Begin()
+	batch.Add(sentPeer{b.peer}, request(9, "X.Y", ""))
+	batch.Submit()
+	b.finish()
+	if want := []string{"forwarded X.Y", "remote X.Y changed", "forwarded X.Secret", "inbound X.Y"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if f := b.peer.failure(t, 8); f.Code != component.CodeUnauthenticated {
+		t.Errorf("the client is told %+v", f)
 	}
 }
 

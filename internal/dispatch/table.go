@@ -31,6 +31,7 @@ type Config struct {
 	Scheduler  *scheduler.Scheduler // runs the handlers of components without one of their own
 	Serializer serialize.Serializer
 	Pipeline   pipeline.Pipeline // may be nil
+	Forwarded  pipeline.Func     // sees the messages that Remote gets; may be nil
 	Dictionary *codec.Dictionary
 	MaxPayload int                                                   // bytes that a gzip payload may have when it is decompressed
 	Shape      func(s *session.Session, route string, err error) any // nil: Failure
@@ -58,6 +59,8 @@ type Table struct {
 	cfg     Config
 	routes  map[string]*route
 	inbound pipeline.Channel // nil when no filter can be in it
+
+	forwarded pipeline.Channel // of messages that go to another node
 
 	unrouted   messages      // those without a handler here
 	ignored    atomic.Uint64 // messages of types that only a server sends
@@ -111,6 +114,8 @@ func New(cfg Config) (*Table, error) {
 	if cfg.Pipeline != nil {
 		t.inbound = cfg.Pipeline.Inbound()
 	}
+	t.forwarded = pipeline.New().Inbound()
+	t.forwarded.PushBack(cfg.Forwarded)
 	var errs []error
 	for _, svc := range cfg.Services {
 		r := route{sched: cfg.Scheduler, byName: svc.SchedName}

@@ -11,7 +11,10 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/lonng/nano"
 	"github.com/lonng/nano/cluster/clusterpb"
+	"github.com/lonng/nano/pipeline"
+	"github.com/lonng/nano/session"
 	"github.com/lonng/nano/test/internal/apptest"
 )
 
@@ -51,10 +54,49 @@ func TestMovingFromV05NodeByNode(t *testing.T) {
 	}
 }
 
+// Gate and backend share their filters: each message passes them once, inbound where its handler is,
+// and outbound at the gate, as in v0.5. A filter that decrypts would take plain text for a cipher.
+func TestSharedFiltersRunOnce(t *testing.T) {
+	for name, row := range map[string]struct {
+		oldGate, oldBackend bool
+		want                string
+	}{
+		"ours":        {false, false, "a!?"},
+		"old backend": {false, true, "a!?"},
+		"old gate":    {true, false, "a!"}, // whose own filters are not here
+	} {
+		t.Run(name, func(t *testing.T) {
+			apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+				m := &mix{t: t, f: f, filters: pipeline.New()}
+				add := func(mark byte) pipeline.Func {
+					return func(_ *session.Session, m *pipeline.Message) error {
+						m.Data = append(slices.Clone(m.Data), mark)
+						return nil
+					}
+				}
+				m.filters.Inbound().PushBack(add('!'))
+				m.filters.Outbound().PushBack(add('?'))
+				f.Start(t, apptest.Master, apptest.Handlers(nil))
+				m.backend(row.oldBackend)
+				m.gate(row.oldGate)
+				synctest.Wait()
+				p := m.connect()
+				if got := p.ask("a"); got != row.want {
+					t.Errorf("answer %q, want %q", got, row.want)
+				}
+				p.leave()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
 // mix is a gate and a backend, each of either version.
 type mix struct {
 	t *testing.T
 	f *apptest.Cluster
+
+	filters pipeline.Pipeline // of our nodes; an old backend adds "!" itself
 
 	// connect connects a player to the gate.
 	connect func() mixPlayer
@@ -105,7 +147,7 @@ func (m *mix) beats(o *old) {
 
 func (m *mix) backend(isOld bool) {
 	if !isOld {
-		b := m.f.Start(m.t, "back:1", apptest.Handlers(backend(nil)))
+		b := m.f.Start(m.t, "back:1", apptest.Handlers(backend(nil)), nano.WithPipeline(m.filters))
 		ended := watch(b)
 		m.closed = func() int { return len(ended.list()) }
 		return
@@ -115,6 +157,9 @@ func (m *mix) backend(isOld bool) {
 		g, ctx := o.member(gate), m.t.Context()
 		var err error
 		if route == "Back.Echo" {
+			if m.filters != nil {
+				data = append(data, '!')
+			}
 			_, err = g.HandleResponse(ctx, &clusterpb.ResponseMessage{SessionId: id, Id: mid, Data: data})
 		} else if _, err = g.HandlePush(ctx, &clusterpb.PushMessage{SessionId: id, Route: "last", Data: []byte("words")}); err == nil {
 			_, err = g.CloseSession(ctx, &clusterpb.CloseSessionRequest{SessionId: id})
@@ -132,7 +177,7 @@ func (m *mix) gate(isOld bool) {
 		m.oldGate()
 		return
 	}
-	g := m.f.Start(m.t, "gate:1", apptest.Handlers(nil))
+	g := m.f.Start(m.t, "gate:1", apptest.Handlers(nil), nano.WithPipeline(m.filters))
 	m.connect = func() mixPlayer {
 		c := g.TCP.Client(m.t)
 		c.Beats = true

@@ -77,17 +77,16 @@ func TestForwardedValuesChange(t *testing.T) {
 	}
 }
 
-// A filter of the gate notes something of each message: the backend's handler finds just that, in
-// its order.
+// The gate notes something of each message that it sends on: the backend finds just that, in its
+// order.
 func TestForwardedValuesChangeInOrder(t *testing.T) {
 	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
 		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
-		p := pipeline.New()
-		p.Inbound().PushBack(func(s *session.Session, m *pipeline.Message) error {
-			s.Set("level", string(m.Data))
-			return nil
-		})
-		g := f.Start(t, "gate:1", apptest.Handlers(nil), nano.WithForwardedValues("level"), nano.WithPipeline(p))
+		g := f.Start(t, "gate:1", apptest.Handlers(nil), nano.WithForwardedValues("level"),
+			nano.WithForwardFilter(func(s *session.Session, m *pipeline.Message) error {
+				s.Set("level", string(m.Data))
+				return nil
+			}))
 		var seen []string
 		cs := new(component.Components)
 		component.HandleRaw(cs, "Back.Say", func(context.Context, *session.Session, []byte) error { return nil })
