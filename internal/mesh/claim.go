@@ -54,7 +54,7 @@ func (r *roster) checkClaim(ctx context.Context, info member.Member) error {
 		return nil
 	case listed && epoch == old.Epoch:
 		return status.Error(codes.AlreadyExists, errAddressTaken(info.Addr, old.Label).Error())
-	case epoch == 0 && info.Legacy():
+	case epoch == 0 && info.Link < linkVersion: // it may be itself who answers, and not know the question
 		return nil
 	}
 	return status.Error(codes.AlreadyExists, errAddressTaken(info.Addr, "").Error())
