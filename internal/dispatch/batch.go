@@ -78,11 +78,11 @@ func (b *Batch) Add(p Entity, v codec.View) {
 		t.cfg.MessageLog.Info("message",
 			"type", v.Type, "route", name, "mid", v.ID, "session", p.Session().ID(), "bytes", len(data))
 	}
-	filters := t.inbound
-	if r == nil && t.goesOn(p) { // the filters of the node that has the handler see it there
+	filters, forwarded := t.inbound, r == nil && t.goesOn(p)
+	if forwarded { // the filters of the node that has the handler see it there
 		filters = t.forwarded
 	}
-	if !pipeline.Empty(filters) {
+	for !pipeline.Empty(filters) {
 		m := &codec.Message{Type: v.Type, ID: v.ID, Route: name, Data: slices.Clone(data)}
 		if err := Filter(filters, p.Session(), m); err != nil {
 			b.refuse(p, r, v.ID, name, refusal(err))
@@ -91,6 +91,10 @@ func (b *Batch) Add(p Entity, v codec.View) {
 		if data = m.Data; m.Route != name { // a filter may send a message elsewhere
 			name, r = m.Route, t.routes[m.Route]
 		}
+		if !forwarded || r == nil {
+			break
+		}
+		filters, forwarded = t.inbound, false // it is for this node after all
 	}
 	if r == nil {
 		if !b.posts {

@@ -250,7 +250,11 @@ func (sentPeer) Sent() {}
 // node has sent goes nowhere: the filters see it.
 func TestForwardedMessagesHaveAFilterOfTheirOwn(t *testing.T) {
 	var got []string
-	b := newBench(t, new(component.Components), filters(func(_ *session.Session, m *codec.Message) error {
+	here := func(_ context.Context, _ *session.Session, data []byte) error {
+		got = append(got, "here "+string(data))
+		return nil
+	}
+	b := newBench(t, raw("A.B", here), filters(func(_ *session.Session, m *codec.Message) error {
 		got = append(got, "inbound "+m.Route)
 		return nil
 	}), func(c *Config) {
@@ -258,6 +262,9 @@ func TestForwardedMessagesHaveAFilterOfTheirOwn(t *testing.T) {
 			got = append(got, "forwarded "+m.Route)
 			if m.Route == "X.Secret" {
 				return component.Errorf(component.CodeUnauthenticated, "sign in first")
+			}
+			if m.Route == "X.Old" { // it is for this node after all
+				m.Route = "A.B"
 			}
 			m.Data = []byte("changed")
 			return nil
@@ -272,8 +279,9 @@ func TestForwardedMessagesHaveAFilterOfTheirOwn(t *testing.T) {
 	batch := b.Begin()
 	batch.Add(sentPeer{b.peer}, request(9, "X.Y", ""))
 	batch.Submit()
+	b.add(notify("X.Old", ""))
 	b.finish()
-	if want := []string{"forwarded X.Y", "remote X.Y changed", "forwarded X.Secret", "inbound X.Y"}; !slices.Equal(got, want) {
+	if want := []string{"forwarded X.Y", "remote X.Y changed", "forwarded X.Secret", "inbound X.Y", "forwarded X.Old", "inbound A.B", "here changed"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if f := b.peer.failure(t, 8); f.Code != component.CodeUnauthenticated {

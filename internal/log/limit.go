@@ -12,7 +12,7 @@ const (
 	every     = time.Second // between two lines of one kind, and of one message once its first lines are used up
 	maxEvents = 256         // messages that are told apart: all of them are constants of the code
 	maxValue  = 255         // bytes of an attribute that tell kinds apart
-	maxText   = 512         // bytes of a value in a line, if it is no stack
+	maxText   = 512         // bytes of a value in a line, if it is not the program's own
 
 	debugFirst = 100                   // a debug line stands for one event: each is let through, up to so many at once,
 	debugEvery = 10 * time.Millisecond // and then one each
@@ -23,8 +23,8 @@ const (
 // are of one kind. The first of each kind is a line at once; then one line a second says how many
 // there were ("times"). A message has a number of first lines for all its kinds; when those are
 // used up, it has one line a second, for whichever kind ("mixed" if there are more kinds than it
-// tells apart). A value whose text has more than 512 bytes is cut, unless it is a stack. So
-// neither the lines nor the memory grow with what comes in.
+// tells apart). A value whose text has more than 512 bytes is cut, unless it is a stack or tells of
+// methods. So neither the lines nor the memory grow with what comes in.
 //
 // All methods, and the handlers that WithAttrs and WithGroup return, may be used by any number of
 // goroutines.
@@ -304,7 +304,7 @@ func (l line) write() error {
 // cut shortens a value with a long text: whoever is outside may have chosen it.
 func cut(key string, v slog.Value) slog.Value {
 	text := v.String()
-	if len(text) <= maxText || key == "stack" {
+	if len(text) <= maxText || key == "stack" || key == "methods" {
 		return v
 	}
 	return slog.StringValue(fmt.Sprintf("%s... (%d bytes more)", text[:maxText], len(text)-maxText))

@@ -9,10 +9,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"github.com/lonng/nano/cluster/clusterpb"
 	"github.com/lonng/nano/internal/fault"
@@ -20,9 +18,10 @@ import (
 )
 
 const (
-	lanes         = 8               // calls to one node at a time; a session keeps to one lane, so its order stays
-	laneMax       = 4096            // calls waiting in a lane
-	legacyTimeout = 5 * time.Second // the most for one call
+	lanes         = 8                      // calls to one node at a time; a session keeps to one lane, so its order stays
+	laneMax       = 4096                   // calls waiting in a lane
+	legacyTimeout = 5 * time.Second        // the most for one call
+	callBack      = 300 * time.Millisecond // within which a node that lives can be connected to
 )
 
 var errLaneFull = fault.New(fault.Exhausted, "cluster: too many calls wait for the node")
@@ -50,8 +49,8 @@ func newLegacyClient(p *peer) *legacyClient {
 	return c
 }
 
-// patience is how long a call may take.
-func (c *legacyClient) patience() time.Duration { return min(legacyTimeout, c.silence()) }
+// patience is how long a call may take. A node that is silent for callBack more is not there.
+func (c *legacyClient) patience() time.Duration { return min(legacyTimeout, c.silence()-callBack) }
 
 // watch keeps the node connected, and sees when it is not: that is all by which its death shows
 // before its heartbeats are missed.
@@ -64,8 +63,7 @@ func (c *legacyClient) watch() {
 		switch {
 		case state == connectivity.Ready:
 			down = false
-			c.peer.mute.Store(false)
-			c.peer.up()
+			c.up()
 		case state == connectivity.Idle: // at first, and whenever a connection was lost
 			conn.Connect()
 		case state == connectivity.TransientFailure && !down:
@@ -126,13 +124,14 @@ func (c *legacyClient) run(lane chan *link.Frame) {
 		conn := c.peer.way.Load()
 		ctx, cancel := context.WithTimeout(c.ctx, c.patience())
 		err := c.call(ctx, clusterpb.NewMemberClient(conn), f)
+		late := errors.Is(ctx.Err(), context.DeadlineExceeded)
 		cancel()
 		if err != nil && c.ctx.Err() == nil {
 			c.log.Warn("a call to a node failed", "peer", c.peer.addr, "kind", f.Kind, "session", f.Session, "err", err)
 			if f.Kind == link.Request {
 				c.peer.peers.sessions.fail(f.Session, f.ID, c.peer.addr)
 			}
-			if status.Code(err) == codes.DeadlineExceeded {
+			if late {
 				c.leave(conn)
 			}
 		}
@@ -140,7 +139,8 @@ func (c *legacyClient) run(lane chan *link.Frame) {
 }
 
 // leave puts another connection in the place of one on which a call was not answered: gRPC may not
-// notice for long that nobody is heard on it. On a new one it shows at once when the node is back.
+// notice for long that nobody is heard on it. If the node can be connected to it is only slow, and
+// the other calls on the old connection go on. Else it is not there.
 func (c *legacyClient) leave(conn *grpc.ClientConn) {
 	fresh, err := c.peer.peers.dial(c.peer.addr, false)
 	if err != nil {
@@ -150,8 +150,45 @@ func (c *legacyClient) leave(conn *grpc.ClientConn) {
 		_ = fresh.Close()
 		return
 	}
-	c.peer.down(link.ErrSilent)
-	c.background(func() { _ = conn.Close() }) // may take seconds
+	fresh.Connect()
+	c.background(func() {
+		defer func() { _ = conn.Close() }() // may take seconds
+		if c.ready(fresh, callBack) {
+			wait := time.NewTimer(c.patience())
+			defer wait.Stop()
+			select {
+			case <-wait.C:
+			case <-c.ctx.Done():
+			}
+			return
+		}
+		if c.ctx.Err() == nil {
+			c.peer.down(link.ErrSilent)
+		}
+		if fresh.GetState() == connectivity.Ready { // and watch may have said so before that
+			c.up()
+		}
+	})
+}
+
+// ready tells whether a connection is made within d.
+func (c *legacyClient) ready(conn *grpc.ClientConn, d time.Duration) bool {
+	ctx, cancel := context.WithTimeout(c.ctx, d)
+	defer cancel()
+	for {
+		state := conn.GetState()
+		if state == connectivity.Ready {
+			return true
+		}
+		if !conn.WaitForStateChange(ctx, state) {
+			return false
+		}
+	}
+}
+
+func (c *legacyClient) up() {
+	c.peer.mute.Store(false)
+	c.peer.up()
 }
 
 func (c *legacyClient) call(ctx context.Context, to clusterpb.MemberClient, f *link.Frame) (err error) {

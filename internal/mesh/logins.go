@@ -115,6 +115,9 @@ func (l *logins) handleBound(at sessionKey, f *link.Frame) {
 	}
 	other := login{at, f.ID}
 	l.directory.enter(f.UID, other)
+	if p := l.peers.to(process{at.gate, at.epoch}); p != nil {
+		p.hasUsers.Store(true)
+	}
 	for _, s := range l.users.Of(f.UID) {
 		if l.directory.loses(l.users.Since(s), l.addr, other) {
 			_ = s.Kick(users.KickReason)

@@ -140,7 +140,7 @@ var errNoWord error = component.Errorf(component.CodeUnavailable, "a gate that m
 // Kick kicks all sessions of a user. Every gate looks for them itself, so it finds each session
 // whose Bind was answered before. ErrOffline if there are none: where this node has heard of none,
 // it waits for the gates to say so, but not when it is called by a handler, a task or a timer. A
-// gate that says nothing, or cannot be reached, makes it errNoWord.
+// node that says nothing makes it errNoWord, and so does a gate that cannot be reached.
 func (l *logins) Kick(uid int64, reason string) error {
 	if uid == 0 {
 		return ErrOffline
@@ -166,7 +166,7 @@ func (l *logins) Kick(uid int64, reason string) error {
 		switch {
 		case !wait:
 		case p.lost.Load():
-			mute = true
+			mute = mute || p.hasUsers.Load()
 		case p.calls.begin(q.call):
 			f.ID = q.call.id
 		}

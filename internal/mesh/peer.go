@@ -45,6 +45,7 @@ type peer struct {
 	sessions atomic.Int64 // how many sessions it knows from here
 	leaving  atomic.Bool  // it has had its sessions choose again: see router.Rebind
 	lost     atomic.Bool  // it is gone or cannot be reached, and its requests were failed
+	hasUsers atomic.Bool  // it is a gate, and users have signed in there
 	queued   atomic.Bool  // the gate will call Flush
 	anew     atomic.Bool  // see startAnew
 	window   window       // what it was sent in this node's name, and has not taken

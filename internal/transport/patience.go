@@ -18,13 +18,13 @@ type Patience interface {
 const writeUnit = 64 << 10
 
 // WritePatiently writes b by write, which writes some of it until a deadline. A write that is late
-// goes on as long as p waits for what was taken.
+// and was taken in part goes on as long as p waits for that.
 func WritePatiently(b []byte, p Patience, write func(b []byte, until time.Time) (int, error)) (n int, err error) {
 	for until := p.Until(0); n < len(b); {
 		k, err := write(b[n:min(len(b), n+writeUnit)], until)
 		n += k
 		until = p.Until(k)
-		if err != nil && (!errors.Is(err, os.ErrDeadlineExceeded) || !time.Now().Before(until)) {
+		if err != nil && (!errors.Is(err, os.ErrDeadlineExceeded) || k == 0 || !time.Now().Before(until)) {
 			return n, err
 		}
 	}

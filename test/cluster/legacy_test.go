@@ -15,6 +15,7 @@ import (
 
 	"github.com/lonng/nano"
 	"github.com/lonng/nano/cluster/clusterpb"
+	"github.com/lonng/nano/internal/nanotest"
 	"github.com/lonng/nano/session"
 	"github.com/lonng/nano/test/internal/apptest"
 )
@@ -287,6 +288,62 @@ func TestSilentOldBackendIsNoticed(t *testing.T) {
 			}
 		}
 		t.Error("the old one gets no sessions any more")
+	})
+}
+
+// An old backend that lives, and takes long for one call: that request fails, and nothing else.
+func TestSlowOldBackendKeepsItsPlayers(t *testing.T) {
+	apptest.InBubble(t, func(t *testing.T, f *apptest.Cluster) {
+		m := f.Start(t, apptest.Master, apptest.Handlers(nil))
+		g := f.Start(t, "gate:1", apptest.Handlers(nil))
+		apptest.Meet(t, m, g)
+		release := make(chan struct{})
+		defer func() { close(release); synctest.Wait() }()
+		o := newOld(t, f, "old:1", "Back")
+		o.handle = func(gate string, id int64, mid uint64, _ string, data []byte) {
+			answer := func() {
+				_, _ = o.member(gate).HandleResponse(t.Context(), &clusterpb.ResponseMessage{SessionId: id, Id: mid, Data: data})
+			}
+			switch string(data) {
+			case "slow": // within the call
+				<-release
+			case "later":
+				time.AfterFunc(2500*time.Millisecond, answer)
+			default:
+				answer()
+			}
+		}
+		beats := &mix{t: t, f: f}
+		beats.beats(o)
+		synctest.Wait()
+		var all []*nanotest.Client
+		for range 9 { // more than there are lanes
+			c := g.TCP.Client(t)
+			c.Beats = true
+			c.Ready(apptest.AcceptErrors)
+			apptest.Call(t, c, "Back.Echo", "x", "x")
+			all = append(all, c)
+		}
+		f.Start(t, "back:1", apptest.Handlers(backend(nil)))
+		synctest.Wait()
+		var later []uint64
+		for _, c := range all {
+			later = append(later, c.Request("Back.Echo", []byte("later")))
+		}
+		synctest.Wait()
+		slow := all[0].Request("Back.Echo", []byte("slow"))
+		if m := all[0].Response(slow); !m.Err {
+			t.Errorf("the slow request is answered with %q", m.Data)
+		}
+		for i, c := range all {
+			if m := c.Response(later[i]); string(m.Data) != "later" {
+				t.Errorf("client %d: answer %v %q", i, m, m.Data)
+			}
+			apptest.Call(t, c, "Back.Ask", "still the old one", "still the old one")
+		}
+		if lines := g.Log.Lines("cannot be reached"); len(lines) > 0 {
+			t.Errorf("logged: %q", lines)
+		}
 	})
 }
 
