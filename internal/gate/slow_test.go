@@ -95,6 +95,7 @@ func secure(t *testing.T, to *nanotest.Listener, cert nanotest.TLS) net.Conn {
 // The kernel tells of room when a third of its buffer is free. A client that frees less within the
 // write timeout, and more than the floor, is not one that takes nothing.
 func TestSlowReaderOfASocketGetsAll(t *testing.T) {
+	t.Parallel()
 	cert := nanotest.NewTLS(t)
 	for name, row := range map[string]struct {
 		change func(c *Config)
