@@ -100,12 +100,13 @@ func (a *App) WaitFor(ctx context.Context, services ...string) error {
 }
 
 // KickUser kicks all sessions of a user, on every gate of the cluster. Each gate looks for them
-// itself, so the kick finds every session whose Bind was answered before. It returns ErrOffline if
-// there are none. If this node knows of none, it waits for the gates' answers, at most a second. If
-// a node has not answered by then, or a gate with users cannot be reached, the error has the code
-// "unavailable": it may have the user, and may have kicked them. In a handler, task or timer KickUser does not wait: ErrOffline then means that this node
-// knows of none yet, and the gates kick theirs all the same. A gate that is given up before it has
-// taken the kick does not kick, which Stats counts (Lost).
+// itself, so the kick finds every session whose Bind was answered before; a node that has just
+// started may not know all gates yet, see Members. It returns ErrOffline if there are none. If this
+// node knows of none, it waits for the gates' answers, at most a second. If a node has not answered
+// by then, or a gate with users cannot be reached, the error has the code "unavailable": it may
+// have the user, and may have kicked them. In a handler, task or timer KickUser does not wait:
+// ErrOffline then means that this node knows of none yet, and the gates kick theirs all the same. A
+// gate that is given up before it has taken the kick does not kick, which Stats counts (Lost).
 func (a *App) KickUser(uid int64, reason string) error { return a.node.KickUser(uid, reason) }
 
 // Online reports whether a user has a session on any gate of the cluster, as far as this node

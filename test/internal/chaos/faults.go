@@ -68,7 +68,7 @@ func (n *node) start() error {
 			switch word {
 			case "serves":
 				doors <- strings.Fields(rest)
-			case "figures", "kicked", "drained", "done":
+			case "figures", "members", "kicked", "drained", "done":
 				facts <- rest
 			default:
 				n.play.hear(line)

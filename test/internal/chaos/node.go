@@ -176,6 +176,11 @@ func (n *nodeProcess) obey(line string) {
 	switch word {
 	case "figures":
 		n.tell("figures", n.app.Stats().Sessions, n.app.Stats().Connections)
+	case "members":
+		for end := time.Now().Add(10 * time.Second); len(n.app.Members()) < int(number) && time.Now().Before(end); {
+			time.Sleep(10 * time.Millisecond)
+		}
+		n.tell("members", len(n.app.Members()))
 	case "kick":
 		n.tell("kicked", n.app.KickUser(number, "as asked"))
 	case "drain":
