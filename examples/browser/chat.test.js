@@ -247,13 +247,14 @@ describe("chat", { timeout: 600_000 }, () => {
       await ben.seeMessage("before");
 
       await ada.context.setOffline(true);
-      proxy.cut();
+      proxy.away();
       await ada.see("The server is away. What you write is sent when it is back.");
       await ben.say("said while she is away");
       await ben.seeMessage("said while she is away");
       await ada.say("written while away");
       await ada.see("Waiting for the connection");
       await ben.seePeople("Ada", "Ben");
+      proxy.lead(server.addr);
       await ada.context.setOffline(false);
       await ada.seeMessage("written while away");
       await ben.seeMessage("written while away");

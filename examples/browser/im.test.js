@@ -283,12 +283,13 @@ describe("messenger", { timeout: 600_000 }, () => {
       await dora.seeMessage("before");
       const top = await dora.where("before");
       await dora.context.setOffline(true);
-      proxy.cut();
+      proxy.away();
       await dora.see("You are offline");
       assert.ok(Math.abs((await dora.where("before")) - top) < 1.5, "what is read moves when the banner comes");
       await bob.say("said while she is away");
       await dora.say("written while away");
       await dora.seeState("written while away", "waiting");
+      proxy.lead(server.addr);
       await dora.context.setOffline(false);
       await dora.seeMessage("said while she is away");
       await bob.seeMessage("written while away");

@@ -129,6 +129,10 @@ export class Proxy {
   }
 
   #join(from) {
+    if (!this.port) {
+      from.on("error", () => {});
+      return from.destroy();
+    }
     const to = net.connect(Number(this.port), this.host);
     for (const [socket, other] of [[from, to], [to, from]]) {
       this.#sockets.add(socket);
@@ -144,6 +148,13 @@ export class Proxy {
   // cut ends the connections without a word, as a network does that is gone.
   cut() {
     for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  // away takes no connections any more, until lead is called. A page that is told to be offline may
+  // just have made one.
+  away() {
+    this.port = undefined;
+    this.cut();
   }
 
   close() {
