@@ -291,15 +291,10 @@ func (w *world) overview() (Overview, error) {
 // asked again.
 func (w *world) counted(what string, ok func(Overview) bool) {
 	w.t.Helper()
-	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+	until(w.t, answerAtAll, what, func() bool {
 		o, err := w.overview()
-		if err == nil && ok(o) {
-			return
-		}
-		if time.Since(begin) > answerAtAll {
-			w.t.Fatalf("not within %v: %s; last it was %+v, %v", answerAtAll, what, o.Nodes, err)
-		}
-	}
+		return err == nil && ok(o)
+	})
 }
 
 // until waits for a condition.

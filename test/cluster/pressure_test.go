@@ -70,15 +70,9 @@ func TestFloodOfOneClientHoldsUpNobodyElse(t *testing.T) {
 			time.Sleep(time.Second)
 			apptest.Call(t, good, "Back.Echo", "y", "y")
 		}
-		if err := <-sent; err != nil {
-			t.Errorf("the flood was cut: %v", err)
-		}
-		apptest.Call(t, bad, "Back.Echo", "z", "z")
+		taken(t, g, bad, sent)
 		if ran != flood {
 			t.Errorf("%d of %d messages were handled", ran, flood)
-		}
-		if lines := g.Log.Lines("queue is full"); len(lines) > 0 {
-			t.Errorf("the link's queue was full: %q", lines)
 		}
 		bad.Close()
 		good.Close()
@@ -128,19 +122,26 @@ func TestCompressedFloodHoldsUpNobodyElse(t *testing.T) {
 			apptest.Call(t, good, "Back.Echo", "y", "y")
 			time.Sleep(time.Second)
 		}
-		if err := <-sent; err != nil {
-			t.Errorf("the flood was cut: %v", err)
-		}
-		apptest.Call(t, bad, "Back.Echo", "z", "z")
+		taken(t, g, bad, sent)
 		if ran != flood {
 			t.Errorf("%d of %d messages were handled", ran, flood)
-		}
-		if lines := g.Log.Lines("queue is full"); len(lines) > 0 {
-			t.Errorf("the link's queue was full: %q", lines)
 		}
 		bad.Close()
 		good.Close()
 	})
+}
+
+// taken waits until all that a client floods a backend with is taken, and wants that it has not
+// filled the link from the gate.
+func taken(t *testing.T, g *apptest.Node, bad *nanotest.Client, sent <-chan error) {
+	t.Helper()
+	if err := <-sent; err != nil {
+		t.Errorf("the flood was cut: %v", err)
+	}
+	apptest.Call(t, bad, "Back.Echo", "z", "z")
+	if lines := g.Log.Lines("queue is full"); len(lines) > 0 {
+		t.Errorf("the link's queue was full: %q", lines)
+	}
 }
 
 // Stuck is a component whose handlers last as long as the test wants.
