@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lonng/nano/codec"
@@ -104,4 +105,29 @@ func gzipping(t *testing.T, at net.Addr, payload []byte) (*nanotest.Client, []by
 	_, _ = z.Write(payload) // a bytes.Buffer takes everything
 	_ = z.Close()
 	return c, counts(t, b.Bytes(), codec.FlagGzip)
+}
+
+// A component stands still, and what came for it holds up what came behind it in the same read. The
+// reader does not see heartbeats meanwhile: its client is not silent.
+func TestReaderThatWaitsWithinAReadIsNotSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.dial(t, false)
+		c.Ready()
+		c.Request("W.Wait", nil)
+		<-w.slow.waits
+		time.AfterFunc(10*time.Second, func() { w.slow.goesOn <- struct{}{} })
+		behind, err := codec.AppendData(nil, codec.Notify, 0, "T.Echo", nil, 0, nil, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			_ = c.SendRaw(append(bytes.Repeat(counts(t, nil, 0), 600), behind...))
+			for w.slow.served.Load() < 600 {
+				time.Sleep(time.Second) // the bubble's clock
+			}
+			_ = c.SendRaw(echoes(t, 1))
+		}()
+		c.Response(1)
+	})
 }
